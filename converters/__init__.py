@@ -1,0 +1,46 @@
+"""Reads foreign checkpoints, recognises them, and gives Keras models that compute the same function.
+
+    model, receipt = converters.convert("fcn_resnet50_coco-1167a1af.pth")
+
+Importing this package loads neither Keras nor torch: every function comes with its module when it is first asked for.
+"""
+
+import importlib
+
+_HOMES = {
+    "ConversionError": "errors",
+    "Checkpoint": "reading",
+    "read": "reading",
+    "fetch": "fetching",
+    "identify": "identifying",
+    "convert": "converting",
+    "import_weights": "importing",
+    "export_weights": "exporting",
+    "compare": "comparing",
+    "verify": "verifying",
+    "Receipt": "receipts",
+}
+
+__all__ = [  # noqa: F822 - __getattr__ has them
+    "Checkpoint",
+    "ConversionError",
+    "Receipt",
+    "compare",
+    "convert",
+    "export_weights",
+    "fetch",
+    "identify",
+    "import_weights",
+    "read",
+    "verify",
+]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return __all__

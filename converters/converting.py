@@ -1,0 +1,138 @@
+"""A checkpoint in, a Keras model that computes the same function out."""
+
+import keras
+
+import tfseg
+from converters.errors import ConversionError
+from converters.families import FAMILIES
+from converters.identifying import chosen, others, ranked, sizes
+from converters.importing import fill, hint, variable_shapes
+from converters.mapping import plan
+from converters.receipts import Receipt
+from converters.sources import open_source
+from tfseg import specs
+from tfseg.nets import blocks
+
+
+def convert(
+    path,
+    *,
+    family=None,
+    network=None,
+    num_classes=None,
+    output_stride=None,
+    include_top=None,
+    aux=None,
+    skip=(),
+    allow_nonfinite=False,
+):
+    """Builds the network that a checkpoint is for and fills it.
+
+    Args:
+        path: path, URL, published name, or a list of files that hold one network together.
+        family, network: names, where several fit or another network is wanted: "fcn8s_atonce" for a file that could be
+            FCN-8s; "fcn32s" for a VGG16, whose weights are then transplanted.
+        num_classes: of the head; by default the file's. Another number needs the head among `skip`.
+        output_stride: 32, 16, 8 or 4: dilates the network, in the family's own form; by default the family's own.
+        include_top: False gives the features of the last stage, True insists on the classifier; by default it is there if
+            the file has it.
+        aux: True makes the model return `[logits, aux_logits]`.
+        skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial values.
+        allow_nonfinite: accept NaN and infinite weights.
+    Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
+    Raises:
+        ConversionError: a file that cannot be read, is not recognised or does not fit, or an option that its family lacks.
+    """
+    source = open_source(path)
+    fits = ranked(source, family=family, skip=skip)
+    fit = _fit(source, fits, network)
+    target = network or fit.network.name
+    wanted = {
+        "num_classes": num_classes,
+        "output_stride": output_stride,
+        "include_top": include_top,
+        "aux": aux,
+    }
+    model, drop = _build(target, fit, source, wanted)
+    made = plan(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
+    receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
+    receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
+    tfseg.set_metadata(model, preprocessing=receipt.preprocessing)
+    fill(
+        model,
+        source,
+        made,
+        receipt,
+        hint=hint(source, fits, variable_shapes(model), made),
+        allow_nonfinite=allow_nonfinite,
+    )
+    blocks.initialize(model, made.untouched)
+    return model, receipt
+
+
+def _fit(source, fits, network):
+    """The network whose table reads the file: the one asked for where it fits, else the one that the file is for."""
+    named = [fit for fit in fits if fit.network.name == network]
+    if network is not None and network not in tfseg.list_models():
+        raise ConversionError(
+            f"No network of that name: tfseg.list_models() has {', '.join(tfseg.list_models())}. "
+            f"Received: network={network!r}"
+        )
+    if named and not (named[0].differences and not fits[0].differences):
+        return named[0]
+    return chosen(source, fits)
+
+
+def _build(target, fit, source, wanted):
+    """The empty model, and what the file may hold beyond it."""
+    found = sizes(fit.family, source.shapes)
+    owner = next((family for family in FAMILIES.values() if family.network(target)), fit.family)
+    own = target == fit.network.name
+    classifier = owner.features is None
+    options = dict(owner.options) | {"width": found["width"], "channels": found["channels"]}
+    drop = []
+    include_top, aux = wanted["include_top"], wanted["aux"]
+
+    if wanted["output_stride"] is not None:
+        _allow(owner.dilates, f"{target} has one output stride only", "output_stride", wanted["output_stride"])
+        options["output_stride"] = wanted["output_stride"]
+    if include_top and own:
+        _allow(found["include_top"], "the file has no head", "include_top", include_top)
+    if aux:
+        _allow(owner.aux is not None, f"{target} has no auxiliary head", "aux", aux)
+        _allow(found["aux"] or not own, "the file has no auxiliary head", "aux", aux)
+    if owner.aux is not None:
+        options["aux"] = bool(aux)
+        drop += [] if aux else [("aux_.*", "the auxiliary head, not asked for: aux=True")]
+    if classifier:
+        options["include_top"] = found["include_top"] if include_top is None else include_top
+        head = options["include_top"]
+    else:
+        head = include_top is not False
+    if not head:
+        _allow(wanted["num_classes"] is None, "features have no classes", "num_classes", wanted["num_classes"])
+        drop.append((owner.head, "the head, left out: include_top=False"))
+    elif wanted["num_classes"] is not None:
+        options["num_classes"] = wanted["num_classes"]
+    elif own and found["num_classes"]:
+        options["num_classes"] = found["num_classes"]
+    try:
+        with blocks.blank_weights():
+            model = tfseg.build(target, **options)
+    except ValueError as error:
+        raise ConversionError(f"{source.name} cannot be built as {target}: {error}") from error
+    if not head and not classifier:
+        layers = [layer for layer in model.layers if _matches(owner.features, layer.name)]
+        model = keras.Model(model.input, layers[-1].output, name=f"{target}_features")
+    return model, drop
+
+
+def _matches(pattern, name):
+    import re
+
+    return re.fullmatch(pattern, name)
+
+
+def _allow(condition, why, option, value):
+    if not condition:
+        raise ConversionError(f"{option} cannot be had here: {why}. Received: {option}={value!r}")

@@ -1,0 +1,72 @@
+"""What is known of a family of checkpoints: its tables, and how the sizes are read off the tensors."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from converters.rules import Table
+
+COUNTER = (r".*\.num_batches_tracked", "a counter of training batches that nothing reads")
+
+
+class Network(NamedTuple):
+    """One network of a family.
+
+    Attributes:
+        name: as `tfseg.build` knows it.
+        table: which tensor is which variable.
+        differences: shapes -> what in the file is not as in this network, in words; nothing if it fits.
+        public: the name of the public implementation's builder or class, or None.
+        distinct: how the function differs from that of the family's other networks with the same tensors.
+    """
+
+    name: str
+    table: Table
+    differences: Callable[[dict], list]
+    public: str | None = None
+    distinct: str = ""
+
+
+class Family(NamedTuple):
+    """A family of checkpoints.
+
+    Attributes:
+        name: "publisher/kind".
+        source: URL of the public implementation.
+        licence: of that implementation; a published file may add terms of its own.
+        formats: of its files.
+        preprocessing: a name of `tfseg.specs.PREPROCESSING`.
+        networks: in the order in which they are tried.
+        first: key of the first convolution: its input channels, and its filters for `width`.
+        filters: of that convolution at width 1.
+        classes: key of the tensor with one row a class; absent in a file without its head.
+        aux: key of the same in the auxiliary head, or None.
+        head: regular expression of the variable paths that `include_top=False` leaves out.
+        features: regular expression of the layers of which the last gives the features for `include_top=False`; None: the
+            builder takes include_top itself.
+        options: what `tfseg.build` is told for the family's own form, such as its output stride.
+        dilates: whether an output stride can be chosen.
+        dataset: a name of `tfseg.specs.CLASSES` for files with as many classes, or None.
+        distinct: how the function differs from that of other families with the same tensors.
+        public: module of the public implementation that `verify` runs, or None.
+    """
+
+    name: str
+    source: str
+    licence: str
+    formats: tuple
+    preprocessing: str
+    networks: tuple
+    first: str
+    classes: str
+    head: str
+    filters: int = 64
+    aux: str | None = None
+    features: str | None = None
+    options: dict = {}  # noqa: RUF012 - read only
+    dilates: bool = True
+    dataset: str | None = None
+    distinct: str = ""
+    public: str | None = None
+
+    def network(self, name):
+        return next((network for network in self.networks if network.name == name), None)

@@ -1,0 +1,62 @@
+"""wkentaro/pytorch-fcn: the FCN-VGG four, and the VGG16 that they start from.
+
+Facts read off https://github.com/wkentaro/pytorch-fcn: torchfcn/models/*.py.
+"""
+
+import re
+
+from converters.families.family import Family, Network
+from converters.families.torchvision import vgg_network
+from converters.rules import Table
+from tfseg import specs
+
+_SOURCE = "https://github.com/wkentaro/pytorch-fcn"
+_FORMATS = ("PyTorch legacy stream", "PyTorch zip")
+_CLASSES = {"fcn32s": "FCN32s", "fcn16s": "FCN16s", "fcn8s": "FCN8s", "fcn8s_atonce": "FCN8sAtOnce"}
+_TRUNK = (("conv{s}_{i}", "conv{s}_{i}", "conv"), ("fc{i}", "fc{i}", "conv"), ("score_fr", "score_fr", "conv"))
+
+
+def _network(name):
+    upscores = specs.FCNS[name]
+    rows = [(layer, layer, "upconv") for layer, *_ in upscores]
+    rows += [(f"score_{skip}", f"score_{skip}", "conv") for _, _, skip, _ in upscores if skip]
+    expected = {source for source, _, _ in rows}
+
+    def differences(shapes):
+        found = {key.rpartition(".")[0] for key in shapes if re.match(r"(score_pool|upscore)", key)}
+        absent, surplus = sorted(expected - found), sorted(found - expected)
+        return [f"has no {layer}" for layer in absent] + [f"has {layer}, which {name} lacks" for layer in surplus]
+
+    scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
+    distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
+    return Network(name, Table((*_TRUNK, *rows)), differences, _CLASSES[name], distinct)
+
+
+FCN = Family(
+    name="wkentaro/pytorch-fcn",
+    source=_SOURCE,
+    licence="MIT",
+    formats=_FORMATS,
+    preprocessing="fcn",
+    # FCN-8s and at-once have the same tensors: the first is taken unless the file is a published or a labelled one.
+    networks=tuple(map(_network, specs.FCNS)),
+    first="conv1_1.weight",
+    classes="score_fr.weight",
+    head=r"(fc6|fc7|score_.*|upscore.*)/.*",
+    features="pool5",
+    dilates=False,
+    dataset="voc",
+)
+
+VGG16_FROM_CAFFE = Family(
+    name="wkentaro/vgg16_from_caffe",
+    source=_SOURCE,
+    licence="MIT",
+    formats=_FORMATS,
+    preprocessing="fcn",
+    networks=(vgg_network("vgg16", 16, False),),
+    first="features.0.weight",
+    classes="classifier.6.weight",
+    head=r"fc[678]/.*",
+    distinct="its input is BGR, 0..255 minus the mean",
+)

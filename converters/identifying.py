@@ -1,0 +1,168 @@
+"""Recognising a checkpoint by its tensors: the family, the network, its sizes, and on what evidence."""
+
+import re
+from typing import NamedTuple
+
+from converters import published
+from converters.errors import ConversionError
+from converters.families import FAMILIES
+from converters.sources import open_source
+
+_NAMED = 6  # names that a sentence lists
+
+
+class Fit(NamedTuple):
+    """One network that a file could be, and what in the file speaks against it."""
+
+    family: object
+    network: object
+    differences: list
+    strange: int  # tensors that the network does not know
+
+
+class Identification(NamedTuple):
+    """What a checkpoint is.
+
+    Attributes:
+        family, network: names.
+        num_classes: of the head; None without one.
+        width: multiplier of the channel counts.
+        channels: of the input.
+        include_top: whether the file has its head.
+        aux: whether it has an auxiliary head.
+        evidence: sentences.
+        others: other families and networks that fit, each with what would differ.
+    """
+
+    family: str
+    network: str
+    num_classes: int | None
+    width: float
+    channels: int
+    include_top: bool
+    aux: bool
+    evidence: tuple
+    others: tuple
+
+    def __str__(self):
+        head = f"{self.num_classes} classes" if self.include_top else "no head"
+        width = f", width {self.width:g}" if self.width != 1 else ""
+        aux = ", auxiliary head" if self.aux else ""
+        lines = [f"{self.family}: {self.network} ({head}{width}{aux})"]
+        lines += [f"  {sentence}" for sentence in self.evidence]
+        return "\n".join(lines + [f"  also fits {other}" for other in self.others])
+
+
+def identify(path, *, family=None, network=None, skip=()):
+    """Which network a checkpoint is for.
+
+    Args:
+        path: path, URL, published name, list of those, mapping of arrays or torch module.
+        family, network: names, to choose among what fits.
+        skip: regular expressions of keys to leave out of account.
+    Raises:
+        ConversionError: nothing fits; it names the nearest network and what differs.
+    """
+    source = open_source(path)
+    fits = ranked(source, family=family, skip=skip)
+    best = chosen(source, fits, network)
+    found = sizes(best.family, source.shapes)
+    evidence = [f"all {len(source)} tensors bear names of {best.family.name}, and the modules of {best.network.name}"]
+    keys = (best.family.first, best.family.classes, best.family.aux)
+    evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key in source.shapes]
+    return Identification(
+        best.family.name, best.network.name, **found, evidence=tuple(evidence), others=others(fits, best)
+    )
+
+
+def chosen(source, fits, network=None):
+    """The best fit, or the best of that network's name; refused with what differs if none is perfect.
+
+    Raises:
+        ConversionError: nothing fits.
+    """
+    wanted = [fit for fit in fits if network in (None, fit.network.name)]
+    if not wanted:
+        raise ConversionError(f"No family known here has a network of that name. Received: network={network!r}")
+    best = wanted[0]
+    if best.differences:
+        asked = f"not a {network}" if network else "of no family known here"
+        raise ConversionError(
+            f"{source.name} is {asked}. Nearest: {fits[0].family.name} {fits[0].network.name}, but the file "
+            f"{'; '.join(fits[0].differences) or 'fits that'}. Received: {len(source)} tensors, {some(list(source))}. Name the "
+            "family and the network (family=, network=) to see all that does not fit, or pass skip=[...] for tensors of your "
+            "own."
+        )
+    return best
+
+
+def others(fits, best):
+    """The other perfect fits, in words."""
+    lines = []
+    for fit in fits:
+        if fit is not best and not fit.differences:
+            what = fit.network.distinct if fit.family == best.family else fit.family.distinct
+            lines.append(f"{fit.family.name} {fit.network.name}" + (f": {what}" if what else ""))
+    return tuple(lines)
+
+
+def ranked(source, *, family=None, skip=()):
+    """Every network as a `Fit`, the best first; among equals the one the file is known as, then the documented order.
+
+    Raises:
+        ConversionError: a family that is not known here.
+    """
+    shapes = {key: shape for key, shape in source.shapes.items() if not any(re.search(one, key) for one in skip)}
+    fits = []
+    for candidate in _families(family):
+        for member in candidate.networks:
+            strange = [key for key in shapes if not member.table.knows(key)]
+            differences = [f"has no {candidate.first}"] if candidate.first not in shapes else member.differences(shapes)
+            if strange:
+                differences = [*differences, f"has {len(strange)} tensors of other names ({some(strange)})"]
+            fits.append(Fit(candidate, member, differences, len(strange)))
+    # The sort is stable: fits of equal merit stay in the documented order.
+    fits.sort(key=lambda fit: (len(fit.differences) > 0, fit.strange, len(fit.differences)))
+    perfect = [fit for fit in fits if not fit.differences]
+    if len(perfect) > 1 and (known := _known_as(source, perfect)):
+        fits.remove(known)
+        fits.insert(0, known)
+    return fits
+
+
+def sizes(family, shapes):
+    """What the tensors say of a network's sizes, by the names that `tfseg.build` and `Identification` have for them."""
+    first = shapes.get(family.first, (family.filters, 3))
+    return {
+        "num_classes": shapes[family.classes][0] if family.classes in shapes else None,
+        "width": first[0] / family.filters,
+        "channels": first[1],
+        "include_top": family.classes in shapes,
+        "aux": family.aux in shapes,
+    }
+
+
+def some(names):
+    """The first few of many names."""
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _families(family):
+    if family is not None and family not in FAMILIES:
+        raise ConversionError(f"The families known here are {', '.join(FAMILIES)}. Received: family={family!r}")
+    return [FAMILIES[family]] if family else list(FAMILIES.values())
+
+
+def _known_as(source, fits):
+    """The fit that a label in the file, or its hash, says it is; None if neither tells."""
+    label = source.extras.get("arch")
+    labelled = [fit for fit in fits if label and fit.network.public == label]
+    if labelled:
+        return labelled[0]
+    if len(source.files) != 1:
+        return None
+    # pytorch-fcn's files are of 2017: a file of today's format is none of them, and need not be read for their hash.
+    old = source.formats == ("PyTorch legacy stream",) and any(fit.family.name.startswith("wkentaro") for fit in fits)
+    algorithms = ("sha256", "md5") if old else ("sha256",)
+    row = published.recognise(source.files[0], algorithms=algorithms, hasher=source.digest)
+    return row and next((fit for fit in fits if (fit.family.name, fit.network.name) == (row.family, row.network)), None)

@@ -1,0 +1,96 @@
+"""One file on disk: mapped into memory, and recognised when it is no checkpoint at all."""
+
+import contextlib
+import mmap
+import os
+import re
+import stat
+
+from converters.errors import ConversionError
+
+KNOWN_FORMATS = "a PyTorch .pth/.pt/.bin file, a .safetensors file or a NumPy .npz file"
+
+
+@contextlib.contextmanager
+def naming(subject):
+    """Put `subject` (the file, a tensor of it) in front of every ConversionError raised inside.
+
+    What the operating system or the size of the machine refuses becomes a ConversionError too.
+    """
+    try:
+        yield
+    except ConversionError as error:
+        raise ConversionError(f"{subject}: {error}") from error.__cause__
+    except OSError as error:
+        raise ConversionError(f"{subject}: cannot be read. Received: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise ConversionError(f"{subject}: asks for more memory than there is, damaged or hostile.") from error
+    except RecursionError as error:
+        raise ConversionError(f"{subject}: is nested too deeply, damaged or hostile.") from error
+
+
+def map_file(path) -> memoryview:
+    """The bytes of the file as a read-only view of its memory map, kept open by whoever holds the view."""
+    try:
+        # Asked before opening: to open a pipe would wait for its writer.
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise ConversionError(f"there is no such file. Expected {KNOWN_FORMATS}.") from None
+    if stat.S_ISDIR(mode):
+        raise ConversionError(f"is a directory. Expected {KNOWN_FORMATS}; give the file inside.")
+    if not stat.S_ISREG(mode):
+        raise ConversionError(f"is not a regular file. Expected {KNOWN_FORMATS}.")
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ConversionError("the file is empty. The download or copy failed; repeat it.")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except PermissionError:
+        raise ConversionError("permission denied. Make the file readable (chmod u+r) or copy it.") from None
+
+
+# First match wins; each says what the file is and the way out.
+_STRANGERS = (
+    (
+        rb"version https://git-lfs",
+        "is a Git LFS pointer, a few lines that stand for the real file. Run `git lfs pull`, or download it directly",
+    ),
+    (
+        rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)",
+        "looks like a web page, not a checkpoint: the server sent a page (a login, a quota, an error) in its place. "
+        "Open the link in a browser, then download again",
+    ),
+    (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file. Give a Keras .h5 file to the part that reads Keras weights"),
+    (rb"\x1f\x8b", "is compressed with gzip. Unpack it (gunzip) and give the file inside"),
+    (
+        rb"BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!",
+        "is a compressed archive. Unpack it and give the file inside",
+    ),
+    (rb"\x93NUMPY", "is a single NumPy array. Save named arrays with numpy.savez(path, **arrays)"),
+    (
+        rb"(?s).{257}ustar",
+        "is a tar archive. If the PyTorch of 2016 wrote it, load it with torch.load and save model.state_dict() "
+        "again; otherwise unpack it and give the file inside",
+    ),
+    (
+        rb"\s*[\[{]\s*([\"\[{\]}0-9-]|$)",
+        "is JSON text. The index of a sharded checkpoint holds no tensors: give the .safetensors or .bin file it names",
+    ),
+)
+
+
+def refuse_stranger(data: memoryview):
+    """Raise the ConversionError that fits a file which is none of the known formats."""
+    head = bytes(data[:512])
+    for pattern, what in _STRANGERS:
+        if re.match(pattern, head):
+            raise ConversionError(f"{what}. Expected {KNOWN_FORMATS}.")
+    if head.strip(b"\0") == b"":
+        raise ConversionError("begins with nothing but zeros: the download or copy was cut short. Download it again.")
+    kind = "plain text" if _is_text(head) else "a file of unknown format"
+    raise ConversionError(f"is {kind}. Expected {KNOWN_FORMATS}. Received: {len(data)} bytes that begin {head[:24]!r}.")
+
+
+def _is_text(head: bytes) -> bool:
+    text = head.decode("utf-8", errors="ignore")  # ignore: the cut at 512 bytes may split a character
+    return len(text.encode()) >= len(head) - 3 and all(c.isprintable() or c.isspace() for c in text)

@@ -1,0 +1,153 @@
+"""Finding the tensors in what a file holds: training scripts wrap them and prefix them in many ways."""
+
+from converters.errors import ConversionError
+from converters.reading.inert import Placeholder
+from converters.reading.numpy_pickles import Array
+from converters.reading.tensors import Tensor, Unreadable
+
+# Keys under which the weights are found, the first one that holds tensors. Averaged weights come before the last step's
+# and the order of the first four is timm's, so that a file gives the same weights here and there.
+WRAPPERS = (
+    "state_dict_ema",
+    "model_ema",
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "model_state",
+    "net_state_dict",
+    "net",
+    "network",
+    "weights",
+    "params_ema",
+    "params",
+    "ema",
+    "module",
+    "blobs",
+)
+# What wrappers put before every key: DataParallel, torch.compile, Lightning.
+PREFIXES = ("module.", "_orig_mod.", "model.")
+
+_MAX_MODULES = 100_000
+_MAX_DEPTH = 100
+
+
+def unwrap(saved):
+    """(keys unwrapped, {key: Tensor or Unreadable}, names of what was left out).
+
+    A dictionary is entered by the first of WRAPPERS that holds tensors, or by its only key that does, as long as more
+    tensors are in there than beside it.
+    """
+    wrapper, extras, node = [], [], saved
+    known, path = {}, set()
+    if isinstance(node, Tensor | Unreadable | Array):
+        raise ConversionError("holds a single tensor without a name. Expected a dictionary: save model.state_dict().")
+    while True:
+        if isinstance(node, Placeholder):
+            extras.append(f"the object of class {node.origin}")
+        found = _contents(node)
+        tensors = {key: tensor for key, tensor in found.items() if tensor is not None}
+        path.add(id(node))
+        weights = {key: _weigh(value, known) for key, value in _inner(node).items() if id(value) not in path}
+        candidates = [key for key, weight in weights.items() if weight]
+        entered = next((key for key in WRAPPERS if key in candidates), candidates[0] if len(candidates) == 1 else None)
+        if entered is None or weights[entered] < len(tensors):
+            break
+        wrapper.append(entered)
+        extras += [_label(key) for key in node if key != entered]
+        node = node[entered]
+    if not tensors:
+        raise ConversionError(_nothing(saved, candidates))
+    extras += [_label(key) for key in found if key not in tensors]
+    return tuple(wrapper), tensors, tuple(dict.fromkeys(extras))
+
+
+def strip(tensors: dict) -> tuple[str, dict]:
+    """(the prefix that every key carries, the tensors without it)."""
+    prefix = ""
+    while found := next((p for p in PREFIXES if all(_carries(key, prefix + p) for key in tensors)), None):
+        prefix += found
+    return prefix, {key[len(prefix) :]: tensor for key, tensor in tensors.items()}
+
+
+def _carries(key, prefix):
+    return key.startswith(prefix) and key != prefix
+
+
+def _contents(node) -> dict:
+    """Every key of a dictionary or of a pickled module, with its tensor or None."""
+    if isinstance(node, Placeholder):
+        return _module_tensors(node)
+    if not isinstance(node, dict):
+        return {}
+    return {key: _as_tensor(value) if isinstance(key, str) else None for key, value in node.items()}
+
+
+def _inner(node) -> dict:
+    if not isinstance(node, dict):
+        return {}
+    return {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, dict | Placeholder)}
+
+
+def _weigh(node, known) -> int:
+    """How many tensors unwrapping would find in there. `known` by identity: hostile files nest one thing many times."""
+    if id(node) not in known:
+        known[id(node)] = 0  # ends cycles
+        direct = sum(tensor is not None for tensor in _contents(node).values())
+        deeper = (_weigh(value, known) for key, value in _inner(node).items() if key in WRAPPERS)
+        known[id(node)] = max(direct, *deeper, 0)
+    return known[id(node)]
+
+
+def _as_tensor(value):
+    if isinstance(value, Array):
+        return value.tensor
+    return value if isinstance(value, Tensor | Unreadable) else None
+
+
+def _module_tensors(module) -> dict:
+    """The state dictionary of a pickled torch.nn.Module, which keeps its parts under three well-known attributes."""
+    tensors, left = {}, [("", module, 0)]
+    for _ in range(_MAX_MODULES):
+        if not left:
+            return tensors
+        prefix, module, depth = left.pop()
+        state = module.state
+        passing = state.get("_non_persistent_buffers_set")
+        passing = passing if isinstance(passing, set | list) else ()
+        for kind in ("_parameters", "_buffers"):
+            for key, value in _dictionary(state.get(kind)).items():
+                tensor = _as_tensor(value)
+                if isinstance(key, str) and tensor is not None and not (kind == "_buffers" and key in passing):
+                    tensors[prefix + key] = tensor
+        children = [(k, v) for k, v in _dictionary(state.get("_modules")).items() if isinstance(v, Placeholder)]
+        if depth < _MAX_DEPTH:
+            left += [(f"{prefix}{key}.", child, depth + 1) for key, child in reversed(children)]
+    raise ConversionError(f"holds a pickled module of more than {_MAX_MODULES} parts; the file is hostile.")
+
+
+def _dictionary(value) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _label(key) -> str:
+    if isinstance(key, str):
+        return key
+    return repr(key) if isinstance(key, int) and abs(key) < 2**63 else f"a key of type {type(key).__name__}"
+
+
+def _nothing(saved, candidates):
+    if candidates:
+        return (
+            f"holds several sets of tensors and none under a usual name. Expected one of {', '.join(WRAPPERS)}. "
+            f"Received: {', '.join(map(ascii, candidates[:20]))}. Save the one you mean in a file of its own."
+        )
+    if isinstance(saved, Placeholder):
+        return (
+            f"this file holds a pickled object of class {saved.origin}, whose tensors cannot be found without running "
+            "its code. Save model.state_dict() instead."
+        )
+    kind = f"keys {', '.join(ascii(_label(key)) for key in list(saved)[:20])}" if isinstance(saved, dict) else ""
+    return (
+        "holds no named tensors. Expected a dictionary of tensors, or one under a usual name such as state_dict. "
+        f"Received: {kind or 'an object of type ' + type(saved).__name__}. Save model.state_dict() instead."
+    )

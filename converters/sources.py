@@ -1,0 +1,149 @@
+"""Whatever weights come from - a file, several, a mapping of arrays, a live torch module - as one mapping of arrays."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.published import digest, find
+
+
+class Source(Mapping):
+    """Key -> array, with shapes known beforehand, and a name for messages.
+
+    Attributes:
+        name: what messages call it.
+        shapes, dtypes: by key.
+        files: the paths that it was read from.
+        extras: what stood beside the tensors.
+    """
+
+    def __init__(self, arrays, name, shapes, dtypes, files=(), extras=None, formats=()):
+        self._arrays = arrays
+        self.name = name
+        self.shapes = shapes
+        self.dtypes = dtypes
+        self.files = tuple(files)
+        self.extras = extras or {}
+        self.formats = tuple(formats)
+
+        self._digests = {}
+
+    def digest(self, path, algorithm):
+        """The hash of one of the files, computed once."""
+        if (path, algorithm) not in self._digests:
+            self._digests[path, algorithm] = digest(path, algorithm)
+        return self._digests[path, algorithm]
+
+    def __getitem__(self, key):
+        return self._arrays[key]
+
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __len__(self):
+        return len(self._arrays)
+
+
+def open_source(source):
+    """A `Source` of a path, a URL, a published name, a list of those, a mapping of arrays or a torch module.
+
+    Raises:
+        ConversionError: anything else, a file that cannot be read, or files of which two hold the same key.
+    """
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return _file(source)
+    if isinstance(source, list | tuple):
+        return _merged([_file(one) for one in source])
+    if hasattr(source, "state_dict"):
+        return _module(source)
+    if isinstance(source, Mapping):
+        arrays = {str(key): _array(value) for key, value in source.items()}
+        return Source(arrays, f"a mapping of {len(arrays)} arrays", *_facts(arrays))
+    raise ConversionError(
+        "Weights come from a path, a URL, a published name, a list of those, a mapping of arrays or a torch module. "
+        f"Received: {type(source).__name__}"
+    )
+
+
+def local_path(source):
+    """The file behind a path, a URL or a published name; the last two are fetched and cached."""
+    from converters.fetching import fetch
+
+    text = os.fspath(source)
+    path = pathlib.Path(text)
+    if path.exists() or not ("://" in text or find(text)):
+        return path
+    return fetch(text)
+
+
+def _file(source):
+    from converters.reading import read
+
+    path = local_path(source)
+    checkpoint = read(path)
+    return Source(
+        checkpoint, path.name, checkpoint.shapes, checkpoint.dtypes, [path], checkpoint.extras, [checkpoint.format]
+    )
+
+
+def _merged(sources):
+    if not sources:
+        raise ConversionError("An empty list of files holds no weights: pass at least one.")
+    arrays, name = {}, " + ".join(source.name for source in sources)
+    owners = {}
+    for source in sources:
+        for key in source:
+            if key in owners:
+                raise ConversionError(
+                    f"Two of the files hold the tensor {key!r}: {owners[key].name} and {source.name}. Files given together "
+                    "must each hold a part of the network."
+                )
+            owners[key] = source
+    arrays = _Merged(owners)
+    facts = [{key: getattr(owner, what)[key] for key, owner in owners.items()} for what in ("shapes", "dtypes")]
+    extras = {key: value for source in sources for key, value in source.extras.items()}
+    files = [path for source in sources for path in source.files]
+    return Source(arrays, name, *facts, files, extras, [form for source in sources for form in source.formats])
+
+
+class _Merged(Mapping):
+    def __init__(self, owners):
+        self._owners = owners
+
+    def __getitem__(self, key):
+        return self._owners[key][key]
+
+    def __iter__(self):
+        return iter(self._owners)
+
+    def __len__(self):
+        return len(self._owners)
+
+
+def _module(module):
+    state = module.state_dict()
+    arrays = {key: _array(value) for key, value in state.items() if hasattr(value, "detach")}
+    return Source(arrays, f"the torch module {type(module).__name__}", *_facts(arrays))
+
+
+def _array(value):
+    """A numpy array, of a torch tensor without a copy where numpy knows its type."""
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    import torch
+
+    tensor = value.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _facts(arrays):
+    return {key: array.shape for key, array in arrays.items()}, {key: array.dtype for key, array in arrays.items()}

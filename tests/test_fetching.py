@@ -1,0 +1,523 @@
+"""Downloads from a server that misbehaves in every way we know of; the table of published files; no real network."""
+
+import hashlib
+import http.server
+import itertools
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from torchvision_cpu import import_torchvision
+
+from converters import fetching, published
+from converters.errors import ConversionError
+
+BODY = bytes(range(256)) * 4096  # 1 MiB
+SHA256 = hashlib.sha256(BODY).hexdigest()
+MD5 = hashlib.md5(BODY).hexdigest()
+
+CONFIRM_FORM = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
+<form id="search" action="/wrong"><input type="hidden" name="wrong" value="1"></form>
+<p class="uc-warning-caption">Google Drive can't scan this file for viruses.</p>
+<form id="download-form" action="{action}" method="get"><input type="submit" value="Download anyway"/>
+<input type="hidden" name="id" value="ID"><input type="hidden" name="confirm" value="t">
+<input type="hidden" name="uuid" value="5f0e-aa&amp;b"></form></body></html>"""
+CONFIRM_LINK = """<html><head><title>Google Drive - Virus scan warning</title></head><body>
+<a id="uc-download-link" href="/drive/old?export=download&amp;confirm=XyZ1&amp;id=ID">Download anyway</a>
+</body></html>"""
+QUOTA = """<html><head><title>Google Drive - Quota exceeded</title></head><body>
+<p class="uc-error-caption">Sorry, you can't view or download this file at this time.</p>
+<p class="uc-error-subcaption">Too many users have viewed
+ or downloaded this file recently.</p></body></html>"""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        self.query = dict(urllib.parse.parse_qsl(url.query))
+        with self.server.lock:
+            self.server.hits.append(self.path)
+        name = url.path.strip("/").replace("/", "_").partition(".")[0].partition("-")[0]
+        getattr(self, f"get_{name}")()
+
+    def answer(self, body=BODY, status=200, **headers):
+        self.send_response(status)
+        for name, value in {"Content_Length": len(body), **headers}.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def page(self, text, **headers):
+        self.answer(text.encode(), Content_Type="text/html; charset=utf-8", **headers)
+
+    def get_good(self):
+        self.answer()
+
+    def get_unsized(self):
+        self.answer(Content_Length=None)
+
+    def get_cut(self):
+        self.answer(BODY[:1000], Content_Length=len(BODY))
+
+    def get_long(self):
+        self.answer(Content_Length=1000)
+
+    def get_chunked(self):
+        self.answer(b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked")
+
+    def get_chunkedcut(self):
+        self.answer(b"%x\r\n" % len(BODY) + BODY[:1000], Content_Length=None, Transfer_Encoding="chunked")
+
+    def get_silent(self):
+        self.server.closing.wait(10)
+
+    def get_stall(self):
+        self.answer(BODY[:1000], Content_Length=len(BODY))
+        self.server.closing.wait(10)
+
+    def get_drip(self):
+        self.answer(b"", Content_Length=len(BODY))
+        while not self.server.closing.wait(0.02):
+            self.wfile.write(b"x")
+
+    def get_slow(self):
+        self.answer(b"", Content_Length=len(BODY))
+        for start in range(0, len(BODY), 1 << 16):
+            time.sleep(0.005)
+            self.wfile.write(BODY[start : start + (1 << 16)])
+
+    def get_wrong(self):
+        self.answer(b"PK" + BODY[2:])
+
+    def get_empty(self):
+        self.answer(b"")
+
+    def get_nocontent(self):
+        self.answer(b"", status=204)
+
+    def get_missing(self):
+        self.answer(b"not here", status=404)
+
+    def get_broken(self):
+        self.answer(b"", status=500)
+
+    def get_gzip(self):
+        self.answer(Content_Encoding="gzip")
+
+    def get_nonsense(self):
+        self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+
+    def get_moved(self):
+        self.answer(b"", status=302, Location="/good")
+
+    def get_loop(self):
+        self.answer(b"", status=302, Location=f"/loop?{len(self.server.hits)}")
+
+    def get_toftp(self):
+        self.answer(b"", status=302, Location="ftp://127.0.0.1/x.pth")
+
+    def get_tofile(self):
+        self.answer(b"", status=302, Location="file:///etc/hostname")
+
+    def get_html(self):
+        self.page("<html><title>Please\n log in</title></html>")
+
+    def get_plainhtml(self):
+        self.answer(b"\n  <!DOCTYPE HTML><title>Welcome</title>", Content_Type="application/octet-stream")
+
+    def get_mislabelled(self):
+        self.answer(Content_Type="text/html")
+
+    def get_drive_new(self):
+        if self.query == {"id": "ID", "confirm": "t", "uuid": "5f0e-aa&b"}:
+            self.answer()
+        else:
+            self.page(CONFIRM_FORM.format(action=self.query.get("action", "/drive/new")))
+
+    def get_drive_old(self):
+        if self.query.get("confirm") == "XyZ1" and "download_warning_ID=XyZ1" in self.headers.get("Cookie", ""):
+            self.answer()
+        else:
+            self.page(CONFIRM_LINK, Set_Cookie="download_warning_ID=XyZ1; Path=/")
+
+    def get_drive_again(self):
+        self.page(CONFIRM_FORM.format(action="/drive/again"))
+
+    def get_drive_quota(self):
+        self.page(QUOTA)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.hits, self.lock, self.closing = [], threading.Lock(), threading.Event()
+
+    def handle_error(self, request, client_address):
+        pass  # the client hung up, as most of these tests intend
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    return tmp_path / "keras" / "tfseg"
+
+
+@pytest.fixture
+def drive(monkeypatch):
+    monkeypatch.setattr(fetching, "GOOGLE_DRIVE_HOSTS", {"127.0.0.1"})
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    def publish(*urls, hash, name="net"):
+        row = published.Published(name, urls, "family", "network", hash, "none", "none")
+        monkeypatch.setattr(published, "PUBLISHED", (row,))
+
+    return publish
+
+
+def files(directory):
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+
+
+# What works
+
+
+@pytest.mark.parametrize("path", ["good", "unsized", "chunked", "moved", "mislabelled", "slow", "good?b=ü c"])
+def test_whole_file(server, path):
+    assert fetching.fetch(server.url(path)).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("hash_", [f"sha256:{SHA256}", f"sha256:{SHA256[:8]}", f"md5:{MD5}"])
+@pytest.mark.parametrize("name", ["net", "net.pth"])
+def test_published_name(server, publish, cache, hash_, name):
+    publish(server.url("good"), hash=hash_)
+    assert fetching.fetch(name) == cache / "net.pth"
+    assert fetching.fetch(server.url("good")) == cache / "net.pth"  # its address is as good as its name
+    assert len(server.hits) == 1
+    assert files(cache) == ["net.pth"]
+
+
+@pytest.mark.parametrize("ending", [f"#sha256={SHA256}", f"#sha256={SHA256[:8].upper()}", f"#md5={MD5}", ""])
+def test_cache_is_used_and_repaired(server, cache, ending):
+    url = server.url("good.pth") + ending
+    path = fetching.fetch(url)
+    assert path.parent == cache
+    assert path.suffix == ".pth"
+    assert fetching.fetch(url) == path
+    assert len(server.hits) == 1
+
+    path.write_bytes(BODY[:-1])
+    assert fetching.fetch(url).read_bytes() == BODY
+    assert len(server.hits) == 2
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", '{"hash": 1}', '{"hash": "sha256:"}'])
+def test_unrecorded_cache_is_not_trusted(server, record):
+    path = fetching.fetch(server.url("good"))
+    sidecar = path.with_name(path.name + ".json")
+    assert json.loads(sidecar.read_text()) == {"url": server.url("good"), "hash": f"sha256:{SHA256}"}
+    if record is None:
+        sidecar.unlink()
+    else:
+        sidecar.write_text(record)
+    path.write_bytes(b"something else")
+    assert fetching.fetch(server.url("good")).read_bytes() == BODY
+
+
+def test_addresses_with_one_file_name_do_not_share_a_file(server):
+    paths = {fetching.fetch(server.url(f"good.pth?{query}")) for query in "abc"}
+    assert len(paths) == 3
+
+
+def test_hostile_file_names_stay_in_the_cache(server, cache):
+    for path in ("good/..%2f..%2fx.pth", "good/%00", "good/..", "good/" + "x" * 500, "good/%2e%2e", "good/ü.pth"):
+        with pytest.raises(ConversionError, match="connection failed"):  # the handler knows no such path
+            fetching.fetch(server.url(path))
+        wanted = fetching._wanted(server.url(path)).path
+        assert wanted.parent == cache
+        assert len(wanted.name) < 120
+        assert re.fullmatch(r"\w[\w.-]*", wanted.name, re.ASCII)
+
+
+def test_progress_counts_to_the_total(server):
+    seen = []
+    fetching.fetch(server.url("slow"), progress=lambda *counts: seen.append(counts))
+    assert seen[0] == (0, len(BODY))
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert all(a < b for a, b in itertools.pairwise(seen))
+
+    seen.clear()
+    fetching.fetch(server.url("unsized"), progress=lambda *counts: seen.append(counts))
+    assert seen[-1] == (len(BODY), None)
+
+
+def test_second_address_is_tried(server, publish):
+    publish(server.url("missing"), server.url("wrong"), server.url("good"), hash=f"md5:{MD5}")
+    assert fetching.fetch("net").read_bytes() == BODY
+    assert server.hits == ["/missing", "/wrong", "/good"]
+
+
+def test_threads_and_processes_at_once(server, cache):
+    url = server.url(f"slow.pth#md5={MD5}")
+    code = f"from converters.fetching import fetch; print(fetch({url!r}))"
+    root = pathlib.Path(fetching.__file__).parents[1]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    with ThreadPoolExecutor(6) as pool:
+        processes = [
+            pool.submit(subprocess.run, [sys.executable, "-c", code], env=env, capture_output=True, text=True)
+            for _ in range(2)
+        ]
+        paths = {task.result() for task in [pool.submit(fetching.fetch, url) for _ in range(4)]}
+    (path,) = paths
+    assert [task.result().stdout.strip() for task in processes] == [str(path)] * 2
+    assert path.read_bytes() == BODY
+    assert files(cache) == [path.name]
+
+
+# What fails, and what is said and left behind then
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("cut", r"connection was cut, expected 1048576 bytes\. Received: 1000 bytes"),
+        ("chunkedcut", r"connection failed\. Received: IncompleteRead"),
+        (f"long#md5={MD5}", rf"not the published bytes, expected md5:{MD5}\. Received: md5:\w{{32}}, 1000 bytes"),
+        (f"wrong#sha256={SHA256}", rf"expected sha256:{SHA256}\. Received: sha256:\w{{64}}, 1048576 bytes"),
+        ("wrong-0123abcd.pth", r"expected sha256:0123abcd\. Received: sha256:\w{64}"),
+        ("empty", r"an empty file\. Received: 0 bytes"),
+        ("nocontent", r"does not send the file\. Received: HTTP 204"),
+        ("missing", r"the link is dead\. Received: HTTP 404 Not Found"),
+        ("broken", r"the server fails; try again later\. Received: HTTP 500"),
+        ("gzip", r"altered the file\. Received: Content-Encoding: gzip"),
+        ("nonsense", r"connection failed\. Received: BadStatusLine"),
+        ("loop", r"redirects cannot be followed\. Received: HTTP 302 endless redirects"),
+        ("toftp", r"redirects cannot be followed\. Received: HTTP 302 .*ftp://127\.0\.0\.1/x\.pth"),
+        ("tofile", r"redirects cannot be followed\. Received: HTTP 302 .*file:///etc/hostname"),
+        ("html", r"a web page, not a file\. Received: an HTML page titled 'Please log in'"),
+        ("plainhtml", r"a web page, not a file\. Received: an HTML page titled 'Welcome'"),
+        ("drive/new", r"a web page, not a file\. Received: an HTML page titled 'Google Drive - Virus scan warning'"),
+    ],
+)
+def test_failures_say_what_came_and_leave_nothing(server, cache, path, message):
+    with pytest.raises(ConversionError, match=message) as caught:
+        fetching.fetch(server.url(path))
+    assert server.url(path.partition("#")[0]) in str(caught.value)
+    assert "pass its path" in str(caught.value)
+    assert files(cache) == []
+
+
+@pytest.mark.parametrize("path", ["silent", "stall", "drip"])
+def test_a_stalled_server_is_given_up(server, cache, path):
+    start = time.monotonic()
+    with pytest.raises(ConversionError, match="the server stalls"):
+        fetching.fetch(server.url(path), timeout=0.3)
+    assert time.monotonic() - start < 3
+    assert files(cache) == []
+
+
+def test_no_server():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ConversionError, match=r"connection failed\. Received: ConnectionRefusedError"):
+        fetching.fetch(f"http://127.0.0.1:{port}/x.pth")
+
+
+def test_every_address_is_listed(server, publish, cache):
+    publish(server.url("missing"), server.url("html"), server.url("wrong"), hash=f"sha256:{SHA256[:8]}")
+    cache.mkdir(parents=True)
+    (cache / "net.pth").write_bytes(b"damaged")
+    with pytest.raises(ConversionError, match=f"net could not be downloaded.*sha256:{SHA256[:8]}") as caught:
+        fetching.fetch("net")
+    words = "cached copy is damaged", "/missing: the link is dead", "/html: a web page", "/wrong: not the published"
+    assert all(word in str(caught.value) for word in words)
+    assert f"put it at {cache / 'net.pth'}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("vgg16", r"'vgg16' is no published checkpoint.*near: .*vgg16"),
+        ("weights/mine.pth", "is no published checkpoint.*pass its path"),
+        ("ftp://127.0.0.1/x.pth", r"expected an http:// or https:// address\. Received: 'ftp://127.0.0.1/x.pth'"),
+        ("file:///etc/hostname", r"expected an http:// or https:// address\. Received: 'file:///etc/hostname'"),
+        ("http://", "expected an http:// or https:// address"),
+        ("http://127.0.0.1:port/x.pth", "expected an http:// or https:// address"),
+        ("http://127.0.0.1/x.pth#sha256=12", r"md5=<32 hex digits>\. Received: 'sha256=12'"),
+        ("http://127.0.0.1/x.pth#sha1=" + "0" * 40, r"Received: 'sha1=0+'"),
+    ],
+)
+def test_what_cannot_be_asked_for(given, message):
+    with pytest.raises(ConversionError, match=message):
+        fetching.fetch(given)
+
+
+def test_interrupt_leaves_nothing(server, cache):
+    def interrupt(done, total):
+        if done > len(BODY) // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetching.fetch(server.url("slow"), progress=interrupt)
+    assert files(cache) == []
+
+
+def test_full_disk_leaves_nothing(server, cache):
+    resource = pytest.importorskip("resource")  # a limit on the size of files stands in for a full disk
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(BODY) // 2, hard))
+    try:
+        with pytest.raises(ConversionError, match=r"cannot be written; expected room.*Received: .*too large"):
+            fetching.fetch(server.url("good"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(cache) == []
+
+
+def test_cache_directory_that_cannot_be(server, cache):
+    cache.parent.write_text("a file where the directory should be")
+    with pytest.raises(ConversionError, match=r"cannot be written.*KERAS_HOME"):
+        fetching.fetch(server.url("good"))
+
+
+def test_cache_directory(monkeypatch, tmp_path):
+    assert fetching.cache_directory() == tmp_path / "keras" / "tfseg"
+    monkeypatch.delenv("KERAS_HOME")
+    assert fetching.cache_directory() == pathlib.Path.home() / ".keras" / "tfseg"
+
+
+def test_dates_in_file_names_are_no_hashes(server):
+    assert fetching.fetch(server.url("good-20240131.pth")).read_bytes() == BODY
+    with pytest.raises(ConversionError, match="expected sha256:19584684"):  # vgg13's own digits, which are no date
+        fetching.fetch(server.url("good-19584684.pth"))
+
+
+# Google Drive
+
+
+@pytest.mark.parametrize(("path", "requests"), [("drive/new", 2), ("drive/old", 2), ("good", 1)])
+def test_drive_confirmation_is_followed(server, drive, path, requests):
+    assert fetching.fetch(server.url(path)).read_bytes() == BODY
+    assert len(server.hits) == requests
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "requests"),
+    [
+        ("drive/quota", r"Google Drive refuses.*try again tomorrow\. Received: Sorry, .* viewed or downloaded this", 1),
+        ("drive/again", "a Google Drive page, not a file", 2),
+        ("drive/new?action=/drive/quota", "Google Drive refuses", 2),
+        ("drive/new?action=http://example.com/x", "a Google Drive page, not a file", 1),
+        ("drive/new?action=file:///etc/hostname", "a Google Drive page, not a file", 1),
+        ("html", "a Google Drive page, not a file", 1),
+    ],
+)
+def test_drive_pages_that_give_no_file(server, drive, cache, path, message, requests):
+    with pytest.raises(ConversionError, match=message):
+        fetching.fetch(server.url(path))
+    assert len(server.hits) == requests
+    assert files(cache) == []
+
+
+# The table
+
+
+def test_rows_are_well_formed():
+    names = [row.name for row in published.PUBLISHED]
+    urls = [url for row in published.PUBLISHED for url in row.urls]
+    hashes = [row.hash for row in published.PUBLISHED]
+    assert len({*names}) == len(names)
+    assert len({*urls}) == len(urls)
+    assert len({*hashes}) == len(hashes)
+    for row in published.PUBLISHED:
+        assert re.fullmatch(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}", row.hash)
+        assert re.fullmatch(r"[a-z]+/[a-z0-9_-]+", row.family)
+        assert re.fullmatch(r"[a-z0-9_]+", row.network)
+        assert row.urls
+        assert all(url.startswith("https://") for url in (*row.urls, row.source))
+        assert row.licence
+        assert published.find(row.name) is published.find(row.filename) is row
+
+
+def test_torchvision_rows_follow_its_naming_rule():
+    rows = [row for row in published.PUBLISHED if row.family.startswith("torchvision/")]
+    assert rows
+    for row in rows:
+        (url,) = row.urls
+        assert url.endswith(f"/{row.filename}")
+        assert row.filename.endswith(f"-{row.hash.removeprefix('sha256:')}.pth")
+        assert fetching._HASH_IN_NAME.search(row.filename)
+
+
+def test_torchvision_rows_are_its_own():
+    torchvision = import_torchvision()
+    theirs = {
+        (name, weights.url)
+        for name in torchvision.models.list_models()
+        if re.match(r"(wide_)?(vgg|resnet|resnext)|fcn_resnet", name)
+        for weights in torchvision.models.get_model_weights(name)
+        if "-amdegroot-" not in weights.url  # Caffe's features, under a classifier of not-a-numbers
+    }
+    legacy = published._TORCHVISION_LEGACY["torchvision/resnet"].split()
+    ours = {
+        (row.network, row.urls[0])
+        for row in published.PUBLISHED
+        if row.family.startswith("torchvision/") and row.name not in legacy
+    }
+    assert ours == theirs
+
+
+def test_unknown_names_are_none():
+    assert published.find("vgg16") is None
+    assert published.find("") is None
+
+
+def test_recognise_by_content_alone(tmp_path, publish):
+    path = tmp_path / "renamed.bin"
+    path.write_bytes(BODY)
+    assert published.recognise(path, algorithms=("sha256", "md5")) is None
+    publish("https://example.com", hash=f"sha256:{SHA256[:8]}")
+    assert published.recognise(path).name == "net"
+    publish("https://example.com", hash=f"md5:{MD5}")
+    assert published.recognise(path) is None
+    assert published.recognise(path, algorithms=("sha256", "md5")).name == "net"
+
+
+def test_digest(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(BODY)
+    assert published.digest(path, "sha256") == SHA256
+    assert published.digest(path, "md5") == MD5
+    with pytest.raises(ConversionError, match=r"sha256 cannot be computed.*Received: .*No such file"):
+        published.digest(tmp_path / "none", "sha256")

@@ -1,0 +1,1 @@
+"""The networks: pure Keras 3, functional, any image size."""

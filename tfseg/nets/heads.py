@@ -1,0 +1,57 @@
+"""Heads that turn a backbone's features into a map of scores at the input's size."""
+
+import re
+
+import keras
+from keras.layers import Dropout
+
+from tfseg.layers import ResizeLike
+from tfseg.nets import blocks
+
+_STAGE4_OUT = re.compile(r"conv4_block\d+_out")
+
+
+def FCN(backbone, num_classes, aux=False, *, name=None):
+    """A backbone with torchvision's FCN head: 3x3 convolution to a quarter, BatchNorm, ReLU, dropout 0.1, 1x1.
+
+    Output logits `(batch, height, width, num_classes)` float32 of the input's size (bilinear, corners not aligned); the map
+    at the backbone's stride is the output of the layer `logits`. With `aux`, a list of two such outputs, the second from
+    `aux_logits`.
+
+    Args:
+        backbone: functional model `(batch, height, width, channels)` -> features; `ResNet`, `VGG`, `keras.applications`.
+        num_classes: channels of the logits, background included.
+        aux: a second head, for training: True reads the last block of ResNet's `conv4` stage, a string the layer so named.
+        name: of the model; "fcn_" and the backbone's by default.
+    Raises:
+        ValueError: a backbone without a single map as its output, or no layer for `aux`.
+    Reference: https://docs.pytorch.org/vision/stable/models/fcn.html.
+    """
+    if isinstance(backbone.output, list) or len(backbone.output.shape) != 4:
+        raise ValueError(
+            "A head needs one map (batch, height, width, channels) from its backbone: build that with include_top=False. "
+            f"Received: output {backbone.output}"
+        )
+    outputs = [_head(backbone.output, backbone.input, num_classes, "")]
+    if aux:
+        outputs.append(_head(_aux_features(backbone, aux), backbone.input, num_classes, "aux_"))
+    return keras.Model(backbone.input, outputs if aux else outputs[0], name=name or f"fcn_{backbone.name}")
+
+
+def _head(x, image, num_classes, prefix):
+    x = blocks.conv(x, max(1, x.shape[-1] // 4), 3, f"{prefix}head_conv")
+    x = blocks.relu(blocks.norm(x, f"{prefix}head_bn"), f"{prefix}head_relu")
+    x = Dropout(0.1, name=f"{prefix}head_dropout")(x)
+    x = blocks.conv(x, num_classes, 1, f"{prefix}logits", use_bias=True)
+    return ResizeLike(name=f"{prefix}score", dtype="float32")([x, image])
+
+
+def _aux_features(backbone, aux):
+    names = [layer.name for layer in backbone.layers]
+    wanted = [name for name in names if (_STAGE4_OUT.fullmatch(name) if aux is True else name == aux)]
+    if not wanted:
+        raise ValueError(
+            f"The backbone {backbone.name!r} has no layer for the auxiliary head: aux=True reads conv4_block<n>_out, "
+            f"aux=<name> a layer by its name. Received: aux={aux!r}"
+        )
+    return backbone.get_layer(wanted[-1]).output

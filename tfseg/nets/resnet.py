@@ -1,0 +1,137 @@
+"""Residual networks at any output stride: a table of blocks and a loop."""
+
+import keras
+from keras.layers import Add, GlobalAveragePooling2D, ZeroPadding2D
+
+from tfseg import specs
+from tfseg.nets import blocks
+
+
+def ResNet(
+    spec=50,
+    *,
+    output_stride=32,
+    convention="previous",
+    multi_grid=None,
+    width=1.0,
+    include_top=False,
+    num_classes=1000,
+    channels=3,
+    name=None,
+):
+    """ResNet, ResNeXt or Wide ResNet; layers bear the names of `keras.applications` (`conv4_block1_2_conv`).
+
+    Input `(batch, height, width, channels)` float32, preprocessed, any size. Output without the top: the last stage,
+    `(batch, ceil(height / output_stride), ceil(width / output_stride), 2048)` (512 for 18 and 34); with it: logits
+    `(batch, num_classes)`.
+
+    Args:
+        spec: 18, 34, 50, 101 or 152; or a name of `tfseg.specs.RESNETS` ("resnext50_32x4d", "wide_resnet101_2"); or a
+            `tfseg.specs.ResNetSpec`, where stem pool, epsilon and the place of the stride can be chosen.
+        output_stride: input pixels per output pixel: 32, 16, 8 or 4. Stages past it stride no more; they are dilated.
+        convention: the rate of the one layer of a stage that lost its stride: "previous", its old rate (torchvision, timm;
+            sampling the map on the old grid gives the old map); "new", old rate x stride (semseg, smp); "one", 1
+            (DRN-A). The rest of the stage has old rate x stride. No difference where a 1x1 convolution strides.
+        multi_grid: multiplies the rates of the last stage, one factor a block, as in DeepLabV3; None: all 1.
+        width: multiplies every channel count.
+        include_top: average over the map, then `predictions`.
+        num_classes: units of `predictions`.
+        channels: of the input.
+        name: of the model.
+    Raises:
+        ValueError: an unknown spec, output stride, convention or a multi_grid of another length than the last stage.
+    Reference: He et al. 2016, https://arxiv.org/abs/1512.03385; dilated: Yu et al. 2017,
+        https://arxiv.org/abs/1705.09914; multi-grid: Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 3.2.1.
+    """
+    title, spec = _spec(spec)
+    blocks.check("output_stride", output_stride, specs.OUTPUT_STRIDES)
+    blocks.check("convention", convention, specs.CONVENTIONS)
+    grids = [(1,) * count for count in spec.blocks]
+    if multi_grid is not None:
+        if len(multi_grid) != spec.blocks[-1]:
+            raise ValueError(
+                f"multi_grid needs one factor for each of the {spec.blocks[-1]} blocks of the last stage. Received: "
+                f"{multi_grid!r}"
+            )
+        grids[-1] = tuple(multi_grid)
+
+    image, x = blocks.image_input(channels, "torch")
+    x = _conv_norm(x, blocks.scaled(64, width), 7, "conv1_conv", spec, strides=2)
+    x = blocks.relu(x, "conv1_relu")
+    # Zeros serve as well as minus infinity under this pooling: a ReLU stands before it.
+    x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
+    x = blocks.max_pool(x, 3, "pool1_pool")
+    stride, rate = 4, 1
+    for stage, factors in enumerate(grids):
+        strides, freed_rate = 1, rate
+        if stage > 0 and stride < output_stride:
+            strides, stride = 2, stride * 2
+        elif stage > 0:
+            freed_rate = {"previous": rate, "new": rate * 2, "one": 1}[convention]
+            rate *= 2
+        for block, factor in enumerate(factors):
+            x = _block(
+                x,
+                specs.RESNET_FILTERS[stage] * width,
+                f"conv{stage + 2}_block{block + 1}",
+                spec,
+                strides=strides if block == 0 else 1,
+                rate=rate * factor,
+                freed_rate=(freed_rate if block == 0 else rate) * factor,
+            )
+    if include_top:
+        x = GlobalAveragePooling2D(data_format=blocks.CHANNELS_LAST, name="avg_pool")(x)
+        x = blocks.dense(x, num_classes, "predictions")
+    return keras.Model(image, x, name=name or title)
+
+
+def _block(x, planes, name, spec, *, strides, rate, freed_rate):
+    """One residual block; `freed_rate` is the rate of the convolution that strides, or would have."""
+    inside = int(planes * spec.group_width / 64) * spec.groups if spec.bottleneck else blocks.scaled(planes, 1)
+    outside = blocks.scaled(planes, spec.expansion)
+    if spec.bottleneck:
+        in_1x1 = spec.stride_in == "1x1"
+        convs = (
+            (inside, 1, {"strides": strides if in_1x1 else 1}),
+            (
+                inside,
+                3,
+                {
+                    "strides": 1 if in_1x1 else strides,
+                    "dilation_rate": rate if in_1x1 else freed_rate,
+                    "groups": spec.groups,
+                },
+            ),
+            (outside, 1, {}),
+        )
+    else:
+        convs = (
+            (inside, 3, {"strides": strides, "dilation_rate": freed_rate}),
+            (outside, 3, {"dilation_rate": rate}),
+        )
+    shortcut = x
+    if strides > 1 or x.shape[-1] != outside:
+        shortcut = _conv_norm(x, outside, 1, f"{name}_0_conv", spec, strides=strides)
+    for index, (filters, kernel_size, options) in enumerate(convs, 1):
+        x = _conv_norm(x, filters, kernel_size, f"{name}_{index}_conv", spec, **options)
+        if index < len(convs):
+            x = blocks.relu(x, f"{name}_{index}_relu")
+    return blocks.relu(Add(name=f"{name}_add")([shortcut, x]), f"{name}_out")
+
+
+def _conv_norm(x, filters, kernel_size, name, spec, **options):
+    x = blocks.conv(x, filters, kernel_size, name, **options)
+    return blocks.norm(x, name.removesuffix("_conv") + "_bn", spec.epsilon)
+
+
+def _spec(spec):
+    """The name and the table row behind a depth, a name or a row."""
+    if isinstance(spec, specs.ResNetSpec):
+        return next((name for name, row in specs.RESNETS.items() if row == spec), "resnet"), spec
+    name = f"resnet{spec}" if isinstance(spec, int) else spec
+    if name not in specs.RESNETS:
+        raise ValueError(
+            f"A ResNet is a depth (18, 34, 50, 101, 152), a name ({', '.join(specs.RESNETS)}) or a ResNetSpec. "
+            f"Received: {spec!r}"
+        )
+    return name, specs.RESNETS[name]
