@@ -53,9 +53,10 @@ def convert(
         "include_top": include_top,
         "aux": aux,
     }
-    model, drop = _build(target, fit, source, wanted)
+    model, options, drop = _build(target, fit, source, wanted)
     made = plan(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
+    receipt.options = options
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
     tfseg.set_metadata(model, preprocessing=receipt.preprocessing)
     fill(
@@ -84,7 +85,7 @@ def _fit(source, fits, network):
 
 
 def _build(target, fit, source, wanted):
-    """The empty model, and what the file may hold beyond it."""
+    """The empty model, what it was built with, and what the file may hold beyond it."""
     found = sizes(fit.family, source.shapes)
     owner = next((family for family in FAMILIES.values() if family.network(target)), fit.family)
     own = target == fit.network.name
@@ -124,7 +125,7 @@ def _build(target, fit, source, wanted):
     if not head and not classifier:
         layers = [layer for layer in model.layers if _matches(owner.features, layer.name)]
         model = keras.Model(model.input, layers[-1].output, name=f"{target}_features")
-    return model, drop
+    return model, options, drop
 
 
 def _matches(pattern, name):

@@ -7,7 +7,7 @@ from converters.errors import ConversionError
 from converters.families.transplants import TRANSPLANTS
 from converters.layouts import Layout
 
-_LISTED = 30  # names a message lists of each kind; the exception carries all
+_LISTED = 12  # names a message lists of each kind; the exception carries all
 
 
 class Assignment(NamedTuple):

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import math
 import platform
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ class Receipt:
         files: `{"path", "size", "sha256"}` of each file; the size in bytes.
         model: the model's name.
         family, network: recognised or asked for.
+        options: what the network was built with, where `convert` built it.
         others: other families and networks that the tensors fit, with what would differ.
         transplant: in words, where weights went into another network.
         tensors: `{"key", "shape", "dtype", "path", "layout"}`: each source tensor and the variable it fills.
@@ -35,6 +37,7 @@ class Receipt:
     family: str
     network: str
     files: list = dataclasses.field(default_factory=list)
+    options: dict = dataclasses.field(default_factory=dict)
     others: list = dataclasses.field(default_factory=list)
     transplant: str = ""
     tensors: list = dataclasses.field(default_factory=list)
@@ -55,21 +58,22 @@ class Receipt:
             temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def __str__(self):
-        parameters = sum(_product(tensor["shape"]) for tensor in self.tensors)
+        parameters = sum(math.prod(tensor["shape"]) for tensor in self.tensors)
         stored = "/".join(sorted({tensor["dtype"] for tensor in self.tensors}))
         lines = [f"{self.source} -> {self.model}"]
         lines += [f"  file        {one['size']:,} bytes, sha256 {one['sha256']}" for one in self.files]
         lines += [f"  family      {self.family}, {self.network}"]
+        lines += [f"  built with  {_listed(self.options)}"] if self.options else []
         lines += [f"  also fits   {other}" for other in self.others]
         lines += [f"  transplant  {self.transplant}"] if self.transplant else []
         lines += [f"  filled      {len(self.tensors)} tensors, {parameters:,} numbers, {stored} -> {self.dtype}"]
         lines += [f"  ignored     {line}" for line in _grouped(self.ignored)]
         lines += [f"  untouched   {line}" for line in _grouped(self.untouched)]
         if self.preprocessing:
-            lines += ["  input       " + ", ".join(f"{key} {value}" for key, value in self.preprocessing.items())]
+            lines += [f"  input       {_listed(self.preprocessing)}"]
         if self.parity:
-            lines += ["  parity      " + ", ".join(f"{key} {value}" for key, value in self.parity.items())]
-        return "\n".join([*lines, "  versions    " + ", ".join(" ".join(item) for item in self.versions.items())])
+            lines += [f"  parity      {_listed(self.parity)}"]
+        return "\n".join([*lines, f"  versions    {_listed(self.versions)}"])
 
 
 def versions():
@@ -83,6 +87,13 @@ def versions():
     return found
 
 
+def _listed(facts):
+    def text(value):
+        return "/".join(map(str, value)) if isinstance(value, list | tuple) else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    return ", ".join(f"{key} {text(value)}" for key, value in facts.items())
+
+
 def _grouped(reasons):
     """One line a reason: how many, and the names, numbers in them as `*`."""
     groups = {}
@@ -92,10 +103,3 @@ def _grouped(reasons):
         listed = list(names)
         more = ", ..." if len(listed) > 4 else ""
         yield f"{names.total()} ({', '.join(listed[:4])}{more}): {why}"
-
-
-def _product(shape):
-    product = 1
-    for side in shape:
-        product *= side
-    return product

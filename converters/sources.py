@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from converters.errors import ConversionError
+from converters.fetching import fetch
 from converters.published import digest, find
+from converters.reading import read
 
 
 class Source(Mapping):
@@ -17,7 +19,8 @@ class Source(Mapping):
         name: what messages call it.
         shapes, dtypes: by key.
         files: the paths that it was read from.
-        extras: what stood beside the tensors.
+        extras: what stood beside the tensors: name -> value, or None for what is no plain value.
+        formats: of the files.
     """
 
     def __init__(self, arrays, name, shapes, dtypes, files=(), extras=None, formats=()):
@@ -47,18 +50,21 @@ class Source(Mapping):
         return len(self._arrays)
 
 
-def open_source(source):
+def open_source(source, *, progress=None):
     """A `Source` of a path, a URL, a published name, a list of those, a mapping of arrays or a torch module.
 
+    Args:
+        source: any of these; a `Source` is returned as it is.
+        progress: called with the bytes done and in all (or None) while something is downloaded.
     Raises:
         ConversionError: anything else, a file that cannot be read, or files of which two hold the same key.
     """
     if isinstance(source, Source):
         return source
     if isinstance(source, str | os.PathLike):
-        return _file(source)
+        return _file(source, progress)
     if isinstance(source, list | tuple):
-        return _merged([_file(one) for one in source])
+        return _merged([_file(one, progress) for one in source])
     if hasattr(source, "state_dict"):
         return _module(source)
     if isinstance(source, Mapping):
@@ -70,21 +76,17 @@ def open_source(source):
     )
 
 
-def local_path(source):
+def _local_path(source, progress):
     """The file behind a path, a URL or a published name; the last two are fetched and cached."""
-    from converters.fetching import fetch
-
     text = os.fspath(source)
     path = pathlib.Path(text)
     if path.exists() or not ("://" in text or find(text)):
         return path
-    return fetch(text)
+    return fetch(text, progress=progress)
 
 
-def _file(source):
-    from converters.reading import read
-
-    path = local_path(source)
+def _file(source, progress):
+    path = _local_path(source, progress)
     checkpoint = read(path)
     return Source(
         checkpoint, path.name, checkpoint.shapes, checkpoint.dtypes, [path], checkpoint.extras, [checkpoint.format]
@@ -94,7 +96,8 @@ def _file(source):
 def _merged(sources):
     if not sources:
         raise ConversionError("An empty list of files holds no weights: pass at least one.")
-    arrays, name = {}, " + ".join(source.name for source in sources)
+    if len(sources) == 1:
+        return sources[0]
     owners = {}
     for source in sources:
         for key in source:
@@ -108,6 +111,7 @@ def _merged(sources):
     facts = [{key: getattr(owner, what)[key] for key, owner in owners.items()} for what in ("shapes", "dtypes")]
     extras = {key: value for source in sources for key, value in source.extras.items()}
     files = [path for source in sources for path in source.files]
+    name = " + ".join(source.name for source in sources)
     return Source(arrays, name, *facts, files, extras, [form for source in sources for form in source.formats])
 
 

@@ -30,11 +30,11 @@ def atomic(path, overwrite=False):
         system refuses to write (no space left, no permission).
     """
     path = Path(path)
-    _refuse_target(path, overwrite)
+    check_target(path, overwrite)
     partial = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         yield partial
-        _refuse_target(path, overwrite)  # the body may have taken long enough for someone else to write there
+        check_target(path, overwrite)  # the body may have taken long enough for someone else to write there
         if partial.is_dir():
             _replace_directory(partial, path)
         else:
@@ -111,7 +111,12 @@ def _texts(path, metadata):
     return dict(metadata)
 
 
-def _refuse_target(path, overwrite):
+def check_target(path, overwrite=False):
+    """Refuses a path that cannot be written, or must not be replaced, before any work is done.
+
+    Raises: ConversionError.
+    """
+    path = Path(path)
     if path.name in ("", ".."):
         raise ConversionError(f"{path}: expected the name of a file to write. Received: a directory.")
     if not path.parent.is_dir():

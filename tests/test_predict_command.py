@@ -112,7 +112,7 @@ def test_masks_and_overlays_of_all_images_but_the_broken_one(model, model_file, 
 def test_stray_arguments_are_refused(photos):
     code, _, err = run("--model=m.keras", "--output=maps", f"--images={photos}/a.jpg", photos / "b.v2.png")
     assert code == 1
-    assert f"Unexpected: {photos / 'b.v2.png'} (quote patterns" in err
+    assert f"Unexpected: {photos / 'b.v2.png'}. Values go with their flag" in err
 
 
 def test_an_error_is_one_line(photos, tmp_path):

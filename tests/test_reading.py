@@ -1,7 +1,5 @@
 """What is saved is what is read: every format, element type, layout and wrapping, against the library that wrote it."""
 
-import torch  # first: a later import may crash
-
 import argparse
 import datetime
 import io
@@ -17,6 +15,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from converters.errors import ConversionError
@@ -200,7 +199,6 @@ def test_npz(tmp_path, write):
     for key, array in arrays.items():
         np.testing.assert_array_equal(checkpoint[key], array)
         assert checkpoint[key].dtype == checkpoint.dtypes[key] == array.dtype.newbyteorder("=")
-    assert np.shares_memory(checkpoint["c"], checkpoint["c"]) == (write is np.savez)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -251,7 +249,14 @@ def test_things_beside_the_tensors(tmp_path, options):
         "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("x")),
         "optimizer": optimizer.state_dict(),
         "when": datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC),
-        "history": [np.arange(3), deque([1, 2]), Counter("aab"), defaultdict(list, a=[1]), {1, 2}, frozenset({(1, (2,))})],
+        "history": [
+            np.arange(3),
+            deque([1, 2]),
+            Counter("aab"),
+            defaultdict(list, a=[1]),
+            {1, 2},
+            frozenset({(1, (2,))}),
+        ],
         "setting": Setting(),
         "odd": [1.5, 2**100, -1, b"bytes", bytearray(b"x"), 1 + 2j, None, True, torch.float32, torch.Size([1]), float],
         "device": torch.device("cpu"),
@@ -303,7 +308,13 @@ W, V = torch.ones(1), torch.zeros(2)
         ({"state_dict": {"w": W, "v": V}, "best": V}, ("state_dict",), "", ["w", "v"], ("best",)),
         ({"model": {"state_dict": {"w": W}, "x": 1}, "y": 2}, ("model", "state_dict"), "", ["w"], ("y", "x")),
         ({"state_dict": {"w": W}, "model_ema": {"v": V}}, ("model_ema",), "", ["v"], ("state_dict",)),
-        ({"model": {"w": W}, "net": {"v": V}, "optimizer": {"state": {0: W}}}, ("model",), "", ["w"], ("net", "optimizer")),
+        (
+            {"model": {"w": W}, "net": {"v": V}, "optimizer": {"state": {0: W}}},
+            ("model",),
+            "",
+            ["w"],
+            ("net", "optimizer"),
+        ),
         ({"my_net": {"w": W}, "epoch": 1}, ("my_net",), "", ["w"], ("epoch",)),
         ({"model": {}, "weights": {"w": W}}, ("weights",), "", ["w"], ("model",)),
         ({"module.a": W, "module.b": W}, (), "module.", ["a", "b"], ()),
@@ -322,14 +333,20 @@ def test_unwrapping(tmp_path, content, wrapper, prefix, keys, extras):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: torch.quantize_per_tensor(W, 0.1, 0, torch.qint8), r"'layer.w': is a quantized tensor.*dequantize\(\)"),
+        (
+            lambda: torch.quantize_per_tensor(W, 0.1, 0, torch.qint8),
+            r"'layer.w': is a quantized tensor.*dequantize\(\)",
+        ),
         (lambda: torch.eye(3).to_sparse(), r"'layer.w': is a sparse tensor.*to_dense\(\)"),
         (lambda: torch.eye(3).to_sparse_csr(), r"'layer.w': is a sparse tensor"),
         (lambda: torch.ones(2, device="meta"), r"'layer.w': is a tensor on the meta device"),
         (lambda: torch.ones(2, dtype=torch.complex64).conj(), r"'layer.w': is a lazy view.*resolve_conj\(\)"),
         (lambda: np.array([{}]), r"'layer.w': is a NumPy array of Python objects"),
         (lambda: np.array(["text"]), r"'layer.w': is an array of <U4"),
-        (lambda: torch.ones(2, dtype=torch.complex64).to(torch.complex32), r"'layer.w'|storage class"),
+        (
+            lambda: torch.ones(2, dtype=torch.complex64).to(torch.complex32),
+            r"'layer.w': element type complex32 cannot be read",
+        ),
     ],
     ids=["quantized", "sparse", "csr", "meta", "conj", "objects", "text", "complex32"],
 )

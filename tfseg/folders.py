@@ -103,7 +103,7 @@ def predict_jobs(model, jobs, *, preprocessing=None):
 
 @contextlib.contextmanager
 def replacing(path):
-    """A path beside `path`, with the same ending: its file takes the place if the block ends well, and else vanishes."""
+    """A path beside `path`, of the same ending: its file takes the place if the block ends well, else it vanishes."""
     half = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield half

@@ -126,6 +126,7 @@ def _classes_function(model):
             import tensorflow as tf
 
             shape = (None, None, None, model.input_shape[-1])
-            classes = tf.function(classes, input_signature=[tf.TensorSpec(shape, "float32")])
+            # The concrete function: TensorFlow would take the traces of several models for endless retracing, and warn.
+            classes = tf.function(classes).get_concrete_function(tf.TensorSpec(shape, "float32"))
         _functions[model] = classes
     return _functions[model]

@@ -49,12 +49,12 @@ class ResizeLike(keras.layers.Layer):
         return _along_axes(x, self._weights, height, width)
 
     def _weights(self, outputs, pixels):
-        # Output i lies at ((2 i + 1) pixels / outputs - 1) / 2 of the input; whole numbers keep that exact.
-        denominator = 2 * outputs
-        place = (2 * ops.arange(outputs, dtype="int32") + 1) * pixels - outputs
-        place = ops.clip(place, 0, (pixels - 1) * denominator)
-        distance = ops.abs(place[:, None] - denominator * ops.arange(pixels, dtype="int32")[None])
-        return ops.relu(1 - ops.cast(distance, self.compute_dtype) / ops.cast(denominator, self.compute_dtype))
+        # In float32 and in torch's order of operations, so that its rounding is ours.
+        scale = ops.cast(pixels, "float32") / ops.cast(outputs, "float32")
+        place = scale * (ops.arange(outputs, dtype="float32") + 0.5) - 0.5
+        place = ops.clip(place, 0, ops.cast(pixels - 1, "float32"))
+        distance = ops.abs(place[:, None] - ops.arange(pixels, dtype="float32")[None])
+        return ops.cast(ops.relu(1 - distance), self.compute_dtype)
 
     def compute_output_spec(self, inputs):
         x, reference = inputs

@@ -47,7 +47,8 @@ class Family(NamedTuple):
         dilates: whether an output stride can be chosen.
         dataset: a name of `tfseg.specs.CLASSES` for files with as many classes, or None.
         distinct: how the function differs from that of other families with the same tensors.
-        public: module of the public implementation that `verify` runs, or None.
+        public: builds the public implementation, a torch module without weights, or None if there is none to install:
+            `public(name, num_classes=, output_stride=, aux=)`, the name being the network's `public`.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Family(NamedTuple):
     dilates: bool = True
     dataset: str | None = None
     distinct: str = ""
-    public: str | None = None
+    public: Callable | None = None
 
     def network(self, name):
         return next((network for network in self.networks if network.name == name), None)

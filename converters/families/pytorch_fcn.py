@@ -6,13 +6,21 @@ Facts read off https://github.com/wkentaro/pytorch-fcn: torchfcn/models/*.py.
 import re
 
 from converters.families.family import Family, Network
-from converters.families.torchvision import vgg_network
+from converters.families.torchvision import VGG, vgg_network
 from converters.rules import Table
 from tfseg import specs
 
 _SOURCE = "https://github.com/wkentaro/pytorch-fcn"
 _FORMATS = ("PyTorch legacy stream", "PyTorch zip")
 _CLASSES = {"fcn32s": "FCN32s", "fcn16s": "FCN16s", "fcn8s": "FCN8s", "fcn8s_atonce": "FCN8sAtOnce"}
+
+
+def _public(name, *, num_classes, output_stride, aux):
+    from torchfcn import models
+
+    return getattr(models, name)(n_class=num_classes)
+
+
 _TRUNK = (("conv{s}_{i}", "conv{s}_{i}", "conv"), ("fc{i}", "fc{i}", "conv"), ("score_fr", "score_fr", "conv"))
 
 
@@ -46,6 +54,7 @@ FCN = Family(
     features="pool5",
     dilates=False,
     dataset="voc",
+    public=_public,
 )
 
 VGG16_FROM_CAFFE = Family(
@@ -59,4 +68,5 @@ VGG16_FROM_CAFFE = Family(
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
     distinct="its input is BGR, 0..255 minus the mean",
+    public=VGG.public,
 )

@@ -12,6 +12,25 @@ from tfseg import specs
 
 _PTH = ("PyTorch zip", "PyTorch legacy stream")
 
+
+def _public_classifier(name, *, num_classes, output_stride, aux):
+    from torchvision import models
+
+    if output_stride == 32:
+        return getattr(models, name)(weights=None, num_classes=num_classes)
+    # torchvision's own dilation; it refuses 18 and 34, and VGG does not know the option.
+    replaced = [output_stride <= 4, output_stride <= 8, output_stride <= 16]
+    return getattr(models, name)(weights=None, num_classes=num_classes, replace_stride_with_dilation=replaced)
+
+
+def _public_segmenter(name, *, num_classes, output_stride, aux):
+    from torchvision.models import segmentation
+
+    if output_stride != 8:
+        raise ValueError(f"torchvision's {name} has output stride 8 only")
+    return getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=aux)
+
+
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
 # The first row that fits counts: read backwards, `_0_conv` is the projection and no "conv0".
@@ -75,7 +94,7 @@ RESNET = Family(
     first="conv1.weight",
     classes="fc.weight",
     head=r"predictions/.*",
-    public="torchvision.models",
+    public=_public_classifier,
 )
 
 SEGMENTATION = Family(
@@ -110,7 +129,7 @@ SEGMENTATION = Family(
     features=r"conv5_block\d+_out",
     options={"output_stride": 8},
     dataset="voc",
-    public="torchvision.models.segmentation",
+    public=_public_segmenter,
 )
 
 # ---------------------------------------------------------------------------------------------------------------- VGG
@@ -161,5 +180,5 @@ VGG = Family(
     first="features.0.weight",
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
-    public="torchvision.models",
+    public=_public_classifier,
 )

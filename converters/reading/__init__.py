@@ -5,7 +5,7 @@
 * PyTorch zip (torch.save since 1.6): memory-mapped; each tensor is checked against its CRC-32 when first read.
 * PyTorch legacy stream (before 1.6) and plain pickles of arrays: no checksums in the format.
 * safetensors: memory-mapped; structure checked in full, no checksums in the format.
-* NumPy .npz: memory-mapped where not compressed; CRC-32 as above.
+* NumPy .npz: CRC-32 as above; NumPy aligns nothing in there, so that most arrays are copied when read.
 
 The tensors may lie under wrapper keys and carry a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
 are found, taken off, and told. A file that is damaged, hostile or of another kind raises one ConversionError.
@@ -24,7 +24,7 @@ from converters.reading.zip_archive import Archive
 __all__ = ["Checkpoint", "read"]
 
 # A pickle of protocol 2 or later; of protocol 0 or 1, as old attacks are written.
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*[ci][A-Za-z_][\w.]*\n\w[\w.]*\n|\((dp|lp|i)\d|[}\]](q|r|\(|\.)")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*[ci][A-Za-z_][\w.]*\n\w[\w.]*\n|\(+(S['\"]|[dl]p\d)|[}\]](q|r|\(|\.)")
 
 
 def read(path) -> Checkpoint:

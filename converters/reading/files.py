@@ -24,9 +24,9 @@ def naming(subject):
     except OSError as error:
         raise ConversionError(f"{subject}: cannot be read. Received: {error.strerror or error}.") from error
     except MemoryError as error:
-        raise ConversionError(f"{subject}: asks for more memory than there is, damaged or hostile.") from error
+        raise ConversionError(f"{subject}: needs more memory than there is. The file may be damaged.") from error
     except RecursionError as error:
-        raise ConversionError(f"{subject}: is nested too deeply, damaged or hostile.") from error
+        raise ConversionError(f"{subject}: is nested too deeply. The file is damaged or hostile.") from error
 
 
 def map_file(path) -> memoryview:

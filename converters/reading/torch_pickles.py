@@ -21,6 +21,7 @@ _STORAGES = {
     "Char": ("int8", 1),
     "Byte": ("uint8", 1),
     "Bool": ("bool", 1),
+    "ComplexHalf": ("complex32", 4),
     "ComplexFloat": ("complex64", 8),
     "ComplexDouble": ("complex128", 16),
     "QInt32": ("int32", 4),

@@ -34,8 +34,8 @@ _MAX_DEPTH = 100
 def unwrap(saved):
     """(keys unwrapped, {key: Tensor or Unreadable}, names of what was left out).
 
-    A dictionary is entered by the first of WRAPPERS that holds tensors, or by its only key that does, as long as more
-    tensors are in there than beside it.
+    A dictionary is entered by the first of WRAPPERS that holds tensors, or by its only key that does, unless more
+    tensors stand beside that key than in there.
     """
     wrapper, extras, node = [], [], saved
     known, path = {}, set()
@@ -146,8 +146,13 @@ def _nothing(saved, candidates):
             f"this file holds a pickled object of class {saved.origin}, whose tensors cannot be found without running "
             "its code. Save model.state_dict() instead."
         )
-    kind = f"keys {', '.join(ascii(_label(key)) for key in list(saved)[:20])}" if isinstance(saved, dict) else ""
+    if isinstance(saved, dict):
+        received = (
+            f"keys {', '.join(ascii(_label(key)) for key in list(saved)[:20])}" if saved else "an empty dictionary"
+        )
+    else:
+        received = f"an object of type {type(saved).__name__}"
     return (
         "holds no named tensors. Expected a dictionary of tensors, or one under a usual name such as state_dict. "
-        f"Received: {kind or 'an object of type ' + type(saved).__name__}. Save model.state_dict() instead."
+        f"Received: {received}. Save model.state_dict() instead."
     )

@@ -10,8 +10,9 @@ import pathlib
 
 from absl import flags
 
+from converters.commands.launching import launch
 from tfseg import folders, specs
-from tfseg.commands.common import launch, load_model
+from tfseg.commands.common import load_model
 from tfseg.progress import track
 
 _MODEL = flags.DEFINE_string("model", None, "The network, a .keras file.", required=True)

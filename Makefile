@@ -1,0 +1,37 @@
+# `make demo` and `make test` set up all they need, from a bare Python 3.11 or newer, in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test test-full lint bench clean
+
+demo: $(VENV)/ready
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+test-full: $(VENV)/ready
+	$(BIN)/python -m pytest -m "full or not full"
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/import_vgg16.py
+
+# torchfcn comes without what it asks for: the tests run its networks alone.
+$(VENV)/ready: requirements.txt setup.py
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tfseg needs Python 3.11 or newer: make PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps torchfcn==1.9.7
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

@@ -1,0 +1,5 @@
+"""`python -m converters` is `tfseg-convert`."""
+
+from converters.commands.convert import main
+
+main()

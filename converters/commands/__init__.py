@@ -1,0 +1,1 @@
+"""The command lines. Flags are parsed before anything heavy is imported."""

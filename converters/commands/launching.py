@@ -1,0 +1,38 @@
+"""How every command starts and ends; imports absl alone, so that `--help` answers at once."""
+
+import os
+import sys
+
+from absl import app, flags
+
+
+def launch(command):
+    """Parses the flags and runs `command()`; what that returns is the exit code, or an error to print.
+
+    A ValueError or OSError is the user's to mend: its message, without a traceback. Ctrl-C exits with 130.
+    """
+    # For --help, absl takes text and flags from the main module. That is the installed script, not the command's file.
+    module = command.__module__
+    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+    for flag in flags.FLAGS.get_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+    def run(arguments):
+        if len(arguments) > 1:
+            raise app.UsageError(f"Unexpected: {' '.join(arguments[1:])}. Values go with their flag, patterns in quotes: --name='*.jpg'")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes are no news to a user
+        try:
+            return command()
+        except KeyboardInterrupt:
+            return 130
+        except (ValueError, OSError) as error:
+            return f"{os.path.basename(sys.argv[0])}: {error}"
+
+    app.run(run)
+
+
+def show_download(done, total):
+    """One line on a terminal that counts a download's megabytes."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\rdownloading {done / 1e6:.0f}{f' of {total / 1e6:.0f}' if total else ''} MB", end=end, file=sys.stderr)

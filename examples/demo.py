@@ -1,0 +1,65 @@
+"""Imports a really trained PyTorch checkpoint into Keras, proves the import, segments a photograph, shows the picture."""
+
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+from PIL import Image
+
+import converters
+import tfseg
+from tfseg import drawing
+from tfseg.inference import preprocess, read_image
+
+HERE = pathlib.Path(__file__).parent
+OUT = HERE.parent / "out"
+
+
+def main():
+    checkpoint = HERE / "fcn_resnet18_w50_os8_camvid.pth"
+    print(f"\n1. Recognise\n\n{converters.identify(checkpoint)}")
+
+    model, receipt = converters.convert(checkpoint)
+    print(f"\n2. Import\n\n{receipt}")
+
+    card = json.loads((HERE / "card.json").read_text())
+    tfseg.set_metadata(model, classes=card["classes"], colors=tfseg.specs.COLORS["camvid"])
+
+    photograph = read_image(HERE / "street.png")
+    images = preprocess(photograph, tfseg.metadata(model)["preprocessing"])[None]
+    with np.load(HERE / "street_logits.npz") as computed_by_torch:
+        logits = computed_by_torch["logits"]
+    comparison = converters.compare(model, {"logits": logits.reshape(1, *logits.shape[-3:])}, images)
+    classes = tfseg.predict(model, photograph)
+    agreement = np.mean(classes == np.asarray(Image.open(HERE / "street_classes.png")))
+    print(f"\n3. Prove: against what PyTorch computed\n\n{comparison}")
+    print(f"{agreement:.4%} of the pixels have PyTorch's class")
+    comparison.assert_close(1e-5)
+
+    OUT.mkdir(exist_ok=True)
+    model.save(OUT / "street.keras")
+    again = keras.saving.load_model(OUT / "street.keras")
+    facts = tfseg.metadata(again)
+    picture = drawing.overlay(photograph, tfseg.predict(again, photograph), facts["colors"], facts["classes"])
+    picture.save(OUT / "street_overlay.png")
+    print("\n4. Segment and see\n")
+    if sys.stdout.isatty():
+        show(picture)
+    print(f"model    {OUT / 'street.keras'}\npicture  {OUT / 'street_overlay.png'}")
+
+
+def show(picture, columns=100):
+    """The picture in a terminal: two pixels a character, one in its foreground and one in its background colour."""
+    rows = 2 * round(columns * picture.height / picture.width / 2)
+    pixels = np.asarray(picture.convert("RGB").resize((columns, rows), Image.Resampling.LANCZOS))
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+        cells = (
+            "\x1b[38;2;{};{};{}m\x1b[48;2;{};{};{}m▀".format(*top, *bottom) for top, bottom in zip(upper, lower, strict=True)
+        )
+        print("".join(cells) + "\x1b[0m")
+
+
+if __name__ == "__main__":
+    main()

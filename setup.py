@@ -1,0 +1,48 @@
+"""All that an installer must know."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+root = pathlib.Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (root / "tfseg" / "__init__.py").read_text())[1]
+
+setup(
+    name="tfseg",
+    version=version,
+    description="Keras segmentation networks that compute what public PyTorch and Caffe checkpoints compute",
+    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*"]),
+    package_data={"tfseg": ["py.typed"], "converters": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "tensorflow>=2.21",
+        "keras>=3.15",
+        "numpy>=2.0",
+        "ml-dtypes>=0.5",
+        "h5py>=3.11",
+        "absl-py>=2.1",
+        "Pillow>=11",
+    ],
+    extras_require={
+        "torch": ["torch>=2.6"],
+        "verify": ["torch>=2.6", "torchvision>=0.21"],
+    },
+    entry_points={
+        "console_scripts": [
+            "tfseg-convert = converters.commands.convert:main",
+            "tfseg-inspect = converters.commands.inspect:main",
+            "tfseg-predict = tfseg.commands.predict:main",
+        ]
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
