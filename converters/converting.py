@@ -8,6 +8,7 @@ from converters.families import FAMILIES
 from converters.identifying import chosen, others, ranked, sizes
 from converters.importing import fill, hint, variable_shapes
 from converters.mapping import plan
+from converters.memory import lazy_zeros
 from converters.receipts import Receipt
 from converters.sources import open_source
 from tfseg import specs
@@ -59,6 +60,9 @@ def convert(
     receipt.options = options
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
     tfseg.set_metadata(model, preprocessing=receipt.preprocessing)
+    names = specs.CLASSES.get(fit.family.dataset, ())
+    if target == fit.network.name and len(names) == options.get("num_classes"):
+        tfseg.set_metadata(model, classes=names, colors=specs.COLORS[fit.family.dataset])
     fill(
         model,
         source,
@@ -118,7 +122,7 @@ def _build(target, fit, source, wanted):
     elif own and found["num_classes"]:
         options["num_classes"] = found["num_classes"]
     try:
-        with blocks.blank_weights():
+        with blocks.blank_weights(lazy_zeros):
             model = tfseg.build(target, **options)
     except ValueError as error:
         raise ConversionError(f"{source.name} cannot be built as {target}: {error}") from error

@@ -4,12 +4,12 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from keras import ops
 
 from converters.errors import ConversionError
 from converters.families import FAMILIES
 from converters.identifying import some
 from converters.importing import OWN, variable_shapes
+from converters.memory import view
 from converters.receipts import Receipt
 from converters.writing import atomic, write_safetensors
 from tfseg.layers import metadata
@@ -62,7 +62,7 @@ class _Exported(Mapping):
 
     def __getitem__(self, key):
         path, layout = self._made[key]
-        value = ops.convert_to_numpy(self._variables[path])
+        value = view(self._variables[path])
         value = value if layout is None else layout.apply(value)
         return np.ascontiguousarray(value, self._dtype or value.dtype)
 

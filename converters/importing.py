@@ -8,6 +8,7 @@ from converters import layouts
 from converters.errors import ConversionError
 from converters.identifying import others, ranked, some
 from converters.mapping import Assignment, MappingError, Plan, plan
+from converters.memory import assign
 from converters.receipts import Receipt
 from converters.sources import open_source
 from tfseg import specs
@@ -66,7 +67,7 @@ def fill(model, source, made, receipt, *, hint="", allow_nonfinite=False):
             )
         for key, path, layout in made.assignments:
             variable = variables[path]
-            variable.assign(layout.apply(source[key], tuple(variable.shape), _numpy_dtype(variable)))
+            assign(variable, layout.apply(source[key], tuple(variable.shape), _numpy_dtype(variable)))
         receipt.files = [
             {"path": str(path), "size": path.stat().st_size, "sha256": digest.result()}
             for path, digest in zip(source.files, digests, strict=True)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from converters.memory import empty
+
 _BLOCK = (64, 8)  # rows and columns copied at a time: source and target lines of a block stay in the cache
 _LARGE = 1 << 20  # elements; below, one plain copy is as fast
 
@@ -50,7 +52,7 @@ class Layout(NamedTuple):
         return sizes and tuple(math.prod(sizes[axis] for axis in group) for group in self.target)
 
     def apply(self, array, target_shape=None, dtype=None):
-        """The array in the target layout: contiguous, of the given dtype (a view where nothing moves)."""
+        """The array in the target layout and the given dtype, contiguous in memory of its own."""
         sizes = self.solve(array.shape, target_shape)
         if sizes is None:
             raise ValueError(f"shape {tuple(array.shape)} does not fit the layout {self}")
@@ -96,10 +98,8 @@ def _written(group):
 
 
 def _transposed(view, order, dtype):
-    if order == sorted(order) and view.dtype == dtype:
-        return view
     moved = view.transpose(order)
-    result = np.empty(moved.shape, dtype)
+    result = empty(moved.shape, dtype)
     if view.size < _LARGE or view.ndim < 2:
         result[...] = moved
         return result

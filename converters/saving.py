@@ -5,6 +5,7 @@ import pathlib
 from converters.errors import ConversionError
 from converters.exporting import export_weights
 from converters.importing import OWN
+from converters.memory import saved_without_copies
 from converters.writing import atomic, check_target
 from tfseg import export
 
@@ -26,7 +27,8 @@ def save(model, path, *, overwrite=False):
         if path.suffix == ".keras":
             model.save(temporary)
         elif path.suffix == ".h5":
-            model.save_weights(temporary)
+            with saved_without_copies(model):
+                model.save_weights(temporary)
         else:
             export(model, temporary)
 

@@ -10,17 +10,17 @@ from tfseg.layers import Metadata
 
 CHANNELS_LAST = "channels_last"  # said everywhere, so that a user's keras.json cannot change what a net computes
 
-_blank = contextvars.ContextVar("blank", default=False)
+_blank = contextvars.ContextVar("blank", default=None)
 
 
 @contextlib.contextmanager
-def blank_weights():
-    """Nets built inside begin with zeros instead of random kernels: for an import that is going to fill all of them.
+def blank_weights(initializer):
+    """Kernels of nets built inside begin as `initializer(shape, dtype)` says: for an import that fills all of them.
 
     VGG16's fully connected layers alone are 120 million random numbers, two seconds of work. The layers keep their own
-    initializers in their configuration.
+    initializers in their configuration; `initialize` applies them to what was not filled.
     """
-    token = _blank.set(True)
+    token = _blank.set(initializer)
     try:
         yield
     finally:
@@ -74,10 +74,10 @@ def dense(x, units, name):
 
 
 def apply(layer, x):
-    """`layer(x)`, its kernel left at zero inside `blank_weights()`."""
-    if not _blank.get():
+    """`layer(x)`, its kernel left blank inside `blank_weights`."""
+    if _blank.get() is None:
         return layer(x)
-    initializer, layer.kernel_initializer = layer.kernel_initializer, keras.initializers.Zeros()
+    initializer, layer.kernel_initializer = layer.kernel_initializer, _blank.get()
     try:
         return layer(x)
     finally:
@@ -108,7 +108,7 @@ def check(name, value, allowed):
 
 
 def initialize(model, paths):
-    """Gives the kernels among `paths` the values that `blank_weights()` kept from them."""
+    """Gives the kernels among `paths` the values that `blank_weights` kept from them."""
     for layer in model.layers:
         for variable in layer.weights:
             if variable.path in paths and variable.name == "kernel":

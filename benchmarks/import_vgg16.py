@@ -1,0 +1,131 @@
+"""A VGG16 checkpoint (528 MB) into FCN32s, saved as `.weights.h5`: ours, the usual way, and a plain copy of the file.
+
+Every round runs each of them once in a fresh process, so that a noisy machine hits all alike; medians over the rounds.
+The usual way is what people write today, at its best: `torch.load(mmap=True, weights_only=True)`, a NumPy transpose a
+tensor, `layer.set_weights`, into the same network. Time counts from the moment keras is imported; memory is the largest
+anonymous resident memory above that of a process that has only imported keras (Linux).
+
+    python benchmarks/import_vgg16.py [rounds]
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+MB = 1e6
+MODEL = 134.3e6 * 4  # numbers of FCN32s in float32
+LARGEST = 4096 * 512 * 49 * 4  # fc6
+
+
+def anonymous():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) * 1024
+
+
+def ours(checkpoint, output):
+    import converters
+    from converters.saving import save
+
+    model, _ = converters.convert(checkpoint, network="fcn32s")
+    save(model, output)
+
+
+def usual(checkpoint, output):
+    import torch
+
+    import tfseg
+
+    state = torch.load(checkpoint, mmap=True, weights_only=True)
+    model = tfseg.FCN32s()
+    names = [layer.name for layer in model.layers if layer.name.startswith("conv") and layer.weights]
+    keys = [key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")]
+    for name, key in [*zip(names, keys, strict=True), ("fc6", "classifier.0"), ("fc7", "classifier.3")]:
+        kernel, bias = state[f"{key}.weight"].numpy(), state[f"{key}.bias"].numpy()
+        height, width, inputs, outputs = model.get_layer(name).kernel.shape
+        kernel = kernel.reshape(outputs, inputs, height, width).transpose(2, 3, 1, 0)
+        model.get_layer(name).set_weights([kernel, bias])
+    model.save_weights(output)
+
+
+def copy(checkpoint, output):
+    import shutil
+
+    shutil.copyfile(checkpoint, output)
+
+
+def child(name, checkpoint, output):
+    """One measurement in this process, as JSON."""
+    begin = time.perf_counter()
+    import keras  # noqa: F401
+
+    imported = time.perf_counter()
+    before, peak, done = anonymous(), [0], threading.Event()
+
+    def watch():
+        while not done.wait(0.002):
+            peak[0] = max(peak[0], anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    globals()[name](checkpoint, output)
+    seconds = time.perf_counter() - imported
+    done.set()
+    watcher.join()
+    print(json.dumps({"keras": imported - begin, "seconds": seconds, "memory": peak[0] - before}))
+
+
+def main(rounds):
+    results = {name: [] for name in ("ours", "usual", "copy")}
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint = pathlib.Path(directory) / "vgg16.pth"
+        print("writing a VGG16 checkpoint of random weights ...", flush=True)
+        subprocess.run([sys.executable, __file__, "write", checkpoint], check=True)
+        for _ in range(rounds):
+            for name, measured in results.items():
+                output = pathlib.Path(directory) / f"{name}.weights.h5"
+                command = [sys.executable, __file__, name, checkpoint, output]
+                run = subprocess.run(command, check=True, capture_output=True, text=True)
+                measured.append(json.loads(run.stdout.splitlines()[-1]))
+                output.unlink()
+    keras = statistics.median(one["keras"] for measured in results.values() for one in measured)
+    print(f"{rounds} rounds, medians; importing keras itself takes {keras:.1f} s")
+    print(f"model {MODEL / MB:.0f} MB, largest tensor {LARGEST / MB:.0f} MB; both and 300 MB: {(MODEL + LARGEST) / MB + 300:.0f} MB")
+    print(f"{'':8}{'seconds':>10}{'min .. max':>16}{'/ ours':>8}{'anonymous MB':>14}")
+    for name, measured in results.items():
+        seconds = [one["seconds"] for one in measured]
+        ratio = statistics.median(one["seconds"] / mine["seconds"] for one, mine in zip(measured, results["ours"], strict=True))
+        memory = statistics.median(one["memory"] for one in measured) / MB
+        span = f"{min(seconds):.2f} .. {max(seconds):.2f}"
+        print(f"{name:8}{statistics.median(seconds):10.2f}{span:>16}{ratio:8.2f}{memory:14.0f}")
+
+
+def write(checkpoint):
+    import torch
+
+    from tfseg import specs
+
+    shapes, index, channels = {}, 0, 3
+    for filters, count in zip(specs.VGG_FILTERS, specs.VGG_CONVS[16], strict=True):
+        for _ in range(count):
+            shapes[f"features.{index}"] = (filters, channels, 3, 3)
+            index, channels = index + 2, filters
+        index += 1
+    shapes |= {"classifier.0": (4096, 512 * 49), "classifier.3": (4096, 4096), "classifier.6": (1000, 4096)}
+    state = {}
+    for module, shape in shapes.items():
+        state |= {f"{module}.weight": torch.randn(shape) * 0.01, f"{module}.bias": torch.randn(shape[0])}
+    torch.save(state, checkpoint)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        child(*sys.argv[1:])
+    elif len(sys.argv) == 3:
+        write(sys.argv[2])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
