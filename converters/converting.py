@@ -119,7 +119,7 @@ def _build(target, fit, source, wanted):
         drop.append((owner.head, "the head, left out: include_top=False"))
     elif wanted["num_classes"] is not None:
         options["num_classes"] = wanted["num_classes"]
-    elif own and found["num_classes"]:
+    elif owner is fit.family and found["num_classes"]:
         options["num_classes"] = found["num_classes"]
     try:
         with blocks.blank_weights(lazy_zeros):

@@ -101,7 +101,7 @@ def hint(source, fits, shapes, made):
     known = f"The file is a {fit.network.name} of {fit.family.name}"
     classes = source.shapes.get(fit.family.classes, (None,))[0]
     target = fit.network.table.forward(fit.family.classes)[0]
-    if made.misshapen and classes and target in shapes and shapes[target][-1] != classes:
+    if not made.missing and classes and target in shapes and shapes[target][-1] != classes:
         layer = target.rpartition("/")[0]
         return (
             f"{known} with {classes} classes; the model has {shapes[target][-1]}. Build it with num_classes={classes} "

@@ -43,7 +43,7 @@ def torchvision_net(name, *, seed=0, **options):
 
 def torchfcn_net(name, *, seed=0, width=1):
     """`FCN32s`, `FCN16s`, `FCN8s` or `FCN8sAtOnce` of torchfcn in evaluation mode, none of its weights zero."""
-    models = _torchfcn_models()
+    models = torchfcn_models()
     module = _filled(lambda: _slim(getattr(models, name)(), width), seed, 2.0)
     if name == "FCN8sAtOnce":  # without this the scaled poolings would vanish beside fc7's scores
         module.score_pool4.weight *= 100
@@ -98,7 +98,7 @@ def _filled(builder, seed, gain, **options):
 
 
 @functools.cache
-def _torchfcn_models():
+def torchfcn_models():
     """`torchfcn.models` alone: the package's own import asks for the libraries of its data sets and its trainer."""
     found = importlib.util.find_spec("torchfcn")
     if found is None:

@@ -16,7 +16,10 @@ def export(model, path):
     Returns: the path.
     Raises:
         ValueError: the path exists, or its parent does not.
+        OSError: the disk is full, or writing is not allowed.
     """
+    import tensorflow as tf
+
     path = pathlib.Path(path)
     if path.exists() or not path.parent.is_dir():
         why = "exists: remove it or choose another" if path.exists() else "lies in a directory that does not exist"
@@ -27,6 +30,8 @@ def export(model, path):
         with contextlib.redirect_stdout(io.StringIO()):  # Keras prints the endpoints even when told not to
             model.export(half / "model", format="tf_saved_model", verbose=False)
         (half / "model").rename(path)
+    except tf.errors.OpError as error:  # TensorFlow's own words for what the operating system refused
+        raise OSError(f"{path} cannot be written: {error.message}") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return path

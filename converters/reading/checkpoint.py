@@ -20,12 +20,13 @@ class Checkpoint(Mapping):
         wrapper: keys under which the tensors were found, outermost first, as ("model_state_dict",).
         prefix: what was stripped from every key, as "module.".
         shapes, dtypes: {key: shape}, {key: NumPy dtype}; they load nothing.
-        extras: names of what stood beside the tensors and was left out (epoch, optimizer).
+        extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer); None for a value that is
+            neither text nor number.
     """
 
-    def __init__(self, path, format, tensors, *, wrapper=(), prefix="", extras=()):
+    def __init__(self, path, format, tensors, *, wrapper=(), prefix="", extras=None):
         self.path, self.format = Path(path), format
-        self.wrapper, self.prefix, self.extras = wrapper, prefix, extras
+        self.wrapper, self.prefix, self.extras = wrapper, prefix, dict(extras or {})
         for key, tensor in tensors.items():
             with naming(f"tensor {key!r}"):
                 tensor.check()

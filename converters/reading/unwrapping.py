@@ -32,18 +32,18 @@ _MAX_DEPTH = 100
 
 
 def unwrap(saved):
-    """(keys unwrapped, {key: Tensor or Unreadable}, names of what was left out).
+    """(keys unwrapped, {key: Tensor or Unreadable}, {name of what was left out: its value if a plain one}).
 
     A dictionary is entered by the first of WRAPPERS that holds tensors, or by its only key that does, unless more
     tensors stand beside that key than in there.
     """
-    wrapper, extras, node = [], [], saved
+    wrapper, extras, node = [], {}, saved
     known, path = {}, set()
     if isinstance(node, Tensor | Unreadable | Array):
         raise ConversionError("holds a single tensor without a name. Expected a dictionary: save model.state_dict().")
     while True:
         if isinstance(node, Placeholder):
-            extras.append(f"the object of class {node.origin}")
+            extras[f"the object of class {node.origin}"] = None
         found = _contents(node)
         tensors = {key: tensor for key, tensor in found.items() if tensor is not None}
         path.add(id(node))
@@ -53,12 +53,13 @@ def unwrap(saved):
         if entered is None or weights[entered] < len(tensors):
             break
         wrapper.append(entered)
-        extras += [_label(key) for key in node if key != entered]
+        extras |= {_label(key): _plain(value) for key, value in node.items() if key != entered}
         node = node[entered]
     if not tensors:
         raise ConversionError(_nothing(saved, candidates))
-    extras += [_label(key) for key in found if key not in tensors]
-    return tuple(wrapper), tensors, tuple(dict.fromkeys(extras))
+    beside = node if isinstance(node, dict) else {}
+    extras |= {_label(key): _plain(beside.get(key)) for key in found if key not in tensors}
+    return tuple(wrapper), tensors, extras
 
 
 def strip(tensors: dict) -> tuple[str, dict]:
@@ -127,6 +128,10 @@ def _module_tensors(module) -> dict:
 
 def _dictionary(value) -> dict:
     return value if isinstance(value, dict) else {}
+
+
+def _plain(value):
+    return value if isinstance(value, str | int | float) else None
 
 
 def _label(key) -> str:

@@ -87,7 +87,7 @@ def ResNet(
 
 def _block(x, planes, name, spec, *, strides, rate, freed_rate):
     """One residual block; `freed_rate` is the rate of the convolution that strides, or would have."""
-    inside = int(planes * spec.group_width / 64) * spec.groups if spec.bottleneck else blocks.scaled(planes, 1)
+    inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else blocks.scaled(planes, 1)
     outside = blocks.scaled(planes, spec.expansion)
     if spec.bottleneck:
         in_1x1 = spec.stride_in == "1x1"

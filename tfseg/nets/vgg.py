@@ -29,7 +29,8 @@ def VGG(
         include_top: average to 7x7 by PyTorch's windows, then fc6, fc7 and fc8.
         num_classes: units of fc8.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and what
-            follows is dilated, so that every second (fourth, eighth) pixel is the old map.
+            follows is dilated, so that every second (fourth, eighth) pixel is the old map; where an old pooling left out
+            an odd row, all of it but the last two rows.
         width: multiplies every channel count.
         channels: of the input.
         name: of the model; "vgg16", "vgg16_bn", ... by default.

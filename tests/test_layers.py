@@ -1,0 +1,116 @@
+"""The layers against torch's functions, at sizes known beforehand and at sizes that only come with the image."""
+
+import keras
+import numpy as np
+import pytest
+from references import images, relative
+
+import tfseg
+from tfseg.layers import AdaptiveAveragePooling, CropLike, DilatedMaxPooling, ResizeLike
+
+torch = pytest.importorskip("torch")
+functional = torch.nn.functional
+TOLERANCE = 1e-6
+
+
+def to_torch(pixels):
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def from_torch(tensor):
+    return tensor.permute(0, 2, 3, 1).numpy()
+
+
+def every_way(layer, *arrays):
+    """What a layer makes of arrays: directly, in a model of unknown sizes, in its copy by configuration, traced."""
+
+    def packed(values):
+        return values[0] if len(values) == 1 else list(values)
+
+    inputs = [keras.Input((None, None, array.shape[-1])) for array in arrays]
+    model = keras.Model(inputs, layer(packed(inputs)))
+    again = keras.Model.from_config(model.get_config())
+    results = [layer(packed(arrays)), model(list(arrays)), again(list(arrays))]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        specs = [tf.TensorSpec((None, None, None, array.shape[-1])) for array in arrays]
+        results.append(tf.function(model).get_concrete_function(specs)(list(map(tf.constant, arrays))))
+    results = [keras.ops.convert_to_numpy(result) for result in results]
+    foreseen = layer.compute_output_spec(packed([keras.KerasTensor(array.shape) for array in arrays]))
+    assert {result.shape for result in results} == {foreseen.shape}
+    return results
+
+
+def check(layer, theirs, *arrays, tolerance=TOLERANCE):
+    for ours in every_way(layer, *arrays):
+        assert relative(ours, theirs) <= tolerance
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 5), (9, 13), (12, 7), (65, 83), (224, 1), (3, 200)])
+@pytest.mark.parametrize("source", [(9, 13), (1, 1), (3, 28), (64, 40)])
+def test_resize_like(source, size):
+    pixels = images(*source, channels=5, batch=2)
+    theirs = functional.interpolate(to_torch(pixels), size=size, mode="bilinear", align_corners=False)
+    # Coordinates up to 64 in single precision: where torch fuses a multiplication and an addition, it rounds once less.
+    check(ResizeLike(), from_torch(theirs), pixels, images(*size, channels=2, batch=2), tolerance=5e-6)
+
+
+@pytest.mark.parametrize("grid", [1, 2, 6, 7])
+@pytest.mark.parametrize("size", [(7, 7), (14, 21), (1, 1), (2, 3), (6, 8), (13, 50)])
+def test_adaptive_average_pooling(size, grid):
+    pixels = images(*size, channels=5, batch=2)
+    check(AdaptiveAveragePooling(grid), from_torch(functional.adaptive_avg_pool2d(to_torch(pixels), grid)), pixels)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("rate", [1, 2, 4])
+@pytest.mark.parametrize("pool_size", [2, 3])
+@pytest.mark.parametrize("size", [(1, 1), (4, 9), (17, 16)])
+def test_dilated_max_pooling(size, pool_size, rate, before):
+    pixels = images(*size, channels=3, batch=2) - 5  # negative: a zero in the padding would show
+    pads = [before * rate, (pool_size - 1 - before) * rate] * 2
+    padded = functional.pad(to_torch(pixels), pads, value=-np.inf)
+    theirs = functional.max_pool2d(padded, pool_size, stride=1, dilation=rate)
+    check(DilatedMaxPooling(pool_size, rate, before), from_torch(theirs), pixels, tolerance=0)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_crop_like(offset):
+    pixels = images(12, 15, channels=3, batch=2)
+    for height, width in ((1, 1), (7, 10), (6, 3)):
+        theirs = pixels[:, offset : offset + height, offset : offset + width]
+        check(CropLike(offset), theirs, pixels, images(height, width, channels=1, batch=2), tolerance=0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda policy: ResizeLike(dtype=policy),
+        lambda policy: CropLike(2, dtype=policy),
+        lambda policy: AdaptiveAveragePooling(7, dtype=policy),
+        lambda policy: DilatedMaxPooling(2, 2, dtype=policy),
+    ],
+    ids=["ResizeLike", "CropLike", "AdaptiveAveragePooling", "DilatedMaxPooling"],
+)
+def test_precision_is_the_policys(build, policy):
+    layer, full = build(policy), build("float32")
+    arrays = [images(9, 13), images(7, 9)][: 2 if isinstance(layer, ResizeLike | CropLike) else 1]
+    for ours, theirs in zip(every_way(layer, *arrays), every_way(full, *arrays), strict=True):
+        assert ours.dtype == layer.compute_dtype
+        assert relative(ours, theirs) <= {"float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-6}[layer.compute_dtype]
+
+
+def test_half_precision_places_pixels_exactly():
+    """Coordinates of wide maps are beyond half precision's whole numbers: they are computed in single."""
+    ramp = np.tile(np.linspace(-1, 1, 300, dtype="float32")[None, None, :, None], (1, 2, 1, 1))
+    ours = keras.ops.convert_to_numpy(ResizeLike(dtype="float16")([ramp, np.zeros((1, 2, 3000, 1), "float32")]))
+    theirs = from_torch(functional.interpolate(to_torch(ramp), size=(2, 3000), mode="bilinear"))
+    assert np.abs(ours.astype("float32") - theirs).max() <= 2e-3
+
+
+def test_metadata_passes_the_image_on():
+    pixels = images(5, 7)
+    for result in every_way(tfseg.layers.Metadata({"divisor": 1.0}, ["a"], [(0, 0, 0)]), pixels):
+        np.testing.assert_array_equal(result, pixels)
