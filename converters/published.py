@@ -17,6 +17,7 @@ class Published:
         family: the family of key names that it is written in.
         network: the network of that family that it holds.
         hash: "algorithm:hex" as published, perhaps only the first digits ("sha256:397923af").
+        mebibytes: the file's size as published (rounded to a thousandth); None where the publisher does not say.
         licence: what the publisher says of the weights, and no more.
         source: the page or file that this row was read from.
     """
@@ -26,6 +27,7 @@ class Published:
     family: str
     network: str
     hash: str
+    mebibytes: float | None
     licence: str
     source: str
 
@@ -38,33 +40,53 @@ _TERMS = "torchvision is BSD-3-Clause; its weights may have terms of their own, 
 _IMAGENET = _TERMS.format("the ImageNet-1k images")
 _COCO = _TERMS.format("the COCO 2017 images (and ImageNet-1k, for the backbone)")
 
-# torchvision's naming rule: the eight digits behind the last dash are the first of the file's SHA-256.
+# One file a line, and its size in MiB as published. torchvision's naming rule: the eight digits behind the last dash are the
+# first of the file's SHA-256.
 _TORCHVISION = {
     "torchvision/vgg": """
-        vgg11-8a719046    vgg13-19584684    vgg16-397923af    vgg19-dcbb9e9d
-        vgg11_bn-6002323d vgg13_bn-abd245e5 vgg16_bn-6c64b313 vgg19_bn-c79401a0
+        vgg11-8a719046 506.84
+        vgg11_bn-6002323d 506.881
+        vgg13-19584684 507.545
+        vgg13_bn-abd245e5 507.59
+        vgg16-397923af 527.796
+        vgg16_bn-6c64b313 527.866
+        vgg19-dcbb9e9d 548.051
+        vgg19_bn-c79401a0 548.143
     """,
     # Two recipes, IMAGENET1K_V1 and _V2, where there are two. The V1 files of the two wide ResNets hold half precision.
     "torchvision/resnet": """
-        resnet18-f37072fd         resnet34-b627a593
-        resnet50-0676ba61         resnet50-11ad3fa6
-        resnet101-63fe2227        resnet101-cd907fc2
-        resnet152-394f9c45        resnet152-f82ba261
-        resnext50_32x4d-7cdf4587  resnext50_32x4d-1a0047aa
-        resnext101_32x8d-8ba56ff5 resnext101_32x8d-110c445d
-        resnext101_64x4d-173b62eb
-        wide_resnet50_2-95faca4d  wide_resnet50_2-9ba9bcbe
-        wide_resnet101_2-32ee1156 wide_resnet101_2-d733dc28
+        resnet101-63fe2227 170.511
+        resnet101-cd907fc2 170.53
+        resnet152-394f9c45 230.434
+        resnet152-f82ba261 230.474
+        resnet18-f37072fd 44.661
+        resnet34-b627a593 83.275
+        resnet50-0676ba61 97.781
+        resnet50-11ad3fa6 97.79
+        resnext101_32x8d-8ba56ff5 339.586
+        resnext101_32x8d-110c445d 339.673
+        resnext101_64x4d-173b62eb 319.318
+        resnext50_32x4d-7cdf4587 95.789
+        resnext50_32x4d-1a0047aa 95.833
+        wide_resnet101_2-32ee1156 242.896
+        wide_resnet101_2-d733dc28 484.747
+        wide_resnet50_2-95faca4d 131.82
+        wide_resnet50_2-9ba9bcbe 263.124
     """,
     "torchvision/segmentation": """
-        fcn_resnet50_coco-1167a1af fcn_resnet101_coco-7ecb50ca
+        fcn_resnet101_coco-7ecb50ca 207.711
+        fcn_resnet50_coco-1167a1af 135.009
     """,
 }
 
 # The V1 weights as they were published until 2020, in torch's older file format. The links still work.
 _TORCHVISION_LEGACY = {
     "torchvision/resnet": """
-        resnet18-5c106cde resnet34-333f7ec4 resnet50-19c8e357 resnet101-5d3b4d8f resnet152-b121ed2d
+        resnet18-5c106cde
+        resnet34-333f7ec4
+        resnet50-19c8e357
+        resnet101-5d3b4d8f
+        resnet152-b121ed2d
     """,
 }
 
@@ -94,7 +116,8 @@ _WKENTARO_2017 = {
 
 def _torchvision(names, source):
     for family, listed in names.items():
-        for name in listed.split():
+        for line in listed.split("\n")[1:-1]:
+            name, *size = line.split()
             network, _, digits = name.rpartition("-")
             yield Published(
                 name=name,
@@ -102,6 +125,7 @@ def _torchvision(names, source):
                 family=family,
                 network=network.removesuffix("_coco"),
                 hash=f"sha256:{digits}",
+                mebibytes=float(size[0]) if size else None,
                 licence=_COCO if network.endswith("_coco") else _IMAGENET,
                 source=source,
             )
@@ -115,6 +139,7 @@ def _wkentaro(files, commit):
             family="wkentaro/vgg16_from_caffe" if network == "vgg16" else "wkentaro/pytorch-fcn",
             network=network,
             hash=f"md5:{md5}",
+            mebibytes=None,
             licence=_VGG if network == "vgg16" else _FCN,
             source=f"https://github.com/wkentaro/pytorch-fcn/tree/{commit}/torchfcn/models",
         )

@@ -12,6 +12,7 @@ from references import images, output, randomize, relative
 import tfseg
 from tfseg import specs
 
+tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels come from TensorFlow", allow_module_level=True)
 
@@ -96,19 +97,21 @@ def failing(error):
     return export
 
 
-def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
-    import tensorflow as tf
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (RuntimeError("died"), RuntimeError, "^died$"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+        (tf.errors.ResourceExhaustedError(None, None, "No space"), OSError, "/model cannot be written: No space$"),
+    ],
+)
+def test_a_failed_export_leaves_nothing(error, expected, message, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(expected, match=message):
+        patch.setattr(keras.Model, "export", failing(error))
+        tfseg.export(small(), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
-    full = tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-    for error, expected, message in (
-        (RuntimeError("died"), RuntimeError, "died"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
-        (full, OSError, r"model cannot be written: No space left on device"),
-    ):
-        monkeypatch.setattr(keras.Model, "export", failing(error))
-        with pytest.raises(expected, match=message):
-            tfseg.export(small(), tmp_path / "model")
-        assert list(tmp_path.iterdir()) == []
-    monkeypatch.undo()
+
+def test_nothing_lies_beside_an_export(tmp_path):
     assert (tfseg.export(small(), tmp_path / "model") / "saved_model.pb").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

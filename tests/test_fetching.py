@@ -200,7 +200,7 @@ def drive(monkeypatch):
 @pytest.fixture
 def publish(monkeypatch):
     def publish(*urls, hash, name="net"):
-        row = published.Published(name, urls, "family", "network", hash, "none", "none")
+        row = published.Published(name, urls, "family", "network", hash, None, "none", "none")
         monkeypatch.setattr(published, "PUBLISHED", (row,))
 
     return publish
@@ -483,7 +483,7 @@ def test_torchvision_rows_follow_its_naming_rule():
 def test_torchvision_rows_are_its_own():
     torchvision = import_torchvision()
     theirs = {
-        (name, weights.url)
+        (name, weights.url, weights.meta["_file_size"])
         for name in torchvision.models.list_models()
         if re.match(r"(wide_)?(vgg|resnet|resnext)|fcn_resnet", name)
         for weights in torchvision.models.get_model_weights(name)
@@ -491,7 +491,7 @@ def test_torchvision_rows_are_its_own():
     }
     legacy = published._TORCHVISION_LEGACY["torchvision/resnet"].split()
     ours = {
-        (row.network, row.urls[0])
+        (row.network, row.urls[0], row.mebibytes)
         for row in published.PUBLISHED
         if row.family.startswith("torchvision/") and row.name not in legacy
     }

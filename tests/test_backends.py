@@ -1,0 +1,74 @@
+"""The networks under the torch backend, without TensorFlow, compute what they compute under TensorFlow."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from references import images, output, randomize, relative
+
+import tfseg
+from tfseg import specs
+
+HERE = pathlib.Path(__file__).parent
+SIZES = ((65, 83), (64, 96))
+SHORT = specs.RESNETS["resnet50"]._replace(blocks=(1, 1, 1, 1))
+NETS = {
+    "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 16),
+    "fcn16s": lambda: tfseg.FCN16s(5, width=1 / 32, padding="same"),
+    "fcn8s_atonce": lambda: tfseg.FCN8sAtOnce(5, width=1 / 32, padding="same"),
+    "fcn_resnet18": lambda: tfseg.FCN(tfseg.ResNet(18, output_stride=8, width=1 / 8), 5, aux=True),
+    "resnet": lambda: tfseg.ResNet(SHORT._replace(stride_in="1x1"), output_stride=16, width=1 / 8),
+    "resnext": lambda: tfseg.ResNet(SHORT._replace(groups=32, group_width=4), output_stride=8, width=1 / 8),
+    "resnet classifier": lambda: tfseg.ResNet(SHORT, include_top=True, num_classes=5, width=1 / 8),
+    "vgg": lambda: tfseg.VGG(11, batch_norm=True, output_stride=8, width=1 / 16),
+    "vgg classifier": lambda: tfseg.VGG(16, include_top=True, num_classes=5, width=1 / 32),
+}
+OTHER_PROCESS = "import sys; sys.modules['tensorflow'] = None; import test_backends; test_backends.compute()"
+
+
+def compute():
+    """In the other process: every net with the weights of the first process, by path; outputs `<net> <size> <index>`."""
+    assert keras.backend.backend() == "torch"
+    weights, results = np.load("weights.npz"), {}
+    for name, build in NETS.items():
+        net = build()
+        for variable in net.weights:
+            variable.assign(weights[f"{name} {variable.path}"])
+        net.save("model.keras")
+        for kind, model in {name: net, f"{name} saved": keras.saving.load_model("model.keras")}.items():
+            for size in SIZES:
+                for index, value in enumerate(keras.tree.flatten(output(model, images(*size)))):
+                    results[f"{kind} {size} {index}"] = value
+    np.savez("results.npz", **results)
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return {name: randomize(build()) for name, build in NETS.items()}
+
+
+@pytest.fixture(scope="module")
+def results(nets, tmp_path_factory):
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("torch")
+    np.savez(
+        folder / "weights.npz",
+        **{f"{name} {variable.path}": variable for name, net in nets.items() for variable in net.weights},
+    )
+    environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
+    subprocess.run([sys.executable, "-c", OTHER_PROCESS], cwd=folder, env=environment, check=True, timeout=300)
+    with np.load(folder / "results.npz") as found:
+        return dict(found)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_both_backends_agree(name, nets, results):
+    for size in SIZES:
+        for index, theirs in enumerate(keras.tree.flatten(output(nets[name], images(*size)))):
+            key = f"{size} {index}"
+            assert relative(results[f"{name} {key}"], theirs) <= 1e-5
+            np.testing.assert_array_equal(results[f"{name} saved {key}"], results[f"{name} {key}"])
