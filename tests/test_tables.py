@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from references import _torchfcn_models
+from references import torchfcn_models
 from torchvision_cpu import import_torchvision
 
 import converters
@@ -23,7 +23,7 @@ def public_shapes(family, network):
     if family.name.startswith("torchvision") or "vgg16_from" in family.name:
         import_torchvision()
     else:
-        _torchfcn_models()
+        torchfcn_models()
     with torch.device("meta"):
         stride = family.options.get("output_stride", 32)
         module = family.public(network.public, num_classes=21, output_stride=stride, aux=family.aux is not None)
