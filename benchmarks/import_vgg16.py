@@ -94,11 +94,14 @@ def main(rounds):
                 output.unlink()
     keras = statistics.median(one["keras"] for measured in results.values() for one in measured)
     print(f"{rounds} rounds, medians; importing keras itself takes {keras:.1f} s")
-    print(f"model {MODEL / MB:.0f} MB, largest tensor {LARGEST / MB:.0f} MB; both and 300 MB: {(MODEL + LARGEST) / MB + 300:.0f} MB")
+    bound = (MODEL + LARGEST) / MB + 300
+    print(f"model {MODEL / MB:.0f} MB, largest tensor {LARGEST / MB:.0f} MB; both and 300 MB: {bound:.0f} MB")
     print(f"{'':8}{'seconds':>10}{'min .. max':>16}{'/ ours':>8}{'anonymous MB':>14}")
     for name, measured in results.items():
         seconds = [one["seconds"] for one in measured]
-        ratio = statistics.median(one["seconds"] / mine["seconds"] for one, mine in zip(measured, results["ours"], strict=True))
+        ratio = statistics.median(
+            one["seconds"] / mine["seconds"] for one, mine in zip(measured, results["ours"], strict=True)
+        )
         memory = statistics.median(one["memory"] for one in measured) / MB
         span = f"{min(seconds):.2f} .. {max(seconds):.2f}"
         print(f"{name:8}{statistics.median(seconds):10.2f}{span:>16}{ratio:8.2f}{memory:14.0f}")

@@ -21,7 +21,7 @@ _HOMES = {
     "Receipt": "receipts",
 }
 
-__all__ = [  # noqa: F822 - __getattr__ has them
+__all__ = [
     "Checkpoint",
     "ConversionError",
     "Receipt",

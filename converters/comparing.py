@@ -74,13 +74,15 @@ def compare(model, reference, images):
         values, outputs = _run_torch(reference, images)
     else:
         raise ConversionError(
-            f"A model is compared with a live torch module or a dictionary of arrays. Received: {type(reference).__name__}"
+            "A model is compared with a live torch module or a dictionary of arrays. "
+            f"Received: {type(reference).__name__}"
         )
     # The order of the model's layers is the order of computation.
     names = [layer.name for layer in model.layers if layer.name in values]
     if not names and not outputs:
         raise ConversionError(
-            f"The reference has no layer of the model {model.name!r}. Received: {', '.join(itertools.islice(values, 6))}"
+            f"The reference has no layer of the model {model.name!r}. "
+            f"Received: {', '.join(itertools.islice(values, 6))}"
         )
     taps = keras.Model(model.input, [model.get_layer(name).output for name in names] + _flat(model.output))
     ours = [ops.convert_to_numpy(value) for value in _flat(taps(images, training=False))]
@@ -94,14 +96,14 @@ def compare(model, reference, images):
 
 
 def _run_torch(module, images):
-    """`{layer: (module name, array)}` of every module with weights, and `[(name, array)]` of what the module returns."""
+    """`{layer: (module name, array)}` of every module with weights, and `[(name, array)]` of what it returns."""
     import torch
 
     fits = ranked(open_source(module))
     if fits[0].differences:
         raise ConversionError(
-            f"The torch module {type(module).__name__} is of no family known here (nearest: {fits[0].network.name}, but it "
-            f"{'; '.join(fits[0].differences)}): pass a dictionary of its activations by layer name instead."
+            f"The torch module {type(module).__name__} is of no family known here (nearest: {fits[0].network.name}, "
+            f"but it {'; '.join(fits[0].differences)}): pass a dictionary of its activations by layer name instead."
         )
     table = fits[0].network.table
     values, hooks = {}, []
@@ -110,7 +112,9 @@ def _run_torch(module, images):
             # Copied at once: a ReLU in place would change the tensor after the hook.
             hooks.append(
                 part.register_forward_hook(
-                    lambda _part, _inputs, output, name=name, layer=layer: values.update({layer: (name, _array(output))})
+                    lambda _part, _inputs, output, name=name, layer=layer: values.update(
+                        {layer: (name, _array(output))}
+                    )
                 )
             )
     training = module.training
@@ -142,8 +146,8 @@ def _row(layer, ours, name, theirs):
             break
     else:
         raise ConversionError(
-            f"{layer} gives {ours.shape} and the reference's {name} {theirs.shape}: these are not the same layer. Was the "
-            "reference built with the same output stride?"
+            f"{layer} gives {ours.shape} and the reference's {name} {theirs.shape}: these are not the same layer. "
+            "Was the reference built with the same output stride?"
         )
     difference = float(np.abs(ours - theirs).max(initial=0))
     scale = float(np.abs(theirs).max(initial=0))

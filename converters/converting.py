@@ -35,14 +35,16 @@ def convert(
             FCN-8s; "fcn32s" for a VGG16, whose weights are then transplanted.
         num_classes: of the head; by default the file's. Another number needs the head among `skip`.
         output_stride: 32, 16, 8 or 4: dilates the network, in the family's own form; by default the family's own.
-        include_top: False gives the features of the last stage, True insists on the classifier; by default it is there if
-            the file has it.
+        include_top: False gives the features of the last stage, True insists on the classifier; by default it is there
+            if the file has it.
         aux: True makes the model return `[logits, aux_logits]`.
-        skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial values.
+        skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial
+            values.
         allow_nonfinite: accept NaN and infinite weights.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
-        ConversionError: a file that cannot be read, is not recognised or does not fit, or an option that its family lacks.
+        ConversionError: a file that cannot be read, is not recognised or does not fit, or an option that its family
+            lacks.
     """
     source = open_source(path)
     fits = ranked(source, family=family, skip=skip)

@@ -18,8 +18,8 @@ from tfseg.layers import metadata
 def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
     """Writes a model's weights as its family's public implementation names and lays them out.
 
-    What an import read comes back bit by bit. The counters of training batches are not written: PyTorch's `load_state_dict`
-    does without them.
+    What an import read comes back bit by bit. The counters of training batches are not written: PyTorch's
+    `load_state_dict` does without them.
 
     Args:
         model: a Keras model with layer names of tfseg.
@@ -30,8 +30,8 @@ def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
         overwrite: whether a file at `path` is replaced.
     Returns: the receipt; its tensors read from the variable to the key.
     Raises:
-        ConversionError: no family (or not the one given) has a network like the model, another suffix, no torch for `.pth`,
-            or a file that cannot be written.
+        ConversionError: no family (or not the one given) has a network like the model, another suffix, no torch for
+            `.pth`, or a file that cannot be written.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".safetensors", ".pth", ".pt"):
@@ -100,14 +100,16 @@ def _table(model, shapes, family):
                 reasons.append((len(strange), f"{network.name} has no place for {some(strange)}"))
                 continue
             keys = {
-                key: rule.layout(len(shapes[path])).inverse().target_shape(shapes[path]) for path, (key, rule) in found.items()
+                key: rule.layout(len(shapes[path])).inverse().target_shape(shapes[path])
+                for path, (key, rule) in found.items()
             }
             differences = network.differences(keys)
             if not differences:
                 return candidate.name, network.name, network.table
             reasons.append((0, f"{network.name}: the model {'; '.join(differences)}"))
     raise ConversionError(
-        f"No network of {family or 'the families known here'} is like the model {model.name!r}. Nearest: {min(reasons)[1]}. "
+        f"No network of {family or 'the families known here'} is like the model {model.name!r}. "
+        f"Nearest: {min(reasons)[1]}. "
         f'To write the variables by their own paths, pass family="{OWN}".'
     )
 

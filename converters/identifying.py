@@ -89,9 +89,9 @@ def chosen(source, fits, network=None):
         asked = f"not a {network}" if network else "of no family known here"
         raise ConversionError(
             f"{source.name} is {asked}. Nearest: {fits[0].family.name} {fits[0].network.name}, but the file "
-            f"{'; '.join(fits[0].differences) or 'fits that'}. Received: {len(source)} tensors, {some(list(source))}. Name the "
-            "family and the network (family=, network=) to see all that does not fit, or pass skip=[...] for tensors of your "
-            "own."
+            f"{'; '.join(fits[0].differences) or 'fits that'}. Received: {len(source)} tensors, {some(list(source))}. "
+            "Name the family and the network (family=, network=) to see all that does not fit, or pass skip=[...] for "
+            "tensors of your own."
         )
     return best
 
@@ -161,8 +161,8 @@ def _known_as(source, fits):
         return labelled[0]
     if len(source.files) != 1:
         return None
-    # Only a hash that would change the documented choice is worth reading the file for. pytorch-fcn's files are of 2017: a
-    # file of today's format is none of them.
+    # Only a hash that would change the documented choice is worth reading the file for. pytorch-fcn's files are of
+    # 2017: a file of today's format is none of them.
     rows = [row for row in published.PUBLISHED if any(_names(fit) == (row.family, row.network) for fit in fits[1:])]
     algorithms = {row.hash.partition(":")[0] for row in rows}
     if source.formats != ("PyTorch legacy stream",):

@@ -19,8 +19,8 @@ OWN = "tfseg/paths"  # tensors named by variable path, in Keras layout: what tfs
 def import_weights(model, source, skip=(), *, allow_nonfinite=False):
     """Fills a model with foreign weights, all of it or nothing; across heads where a transplant is known.
 
-    A VGG16 classifier goes into any FCN (its fully connected layers become fc6 and fc7), FCN-32s into FCN-16s into FCN-8s,
-    a ResNet classifier into any dilated segmenter.
+    A VGG16 classifier goes into any FCN (its fully connected layers become fc6 and fc7), FCN-32s into FCN-16s into
+    FCN-8s, a ResNet classifier into any dilated segmenter.
 
     Args:
         model: of tfseg, or one with its layer names.
@@ -29,8 +29,8 @@ def import_weights(model, source, skip=(), *, allow_nonfinite=False):
         allow_nonfinite: accept NaN and infinite weights.
     Returns: the receipt.
     Raises:
-        ConversionError: before anything is written, listing everything that is missing, unexpected, of another shape, twice
-            there, or not finite.
+        ConversionError: before anything is written, listing everything that is missing, unexpected, of another shape,
+            twice there, or not finite.
     """
     source = open_source(source)
     shapes = variable_shapes(model)
@@ -62,8 +62,9 @@ def fill(model, source, made, receipt, *, hint="", allow_nonfinite=False):
         bad = [fault for fault in pool.map(lambda one: _fault(source[one.key], one.key), made.assignments) if fault]
         if bad and not (allow_nonfinite and all(only_infinite for only_infinite, _ in bad)):
             raise ConversionError(
-                f"{source.name} holds weights that cannot be used: {some([text for _, text in bad])}. Fetch the file anew; "
-                "to import NaN and infinite weights all the same, pass allow_nonfinite=True (--allow_nonfinite)."
+                f"{source.name} holds weights that cannot be used: {some([text for _, text in bad])}. "
+                "Fetch the file anew; to import NaN and infinite weights all the same, pass allow_nonfinite=True "
+                "(--allow_nonfinite)."
             )
         for key, path, layout in made.assignments:
             variable = variables[path]
@@ -105,7 +106,8 @@ def hint(source, fits, shapes, made):
         layer = target.rpartition("/")[0]
         return (
             f"{known} with {classes} classes; the model has {shapes[target][-1]}. Build it with num_classes={classes} "
-            f"(--num_classes={classes}), or leave those layers at their initial values: skip=['{layer}'] (--skip={layer})."
+            f"(--num_classes={classes}), or leave those layers at their initial values: skip=['{layer}'] "
+            f"(--skip={layer})."
         )
     return f"{known}. Build that network, or name what to leave alone: skip=[...] (--skip=...)."
 

@@ -1,7 +1,7 @@
 """Keras variables and NumPy arrays on the same memory: a large model is never held twice.
 
-Under TensorFlow, arrays pass through DLPack; elsewhere Keras copies, which is as right, and dearer. TensorFlow aborts the
-process on memory that is not aligned to 64 bytes, hence `empty`.
+Under TensorFlow, arrays pass through DLPack; elsewhere Keras copies, which is as right, and dearer. TensorFlow aborts
+the process on memory that is not aligned to 64 bytes, hence `empty`.
 """
 
 import contextlib

@@ -40,8 +40,8 @@ _TERMS = "torchvision is BSD-3-Clause; its weights may have terms of their own, 
 _IMAGENET = _TERMS.format("the ImageNet-1k images")
 _COCO = _TERMS.format("the COCO 2017 images (and ImageNet-1k, for the backbone)")
 
-# One file a line, and its size in MiB as published. torchvision's naming rule: the eight digits behind the last dash are the
-# first of the file's SHA-256.
+# One file a line, and its size in MiB as published. torchvision's naming rule: the eight digits behind the last dash
+# are the first of the file's SHA-256.
 _TORCHVISION = {
     "torchvision/vgg": """
         vgg11-8a719046 506.84

@@ -89,7 +89,9 @@ def versions():
 
 def _listed(facts):
     def text(value):
-        return "/".join(map(str, value)) if isinstance(value, list | tuple) else f"{value:.3g}" if isinstance(value, float) else str(value)
+        if isinstance(value, list | tuple):
+            return "/".join(map(str, value))
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
 
     return ", ".join(f"{key} {text(value)}" for key, value in facts.items())
 

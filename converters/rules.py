@@ -1,8 +1,8 @@
 """Name maps as data: which foreign tensor is which Keras variable, one row a module, read in both directions.
 
 A row is `(source module, Keras layer, kind)`, for instance
-`("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv")`. A field in braces stands for a number, the same on both
-sides up to the offset. The kind says which tensors such a module has, and their layouts.
+`("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv")`. A field in braces stands for a number, the same on
+both sides up to the offset. The kind says which tensors such a module has, and their layouts.
 """
 
 import functools

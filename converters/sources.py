@@ -103,8 +103,8 @@ def _merged(sources):
         for key in source:
             if key in owners:
                 raise ConversionError(
-                    f"Two of the files hold the tensor {key!r}: {owners[key].name} and {source.name}. Files given together "
-                    "must each hold a part of the network."
+                    f"Two of the files hold the tensor {key!r}: {owners[key].name} and {source.name}. "
+                    "Files given together must each hold a part of the network."
                 )
             owners[key] = source
     arrays = _Merged(owners)

@@ -30,9 +30,7 @@ class Failure(Exception):
 
 def new_opener():
     """An opener that keeps cookies from one request to the next, and follows redirects to http and https only."""
-    return urllib.request.build_opener(
-        urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _HttpRedirects()
-    )
+    return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _HttpRedirects())
 
 
 @contextlib.contextmanager

@@ -46,8 +46,8 @@ def _public(receipt, source):
     network = family and family.network(receipt.network)
     if not network or not network.public or not family.public or receipt.transplant:
         raise ConversionError(
-            f"{source.name}: no public implementation computes what this {receipt.model} does, so --verify has nothing to "
-            "run. Leave it out, or compare with activations of your own (converters.compare)."
+            f"{source.name}: no public implementation computes what this {receipt.model} does, so --verify has "
+            "nothing to run. Leave it out, or compare with activations of your own (converters.compare)."
         )
     try:
         import torch
@@ -62,11 +62,14 @@ def _public(receipt, source):
         absent, strange = module.load_state_dict(state, strict=False)
     except ImportError as error:
         raise ConversionError(
-            f"--verify runs the public implementation, which is not installed here ({error}): pip install \"tfseg[verify]\"."
+            f"--verify runs the public implementation, which is not installed here ({error}): "
+            'pip install "tfseg[verify]".'
         ) from error
     except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
         # Half-width networks, dilated ResNet-18s; or a torchvision made for another torch.
-        raise ConversionError(f"{source.name}: the public implementation cannot be run for this network: {error}") from error
+        raise ConversionError(
+            f"{source.name}: the public implementation cannot be run for this network: {error}"
+        ) from error
     absent = [key for key in absent if not _may_be_absent(family, network, key)]
     if absent or strange:
         raise ConversionError(f"{source.name}: the public {network.public} has other tensors: {absent + strange}")

@@ -1,4 +1,4 @@
-"""Imports a really trained PyTorch checkpoint into Keras, proves the import, segments a photograph, shows the picture."""
+"""Imports a really trained PyTorch checkpoint into Keras, proves the import, segments a photograph, shows it."""
 
 import json
 import pathlib
@@ -56,7 +56,8 @@ def show(picture, columns=100):
     pixels = np.asarray(picture.convert("RGB").resize((columns, rows), Image.Resampling.LANCZOS))
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
         cells = (
-            "\x1b[38;2;{};{};{}m\x1b[48;2;{};{};{}m▀".format(*top, *bottom) for top, bottom in zip(upper, lower, strict=True)
+            "\x1b[38;2;{};{};{}m\x1b[48;2;{};{};{}m▀".format(*top, *bottom)
+            for top, bottom in zip(upper, lower, strict=True)
         )
         print("".join(cells) + "\x1b[0m")
 

@@ -1,4 +1,4 @@
-"""Small foreign checkpoints of every family: networks a fraction as wide, with random weights, under the public names."""
+"""Small foreign checkpoints of every family: narrow networks with random weights, under the public names."""
 
 import functools
 

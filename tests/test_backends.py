@@ -32,7 +32,7 @@ OTHER_PROCESS = "import test_backends; test_backends.compute()"
 
 
 def compute():
-    """In the other process: what every net makes of images, filled by path, and some read from the files of this one."""
+    """In the other process: what every net makes of images, filled by path, and some read from files of this one."""
     assert keras.backend.backend() == "torch"
     weights, results = np.load("weights.npz"), {}
     for name, build in NETS.items():

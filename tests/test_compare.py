@@ -56,13 +56,13 @@ def test_arrays_in_either_channel_order():
 
 def test_refusals():
     model = checkpoints.model("fcn_resnet50", num_classes=7, width=1 / 8)
-    with pytest.raises(ConversionError, match="a live torch module or a dictionary of arrays. Received: int"):
+    with pytest.raises(ConversionError, match=r"a live torch module or a dictionary of arrays. Received: int"):
         converters.compare(model, 3, images(33, 33))
-    with pytest.raises(ConversionError, match="no layer of the model 'fcn_resnet50'. Received: nothing"):
+    with pytest.raises(ConversionError, match=r"no layer of the model 'fcn_resnet50'. Received: nothing"):
         converters.compare(model, {"nothing": np.zeros(3)}, images(33, 33))
-    with pytest.raises(ConversionError, match="these are not the same layer"):
+    with pytest.raises(ConversionError, match=r"these are not the same layer"):
         converters.compare(model, {"logits": np.zeros((1, 3, 3, 7))}, images(65, 65))
-    with pytest.raises(ConversionError, match="torch module Linear is of no family known here"):
+    with pytest.raises(ConversionError, match=r"torch module Linear is of no family known here"):
         converters.compare(model, torch.nn.Linear(3, 3), images(33, 33))
 
 
@@ -96,7 +96,7 @@ def test_verify_fails_on_a_mismatch(tmp_path, photograph):
     torch.save(torchvision_net("resnet18").state_dict(), path)
     model, receipt = converters.convert(path)
     model.get_layer("conv3_block1_1_conv").kernel.assign_add(np.float32(0.1) * np.ones((3, 3, 64, 128), "float32"))
-    with pytest.raises(ConversionError, match="parts from the reference at conv3_block1_1_conv"):
+    with pytest.raises(ConversionError, match=r"parts from the reference at conv3_block1_1_conv"):
         converters.verify(model, receipt, path, photograph)
 
 
@@ -107,11 +107,11 @@ def test_verify_says_what_it_cannot_run(photograph):
         converters.verify(model, receipt, state, photograph)  # torchvision has no narrow ResNet
     module = torchvision_net("resnet18")
     model, receipt = converters.convert(module, output_stride=8)
-    with pytest.raises(ConversionError, match="cannot be run for this network: Dilation > 1 not supported"):
+    with pytest.raises(ConversionError, match=r"cannot be run for this network: Dilation > 1 not supported"):
         converters.verify(model, receipt, module, photograph)
     state = checkpoints.state("torchvision/vgg")
     model, receipt = converters.convert(state, network="fcn32s")
-    with pytest.raises(ConversionError, match="no public implementation computes what this fcn32s does"):
+    with pytest.raises(ConversionError, match=r"no public implementation computes what this fcn32s does"):
         converters.verify(model, receipt, state, photograph)
 
 

@@ -31,7 +31,10 @@ def test_a_path_is_enough(tmp_path, family):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "legacy.pth", "safetensors", "npz"])
-@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda state: state, lambda state: {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}],
+)
 def test_formats_wrappers_and_prefixes_are_found(tmp_path, suffix, wrap):
     state = checkpoints.state("torchvision/resnet")
     path = tmp_path / f"file.{suffix}"
@@ -108,7 +111,9 @@ def test_network_chooses_where_names_cannot():
     state = checkpoints.state("wkentaro/pytorch-fcn")
     eight, receipt = converters.convert(state)
     assert receipt.network == "fcn8s"
-    assert receipt.others == ["wkentaro/pytorch-fcn fcn8s_atonce: it multiplies pool4 by 0.01 and pool3 by 0.0001 before the scores"]
+    assert receipt.others == [
+        "wkentaro/pytorch-fcn fcn8s_atonce: it multiplies pool4 by 0.01 and pool3 by 0.0001 before the scores"
+    ]
     once, receipt = converters.convert(state, network="fcn8s_atonce")
     assert receipt.network == "fcn8s_atonce"
     assert once.get_layer("scale_pool4").scale == 0.01
@@ -149,7 +154,7 @@ def test_several_files_hold_one_network_together(tmp_path):
     ]
     _, receipt = converters.convert(parts)
     assert [one["path"] for one in receipt.files] == [str(part) for part in parts]
-    with pytest.raises(ConversionError, match="Two of the files hold the tensor 'backbone.conv1.weight'"):
+    with pytest.raises(ConversionError, match=r"Two of the files hold the tensor 'backbone.conv1.weight'"):
         converters.convert([parts[0], parts[0]])
 
 
@@ -173,21 +178,57 @@ RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (lambda s: without(s, "layer3.4.conv2.weight"), {}, r"Missing: 1\n  layer3.4.conv2.weight \(for conv4_block5_2_conv/kernel\)"),
-        (lambda s: s | {"extra.weight": s["fc.bias"]}, {}, r"no family known here. Nearest: torchvision/resnet resnet50, but the file has 1 tensors of other names \(extra.weight\)"),
-        (lambda s: s | {"extra.weight": s["fc.bias"]}, {"family": RESNET, "network": "resnet50"}, r"Unexpected: 1\n  extra.weight"),
-        (lambda s: s | {"layer2.0.conv1.weight": np.zeros((16, 8, 1, 1), "float32")}, {}, r"Wrong shape: 1\n  layer2.0.conv1.weight \[16, 8, 1, 1\], expected \[16, 32, 1, 1\] there, \[1, 1, 32, 16\] as conv3_block1_1_conv/kernel \(o i h w -> h w i o\)"),
-        (lambda s: s, {"num_classes": 3}, r"resnet50 of torchvision/resnet with 7 classes; the model has 3. Build it with num_classes=7 \(--num_classes=7\), or leave those layers at their initial values: skip=\['predictions'\]"),
+        (
+            lambda s: without(s, "layer3.4.conv2.weight"),
+            {},
+            r"Missing: 1\n  layer3.4.conv2.weight \(for conv4_block5_2_conv/kernel\)",
+        ),
+        (
+            lambda s: s | {"extra.weight": s["fc.bias"]},
+            {},
+            r"no family known here. Nearest: torchvision/resnet resnet50, but the file has 1 tensors of other names \(extra.weight\)",
+        ),
+        (
+            lambda s: s | {"extra.weight": s["fc.bias"]},
+            {"family": RESNET, "network": "resnet50"},
+            r"Unexpected: 1\n  extra.weight",
+        ),
+        (
+            lambda s: s | {"layer2.0.conv1.weight": np.zeros((16, 8, 1, 1), "float32")},
+            {},
+            r"Wrong shape: 1\n  layer2.0.conv1.weight \[16, 8, 1, 1\], expected \[16, 32, 1, 1\] there, \[1, 1, 32, 16\] as conv3_block1_1_conv/kernel \(o i h w -> h w i o\)",
+        ),
+        (
+            lambda s: s,
+            {"num_classes": 3},
+            r"resnet50 of torchvision/resnet with 7 classes; the model has 3. Build it with num_classes=7 \(--num_classes=7\), or leave those layers at their initial values: skip=\['predictions'\]",
+        ),
         (lambda s: s, {"network": "resnet101"}, r"Missing: 255\n(.*\n)+.*The file is a resnet50 of torchvision/resnet"),
         (lambda s: without(s, *(k for k in s if k.startswith("layer3.5"))), {}, r"layer3 has 5 blocks instead of 6"),
-        (lambda s: s | {"conv1.weight": s["conv1.weight"] * np.nan}, {}, r"conv1.weight is not finite in float32. .*--allow_nonfinite"),
-        (lambda s: s | {"conv1.weight": s["conv1.weight"].astype("float64") * 1e60}, {}, r"conv1.weight is not finite in float32"),
-        (lambda s: s | {"conv1.weight": s["conv1.weight"].astype("int8")}, {}, r"conv1.weight holds int8 where weights are floating point"),
+        (
+            lambda s: s | {"conv1.weight": s["conv1.weight"] * np.nan},
+            {},
+            r"conv1.weight is not finite in float32. .*--allow_nonfinite",
+        ),
+        (
+            lambda s: s | {"conv1.weight": s["conv1.weight"].astype("float64") * 1e60},
+            {},
+            r"conv1.weight is not finite in float32",
+        ),
+        (
+            lambda s: s | {"conv1.weight": s["conv1.weight"].astype("int8")},
+            {},
+            r"conv1.weight holds int8 where weights are floating point",
+        ),
         (lambda s: s, {"network": "resnet51"}, r"No network of that name"),
         (lambda s: s, {"family": "torchvision/resnets"}, r"The families known here are torchvision/vgg, "),
         (lambda s: s, {"aux": True}, r"aux cannot be had here: resnet50 has no auxiliary head"),
         (lambda s: s, {"output_stride": 12}, r"output_stride must be one of 32, 16, 8, 4. Received: 12"),
-        (lambda s: without(s, "fc.weight", "fc.bias"), {"include_top": True}, r"the file has no head. Received: include_top=True"),
+        (
+            lambda s: without(s, "fc.weight", "fc.bias"),
+            {"include_top": True},
+            r"the file has no head. Received: include_top=True",
+        ),
         (lambda s: s, {"include_top": False, "num_classes": 3}, r"features have no classes"),
         (lambda s: {}, {}, r"no family known here"),
     ],
@@ -198,16 +239,16 @@ def test_what_does_not_fit_is_refused(change, options, message):
 
 
 def test_more_refusals():
-    with pytest.raises(ConversionError, match="include_top=True needs output_stride=32"):
+    with pytest.raises(ConversionError, match=r"include_top=True needs output_stride=32"):
         converters.convert(checkpoints.state("torchvision/vgg"), output_stride=8)
-    with pytest.raises(ConversionError, match="fcn8s has one output stride only"):
+    with pytest.raises(ConversionError, match=r"fcn8s has one output stride only"):
         converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), output_stride=8)
     state = checkpoints.state(SEGMENTATION)
-    with pytest.raises(ConversionError, match="the file has no auxiliary head. Received: aux=True"):
+    with pytest.raises(ConversionError, match=r"the file has no auxiliary head. Received: aux=True"):
         converters.convert({key: value for key, value in state.items() if not key.startswith("aux")}, aux=True)
-    with pytest.raises(ConversionError, match="Weights come from a path.*Received: int"):
+    with pytest.raises(ConversionError, match=r"Weights come from a path.*Received: int"):
         converters.convert(3)
-    with pytest.raises(ConversionError, match="An empty list of files"):
+    with pytest.raises(ConversionError, match=r"An empty list of files"):
         converters.convert([])
 
 
@@ -259,7 +300,7 @@ def test_the_receipt_prints_and_saves(tmp_path):
     assert saved["files"] == [
         {"path": str(path), "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     ]
-    with pytest.raises(ConversionError, match="exists already"):
+    with pytest.raises(ConversionError, match=r"exists already"):
         receipt.save(tmp_path / "receipt.json")
 
 

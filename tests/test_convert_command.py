@@ -20,10 +20,17 @@ SAMPLE = ROOT / "examples" / "fcn_resnet18_w50_os8_camvid.pth"
 def run(command, *arguments, cwd=None, code="", **options):
     """The command's result; `code` runs in its process beforehand."""
     module = {"convert": "converters", "inspect": "converters.commands.inspect"}[command]
-    script = f"{code}\nimport runpy, sys\nsys.argv[0] = 'tfseg-{command}'\nrunpy.run_module({module!r}, run_name='__main__')"
+    script = (
+        f"{code}\nimport runpy, sys\nsys.argv[0] = 'tfseg-{command}'\nrunpy.run_module({module!r}, run_name='__main__')"
+    )
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=cwd, **options
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cwd,
+        **options,
     )
 
 

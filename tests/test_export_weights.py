@@ -54,7 +54,9 @@ def test_the_first_family_that_fits_is_taken(tmp_path):
     for family, (name, options) in checkpoints.BUILDS.items():
         receipt = converters.export_weights(checkpoints.model(name, **options), tmp_path / f"{name}.safetensors")
         assert (receipt.family, receipt.network) == (family, name)
-        again, _ = converters.convert(tmp_path / f"{name}.safetensors", aux=True if "resnet50" in name and "fcn" in name else None)
+        again, _ = converters.convert(
+            tmp_path / f"{name}.safetensors", aux=True if "resnet50" in name and "fcn" in name else None
+        )
         for ours, theirs in zip(again.weights, checkpoints.model(name, **options).weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

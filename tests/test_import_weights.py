@@ -30,7 +30,9 @@ def test_a_vgg16_goes_into_every_fcn():
         assert receipt.transplant == "a VGG16 classifier into an FCN"
         assert set(receipt.ignored) == {"classifier.6.weight", "classifier.6.bias"}
         assert all(path.startswith(("score_", "upscore")) for path in receipt.untouched)
-        np.testing.assert_array_equal(model.get_layer("conv3_2").kernel, state["features.12.weight"].transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(
+            model.get_layer("conv3_2").kernel, state["features.12.weight"].transpose(2, 3, 1, 0)
+        )
         fc6 = state["classifier.0.weight"].reshape(256, 32, 7, 7).transpose(2, 3, 1, 0)
         np.testing.assert_array_equal(model.get_layer("fc6").kernel, fc6)
         np.testing.assert_array_equal(model.get_layer("fc7").kernel[0, 0], state["classifier.3.weight"].T)
@@ -88,7 +90,9 @@ def test_a_resnet_classifier_goes_into_any_dilated_segmenter(stride):
 
 
 def test_convert_builds_the_target_of_a_transplant():
-    model, receipt = converters.convert(checkpoints.state(RESNET), network="fcn_resnet50", num_classes=5, output_stride=16)
+    model, receipt = converters.convert(
+        checkpoints.state(RESNET), network="fcn_resnet50", num_classes=5, output_stride=16
+    )
     assert model.output_shape[-1] == 5
     assert receipt.options["output_stride"] == 16
     assert np.std(model.get_layer("head_conv").kernel) > 0
@@ -150,7 +154,9 @@ def test_skip_and_wrong_classes():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(ConversionError, match=r"(?s)do not fit the model 'fcn32s'.*The file is a resnet50 of torchvision/resnet"):
+    with pytest.raises(
+        ConversionError, match=r"(?s)do not fit the model 'fcn32s'.*The file is a resnet50 of torchvision/resnet"
+    ):
         converters.import_weights(fcn("fcn32s"), checkpoints.state(RESNET))
 
 

@@ -13,7 +13,11 @@ from converters import layouts
         ("i o h w -> h w o i", (5, 3, 2, 4), lambda x: x.transpose(2, 3, 1, 0)),
         ("o i -> i o", (5, 3), lambda x: x.T),
         ("o i -> 1 1 i o", (5, 3), lambda x: x.T[None, None]),
-        ("o (c h w) -> (h w c) o; h=2 w=3", (4, 30), lambda x: x.reshape(4, 5, 2, 3).transpose(2, 3, 1, 0).reshape(30, 4)),
+        (
+            "o (c h w) -> (h w c) o; h=2 w=3",
+            (4, 30),
+            lambda x: x.reshape(4, 5, 2, 3).transpose(2, 3, 1, 0).reshape(30, 4),
+        ),
         ("o (c h w) -> h w c o; h=2 w=3", (4, 30), lambda x: x.reshape(4, 5, 2, 3).transpose(2, 3, 1, 0)),
         ("c -> c", (7,), lambda x: x),
     ],

@@ -112,7 +112,11 @@ def test_mapping(tmp_path):
     checkpoint = read(path)
     assert isinstance(checkpoint, Checkpoint)
     assert (checkpoint.path, checkpoint.format) == (path, "PyTorch zip")
-    assert (checkpoint.wrapper, checkpoint.prefix, list(checkpoint.extras)) == (("model_state_dict",), "module.", ["epoch"])
+    assert (checkpoint.wrapper, checkpoint.prefix, list(checkpoint.extras)) == (
+        ("model_state_dict",),
+        "module.",
+        ["epoch"],
+    )
     assert len(checkpoint) == 2
     assert "a" in checkpoint
     assert "c" not in checkpoint

@@ -43,7 +43,9 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
     assert "torchvision/segmentation, fcn_resnet50" in printed
 
 
-@pytest.mark.parametrize("command", ["converters/commands/convert.py", "converters/commands/inspect.py", "tfseg/commands/predict.py"])
+@pytest.mark.parametrize(
+    "command", ["converters/commands/convert.py", "converters/commands/inspect.py", "tfseg/commands/predict.py"]
+)
 def test_flags_exist(command):
     name = f"tfseg-{pathlib.Path(command).stem}"
     used = {flag for line in README.splitlines() if line.startswith(name) for flag in re.findall(r"--(\w+)", line)}

@@ -47,7 +47,9 @@ def test_the_bits_come_back(model, tmp_path):
     original, back = converters.read(CHECKPOINT), converters.read(tmp_path / "back.safetensors")
     for key in back:
         np.testing.assert_array_equal(back[key], original[key])
-    assert {key for key in original if key not in back} == {key for key in original if key.endswith("num_batches_tracked")}
+    assert {key for key in original if key not in back} == {
+        key for key in original if key.endswith("num_batches_tracked")
+    }
 
 
 def test_the_card_matches_the_palette():

@@ -46,7 +46,9 @@ def test_weights_are_saved_as_keras_saves_them(tmp_path, model):
         found = {}
         with h5py.File(path) as file:
             file.visititems(
-                lambda name, node: found.update({name: (dict(node.attrs), node[()] if hasattr(node, "shape") else None)})
+                lambda name, node: found.update(
+                    {name: (dict(node.attrs), node[()] if hasattr(node, "shape") else None)}
+                )
             )
         return found
 

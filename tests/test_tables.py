@@ -37,7 +37,9 @@ def test_every_public_key_has_exactly_one_place_and_comes_back(family, network):
     for key in shapes:
         found = network.table.forward(key)
         assert (found is None) == (network.table.why_ignored(key) is not None), key
-        matching = {rule.target.fill(numbers) for rule in rules(network.table.rows) if (numbers := rule.source.match(key))}
+        matching = {
+            rule.target.fill(numbers) for rule in rules(network.table.rows) if (numbers := rule.source.match(key))
+        }
         assert len(matching) <= 1, f"{key} could go to {matching}"
         if found:
             paths.append(found[0])
@@ -60,7 +62,12 @@ def test_templates_count():
     template = Template.parse("conv{s+1}_block{b+1}_{c}_conv/kernel")
     assert template.match("conv4_block11_2_conv/kernel") == {"s": 3, "b": 10, "c": 2}
     assert template.fill({"s": 3, "b": 10, "c": 2}) == "conv4_block11_2_conv/kernel"
-    for other in ("conv4_block0_2_conv/kernel", "conv4_block01_2_conv/kernel", "conv4_block1_2_conv/bias", "xconv4_block1_2_conv/kernel"):
+    for other in (
+        "conv4_block0_2_conv/kernel",
+        "conv4_block01_2_conv/kernel",
+        "conv4_block1_2_conv/bias",
+        "xconv4_block1_2_conv/kernel",
+    ):
         assert template.match(other) is None
     assert Template.parse("{i}_{i+1}").match("3_4") == {"i": 3}
     assert Template.parse("{i}_{i+1}").match("3_5") is None

@@ -39,8 +39,8 @@ class Metadata(keras.layers.Layer):
 class ResizeLike(keras.layers.Layer):
     """The first input, bilinear, at the height and width of the second; pixel corners not aligned (torch's default).
 
-    Call on `[x, reference]`, both `(batch, height, width, channels)`. `keras.ops.image.resize` cannot serve: it refuses sizes
-    that are known only when an image comes.
+    Call on `[x, reference]`, both `(batch, height, width, channels)`. `keras.ops.image.resize` cannot serve: it refuses
+    sizes that are known only when an image comes.
     """
 
     def call(self, inputs):
@@ -92,8 +92,8 @@ class CropLike(keras.layers.Layer):
 class AdaptiveAveragePooling(keras.layers.Layer):
     """Average pooling of any map to `size` x `size`, by PyTorch's windows.
 
-    Output pixel i of n covers the input pixels floor(i h / n) to ceil((i + 1) h / n) - 1. Linear in each axis, hence two
-    small matrix products, for any input size, also one smaller than the output or unknown beforehand.
+    Output pixel i of n covers the input pixels floor(i h / n) to ceil((i + 1) h / n) - 1. Linear in each axis, hence
+    two small matrix products, for any input size, also one smaller than the output or unknown beforehand.
 
     Args:
         size: height and width of the output.
@@ -168,7 +168,7 @@ def _along_axes(x, weights, height, width):
 
 
 def metadata(model):
-    """The facts that travel inside a model: `{"preprocessing": ..., "classes": ..., "colors": ...}`, None if unknown."""
+    """What travels inside a model, `{"preprocessing": ..., "classes": ..., "colors": ...}`: None where unknown."""
     layer = _metadata_layer(model)
     return {key: _plain(getattr(layer, key, None)) for key in ("preprocessing", "classes", "colors")}
 

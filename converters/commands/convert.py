@@ -10,11 +10,16 @@ from absl import flags
 from converters.commands.launching import launch, show_download
 
 _CHECKPOINT = flags.DEFINE_list(
-    "checkpoint", None, "A file, a URL, or the name of a published file; several, with commas, hold one network.", required=True
+    "checkpoint",
+    None,
+    "A file, a URL, or the name of a published file; several, with commas, hold one network.",
+    required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write; the suffix says what.", required=True)
 _FAMILY = flags.DEFINE_string("family", None, "The family, where the file fits several.")
-_NETWORK = flags.DEFINE_string("network", None, "The network, where names do not tell, or to transplant weights into it.")
+_NETWORK = flags.DEFINE_string(
+    "network", None, "The network, where names do not tell, or to transplant weights into it."
+)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes of the head; by default the file's.")
 _OUTPUT_STRIDE = flags.DEFINE_integer("output_stride", None, "32, 16, 8 or 4: dilates the network.")
 _INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default if the file has one.")
@@ -72,7 +77,9 @@ def _photograph():
 
     path = pathlib.Path(_IMAGE.value or pathlib.Path(__file__).parents[2] / "examples" / "street.png")
     if not path.is_file():
-        raise ConversionError(f"--verify needs a photograph: --image=photo.jpg. Received: {str(path)!r}, which is not there")
+        raise ConversionError(
+            f"--verify needs a photograph: --image=photo.jpg. Received: {str(path)!r}, which is not there"
+        )
     return read_image(path)
 
 

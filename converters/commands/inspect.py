@@ -1,6 +1,6 @@
 """Lists what a checkpoint holds and says what it is; reads no weights and needs no framework for the list.
 
-    tfseg-inspect --checkpoint=fcn_resnet50_coco-1167a1af.pth
+tfseg-inspect --checkpoint=fcn_resnet50_coco-1167a1af.pth
 """
 
 from absl import flags

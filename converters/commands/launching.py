@@ -19,7 +19,9 @@ def launch(command):
 
     def run(arguments):
         if len(arguments) > 1:
-            raise app.UsageError(f"Unexpected: {' '.join(arguments[1:])}. Values go with their flag, patterns in quotes: --name='*.jpg'")
+            raise app.UsageError(
+                f"Unexpected: {' '.join(arguments[1:])}. Values go with their flag, patterns in quotes: --name='*.jpg'"
+            )
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes are no news to a user
         try:
             return command()

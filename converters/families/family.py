@@ -41,8 +41,8 @@ class Family(NamedTuple):
         classes: key of the tensor with one row a class; absent in a file without its head.
         aux: key of the same in the auxiliary head, or None.
         head: regular expression of the variable paths that `include_top=False` leaves out.
-        features: regular expression of the layers of which the last gives the features for `include_top=False`; None: the
-            builder takes include_top itself.
+        features: regular expression of the layers of which the last gives the features for `include_top=False`; None:
+            the builder takes include_top itself.
         options: what `tfseg.build` is told for the family's own form, such as its output stride.
         dilates: whether an output stride can be chosen.
         dataset: a name of `tfseg.specs.CLASSES` for files with as many classes, or None.

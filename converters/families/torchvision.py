@@ -71,7 +71,8 @@ def trunk_differences(spec, shapes, prefix=""):
         inside = int(first[0] * spec.group_width / 64) * spec.groups
         if inner[:2] != (inside, inside // spec.groups):
             differences.append(
-                f"3x3 convolutions {inner[0]} wide in {inner[0] // inner[1]} groups instead of {inside} in {spec.groups}"
+                f"3x3 convolutions {inner[0]} wide in {inner[0] // inner[1]} groups instead of "
+                f"{inside} in {spec.groups}"
             )
     return differences
 
@@ -112,7 +113,11 @@ SEGMENTATION = Family(
                     *(
                         (f"{aux}classifier.{index}", f"{aux and 'aux_'}{layer}", kind)
                         for aux in ("", "aux_")
-                        for index, layer, kind in ((0, "head_conv", "conv"), (1, "head_bn", "norm"), (4, "logits", "conv"))
+                        for index, layer, kind in (
+                            (0, "head_conv", "conv"),
+                            (1, "head_bn", "norm"),
+                            (4, "logits", "conv"),
+                        )
                     ),
                 ),
                 (COUNTER,),
@@ -154,7 +159,9 @@ _VGG_TOP = (("classifier.0", "fc6", "dense7x7"), ("classifier.3", "fc7", "dense"
 def _vgg_differences(features, shapes):
     expected = {source: 4 if kind == "conv" else 1 for source, _, kind in features}
     found = {
-        key.removesuffix(".weight"): len(shape) for key, shape in shapes.items() if re.match(r"features\.\d+\.weight", key)
+        key.removesuffix(".weight"): len(shape)
+        for key, shape in shapes.items()
+        if re.match(r"features\.\d+\.weight", key)
     }
     if found == expected:
         return []

@@ -1,4 +1,4 @@
-"""Which networks may take over part of another's weights, what is dropped on the way, and what keeps its initial values.
+"""Which networks may take over part of another's weights, what is dropped, and what keeps its initial values.
 
 A transplant holds for a source that fills nothing of what is left, so it cannot hide a tensor missing from a file.
 """

@@ -20,8 +20,8 @@ class Checkpoint(Mapping):
         wrapper: keys under which the tensors were found, outermost first, as ("model_state_dict",).
         prefix: what was stripped from every key, as "module.".
         shapes, dtypes: {key: shape}, {key: NumPy dtype}; they load nothing.
-        extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer); None for a value that is
-            neither text nor number.
+        extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer); None for a value
+            that is neither text nor number.
     """
 
     def __init__(self, path, format, tensors, *, wrapper=(), prefix="", extras=None):

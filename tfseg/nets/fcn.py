@@ -20,9 +20,9 @@ def FCN32s(num_classes=21, *, padding=100, width=1.0, channels=3, name=None):
 
     Args:
         num_classes: 21 for PASCAL VOC (background included).
-        padding: 100, the paper's border of zeros about the image, or "same": the lighter modern form without it (conv1_1
-            padded by 1, fc6 by 3, transposed convolutions by half their stride). The same weights fit both; near the
-            image's border their scores differ.
+        padding: 100, the paper's border of zeros about the image, or "same": the lighter modern form without it
+            (conv1_1 padded by 1, fc6 by 3, transposed convolutions by half their stride). The same weights fit both;
+            near the image's border their scores differ.
         width: multiplies every channel count but `num_classes`.
         channels: of the input; 4 for colour and depth.
         name: of the model.

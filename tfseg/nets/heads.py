@@ -14,14 +14,16 @@ _STAGE4_OUT = re.compile(r"conv4_block\d+_out")
 def FCN(backbone, num_classes, aux=False, *, name=None):
     """A backbone with torchvision's FCN head: 3x3 convolution to a quarter, BatchNorm, ReLU, dropout 0.1, 1x1.
 
-    Output logits `(batch, height, width, num_classes)` float32 of the input's size (bilinear, corners not aligned); the map
-    at the backbone's stride is the output of the layer `logits`. With `aux`, a list of two such outputs, the second from
-    `aux_logits`.
+    Output logits `(batch, height, width, num_classes)` float32 of the input's size (bilinear, corners not aligned); the
+    map at the backbone's stride is the output of the layer `logits`. With `aux`, a list of two such outputs, the second
+    from `aux_logits`.
 
     Args:
-        backbone: functional model `(batch, height, width, channels)` -> features; `ResNet`, `VGG`, `keras.applications`.
+        backbone: functional model `(batch, height, width, channels)` -> features; `ResNet`, `VGG`,
+            `keras.applications`.
         num_classes: channels of the logits, background included.
-        aux: a second head, for training: True reads the last block of ResNet's `conv4` stage, a string the layer so named.
+        aux: a second head, for training: True reads the last block of ResNet's `conv4` stage, a string the layer so
+            named.
         name: of the model; "fcn_" and the backbone's by default.
     Raises:
         ValueError: a backbone without a single map as its output, or no layer for `aux`.
@@ -29,8 +31,8 @@ def FCN(backbone, num_classes, aux=False, *, name=None):
     """
     if isinstance(backbone.output, list) or len(backbone.output.shape) != 4:
         raise ValueError(
-            "A head needs one map (batch, height, width, channels) from its backbone: build that with include_top=False. "
-            f"Received: output {backbone.output}"
+            "A head needs one map (batch, height, width, channels) from its backbone: build that with "
+            f"include_top=False. Received: output {backbone.output}"
         )
     outputs = [_head(backbone.output, backbone.input, num_classes, "")]
     if aux:

@@ -13,8 +13,8 @@ def build(name, **options):
     """A network by its name: `build("fcn_resnet50", num_classes=21, output_stride=16)`.
 
     Args:
-        name: one of `list_models()`. "vgg16_bn" is `VGG`, "resnet50" `ResNet`, "fcn32s" `FCN32s`; "fcn_resnet50" is `FCN`
-            on a ResNet of output stride 8.
+        name: one of `list_models()`. "vgg16_bn" is `VGG`, "resnet50" `ResNet`, "fcn32s" `FCN32s`; "fcn_resnet50" is
+            `FCN` on a ResNet of output stride 8.
         options: of the function behind the name; a segmenter passes on those of its backbone.
     Raises:
         ValueError: an unknown name; TypeError: an option that the function lacks.

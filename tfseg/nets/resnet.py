@@ -29,8 +29,8 @@ def ResNet(
         spec: 18, 34, 50, 101 or 152; or a name of `tfseg.specs.RESNETS` ("resnext50_32x4d", "wide_resnet101_2"); or a
             `tfseg.specs.ResNetSpec`, where stem pool, epsilon and the place of the stride can be chosen.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Stages past it stride no more; they are dilated.
-        convention: the rate of the one layer of a stage that lost its stride: "previous", its old rate (torchvision, timm;
-            sampling the map on the old grid gives the old map); "new", old rate x stride (semseg, smp); "one", 1
+        convention: the rate of the one layer of a stage that lost its stride: "previous", its old rate (torchvision,
+            timm; sampling the map on the old grid gives the old map); "new", old rate x stride (semseg, smp); "one", 1
             (DRN-A). The rest of the stage has old rate x stride. No difference where a 1x1 convolution strides.
         multi_grid: multiplies the rates of the last stage, one factor a block, as in DeepLabV3; None: all 1.
         width: multiplies every channel count.

@@ -28,9 +28,9 @@ def VGG(
         batch_norm: BatchNorm behind every convolution (which keeps its bias).
         include_top: average to 7x7 by PyTorch's windows, then fc6, fc7 and fc8.
         num_classes: units of fc8.
-        output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and what
-            follows is dilated, so that every second (fourth, eighth) pixel is the old map; where an old pooling left out
-            an odd row, all of it but the last two rows.
+        output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and
+            what follows is dilated, so that every second (fourth, eighth) pixel is the old map: all of it where the
+            old poolings left out no odd row or column, else all but its last three.
         width: multiplies every channel count.
         channels: of the input.
         name: of the model; "vgg16", "vgg16_bn", ... by default.
