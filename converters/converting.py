@@ -1,5 +1,7 @@
 """A checkpoint in, a Keras model that computes the same function out."""
 
+import re
+
 import keras
 
 import tfseg
@@ -129,15 +131,9 @@ def _build(target, fit, source, wanted):
     except ValueError as error:
         raise ConversionError(f"{source.name} cannot be built as {target}: {error}") from error
     if not head and not classifier:
-        layers = [layer for layer in model.layers if _matches(owner.features, layer.name)]
+        layers = [layer for layer in model.layers if re.fullmatch(owner.features, layer.name)]
         model = keras.Model(model.input, layers[-1].output, name=f"{target}_features")
     return model, options, drop
-
-
-def _matches(pattern, name):
-    import re
-
-    return re.fullmatch(pattern, name)
 
 
 def _allow(condition, why, option, value):

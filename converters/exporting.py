@@ -43,8 +43,9 @@ def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
         write_safetensors(path, arrays, {"format": "pt", "tfseg_family": name}, overwrite=overwrite)
     else:
         _write_torch(path, arrays, overwrite)
-    receipt = Receipt(model.name, path.name, name, network, dtype=dtype or "as the model's")
+    receipt = Receipt(model.name, path.name, name, network, dtype=dtype or "the same")
     receipt.tensors = arrays.account()
+    receipt.ignored = {pattern: f"not written: {why}" for pattern, why in (table.ignored if table else ())}
     receipt.preprocessing = metadata(model)["preprocessing"]
     return receipt
 

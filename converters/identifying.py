@@ -155,19 +155,20 @@ def _families(family):
 
 def _known_as(source, fits):
     """The fit that a label in the file, or its hash, says it is; None if neither tells."""
-    label = source.extras.get("arch")
-    labelled = [fit for fit in fits if label and fit.network.public == label]
+    labels = [checkpoint.extras.get("arch") for checkpoint in source.checkpoints]
+    labelled = [fit for fit in fits if fit.network.public in labels]
     if labelled:
         return labelled[0]
-    if len(source.files) != 1:
+    if len(source.checkpoints) != 1:
         return None
+    (checkpoint,) = source.checkpoints
     # Only a hash that would change the documented choice is worth reading the file for. pytorch-fcn's files are of
     # 2017: a file of today's format is none of them.
     rows = [row for row in published.PUBLISHED if any(_names(fit) == (row.family, row.network) for fit in fits[1:])]
     algorithms = {row.hash.partition(":")[0] for row in rows}
-    if source.formats != ("PyTorch legacy stream",):
+    if checkpoint.format != "PyTorch legacy stream":
         algorithms.discard("md5")
-    row = published.recognise(source.files[0], algorithms=sorted(algorithms), hasher=source.digest)
+    row = published.recognise(checkpoint.path, algorithms=sorted(algorithms), hasher=source.digest)
     return row and next((fit for fit in fits if _names(fit) == (row.family, row.network)), None)
 
 

@@ -1,5 +1,6 @@
 """Weights into a model that exists: planned, checked, then written."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -57,7 +58,7 @@ def fill(model, source, made, receipt, *, hint="", allow_nonfinite=False):
         raise MappingError(made, source.name, repr(model.name), hint)
     variables = {variable.path: variable for variable in model.variables}
     with ThreadPoolExecutor() as pool:
-        digests = [pool.submit(source.digest, path, "sha256") for path in source.files]
+        digests = [pool.submit(source.digest, one.path, "sha256") for one in source.checkpoints]
         # Everything is read and checked before the first variable changes.
         bad = [fault for fault in pool.map(lambda one: _fault(source[one.key], one.key), made.assignments) if fault]
         if bad and not (allow_nonfinite and all(only_infinite for only_infinite, _ in bad)):
@@ -70,8 +71,8 @@ def fill(model, source, made, receipt, *, hint="", allow_nonfinite=False):
             variable = variables[path]
             assign(variable, layout.apply(source[key], tuple(variable.shape), _numpy_dtype(variable)))
         receipt.files = [
-            {"path": str(path), "size": path.stat().st_size, "sha256": digest.result()}
-            for path, digest in zip(source.files, digests, strict=True)
+            {"path": str(one.path), "size": one.path.stat().st_size, "sha256": digest.result()}
+            for one, digest in zip(source.checkpoints, digests, strict=True)
         ]
     receipt.transplant = made.transplant
     receipt.tensors = [
@@ -114,8 +115,6 @@ def hint(source, fits, shapes, made):
 
 def _own_plan(source, shapes, skip):
     """The plan for tensors that already bear the model's own names."""
-    import re
-
     skipped = {path: f"skip={pattern!r}" for pattern in skip for path in shapes if re.search(pattern, path)}
     wanted = [path for path in shapes if path not in skipped]
     same = [path for path in wanted if path in source and tuple(source.shapes[path]) == shapes[path]]

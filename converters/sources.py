@@ -18,19 +18,15 @@ class Source(Mapping):
     Attributes:
         name: what messages call it.
         shapes, dtypes: by key.
-        files: the paths that it was read from.
-        extras: what stood beside the tensors: name -> value, or None for what is no plain value.
-        formats: of the files.
+        checkpoints: the files that it was read from, as `converters.read` gives them.
     """
 
-    def __init__(self, arrays, name, shapes, dtypes, files=(), extras=None, formats=()):
+    def __init__(self, arrays, name, shapes, dtypes, checkpoints=()):
         self._arrays = arrays
         self.name = name
         self.shapes = shapes
         self.dtypes = dtypes
-        self.files = tuple(files)
-        self.extras = extras or {}
-        self.formats = tuple(formats)
+        self.checkpoints = tuple(checkpoints)
 
         self._digests = {}
 
@@ -88,9 +84,7 @@ def _local_path(source, progress):
 def _file(source, progress):
     path = _local_path(source, progress)
     checkpoint = read(path)
-    return Source(
-        checkpoint, path.name, checkpoint.shapes, checkpoint.dtypes, [path], checkpoint.extras, [checkpoint.format]
-    )
+    return Source(checkpoint, path.name, checkpoint.shapes, checkpoint.dtypes, [checkpoint])
 
 
 def _merged(sources):
@@ -109,10 +103,8 @@ def _merged(sources):
             owners[key] = source
     arrays = _Merged(owners)
     facts = [{key: getattr(owner, what)[key] for key, owner in owners.items()} for what in ("shapes", "dtypes")]
-    extras = {key: value for source in sources for key, value in source.extras.items()}
-    files = [path for source in sources for path in source.files]
     name = " + ".join(source.name for source in sources)
-    return Source(arrays, name, *facts, files, extras, [form for source in sources for form in source.formats])
+    return Source(arrays, name, *facts, [checkpoint for source in sources for checkpoint in source.checkpoints])
 
 
 class _Merged(Mapping):

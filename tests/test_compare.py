@@ -78,6 +78,7 @@ def photograph():
         ("resnet50", {"output_stride": 8}),
         ("resnet18", {"include_top": False}),
         ("fcn_resnet50", {"aux": True}),
+        ("fcn_resnet50", {"include_top": False}),
     ],
 )
 def test_verify_runs_the_public_implementation(tmp_path, photograph, name, options):

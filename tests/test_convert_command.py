@@ -79,7 +79,7 @@ def test_inspect_lists_and_identifies():
     result = run("inspect", f"--checkpoint={SAMPLE}")
     assert result.returncode == 0, result.stderr
     assert any(line.split() == ["backbone.conv1.weight", "float16", "32x3x7x7"] for line in result.stdout.splitlines())
-    assert "128 tensors, PyTorch zip" in result.stdout
+    assert "PyTorch zip, 128 tensors, 5.9 MB" in result.stdout
     assert "torchvision/segmentation: fcn_resnet18 (11 classes, width 0.5)" in result.stdout
 
 

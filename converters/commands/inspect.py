@@ -25,7 +25,8 @@ def _inspect():
         width = max(map(len, source), default=0)
         for key in source:
             print(f"{key.ljust(width)}  {str(source.dtypes[key]).ljust(8)}  {'x'.join(map(str, source.shapes[key]))}")
-    print(f"{source.name}: {len(source)} tensors, {', '.join(dict.fromkeys(source.formats))}")
+    for checkpoint in source.checkpoints:
+        print(f"{checkpoint.path.name}: {checkpoint.description}")
 
     from converters import identify
 

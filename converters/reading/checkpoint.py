@@ -57,7 +57,9 @@ class Checkpoint(Mapping):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __repr__(self):
+    @property
+    def description(self):
+        """Format, number and bytes of the tensors, and what was unwrapped, stripped and left out, in one line."""
         size = sum(int(np.prod(shape)) * self.dtypes[key].itemsize for key, shape in self.shapes.items())
         parts = [f"{self.format}, {len(self)} tensors, {size / 1e6:.1f} MB"]
         if self.wrapper:
@@ -66,4 +68,7 @@ class Checkpoint(Mapping):
             parts.append(f"prefix {self.prefix!r} stripped")
         if self.extras:
             parts.append(f"left out: {', '.join(map(repr, self.extras))}")
-        return f"<Checkpoint {self.path.name!r}: {'; '.join(parts)}>"
+        return "; ".join(parts)
+
+    def __repr__(self):
+        return f"<Checkpoint {self.path.name!r}: {self.description}>"

@@ -25,11 +25,6 @@ class Grid(NamedTuple):
         size = tuple(strides * (side - 1) + kernel - 2 * padding for side in self.size)
         return Grid(size, stride, self.start - stride * (Fraction(kernel - 1, 2) - padding))
 
-    def crop(self, reference):
-        """The offset at which a window of this grid falls on the reference's pixels, and the grid of that window."""
-        offset = (reference.start - self.start) / self.stride
-        return int(offset), reference
-
 
 class Step(NamedTuple):
     layer: str
@@ -82,6 +77,11 @@ def explain_geometry(network, height, width, *, padding=100):
         steps.append(Step(layer, what, grid, crop))
         return grid
 
+    def crop(layer, grid, reference):
+        offset = int((reference.start - grid.start) / grid.stride)
+        derivation = f"({_number(reference.start)} - {_number(grid.start)}) / {_number(grid.stride)}"
+        return step(layer, f"crop at {offset} = {derivation}", reference, offset)
+
     first = 1 if same else padding
     grid = step("conv1_1", f"3x3, padding {first}", image.conv(3, padding=first))
     poolings = {}
@@ -91,13 +91,11 @@ def explain_geometry(network, height, width, *, padding=100):
     for name, strides, skip, _ in specs.FCNS[network]:
         grid = step(name, f"{2 * strides}x{2 * strides}, up {strides}", grid.upscore(strides, same * strides // 2))
         if skip is None:
-            offset, grid = grid.crop(image)
-            step(name, f"crop at {offset}", grid, offset)
-        elif same:  # a pooling over an odd size has one row more, enlarged, than the map it came from: both begin at 0
-            grid = step(name, "crop at 0", poolings[skip], 0)
-        else:  # the pooling is the larger one here: its scores are cropped to the enlarged map
-            offset, _ = poolings[skip].crop(grid)
-            step(f"score_{skip}", f"crop at {offset}", grid, offset)
+            grid = crop(name, grid, image)
+        elif same:  # over an odd size a pooling makes one row more than half: enlarged, one too many
+            grid = crop(name, grid, poolings[skip])
+        else:  # the border makes the pooling the larger one: its scores are cropped to the enlarged map
+            crop(f"score_{skip}", poolings[skip], grid)
     return Ladder(steps)
 
 
