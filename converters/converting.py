@@ -94,7 +94,7 @@ def _fit(source, fits, network):
 
 def _build(target, fit, source, wanted):
     """The empty model, what it was built with, and what the file may hold beyond it."""
-    found = sizes(fit.family, source.shapes)
+    found = sizes(fit, source.shapes)
     owner = next((family for family in FAMILIES.values() if family.network(target)), fit.family)
     own = target == fit.network.name
     classifier = owner.features is None

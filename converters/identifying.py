@@ -66,9 +66,9 @@ def identify(path, *, family=None, network=None, skip=()):
     source = open_source(path)
     fits = ranked(source, family=family, skip=skip)
     best = chosen(source, fits, network)
-    found = sizes(best.family, source.shapes)
+    found = sizes(best, source.shapes)
     evidence = [f"all {len(source)} tensors bear names of {best.family.name}, and the modules of {best.network.name}"]
-    keys = (best.family.first, best.family.classes, best.family.aux)
+    keys = (best.network.first, best.family.classes, best.family.aux)
     evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key in source.shapes]
     return Identification(
         best.family.name, best.network.name, **found, evidence=tuple(evidence), others=others(fits, best)
@@ -117,7 +117,7 @@ def ranked(source, *, family=None, skip=()):
     for candidate in _families(family):
         for member in candidate.networks:
             strange = [key for key in shapes if not member.table.knows(key)]
-            differences = [f"has no {candidate.first}"] if candidate.first not in shapes else member.differences(shapes)
+            differences = member.differences(shapes) if member.first in shapes else [f"has no {member.first}"]
             if strange:
                 differences = [*differences, f"has {len(strange)} tensors of other names ({some(strange)})"]
             fits.append(Fit(candidate, member, differences, len(strange)))
@@ -130,12 +130,13 @@ def ranked(source, *, family=None, skip=()):
     return fits
 
 
-def sizes(family, shapes):
+def sizes(fit, shapes):
     """What the tensors say of a network's sizes, by the names that `tfseg.build` and `Identification` have for them."""
-    first = shapes.get(family.first, (family.filters, 3))
+    family, filters = fit.family, fit.network.filters
+    first = shapes.get(fit.network.first, (filters, 3))
     return {
         "num_classes": shapes[family.classes][0] if family.classes in shapes else None,
-        "width": first[0] / family.filters,
+        "width": first[0] / filters,
         "channels": first[1],
         "include_top": family.classes in shapes,
         "aux": family.aux in shapes,

@@ -75,6 +75,8 @@ _TORCHVISION = {
     """,
     "torchvision/segmentation": """
         fcn_resnet101_coco-7ecb50ca 207.711
+        deeplabv3_resnet50_coco-cd0a2569 160.515
+        deeplabv3_resnet101_coco-586e9e4e 233.217
         fcn_resnet50_coco-1167a1af 135.009
     """,
 }

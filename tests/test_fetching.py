@@ -485,7 +485,7 @@ def test_torchvision_rows_are_its_own():
     theirs = {
         (name, weights.url, weights.meta["_file_size"])
         for name in torchvision.models.list_models()
-        if re.match(r"(wide_)?(vgg|resnet|resnext)|fcn_resnet", name)
+        if re.match(r"(wide_)?(vgg|resnet|resnext)|(fcn|deeplabv3)_resnet", name)
         for weights in torchvision.models.get_model_weights(name)
         if "-amdegroot-" not in weights.url  # Caffe's features, under a classifier of not-a-numbers
     }

@@ -8,6 +8,7 @@ from tfseg.exporting import export
 from tfseg.inference import predict
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import metadata, set_metadata
+from tfseg.nets.deeplab import DeepLabV3
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.geometry import explain_geometry
 from tfseg.nets.heads import FCN
@@ -21,6 +22,7 @@ __all__ = [
     "FCN",
     "VGG",
     "BilinearInitializer",
+    "DeepLabV3",
     "FCN8s",
     "FCN8sAtOnce",
     "FCN16s",

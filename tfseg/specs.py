@@ -53,6 +53,11 @@ class ResNetSpec(NamedTuple):
     stem_pool: tuple = (1, 1)  # zero pixels before and after each axis of the 3x3 stride-2 pooling; (0, 1) is Caffe's
     # ceil rule without padding and (1, 2) with padding 1: one more pixel at the far side turns floor into ceil.
     epsilon: float = 1e-5
+    stem: tuple = ()  # widths of three 3x3 convolutions, the first of stride 2; empty: one 7x7 of 64
+    # The projection's stride as an average pooling before it ("d" nets). In a dilated stage, where it strides no more,
+    # "same" keeps it, 2x2 over zeros at the far side (timm); "none" drops it (PyTorch-Encoding, mmsegmentation).
+    average_shortcut: str = ""
+    squeeze: int = 0  # squeeze-and-excite: how many times narrower its middle is; 0: without
 
     @property
     def expansion(self):
@@ -71,7 +76,23 @@ RESNETS = {
     "wide_resnet50_2": ResNetSpec((3, 4, 6, 3), group_width=128),
     "wide_resnet101_2": ResNetSpec((3, 4, 23, 3), group_width=128),
 }
+TORCHVISION_RESNETS = tuple(RESNETS)
 RESNET_FILTERS = (64, 128, 256, 512)
+
+
+def _variants():
+    """timm's letters: c a deep stem, d and t an averaging projection besides, s a wider stem; se squeeze-and-excite."""
+    stems = {"c": (32, 32, 64), "d": (32, 32, 64), "s": (64, 64, 128), "t": (24, 32, 64)}
+    letters = {18: "d", 34: "d", 50: "cdst", 101: "cds", 152: "cds"}
+    for depth in letters:
+        plain = RESNETS[f"resnet{depth}"]
+        for letter in letters[depth]:
+            shortcut = "same" if letter in "dt" else ""
+            yield f"resnet{depth}{letter}", plain._replace(stem=stems[letter], average_shortcut=shortcut)
+        yield f"seresnet{depth}", plain._replace(squeeze=16)
+
+
+RESNETS |= dict(_variants())
 
 CONVENTIONS = ("previous", "new", "one")  # the rate of the layer that loses its stride: its old one, old x stride, or 1
 OUTPUT_STRIDES = (32, 16, 8, 4)

@@ -15,6 +15,8 @@ class Network(NamedTuple):
         name: as `tfseg.build` knows it.
         table: which tensor is which variable.
         differences: shapes -> what in the file is not as in this network, in words; nothing if it fits.
+        first: key of the first convolution: its input channels, and its filters, which tell the width.
+        filters: of that convolution at width 1.
         public: the name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
     """
@@ -22,6 +24,8 @@ class Network(NamedTuple):
     name: str
     table: Table
     differences: Callable[[dict], list]
+    first: str
+    filters: int = 64
     public: str | None = None
     distinct: str = ""
 
@@ -36,8 +40,6 @@ class Family(NamedTuple):
         formats: of its files.
         preprocessing: a name of `tfseg.specs.PREPROCESSING`.
         networks: in the order in which they are tried.
-        first: key of the first convolution: its input channels, and its filters for `width`.
-        filters: of that convolution at width 1.
         classes: key of the tensor with one row a class; absent in a file without its head.
         aux: key of the same in the auxiliary head, or None.
         head: regular expression of the variable paths that `include_top=False` leaves out.
@@ -57,10 +59,8 @@ class Family(NamedTuple):
     formats: tuple
     preprocessing: str
     networks: tuple
-    first: str
     classes: str
     head: str
-    filters: int = 64
     aux: str | None = None
     features: str | None = None
     options: dict = {}  # noqa: RUF012 - read only

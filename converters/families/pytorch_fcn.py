@@ -37,7 +37,9 @@ def _network(name):
 
     scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
     distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
-    return Network(name, Table((*_TRUNK, *rows)), differences, _CLASSES[name], distinct)
+    return Network(
+        name, Table((*_TRUNK, *rows)), differences, "conv1_1.weight", public=_CLASSES[name], distinct=distinct
+    )
 
 
 FCN = Family(
@@ -48,7 +50,6 @@ FCN = Family(
     preprocessing="fcn",
     # FCN-8s and at-once have the same tensors: the first is taken unless the file is a published or a labelled one.
     networks=tuple(map(_network, specs.FCNS)),
-    first="conv1_1.weight",
     classes="score_fr.weight",
     head=r"(fc6|fc7|score_.*|upscore.*)/.*",
     features="pool5",
@@ -64,7 +65,6 @@ VGG16_FROM_CAFFE = Family(
     formats=_FORMATS,
     preprocessing="fcn",
     networks=(vgg_network("vgg16", 16, False),),
-    first="features.0.weight",
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
     distinct="its input is BGR, 0..255 minus the mean",

@@ -1,12 +1,13 @@
-"""torchvision: VGG, ResNet and its relatives, and the FCN segmenters on them.
+"""torchvision: VGG, ResNet and its relatives, and the FCN and DeepLabV3 segmenters on them.
 
-Facts read off https://github.com/pytorch/vision: torchvision/models/vgg.py, resnet.py and segmentation/fcn.py.
+Facts read off https://github.com/pytorch/vision: torchvision/models/vgg.py, resnet.py and segmentation/*.py.
 """
 
 import functools
 import re
 
 from converters.families.family import COUNTER, Family, Network
+from converters.families.trunks import differences, trunk
 from converters.rules import Table
 from tfseg import specs
 
@@ -33,49 +34,7 @@ def _public_segmenter(name, *, num_classes, output_stride, aux):
 
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
-# The first row that fits counts: read backwards, `_0_conv` is the projection and no "conv0".
-_TRUNK = (
-    ("conv1", "conv1_conv", "conv"),
-    ("bn1", "conv1_bn", "norm"),
-    ("layer{s}.{b}.downsample.0", "conv{s+1}_block{b+1}_0_conv", "conv"),
-    ("layer{s}.{b}.downsample.1", "conv{s+1}_block{b+1}_0_bn", "norm"),
-    ("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv"),
-    ("layer{s}.{b}.bn{c}", "conv{s+1}_block{b+1}_{c}_bn", "norm"),
-)
-
-
-def trunk(prefix=""):
-    """The rows of a torchvision ResNet without its top, under a prefix."""
-    return tuple((prefix + source, target, kind) for source, target, kind in _TRUNK)
-
-
-def trunk_differences(spec, shapes, prefix=""):
-    """How the residual blocks in a file differ from those of a `tfseg.specs.ResNetSpec`, in words."""
-    convs = {key: shape for key, shape in shapes.items() if key.startswith(prefix) and len(shape) == 4}
-    found = [
-        (int(match[1]), int(match[2]))
-        for key in convs
-        if (match := re.fullmatch(r"layer(\d+)\.(\d+)\.conv\d\.weight", key.removeprefix(prefix)))
-    ]
-    differences = []
-    for stage, expected in enumerate(spec.blocks, 1):
-        count = 1 + max((block for number, block in found if number == stage), default=-1)
-        if count != expected:
-            differences.append(f"layer{stage} has {count} blocks instead of {expected}")
-    bottleneck = f"{prefix}layer1.0.conv3.weight" in convs
-    if bottleneck != spec.bottleneck:
-        kinds = {True: "bottleneck", False: "basic"}
-        differences.append(f"{kinds[bottleneck]} blocks instead of {kinds[spec.bottleneck]} ones")
-    first, inner = (convs.get(f"{prefix}{key}.weight") for key in ("conv1", "layer1.0.conv2"))
-    if first and inner and not differences:
-        inside = int(first[0] * spec.group_width / 64) * spec.groups
-        if inner[:2] != (inside, inside // spec.groups):
-            differences.append(
-                f"3x3 convolutions {inner[0]} wide in {inner[0] // inner[1]} groups instead of "
-                f"{inside} in {spec.groups}"
-            )
-    return differences
-
+_SPECS = {name: specs.RESNETS[name] for name in specs.TORCHVISION_RESNETS}
 
 RESNET = Family(
     name="torchvision/resnet",
@@ -86,51 +45,56 @@ RESNET = Family(
     networks=tuple(
         Network(
             name,
-            Table((*trunk(), ("fc", "predictions", "dense")), (COUNTER,)),
-            functools.partial(trunk_differences, spec),
-            name,
+            Table((*trunk(spec), ("fc", "predictions", "dense")), (COUNTER,)),
+            functools.partial(differences, spec),
+            "conv1.weight",
+            public=name,
         )
-        for name, spec in specs.RESNETS.items()
+        for name, spec in _SPECS.items()
     ),
-    first="conv1.weight",
     classes="fc.weight",
     head=r"predictions/.*",
     public=_public_classifier,
 )
 
+# Modules of the heads, without their prefix.
+_FCN_HEAD = (("0", "head_conv", "conv"), ("1", "head_bn", "norm"), ("4", "logits", "conv"))
+_DEEPLABV3_HEAD = (
+    ("0.convs.4.1", "aspp_pool_conv", "conv"),
+    ("0.convs.4.2", "aspp_pool_bn", "norm"),
+    ("0.convs.{i}.0", "aspp_{i}_conv", "conv"),
+    ("0.convs.{i}.1", "aspp_{i}_bn", "norm"),
+    ("0.project.0", "aspp_project_conv", "conv"),
+    ("0.project.1", "aspp_project_bn", "norm"),
+    ("1", "head_conv", "conv"),
+    ("2", "head_bn", "norm"),
+    ("4", "logits", "conv"),
+)
+_HEADS = {"fcn": _FCN_HEAD, "deeplabv3": _DEEPLABV3_HEAD}
+
+
+def _segmenter(head, name, spec):
+    rows = [(f"classifier.{source}", target, kind) for source, target, kind in _HEADS[head]]
+    rows += [(f"aux_classifier.{source}", f"aux_{target}", kind) for source, target, kind in _FCN_HEAD]
+    return Network(
+        f"{head}_{name}",
+        Table((*trunk(spec, "backbone."), *rows), (COUNTER,)),
+        functools.partial(differences, spec, prefix="backbone."),
+        "backbone.conv1.weight",
+        public=f"{head}_{name}" if name in ("resnet50", "resnet101") else None,
+    )
+
+
 SEGMENTATION = Family(
     name="torchvision/segmentation",
-    source="https://github.com/pytorch/vision/blob/main/torchvision/models/segmentation/fcn.py",
+    source="https://github.com/pytorch/vision/tree/main/torchvision/models/segmentation",
     licence="BSD-3-Clause",
     formats=_PTH,
     preprocessing="torch",
-    networks=tuple(
-        Network(
-            f"fcn_{name}",
-            Table(
-                (
-                    *trunk("backbone."),
-                    *(
-                        (f"{aux}classifier.{index}", f"{aux and 'aux_'}{layer}", kind)
-                        for aux in ("", "aux_")
-                        for index, layer, kind in (
-                            (0, "head_conv", "conv"),
-                            (1, "head_bn", "norm"),
-                            (4, "logits", "conv"),
-                        )
-                    ),
-                ),
-                (COUNTER,),
-            ),
-            functools.partial(trunk_differences, spec, prefix="backbone."),
-            f"fcn_{name}" if name in ("resnet50", "resnet101") else None,
-        )
-        for name, spec in specs.RESNETS.items()
-    ),
-    first="backbone.conv1.weight",
+    networks=tuple(_segmenter(head, name, spec) for head in _HEADS for name, spec in _SPECS.items()),
     classes="classifier.4.weight",
     aux="aux_classifier.4.weight",
-    head=r"(aux_)?(head_|logits/).*",
+    head=r"(aux_)?(head_|logits/|aspp_).*",
     features=r"conv5_block\d+_out",
     options={"output_stride": 8},
     dataset="voc",
@@ -174,7 +138,8 @@ def _vgg_differences(features, shapes):
 
 def vgg_network(name, depth, batch_norm):
     features = _vgg_features(depth, batch_norm)
-    return Network(name, Table(features + _VGG_TOP, (COUNTER,)), functools.partial(_vgg_differences, features), name)
+    table = Table(features + _VGG_TOP, (COUNTER,))
+    return Network(name, table, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
 
 
 VGG = Family(
@@ -184,7 +149,6 @@ VGG = Family(
     formats=_PTH,
     preprocessing="torch",
     networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),
-    first="features.0.weight",
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
     public=_public_classifier,

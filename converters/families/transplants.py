@@ -20,6 +20,7 @@ class Transplant(NamedTuple):
     leave: str
 
 
+_HEAD = r"(aux_)?(head_\w+|logits|aspp_\w+)/.*"
 _SCORES = r"(score_(fr|pool\d)|upscore\w*)/.*"
 
 TRANSPLANTS = (
@@ -31,8 +32,8 @@ TRANSPLANTS = (
     Transplant("FCN-16s into FCN-8s", r"upscore16/.*", r"(score_pool3|upscore_pool4|upscore8)/.*"),
     Transplant("FCN-32s into FCN-8s", r"upscore/.*", r"(score_pool[34]|upscore2|upscore_pool4|upscore8)/.*"),
     # The second: a classification ResNet that becomes a dilated segmenter.
-    Transplant("a ResNet classifier into a segmenter", r"predictions/.*", r"(aux_)?(head_\w+|logits)/.*"),
+    Transplant("a ResNet classifier into a segmenter", r"predictions/.*", _HEAD),
     Transplant("a ResNet classifier into its features", r"predictions/.*", r"(?!)"),
     Transplant("a segmenter without its auxiliary head", r"aux_(head_\w+|logits)/.*", r"(?!)"),
-    Transplant("a segmenter into its features", r"(aux_)?(head_\w+|logits)/.*", r"(?!)"),
+    Transplant("a segmenter into its features", _HEAD, r"(?!)"),
 )

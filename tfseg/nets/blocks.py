@@ -93,6 +93,11 @@ def relu(x, name):
     return keras.layers.Activation("relu", name=name)(x)
 
 
+def conv_norm_relu(x, filters, kernel_size, name, **options):
+    x = norm(conv(x, filters, kernel_size, f"{name}_conv", **options), f"{name}_bn")
+    return relu(x, f"{name}_relu")
+
+
 def max_pool(x, pool_size, name, *, padding="valid"):
     return keras.layers.MaxPooling2D(pool_size, 2, padding=padding, data_format=CHANNELS_LAST, name=name)(x)
 

@@ -29,26 +29,28 @@ def FCN(backbone, num_classes, aux=False, *, name=None):
         ValueError: a backbone without a single map as its output, or no layer for `aux`.
     Reference: https://docs.pytorch.org/vision/stable/models/fcn.html.
     """
+    outputs = [_fcn_logits(check_features(backbone), num_classes), *auxiliary_logits(backbone, aux, num_classes)]
+    return segmenter(backbone, outputs, name or f"fcn_{backbone.name}")
+
+
+def check_features(backbone):
+    """The one map that a head reads."""
     if isinstance(backbone.output, list) or len(backbone.output.shape) != 4:
         raise ValueError(
             "A head needs one map (batch, height, width, channels) from its backbone: build that with "
             f"include_top=False. Received: output {backbone.output}"
         )
-    outputs = [_head(backbone.output, backbone.input, num_classes, "")]
-    if aux:
-        outputs.append(_head(_aux_features(backbone, aux), backbone.input, num_classes, "aux_"))
-    return keras.Model(backbone.input, outputs if aux else outputs[0], name=name or f"fcn_{backbone.name}")
+    return backbone.output
 
 
-def _head(x, image, num_classes, prefix):
-    x = blocks.conv(x, max(1, x.shape[-1] // 4), 3, f"{prefix}head_conv")
-    x = blocks.relu(blocks.norm(x, f"{prefix}head_bn"), f"{prefix}head_relu")
-    x = Dropout(0.1, name=f"{prefix}head_dropout")(x)
-    x = blocks.conv(x, num_classes, 1, f"{prefix}logits", use_bias=True)
-    return ResizeLike(name=f"{prefix}score", dtype="float32")([x, image])
+def logits(x, num_classes, prefix=""):
+    return blocks.conv(x, num_classes, 1, f"{prefix}logits", use_bias=True)
 
 
-def _aux_features(backbone, aux):
+def auxiliary_logits(backbone, aux, num_classes):
+    """`[logits]` of an FCN head on an earlier layer, or `[]` if none is wanted."""
+    if not aux:
+        return []
     names = [layer.name for layer in backbone.layers]
     wanted = [name for name in names if (_STAGE4_OUT.fullmatch(name) if aux is True else name == aux)]
     if not wanted:
@@ -56,4 +58,18 @@ def _aux_features(backbone, aux):
             f"The backbone {backbone.name!r} has no layer for the auxiliary head: aux=True reads conv4_block<n>_out, "
             f"aux=<name> a layer by its name. Received: aux={aux!r}"
         )
-    return backbone.get_layer(wanted[-1]).output
+    return [_fcn_logits(backbone.get_layer(wanted[-1]).output, num_classes, "aux_")]
+
+
+def segmenter(backbone, outputs, name):
+    """The model that gives each of these maps at its input's size: one output, or a list."""
+    maps = [
+        ResizeLike(name=f"{prefix}score", dtype="float32")([map_, backbone.input])
+        for prefix, map_ in zip(("", "aux_"), outputs, strict=False)
+    ]
+    return keras.Model(backbone.input, maps if len(maps) > 1 else maps[0], name=name)
+
+
+def _fcn_logits(x, num_classes, prefix=""):
+    x = blocks.conv_norm_relu(x, max(1, x.shape[-1] // 4), 3, f"{prefix}head")
+    return logits(Dropout(0.1, name=f"{prefix}head_dropout")(x), num_classes, prefix)

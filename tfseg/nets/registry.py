@@ -3,6 +3,7 @@
 import functools
 
 from tfseg import specs
+from tfseg.nets.deeplab import RATES, DeepLabV3
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.heads import FCN
 from tfseg.nets.resnet import ResNet
@@ -14,7 +15,8 @@ def build(name, **options):
 
     Args:
         name: one of `list_models()`. "vgg16_bn" is `VGG`, "resnet50" `ResNet`, "fcn32s" `FCN32s`; "fcn_resnet50" is
-            `FCN` on a ResNet of output stride 8.
+            `FCN` and
+            "deeplabv3_resnet50" `DeepLabV3` on a ResNet of output stride 8.
         options: of the function behind the name; a segmenter passes on those of its backbone.
     Raises:
         ValueError: an unknown name; TypeError: an option that the function lacks.
@@ -29,13 +31,19 @@ def list_models():
     return sorted(_BUILDERS)
 
 
-def _fcn_resnet(spec, *, num_classes=21, aux=False, output_stride=8, name=None, **options):
+def _fcn(spec, *, num_classes=21, aux=False, output_stride=8, name=None, **options):
     return FCN(ResNet(spec, output_stride=output_stride, **options), num_classes, aux, name=name)
+
+
+def _deeplabv3(spec, *, num_classes=21, aux=False, output_stride=8, name=None, **options):
+    backbone = ResNet(spec, output_stride=output_stride, **options)
+    return DeepLabV3(backbone, num_classes, aux, rates=RATES.get(output_stride, RATES[8]), name=name)
 
 
 _BUILDERS = (
     {name: functools.partial(VGG, depth, batch_norm=bn) for name, (depth, bn) in specs.VGGS.items()}
     | {name: functools.partial(ResNet, name) for name in specs.RESNETS}
-    | {f"fcn_{name}": functools.partial(_fcn_resnet, name) for name in specs.RESNETS}
+    | {f"fcn_{name}": functools.partial(_fcn, name) for name in specs.RESNETS}
+    | {f"deeplabv3_{name}": functools.partial(_deeplabv3, name) for name in specs.RESNETS}
     | dict(zip(specs.FCNS, (FCN32s, FCN16s, FCN8s, FCN8sAtOnce), strict=True))
 )

@@ -1,7 +1,9 @@
 """Residual networks at any output stride: a table of blocks and a loop."""
 
+import functools
+
 import keras
-from keras.layers import Add, GlobalAveragePooling2D, ZeroPadding2D
+from keras.layers import Activation, Add, AveragePooling2D, GlobalAveragePooling2D, Multiply, ZeroPadding2D
 
 from tfseg import specs
 from tfseg.nets import blocks
@@ -26,7 +28,7 @@ def ResNet(
     `(batch, num_classes)`.
 
     Args:
-        spec: 18, 34, 50, 101 or 152; or a name of `tfseg.specs.RESNETS` ("resnext50_32x4d", "wide_resnet101_2"); or a
+        spec: 18, 34, 50, 101 or 152; or a name of `tfseg.specs.RESNETS` ("resnext50_32x4d", "resnet50d"); or a
             `tfseg.specs.ResNetSpec`, where stem pool, epsilon and the place of the stride can be chosen.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Stages past it stride no more; they are dilated.
         convention: the rate of the one layer of a stage that lost its stride: "previous", its old rate (torchvision,
@@ -56,8 +58,7 @@ def ResNet(
         grids[-1] = tuple(multi_grid)
 
     image, x = blocks.image_input(channels, "torch")
-    x = _conv_norm(x, blocks.scaled(64, width), 7, "conv1_conv", spec, strides=2)
-    x = blocks.relu(x, "conv1_relu")
+    x = _stem(x, width, spec)
     # Zeros serve as well as minus infinity under this pooling: a ReLU stands before it.
     x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
     x = blocks.max_pool(x, 3, "pool1_pool")
@@ -111,12 +112,43 @@ def _block(x, planes, name, spec, *, strides, rate, freed_rate):
         )
     shortcut = x
     if strides > 1 or x.shape[-1] != outside:
-        shortcut = _conv_norm(x, outside, 1, f"{name}_0_conv", spec, strides=strides)
+        shortcut = _projection(x, outside, f"{name}_0", spec, strides=strides, dilated=rate > 1)
     for index, (filters, kernel_size, options) in enumerate(convs, 1):
         x = _conv_norm(x, filters, kernel_size, f"{name}_{index}_conv", spec, **options)
         if index < len(convs):
             x = blocks.relu(x, f"{name}_{index}_relu")
+    if spec.squeeze:
+        x = _squeeze_and_excite(x, f"{name}_se", spec)
     return blocks.relu(Add(name=f"{name}_add")([shortcut, x]), f"{name}_out")
+
+
+def _stem(x, width, spec):
+    if not spec.stem:
+        return blocks.relu(_conv_norm(x, blocks.scaled(64, width), 7, "conv1_conv", spec, strides=2), "conv1_relu")
+    for index, filters in enumerate(spec.stem, 1):
+        strides = 2 if index == 1 else 1
+        x = _conv_norm(x, blocks.scaled(filters, width), 3, f"conv1_{index}_conv", spec, strides=strides)
+        x = blocks.relu(x, f"conv1_{index}_relu")
+    return x
+
+
+def _projection(x, filters, name, spec, *, strides, dilated):
+    if spec.average_shortcut:
+        pool = functools.partial(AveragePooling2D, 2, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")
+        if strides > 1:
+            x = pool(strides, padding="same")(x)  # the ceil rule, the padding not counted
+        elif dilated and spec.average_shortcut == "same":
+            x = ZeroPadding2D(((0, 1), (0, 1)), data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(x)
+            x = pool(1)(x)
+        strides = 1
+    return _conv_norm(x, filters, 1, f"{name}_conv", spec, strides=strides)
+
+
+def _squeeze_and_excite(x, name, spec):
+    y = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")(x)
+    y = blocks.conv(y, max(1, x.shape[-1] // spec.squeeze), 1, f"{name}_1_conv", use_bias=True)
+    y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
+    return Multiply(name=f"{name}_scale")([x, Activation("sigmoid", name=f"{name}_sigmoid")(y)])
 
 
 def _conv_norm(x, filters, kernel_size, name, spec, **options):

@@ -1,0 +1,42 @@
+"""timm's ResNets: torchvision's names, with deep stems, averaging projections and squeeze-and-excite.
+
+Facts read off https://github.com/huggingface/pytorch-image-models: timm/models/resnet.py.
+"""
+
+import functools
+
+from converters.families.family import COUNTER, Family, Network
+from converters.families.trunks import differences, first_conv, trunk
+from converters.rules import Table
+from tfseg import specs
+
+
+def _public(name, *, num_classes, output_stride, aux):
+    import timm
+
+    return timm.create_model(name, pretrained=False, num_classes=num_classes, output_stride=output_stride)
+
+
+def _network(name, spec):
+    return Network(
+        name,
+        Table((*trunk(spec), ("fc", "predictions", "dense")), (COUNTER,)),
+        functools.partial(differences, spec),
+        first_conv(spec),
+        filters=spec.stem[0] if spec.stem else 64,
+        public=name,
+    )
+
+
+RESNET = Family(
+    name="timm/resnet",
+    source="https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/resnet.py",
+    licence="Apache-2.0",
+    formats=("safetensors", "PyTorch zip"),
+    preprocessing="torch",
+    networks=tuple(_network(name, spec) for name, spec in specs.RESNETS.items()),
+    classes="fc.weight",
+    head=r"predictions/.*",
+    public=_public,
+    distinct="some of its recipes want another mean and deviation: see the model's card",
+)
