@@ -34,11 +34,18 @@ def images(height, width, *, channels=3, batch=1, seed=0):
 def torchvision_net(name, *, seed=0, **options):
     """A classifier or segmenter of torchvision in evaluation mode, its weights and statistics far from the defaults."""
     models = import_torchvision().models
-    if name.startswith("fcn_"):
+    if name.startswith(("fcn_", "deeplabv3_")):
         options["weights_backbone"] = None
         models = models.segmentation
     # At gain 1 a branch of three convolutions keeps a quarter of the variance: even fifty blocks do not explode.
     return _filled(getattr(models, name), seed, 2.0 if name.startswith("vgg") else 1.0, weights=None, **options)
+
+
+def timm_net(name, *, seed=0, **options):
+    """A classifier of timm in evaluation mode, filled in the same way."""
+    import_torchvision()
+    timm = pytest.importorskip("timm")
+    return _filled(functools.partial(timm.create_model, name), seed, 1.0, pretrained=False, **options)
 
 
 def torchfcn_net(name, *, seed=0, width=1):

@@ -204,7 +204,7 @@ RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
             r"resnet50 of torchvision/resnet with 7 classes; the model has 3. Build it with num_classes=7 \(--num_classes=7\), or leave those layers at their initial values: skip=\['predictions'\]",
         ),
         (lambda s: s, {"network": "resnet101"}, r"Missing: 255\n(.*\n)+.*The file is a resnet50 of torchvision/resnet"),
-        (lambda s: without(s, *(k for k in s if k.startswith("layer3.5"))), {}, r"layer3 has 5 blocks instead of 6"),
+        (lambda s: without(s, *(k for k in s if k.startswith("layer3.5"))), {}, r"conv4 has 5 blocks instead of 6"),
         (
             lambda s: s | {"conv1.weight": s["conv1.weight"] * np.nan},
             {},

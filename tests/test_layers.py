@@ -6,7 +6,7 @@ import pytest
 from references import images, relative
 
 import tfseg
-from tfseg.layers import AdaptiveAveragePooling, CropLike, DilatedMaxPooling, ResizeLike
+from tfseg.layers import AdaptiveAveragePooling, CropLike, DilatedPooling, ResizeLike, SamePadding
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
@@ -63,16 +63,59 @@ def test_adaptive_average_pooling(size, grid):
     check(AdaptiveAveragePooling(grid), from_torch(functional.adaptive_avg_pool2d(to_torch(pixels), grid)), pixels)
 
 
-@pytest.mark.parametrize("before", [0, 1])
-@pytest.mark.parametrize("rate", [1, 2, 4])
-@pytest.mark.parametrize("pool_size", [2, 3])
-@pytest.mark.parametrize("size", [(1, 1), (4, 9), (17, 16)])
-def test_dilated_max_pooling(size, pool_size, rate, before):
-    pixels = images(*size, channels=3, batch=2) - 5  # negative: a zero in the padding would show
-    pads = [before * rate, (pool_size - 1 - before) * rate] * 2
-    padded = functional.pad(to_torch(pixels), pads, value=-np.inf)
-    theirs = functional.max_pool2d(padded, pool_size, stride=1, dilation=rate)
-    check(DilatedMaxPooling(pool_size, rate, before), from_torch(theirs), pixels, tolerance=0)
+# Stock layers on every `rate`-th pixel are the reference of their dense forms.
+POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
+every_rate = pytest.mark.parametrize("rate", [1, 2, 4])
+every_stride = pytest.mark.parametrize("strides", [1, 2, 3])
+
+
+def sampled(tensor, step):
+    return keras.ops.convert_to_numpy(tensor)[:, ::step, ::step]
+
+
+@every_stride
+@every_rate
+@pytest.mark.parametrize("pool_size", [1, 2, 3, (1, 4)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("mode", POOLINGS)
+def test_dilated_pooling(mode, padding, pool_size, rate, strides):
+    for size in ((25, 26), (27, 16)):
+        pixels = images(*size, channels=3, batch=2) - 5  # negative: a zero in the padding would show
+        theirs = POOLINGS[mode](pool_size, strides, padding)(sampled(pixels, rate))
+        ours = DilatedPooling(pool_size, mode, strides, rate, padding)(pixels)
+        assert relative(sampled(ours, rate * strides), theirs) <= (0 if mode == "max" else TOLERANCE)
+
+
+@every_stride
+@every_rate
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, (5, 2)])
+def test_same_padding(kernel_size, rate, strides):
+    coarse = keras.layers.Conv2D(2, kernel_size, strides, "same")
+    dense = keras.layers.Conv2D(2, kernel_size, dilation_rate=rate)
+    dense.build((None, None, None, 3))
+    for size in ((25, 26), (27, 16)):
+        pixels = images(*size)
+        theirs = coarse(sampled(pixels, rate))
+        dense.set_weights(coarse.get_weights())
+        ours = dense(SamePadding(kernel_size, strides, rate)(pixels))
+        assert ours.shape[1:3] == size
+        assert relative(sampled(ours, rate * strides), theirs) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        DilatedPooling(3, "max", 2, 2, "same"),
+        DilatedPooling((3, 2), "average", 2, 3, "same"),
+        DilatedPooling((2, 3), "average", 2, 3),
+        SamePadding((2, 3), 2, 3),
+    ],
+)
+def test_dense_forms_at_sizes_that_come_with_the_image(layer):
+    for size in ((25, 26), (28, 23)):
+        pixels = images(*size, channels=3, batch=2)
+        first, *rest = every_way(layer, pixels)
+        assert all(relative(result, first) <= TOLERANCE for result in rest)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 5])
@@ -90,9 +133,9 @@ def test_crop_like(offset):
         lambda policy: ResizeLike(dtype=policy),
         lambda policy: CropLike(2, dtype=policy),
         lambda policy: AdaptiveAveragePooling(7, dtype=policy),
-        lambda policy: DilatedMaxPooling(2, 2, dtype=policy),
+        lambda policy: DilatedPooling(3, "average", 2, 2, "same", dtype=policy),
     ],
-    ids=["ResizeLike", "CropLike", "AdaptiveAveragePooling", "DilatedMaxPooling"],
+    ids=["ResizeLike", "CropLike", "AdaptiveAveragePooling", "DilatedPooling"],
 )
 def test_precision_is_the_policys(build, policy):
     layer, full = build(policy), build("float32")

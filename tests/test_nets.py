@@ -77,14 +77,9 @@ def test_a_dilated_resnet_has_the_old_map_on_the_old_grid(spec, output_stride):
 def test_a_dilated_vgg_has_the_old_map_on_the_old_grid(batch_norm, output_stride):
     coarse = strided(vgg, batch_norm)
     dense = copy_weights(coarse, vgg(batch_norm, output_stride=output_stride))
-    for size in ((129, 131), (97, 161), (96, 128)):
+    # Of 264 x 200 and 260 x 228 pixels a pooling leaves out the last odd row: no border may move.
+    for size in ((129, 131), (97, 161), (96, 128), (264, 200), (260, 228)):
         assert relative(*maps(coarse, dense, 32 // output_stride, size)) <= TOLERANCE
-    # A pooling that leaves out an odd row (pool4 of 33 x 25 pixels, pool3 of 65 x 57) puts a border where the dense net
-    # has pixels.
-    for size in ((264, 200), (260, 228)):
-        ours, theirs = maps(coarse, dense, 32 // output_stride, size)
-        rows, columns = (side - 3 for side in theirs.shape[1:3])
-        assert relative(ours[:, :rows, :columns], theirs[:, :rows, :columns]) <= TOLERANCE
 
 
 @pytest.mark.parametrize(

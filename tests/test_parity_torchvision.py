@@ -8,7 +8,9 @@ from tfseg import specs
 
 TOLERANCE = 1e-5
 TWO_SIZES = SIZES[:2]  # one odd, one even
-BOTTLENECKS = [name for name, spec in specs.RESNETS.items() if spec.bottleneck]  # torchvision dilates no others
+BOTTLENECKS = [
+    name for name in specs.TORCHVISION_RESNETS if specs.RESNETS[name].bottleneck
+]  # torchvision dilates no others
 DILATED = {16: (False, False, True), 8: (False, True, True), 4: (True, True, True)}
 
 
@@ -70,8 +72,9 @@ def test_features(name, record):
     check_features(name, TWO_SIZES, record)
 
 
-def test_segmenter_with_its_auxiliary_head(record):
-    check_segmenter("fcn_resnet50", TWO_SIZES, record)
+@pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50"])
+def test_segmenters_with_their_auxiliary_heads(name, record):
+    check_segmenter(name, TWO_SIZES, record)
 
 
 def test_the_comparison_names_the_layer_where_two_networks_part():
@@ -86,7 +89,7 @@ def test_the_comparison_names_the_layer_where_two_networks_part():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [*specs.VGGS, *specs.RESNETS])
+@pytest.mark.parametrize("name", [*specs.VGGS, *specs.TORCHVISION_RESNETS])
 def test_every_classifier(name, record):
     check_classifier(name, 32, SIZES, record)
 
@@ -99,12 +102,12 @@ def test_every_dilated_classifier(name, output_stride, record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [*specs.VGGS, *specs.RESNETS])
+@pytest.mark.parametrize("name", [*specs.VGGS, *specs.TORCHVISION_RESNETS])
 def test_every_feature_map(name, record):
     check_features(name, SIZES, record)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["fcn_resnet50", "fcn_resnet101"])
+@pytest.mark.parametrize("name", ["fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101"])
 def test_every_segmenter(name, record):
     check_segmenter(name, SIZES, record)

@@ -1,6 +1,6 @@
 """Layers that Keras lacks: sizes known only when an image comes, poolings with holes, and the model's own facts."""
 
-import itertools
+import functools
 import math
 
 import keras
@@ -121,42 +121,125 @@ class AdaptiveAveragePooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfseg")
-class DilatedMaxPooling(keras.layers.Layer):
-    """Max pooling, stride 1, of pixels `dilation_rate` apart; the output has the input's size.
+class DilatedPooling(keras.layers.Layer):
+    """Pooling at every pixel, of pixels `dilation_rate` apart: what a pooling becomes on a denser grid.
 
-    What a strided pooling becomes on a grid `dilation_rate` times as dense. Padding counts as minus infinity.
+    Every `strides * dilation_rate`-th output pixel is what `MaxPooling2D(pool_size, strides, padding)`, or its average,
+    makes of every `dilation_rate`-th input pixel. Padding is never part of a window.
 
     Args:
-        pool_size: pixels of the window's side.
-        dilation_rate: distance between them.
-        before: pixels of the window that lie before the output pixel, in units of `dilation_rate`.
+        pool_size: pixels of the window: one number, or rows and columns.
+        mode: "max" or "average".
+        strides: of the pooling that it stands for; only "same" asks, whose padding depends on them.
+        dilation_rate: distance between the pixels of a window.
+        padding: "valid" (whole windows only) or "same" (the output has the input's size).
     """
 
-    def __init__(self, pool_size, dilation_rate=1, before=0, **kwargs):
+    def __init__(self, pool_size, mode="max", strides=1, dilation_rate=1, padding="valid", **kwargs):
         super().__init__(**kwargs)
-        self.pool_size = pool_size
+        self.pool_size = _pair(pool_size)
+        self.mode = mode
+        self.strides = _pair(strides)
         self.dilation_rate = dilation_rate
-        self.before = before
+        self.padding = padding
 
     def call(self, inputs):
-        height, width = ops.shape(inputs)[1:3]
-        pad = [self.before * self.dilation_rate, (self.pool_size - 1 - self.before) * self.dilation_rate]
-        x = ops.pad(inputs, [[0, 0], pad, pad, [0, 0]], constant_values=-math.inf)
-        starts = range(0, self.pool_size * self.dilation_rate, self.dilation_rate)
-        windows = [x[:, i : i + height, j : j + width, :] for i, j in itertools.product(starts, starts)]
-        while len(windows) > 1:
-            windows = [ops.maximum(windows[0], windows[1]), *windows[2:]]
-        return windows[0]
+        return self._along(self._along(inputs, 1), 2)
+
+    def _along(self, x, axis):
+        """Windows of a rectangle are windows of windows: first the rows', then the columns'."""
+        size, rate = self.pool_size[axis - 1], self.dilation_rate
+        starts = range(0, size * rate, rate)
+        pixels = ops.shape(x)[axis]
+        pads = same_padding(pixels, size, self.strides[axis - 1], rate) if self.padding == "same" else (0, 0)
+        outputs = pixels + sum(pads) - rate * (size - 1)
+        if self.mode == "max":
+            x = _padded(x, axis, pads, -math.inf)
+            return functools.reduce(ops.maximum, (_window(x, axis, start, outputs) for start in starts))
+        x = _padded(x, axis, pads, 0)
+        total = sum(_window(x, axis, start, outputs) for start in starts)
+        if self.padding == "valid":
+            return total / size
+        inside = _padded(ops.ones((1, pixels, 1, 1) if axis == 1 else (1, 1, pixels, 1), total.dtype), axis, pads, 0)
+        return total / sum(_window(inside, axis, start, outputs) for start in starts)
 
     def compute_output_spec(self, inputs):
-        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        lost = [0, 0] if self.padding == "same" else [self.dilation_rate * (size - 1) for size in self.pool_size]
+        sizes = [pixels and pixels - less for pixels, less in zip(inputs.shape[1:3], lost, strict=True)]
+        return keras.KerasTensor((inputs.shape[0], *sizes, inputs.shape[3]), dtype=self.compute_dtype)
 
     def get_config(self):
         return super().get_config() | {
             "pool_size": self.pool_size,
+            "mode": self.mode,
+            "strides": self.strides,
             "dilation_rate": self.dilation_rate,
-            "before": self.before,
+            "padding": self.padding,
         }
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class SamePadding(keras.layers.Layer):
+    """Zeros about a dense map, where "same" puts them about the coarse map of every `dilation_rate`-th pixel.
+
+    Under a stride, "same" pads by the parity of the size; on a denser grid that size is another one. A "valid"
+    convolution of stride 1, its kernel `dilation_rate` times as wide, gives the input's size again.
+
+    Args:
+        kernel_size: pixels of the coarse map from the kernel's first to its last, rows and columns.
+        strides: of the convolution on the coarse map, rows and columns.
+        dilation_rate: how many times denser than the coarse map the input is.
+    """
+
+    def __init__(self, kernel_size, strides, dilation_rate=1, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size = _pair(kernel_size)
+        self.strides = _pair(strides)
+        self.dilation_rate = dilation_rate
+
+    def call(self, inputs):
+        x = inputs
+        for axis in (1, 2):
+            size, strides = self.kernel_size[axis - 1], self.strides[axis - 1]
+            x = _padded(x, axis, same_padding(ops.shape(x)[axis], size, strides, self.dilation_rate), 0)
+        return x
+
+    def compute_output_spec(self, inputs):
+        more = [self.dilation_rate * (size - 1) for size in self.kernel_size]
+        sizes = [pixels and pixels + extra for pixels, extra in zip(inputs.shape[1:3], more, strict=True)]
+        return keras.KerasTensor((inputs.shape[0], *sizes, inputs.shape[3]), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "dilation_rate": self.dilation_rate,
+        }
+
+
+def same_padding(pixels, size, strides, rate):
+    """How many pixels "same" puts before and after an axis that is `rate` times denser than it was built for.
+
+    The zeros before it are what the coarse axis would have, spread; those after it fill up to the input's size.
+    """
+    coarse = (pixels + rate - 1) // rate
+    total = size - 1 - (coarse - 1) % strides  # negative where windows leave gaps: no padding at all
+    before = rate * ((max(total, 0) if isinstance(total, int) else ops.maximum(total, 0)) // 2)
+    return before, rate * (size - 1) - before
+
+
+def _padded(x, axis, pads, value):
+    if isinstance(pads[0], int) and not any(pads):
+        return x
+    return ops.pad(x, [list(pads) if index == axis else [0, 0] for index in range(4)], constant_values=value)
+
+
+def _window(x, axis, start, size):
+    return x[tuple(slice(start, start + size) if index == axis else slice(None) for index in range(4))]
+
+
+def _pair(value):
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def _along_axes(x, weights, height, width):

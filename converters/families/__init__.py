@@ -1,6 +1,6 @@
 """The families of checkpoints, in the documented order: where several fit a file, the first is taken."""
 
-from converters.families import timm, torchvision
+from converters.families import huggingface, timm, torchvision
 from converters.families.pytorch_fcn import FCN, VGG16_FROM_CAFFE
 
 FAMILIES = {
@@ -12,5 +12,6 @@ FAMILIES = {
         FCN,
         VGG16_FROM_CAFFE,
         timm.RESNET,
+        huggingface.RESNET,
     )
 }

@@ -3,11 +3,8 @@
 Facts read off https://github.com/huggingface/pytorch-image-models: timm/models/resnet.py.
 """
 
-import functools
-
-from converters.families.family import COUNTER, Family, Network
-from converters.families.trunks import differences, first_conv, trunk
-from converters.rules import Table
+from converters.families.family import Family
+from converters.families.trunks import network, trunk
 from tfseg import specs
 
 
@@ -17,24 +14,16 @@ def _public(name, *, num_classes, output_stride, aux):
     return timm.create_model(name, pretrained=False, num_classes=num_classes, output_stride=output_stride)
 
 
-def _network(name, spec):
-    return Network(
-        name,
-        Table((*trunk(spec), ("fc", "predictions", "dense")), (COUNTER,)),
-        functools.partial(differences, spec),
-        first_conv(spec),
-        filters=spec.stem[0] if spec.stem else 64,
-        public=name,
-    )
-
-
 RESNET = Family(
     name="timm/resnet",
     source="https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/resnet.py",
     licence="Apache-2.0",
     formats=("safetensors", "PyTorch zip"),
     preprocessing="torch",
-    networks=tuple(_network(name, spec) for name, spec in specs.RESNETS.items()),
+    networks=tuple(
+        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name)
+        for name, spec in specs.RESNETS.items()
+    ),
     classes="fc.weight",
     head=r"predictions/.*",
     public=_public,

@@ -7,7 +7,7 @@ import functools
 import re
 
 from converters.families.family import COUNTER, Family, Network
-from converters.families.trunks import differences, trunk
+from converters.families.trunks import network, trunk
 from converters.rules import Table
 from tfseg import specs
 
@@ -43,13 +43,7 @@ RESNET = Family(
     formats=_PTH,
     preprocessing="torch",
     networks=tuple(
-        Network(
-            name,
-            Table((*trunk(spec), ("fc", "predictions", "dense")), (COUNTER,)),
-            functools.partial(differences, spec),
-            "conv1.weight",
-            public=name,
-        )
+        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name)
         for name, spec in _SPECS.items()
     ),
     classes="fc.weight",
@@ -76,13 +70,8 @@ _HEADS = {"fcn": _FCN_HEAD, "deeplabv3": _DEEPLABV3_HEAD}
 def _segmenter(head, name, spec):
     rows = [(f"classifier.{source}", target, kind) for source, target, kind in _HEADS[head]]
     rows += [(f"aux_classifier.{source}", f"aux_{target}", kind) for source, target, kind in _FCN_HEAD]
-    return Network(
-        f"{head}_{name}",
-        Table((*trunk(spec, "backbone."), *rows), (COUNTER,)),
-        functools.partial(differences, spec, prefix="backbone."),
-        "backbone.conv1.weight",
-        public=f"{head}_{name}" if name in ("resnet50", "resnet101") else None,
-    )
+    public = f"{head}_{name}" if name in ("resnet50", "resnet101") else None
+    return network(f"{head}_{name}", spec, [*trunk(spec, "backbone."), *rows], public=public)
 
 
 SEGMENTATION = Family(

@@ -1,8 +1,12 @@
-"""The trunk of a ResNet under torchvision's key names and their variants: rows, and how a file's blocks differ."""
+"""ResNet trunks: torchvision's rows and their variants, and how a file's stem and blocks differ from a network's."""
 
+import functools
 import re
 
-# How a family names the three convolutions of a deep stem and their norms, in the order of computation.
+from converters.families.family import COUNTER, Network
+from converters.rules import Table
+
+# How families name the three convolutions of a deep stem and their norms, in the order of computation.
 STEMS = {
     "sequence": (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")),
     "numbered": (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
@@ -11,7 +15,7 @@ STEMS = {
 
 
 def trunk(spec, prefix="", stem="sequence"):
-    """The rows of a `tfseg.specs.ResNetSpec` without its top, under a prefix.
+    """The rows of a `tfseg.specs.ResNetSpec` without its top, as torchvision and timm name it, under a prefix.
 
     The first row that fits counts: read backwards, `_0_conv` is the projection and no "conv0".
     """
@@ -28,19 +32,12 @@ def trunk(spec, prefix="", stem="sequence"):
     return tuple((prefix + source, target, kind) for source, target, kind in rows)
 
 
-def first_conv(spec, prefix="", stem="sequence"):
-    """The key of the first convolution's weights."""
-    return f"{prefix}{_stem(spec, stem)[0][0]}.weight"
-
-
-def differences(spec, shapes, prefix="", stem="sequence"):
-    """How the stem and the blocks in a file differ from those of a `tfseg.specs.ResNetSpec`, in words."""
-    convs = {
-        key.removeprefix(prefix): shape
-        for key, shape in shapes.items()
-        if key.startswith(prefix) and key.endswith(".weight") and len(shape) == 4
-    }
-    return _stem_differences(spec, convs, stem) + _block_differences(spec, convs)
+def network(name, spec, rows, **facts):
+    """A `Network` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
+    table = Table(tuple(rows), (COUNTER,))
+    first, _ = table.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
+    filters = spec.stem[0] if spec.stem else 64
+    return Network(name, table, functools.partial(_differences, spec, table), first, filters=filters, **facts)
 
 
 def _stem(spec, naming):
@@ -52,43 +49,44 @@ def _stem(spec, naming):
     return rows
 
 
-def _stem_differences(spec, convs, naming):
-    names = [conv for conv, _, kind in _stem(spec, naming) if kind == "conv"]
-    found = [convs[f"{name}.weight"] for name in names if f"{name}.weight" in convs]
-    side = 3 if spec.stem else 7
-    if len(found) != len(names) or any(shape[2] != side for shape in found):
-        return [f"has no stem of {'three 3x3 convolutions' if spec.stem else 'one 7x7 convolution'}"]
-    widths, width = [shape[0] for shape in found], _width(spec, convs)
-    if width and widths != [round(filters * width) for filters in spec.stem or (64,)]:
-        return [f"has a stem of width {'-'.join(map(str, widths))}"]
-    return []
-
-
-def _width(spec, convs):
-    """The multiplier of all channels, read off the first block's output; None if that is not there."""
-    last = convs.get(f"layer1.0.conv{3 if spec.bottleneck else 2}.weight")
-    return last and last[0] / (64 * spec.expansion)
-
-
-def _block_differences(spec, convs):
-    blocks = [match for key in convs if (match := re.fullmatch(r"layer(\d+)\.(\d+)\.conv\d\.weight", key))]
-    wrong = []
-    for stage, expected in enumerate(spec.blocks, 1):
-        count = 1 + max((int(block[2]) for block in blocks if int(block[1]) == stage), default=-1)
+def _differences(spec, table, shapes):
+    """In the words of our own layers, whatever the file calls them; names that the table lacks are counted elsewhere."""
+    kernels = {
+        found[0].removesuffix("/kernel"): shape
+        for key, shape in shapes.items()
+        if len(shape) == 4 and (found := table.forward(key))
+    }
+    wrong = _stem_differences(spec, kernels)
+    blocks = [match for name in kernels if (match := re.fullmatch(r"conv(\d)_block(\d+)_\d_conv", name))]
+    for stage, expected in enumerate(spec.blocks, 2):
+        count = max((int(block[2]) for block in blocks if int(block[1]) == stage), default=0)
         if count != expected:
-            wrong.append(f"layer{stage} has {count} blocks instead of {expected}")
-    bottleneck = "layer1.0.conv3.weight" in convs
-    if bottleneck != spec.bottleneck:
-        kinds = {True: "bottleneck", False: "basic"}
-        wrong.append(f"{kinds[bottleneck]} blocks instead of {kinds[spec.bottleneck]} ones")
-    if ("layer2.0.downsample.1.weight" in convs) != bool(spec.average_shortcut):
-        wrong.append(f"projections {'without' if spec.average_shortcut else 'with'} an average pooling before them")
-    if ("layer1.0.se.fc1.weight" in convs) != bool(spec.squeeze):
-        wrong.append(f"{'no ' if spec.squeeze else ''}squeeze-and-excite in its blocks")
-    inner, width = convs.get("layer1.0.conv2.weight"), _width(spec, convs)
+            wrong.append(f"conv{stage} has {count} blocks instead of {expected}")
+    if ("conv2_block1_3_conv" in kernels) != spec.bottleneck:
+        wrong.append("basic blocks where bottlenecks are expected" if spec.bottleneck else "bottleneck blocks")
+    if ("conv2_block1_se_1_conv" in kernels) != bool(spec.squeeze):
+        wrong.append(f"{'no ' if spec.squeeze else ''}squeeze-and-excite")
+    inner, width = kernels.get("conv2_block1_2_conv"), _width(spec, kernels)
     if spec.bottleneck and inner and width and not wrong:
         inside = max(1, int(width * spec.group_width)) * spec.groups
         if inner[:2] != (inside, inside // spec.groups):
             groups = inner[0] // inner[1]
             wrong.append(f"3x3 convolutions {inner[0]} wide in {groups} groups instead of {inside} in {spec.groups}")
     return wrong
+
+
+def _stem_differences(spec, kernels):
+    names = [f"conv1_{index}_conv" for index in range(1, len(spec.stem) + 1)] or ["conv1_conv"]
+    found = [kernels[name] for name in names if name in kernels]
+    if len(found) != len(names) or any(shape[2] != (3 if spec.stem else 7) for shape in found):
+        return [f"has no stem of {'three 3x3 convolutions' if spec.stem else 'one 7x7 convolution'}"]
+    widths, width = [shape[0] for shape in found], _width(spec, kernels)
+    if width and widths != [round(filters * width) for filters in spec.stem or (64,)]:
+        return [f"has a stem of width {'-'.join(map(str, widths))}"]
+    return []
+
+
+def _width(spec, kernels):
+    """The multiplier of all channels, read off the first block's output; None if that is not there."""
+    last = kernels.get(f"conv2_block1_{3 if spec.bottleneck else 2}_conv")
+    return last and last[0] / (64 * spec.expansion)

@@ -146,7 +146,8 @@ def _projection(x, filters, name, spec, *, strides, dilated):
 
 def _squeeze_and_excite(x, name, spec):
     y = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")(x)
-    y = blocks.conv(y, max(1, x.shape[-1] // spec.squeeze), 1, f"{name}_1_conv", use_bias=True)
+    middle = max(8, (x.shape[-1] // spec.squeeze + 4) // 8 * 8)  # timm's: a multiple of 8
+    y = blocks.conv(y, middle, 1, f"{name}_1_conv", use_bias=True)
     y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
     return Multiply(name=f"{name}_scale")([x, Activation("sigmoid", name=f"{name}_sigmoid")(y)])
 
