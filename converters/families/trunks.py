@@ -50,7 +50,7 @@ def _stem(spec, naming):
 
 
 def _differences(spec, table, shapes):
-    """In the words of our own layers, whatever the file calls them; names that the table lacks are counted elsewhere."""
+    """In the words of our own layers, whatever the file calls them; names that the table lacks count elsewhere."""
     kernels = {
         found[0].removesuffix("/kernel"): shape
         for key, shape in shapes.items()

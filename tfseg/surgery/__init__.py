@@ -1,1 +1,0 @@
-"""Nets made out of other nets, weights included: denser ones."""
