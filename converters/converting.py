@@ -52,13 +52,7 @@ def convert(
     fits = ranked(source, family=family, skip=skip)
     fit = _fit(source, fits, network)
     target = network or fit.network.name
-    wanted = {
-        "num_classes": num_classes,
-        "output_stride": output_stride,
-        "include_top": include_top,
-        "aux": aux,
-    }
-    model, options, drop = _build(target, fit, source, wanted)
+    model, options, drop = _build(target, fit, source, num_classes, output_stride, include_top, aux)
     made = plan(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
     receipt.options = options
@@ -87,24 +81,22 @@ def _fit(source, fits, network):
             f"No network of that name: tfseg.list_models() has {', '.join(tfseg.list_models())}. "
             f"Received: network={network!r}"
         )
-    if named and not (named[0].differences and not fits[0].differences):
+    if named and (fits[0].differences or not named[0].differences):
         return named[0]
     return chosen(source, fits)
 
 
-def _build(target, fit, source, wanted):
+def _build(target, fit, source, num_classes, output_stride, include_top, aux):
     """The empty model, what it was built with, and what the file may hold beyond it."""
     found = sizes(fit, source.shapes)
-    owner = next((family for family in FAMILIES.values() if family.network(target)), fit.family)
+    owner = next(family for family in (fit.family, *FAMILIES.values()) if family.network(target))
     own = target == fit.network.name
     classifier = owner.features is None
     options = dict(owner.options) | {"width": found["width"], "channels": found["channels"]}
     drop = []
-    include_top, aux = wanted["include_top"], wanted["aux"]
-
-    if wanted["output_stride"] is not None:
-        _allow(owner.dilates, f"{target} has one output stride only", "output_stride", wanted["output_stride"])
-        options["output_stride"] = wanted["output_stride"]
+    if output_stride is not None:
+        _allow(owner.dilates, f"{target} has one output stride only", "output_stride", output_stride)
+        options["output_stride"] = output_stride
     if include_top and own:
         _allow(found["include_top"], "the file has no head", "include_top", include_top)
     if aux:
@@ -119,10 +111,10 @@ def _build(target, fit, source, wanted):
     else:
         head = include_top is not False
     if not head:
-        _allow(wanted["num_classes"] is None, "features have no classes", "num_classes", wanted["num_classes"])
+        _allow(num_classes is None, "features have no classes", "num_classes", num_classes)
         drop.append((owner.head, "the head, left out: include_top=False"))
-    elif wanted["num_classes"] is not None:
-        options["num_classes"] = wanted["num_classes"]
+    elif num_classes is not None:
+        options["num_classes"] = num_classes
     elif owner is fit.family and found["num_classes"]:
         options["num_classes"] = found["num_classes"]
     try:

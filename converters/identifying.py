@@ -113,10 +113,12 @@ def ranked(source, *, family=None, skip=()):
         ConversionError: a family that is not known here.
     """
     shapes = {key: shape for key, shape in source.shapes.items() if not any(re.search(one, key) for one in skip)}
-    fits = []
+    fits, unknown = [], {}
     for candidate in _families(family):
         for member in candidate.networks:
-            strange = [key for key in shapes if not member.table.knows(key)]
+            if member.table not in unknown:  # many networks share one table
+                unknown[member.table] = [key for key in shapes if not member.table.knows(key)]
+            strange = unknown[member.table]
             differences = member.differences(shapes) if member.first in shapes else [f"has no {member.first}"]
             if strange:
                 differences = [*differences, f"has {len(strange)} tensors of other names ({some(strange)})"]

@@ -46,7 +46,7 @@ class Template(NamedTuple):
 
     def match(self, name):
         """The numbers in the fields, or None if the name is not of this form."""
-        found = _pattern(self).fullmatch(name)
+        found = name.startswith(self.texts[0]) and _pattern(self).fullmatch(name)
         if not found:
             return None
         numbers = {}
@@ -78,19 +78,34 @@ class Rule(NamedTuple):
         return next((layout for layout in parsed if len(layout.target) == rank), parsed[0])
 
 
-class Table(NamedTuple):
+class Table:
     """All rows of one network, and the source tensors that it does not use: `(regular expression, why)`."""
 
-    rows: tuple
-    ignored: tuple = ()
+    def __init__(self, rows, ignored=()):
+        self.rows = tuple(rows)
+        self.ignored = tuple(ignored)
+        self._modules = [(Template.parse(source), Template.parse(target)) for source, target, _ in self.rows]
+        self.rules = tuple(
+            Rule(Template.parse(f"{source}.{tensor}"), Template.parse(f"{target}/{variable}"), choices)
+            for source, target, kind in self.rows
+            for tensor, variable, choices in KINDS[kind]
+        )
 
+    @functools.lru_cache(100_000)  # noqa: B019 - tables live as long as the program
     def forward(self, key):
         """`(variable path, rule)` of a source key, or None."""
-        return _apply(self, key, "source", "target")
+        for rule in self.rules:
+            if (numbers := rule.source.match(key)) is not None:
+                return rule.target.fill(numbers), rule
+        return None
 
+    @functools.lru_cache(100_000)  # noqa: B019
     def backward(self, path):
         """`(source key, rule)` of a variable path, or None."""
-        return _apply(self, path, "target", "source")
+        for rule in self.rules:
+            if (numbers := rule.target.match(path)) is not None:
+                return rule.source.fill(numbers), rule
+        return None
 
     def why_ignored(self, key):
         """The reason for leaving a source tensor out, or None."""
@@ -101,24 +116,13 @@ class Table(NamedTuple):
 
     def module(self, name):
         """The Keras layer of a source module's name, or None."""
-        for source, target, _ in self.rows:
-            if (numbers := Template.parse(source).match(name)) is not None:
-                return Template.parse(target).fill(numbers)
+        for source, target in self._modules:
+            if (numbers := source.match(name)) is not None:
+                return target.fill(numbers)
         return None
 
 
 @functools.cache
-def rules(rows):
-    """The rules, one a tensor, that rows stand for."""
-    return tuple(
-        Rule(Template.parse(f"{source}.{tensor}"), Template.parse(f"{target}/{variable}"), choices)
-        for source, target, kind in rows
-        for tensor, variable, choices in KINDS[kind]
-    )
-
-
-def _apply(table, name, here, there):
-    for rule in rules(table.rows):
-        if (numbers := getattr(rule, here).match(name)) is not None:
-            return getattr(rule, there).fill(numbers), rule
-    return None
+def table(rows, ignored=()):
+    """The table of these rows: one object for all networks that share them."""
+    return Table(rows, ignored)

@@ -304,6 +304,15 @@ def test_the_receipt_prints_and_saves(tmp_path):
         receipt.save(tmp_path / "receipt.json")
 
 
+@pytest.mark.parametrize(
+    ("family", "key"), [("timm/resnet", "torchvision/resnet"), ("wkentaro/vgg16_from_caffe", "torchvision/vgg")]
+)
+def test_a_family_chosen_among_those_that_fit(family, key):
+    model, receipt = converters.convert(checkpoints.state(key), family=family)
+    assert receipt.family == family
+    assert model.output_shape == (None, 7)
+
+
 def test_the_models_own_memory_is_its_own():
     """Nothing a model holds may change with the source: the import shares memory with TensorFlow, not with the file."""
     module = torch.nn.Module()

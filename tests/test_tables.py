@@ -10,7 +10,7 @@ from torchvision_cpu import import_torchvision
 
 import converters
 from converters.families import FAMILIES
-from converters.rules import Table, Template, rules
+from converters.rules import Table, Template
 
 NETWORKS = [(family, network) for family in FAMILIES.values() for network in family.networks]
 IDS = [f"{family.name}-{network.name}" for family, network in NETWORKS]
@@ -38,9 +38,7 @@ def test_every_public_key_has_exactly_one_place_and_comes_back(family, network):
     for key in shapes:
         found = network.table.forward(key)
         assert (found is None) == (network.table.why_ignored(key) is not None), key
-        matching = {
-            rule.target.fill(numbers) for rule in rules(network.table.rows) if (numbers := rule.source.match(key))
-        }
+        matching = {rule.target.fill(numbers) for rule in network.table.rules if (numbers := rule.source.match(key))}
         assert len(matching) <= 1, f"{key} could go to {matching}"
         if found:
             paths.append(found[0])

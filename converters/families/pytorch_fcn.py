@@ -7,7 +7,7 @@ import re
 
 from converters.families.family import Family, Network
 from converters.families.torchvision import VGG, vgg_network
-from converters.rules import Table
+from converters.rules import table
 from tfseg import specs
 
 _SOURCE = "https://github.com/wkentaro/pytorch-fcn"
@@ -38,7 +38,7 @@ def _network(name):
     scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
     distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
     return Network(
-        name, Table((*_TRUNK, *rows)), differences, "conv1_1.weight", public=_CLASSES[name], distinct=distinct
+        name, table((*_TRUNK, *rows)), differences, "conv1_1.weight", public=_CLASSES[name], distinct=distinct
     )
 
 

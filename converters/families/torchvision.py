@@ -8,7 +8,7 @@ import re
 
 from converters.families.family import COUNTER, Family, Network
 from converters.families.trunks import network, trunk
-from converters.rules import Table
+from converters.rules import table
 from tfseg import specs
 
 _PTH = ("PyTorch zip", "PyTorch legacy stream")
@@ -127,8 +127,8 @@ def _vgg_differences(features, shapes):
 
 def vgg_network(name, depth, batch_norm):
     features = _vgg_features(depth, batch_norm)
-    table = Table(features + _VGG_TOP, (COUNTER,))
-    return Network(name, table, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
+    names = table(features + _VGG_TOP, (COUNTER,))
+    return Network(name, names, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
 
 
 VGG = Family(

@@ -4,7 +4,7 @@ import functools
 import re
 
 from converters.families.family import COUNTER, Network
-from converters.rules import Table
+from converters.rules import table
 
 # How families name the three convolutions of a deep stem and their norms, in the order of computation.
 STEMS = {
@@ -34,10 +34,10 @@ def trunk(spec, prefix="", stem="sequence"):
 
 def network(name, spec, rows, **facts):
     """A `Network` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
-    table = Table(tuple(rows), (COUNTER,))
-    first, _ = table.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
+    names = table(tuple(rows), (COUNTER,))
+    first, _ = names.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
     filters = spec.stem[0] if spec.stem else 64
-    return Network(name, table, functools.partial(_differences, spec, table), first, filters=filters, **facts)
+    return Network(name, names, functools.partial(_differences, spec, names), first, filters=filters, **facts)
 
 
 def _stem(spec, naming):
@@ -49,12 +49,12 @@ def _stem(spec, naming):
     return rows
 
 
-def _differences(spec, table, shapes):
+def _differences(spec, names, shapes):
     """In the words of our own layers, whatever the file calls them; names that the table lacks count elsewhere."""
     kernels = {
         found[0].removesuffix("/kernel"): shape
         for key, shape in shapes.items()
-        if len(shape) == 4 and (found := table.forward(key))
+        if len(shape) == 4 and (found := names.forward(key))
     }
     wrong = _stem_differences(spec, kernels)
     blocks = [match for name in kernels if (match := re.fullmatch(r"conv(\d)_block(\d+)_\d_conv", name))]
