@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import importlib
 import importlib.util
 import math
@@ -84,6 +85,7 @@ def _filled(builder, seed, gain, **options):
     import torch
     from torch import nn
 
+    gc.collect()  # the networks before this one hang in reference cycles, half a gigabyte each
     with torch.device("meta"):  # their own initial weights would cost seconds
         module = builder(**options)
     module.to_empty(device="cpu").eval().requires_grad_(False)

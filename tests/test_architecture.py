@@ -35,13 +35,14 @@ FLOORS = {
 }
 NUMERIC = {"keras", "numpy"}
 EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "tensorflow"}
+PUBLIC = {"timm", "torch", "torchfcn", "torchvision", "transformers"}  # implementations to compare with
 LIBRARIES = {
     0: set(),
     1: NUMERIC,
     2: NUMERIC,
     3: NUMERIC,
     4: EVERYTHING_BUT_TORCH,
-    5: EVERYTHING_BUT_TORCH | {"ml_dtypes", "torch", "torchfcn", "torchvision"},
+    5: EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"},
     6: EVERYTHING_BUT_TORCH,
 }
 
@@ -107,7 +108,7 @@ def test_each_floor_has_its_libraries():
 
 def test_what_few_need_is_imported_in_functions():
     """At the head of a module it would be asked of everyone."""
-    rare = {"torch", "torchvision", "torchfcn", "matplotlib"}
+    rare = PUBLIC | {"matplotlib"}
     assert offenders(lambda module, one: root(one) in rare and not one.inside) == {}
 
 

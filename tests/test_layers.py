@@ -6,7 +6,7 @@ import pytest
 from references import images, relative
 
 import tfseg
-from tfseg.layers import AdaptiveAveragePooling, CropLike, DilatedPooling, ResizeLike, SamePadding
+from tfseg.layers import AdaptiveAveragePooling, CropLike, DensePadding, DilatedPooling, ResizeLike
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
@@ -89,17 +89,27 @@ def test_dilated_pooling(mode, padding, pool_size, rate, strides):
 @every_stride
 @every_rate
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, (5, 2)])
-def test_same_padding(kernel_size, rate, strides):
-    coarse = keras.layers.Conv2D(2, kernel_size, strides, "same")
+@pytest.mark.parametrize(("padding", "border"), [("same", 0), ("valid", 0), ("valid", 1)])
+def test_dense_padding(padding, border, kernel_size, rate, strides):
+    pad = keras.layers.ZeroPadding2D(((0, border), (0, border)))
+    coarse = keras.layers.Conv2D(2, kernel_size, strides, padding)
+    wide = keras.layers.ZeroPadding2D(((0, border * rate), (0, border * rate)))
+    fill = DensePadding(kernel_size, strides, rate, padding, border)
     dense = keras.layers.Conv2D(2, kernel_size, dilation_rate=rate)
     dense.build((None, None, None, 3))
     for size in ((25, 26), (27, 16)):
         pixels = images(*size)
-        theirs = coarse(sampled(pixels, rate))
+        theirs = coarse(pad(sampled(pixels, rate)))
         dense.set_weights(coarse.get_weights())
-        ours = dense(SamePadding(kernel_size, strides, rate)(pixels))
-        assert ours.shape[1:3] == size
+        ours = dense(fill(wide(pixels)))
+        assert padding == "valid" or ours.shape[1:3] == size
         assert relative(sampled(ours, rate * strides), theirs) <= TOLERANCE
+
+
+@pytest.mark.parametrize("layer", [DilatedPooling(2, "max", 2), DilatedPooling((3, 2), "average", 2, padding="same")])
+def test_where_no_pixel_is_left_out_the_size_stays(layer):
+    assert layer(images(24, 32)).shape[1:3] == (24, 32)
+    assert DilatedPooling(2, "max", 2, 2)(images(24, 30)).shape[1:3] == (24, 28)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,9 @@ def test_same_padding(kernel_size, rate, strides):
         DilatedPooling(3, "max", 2, 2, "same"),
         DilatedPooling((3, 2), "average", 2, 3, "same"),
         DilatedPooling((2, 3), "average", 2, 3),
-        SamePadding((2, 3), 2, 3),
+        DilatedPooling(2, "max", 2, 3),
+        DensePadding((2, 3), 2, 3),
+        DensePadding((2, 3), 2, 3, "valid", 1),
     ],
 )
 def test_dense_forms_at_sizes_that_come_with_the_image(layer):

@@ -68,7 +68,7 @@ def maps(coarse, dense, step, size):
 def test_a_dilated_resnet_has_the_old_map_on_the_old_grid(spec, output_stride):
     coarse = strided(resnet, spec)
     dense = copy_weights(coarse, resnet(spec, output_stride=output_stride))
-    for size in ((129, 129), (97, 161), (96, 130)):
+    for size in ((129, 97), (96, 130)):
         assert relative(*maps(coarse, dense, 32 // output_stride, size)) <= TOLERANCE
 
 
@@ -161,12 +161,12 @@ def test_layers_bear_the_papers_names(name, expected):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.full if "101" in name or "152" in name else ())
+        pytest.param(name, marks=() if "18" in name or "resne" not in name else pytest.mark.full)
         for name in tfseg.list_models()
     ],
 )
 def test_every_listed_network_is_built(name):
-    segments = "fcn" in name
+    segments = name.startswith(("fcn", "deeplab"))
     model = tfseg.build(name, width=1 / 64, num_classes=3, channels=2, **({} if segments else {"include_top": True}))
     assert model.name == name
     assert model.input_shape == (None, None, None, 2)
@@ -175,8 +175,8 @@ def test_every_listed_network_is_built(name):
 
 
 def test_the_list_is_sorted_and_complete():
-    fcns = [f"fcn_{name}" for name in specs.RESNETS]
-    assert tfseg.list_models() == sorted([*specs.VGGS, *specs.RESNETS, *specs.FCNS, *fcns])
+    segmenters = [f"{head}_{name}" for head in ("fcn", "deeplabv3") for name in specs.RESNETS]
+    assert tfseg.list_models() == sorted([*specs.VGGS, *specs.RESNETS, *specs.FCNS, *segmenters])
 
 
 # --------------------------------------------------------------------------------------------------------------- sizes
@@ -185,13 +185,13 @@ def test_the_list_is_sorted_and_complete():
 @pytest.mark.parametrize("channels", [1, 4])
 def test_the_documented_shapes(channels):
     nets = {kind: build(channels=channels) for kind, build in SMALL.items()}
-    nets |= {stride: resnet(18, output_stride=stride, channels=channels) for stride in specs.OUTPUT_STRIDES}
+    nets |= {stride: resnet(18, output_stride=stride, channels=channels) for stride in (32, 4)}
     for height, width in ((33, 47), (64, 32)):
         pixels = images(height, width, channels=channels, batch=2)
         shapes = {kind: np.shape(output(net, pixels)) for kind, net in nets.items()}
         logits = (2, height, width, 5)
         assert shapes == {
-            **{stride: (2, -(-height // stride), -(-width // stride), 64) for stride in specs.OUTPUT_STRIDES},
+            **{stride: (2, -(-height // stride), -(-width // stride), 64) for stride in (32, 4)},
             "resnet": (2, -(-height // 8), -(-width // 8), 64),
             "vgg": (2, height // 32, width // 32, 32),
             "vgg classifier": (2, 5),
@@ -325,6 +325,8 @@ def test_logits_are_float32_in_mixed_precision(kind, mixed_precision):
         (lambda: tfseg.ResNet(18, output_stride=2), r"output_stride must be one of 32, 16, 8, 4. Received: 2"),
         (lambda: tfseg.ResNet(18, convention="half"), r"convention must be one of 'previous', 'new', 'one'. .*'half'"),
         (lambda: tfseg.ResNet(50, multi_grid=(1, 2)), r"one factor for each of the 3 blocks.* Received: \(1, 2\)"),
+        (lambda: tfseg.ResNet(50, multi_grid=(2, 4, 8)), r"multi_grid begins with 1, or output_stride is 16 or less"),
+        (lambda: tfseg.ResNet([3]), r"A ResNet is a depth .* Received: \[3\]"),
         (lambda: tfseg.VGG(12), r"depth must be one of 11, 13, 16, 19. Received: 12"),
         (lambda: tfseg.VGG(16, output_stride=64), r"output_stride must be one of 32, 16, 8, 4. Received: 64"),
         (lambda: tfseg.VGG(16, include_top=True, output_stride=8), r"needs output_stride=32. Received: 8"),

@@ -55,6 +55,11 @@ def ResNet(
                 f"multi_grid needs one factor for each of the {spec.blocks[-1]} blocks of the last stage. Received: "
                 f"{multi_grid!r}"
             )
+        if output_stride == 32 and multi_grid[0] != 1 and spec.stride_in == "3x3":
+            raise ValueError(
+                "At output_stride=32 the last stage strides in its first 3x3 convolution, which cannot be dilated too: "
+                f"multi_grid begins with 1, or output_stride is 16 or less. Received: {multi_grid!r}"
+            )
         grids[-1] = tuple(multi_grid)
 
     image, x = blocks.image_input(channels, "torch")
@@ -162,7 +167,7 @@ def _spec(spec):
     if isinstance(spec, specs.ResNetSpec):
         return next((name for name, row in specs.RESNETS.items() if row == spec), "resnet"), spec
     name = f"resnet{spec}" if isinstance(spec, int) else spec
-    if name not in specs.RESNETS:
+    if not isinstance(name, str) or name not in specs.RESNETS:
         raise ValueError(
             f"A ResNet is a depth (18, 34, 50, 101, 152), a name ({', '.join(specs.RESNETS)}) or a ResNetSpec. "
             f"Received: {spec!r}"

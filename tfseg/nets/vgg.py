@@ -29,8 +29,7 @@ def VGG(
         include_top: average to 7x7 by PyTorch's windows, then fc6, fc7 and fc8.
         num_classes: units of fc8.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and
-            what follows is dilated, so that every second (fourth, eighth) pixel is the old map. Poolings never reach
-            beyond the map, so the output lacks the last pixel (three, seven) of `height // output_stride`.
+            what follows is dilated, so that every second (fourth, eighth) pixel is the old map.
         width: multiplies every channel count.
         channels: of the input.
         name: of the model; "vgg16", "vgg16_bn", ... by default.
@@ -52,7 +51,7 @@ def VGG(
         if 2**stage <= output_stride:
             x = blocks.max_pool(x, 2, f"pool{stage}")
         else:
-            x = DilatedPooling(2, dilation_rate=rate, name=f"pool{stage}")(x)
+            x = DilatedPooling(2, strides=2, dilation_rate=rate, name=f"pool{stage}")(x)
             rate *= 2
     if include_top:
         x = AdaptiveAveragePooling(specs.VGG_GRID, name="adaptive_pool")(x)
