@@ -40,6 +40,7 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
     printed = capsys.readouterr().out
     assert "crop at 19" in printed
+    assert "The law holds" in printed
     assert "torchvision/segmentation, fcn_resnet50" in printed
 
 

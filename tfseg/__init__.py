@@ -15,6 +15,8 @@ from tfseg.nets.heads import FCN
 from tfseg.nets.registry import build, list_models
 from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
+from tfseg.surgery.checking import check_dilation
+from tfseg.surgery.dilation import dilate
 
 __version__ = "0.1.0"
 
@@ -29,6 +31,8 @@ __all__ = [
     "FCN32s",
     "ResNet",
     "build",
+    "check_dilation",
+    "dilate",
     "explain_geometry",
     "export",
     "layers",

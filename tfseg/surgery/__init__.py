@@ -1,0 +1,1 @@
+"""Nets made out of other nets, weights included: denser ones."""
