@@ -9,6 +9,7 @@ anonymous resident memory above that of a process that has only imported keras (
 """
 
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -89,6 +90,7 @@ def main(rounds):
             for name, measured in results.items():
                 output = pathlib.Path(directory) / f"{name}.weights.h5"
                 command = [sys.executable, __file__, name, checkpoint, output]
+                os.sync()  # what an earlier run left to be written must not count against this one
                 run = subprocess.run(command, check=True, capture_output=True, text=True)
                 measured.append(json.loads(run.stdout.splitlines()[-1]))
                 output.unlink()

@@ -42,7 +42,7 @@ def saved_without_copies(model):
 
     def save_into(store, layer):
         for index, variable in enumerate(layer.weights):
-            store[str(index)] = view(variable)
+            store[str(index)] = _AsItIs(view(variable))
 
     try:
         for layer in layers:
@@ -52,6 +52,16 @@ def saved_without_copies(model):
         for layer in layers:
             with contextlib.suppress(AttributeError):
                 del layer.save_own_variables
+
+
+class _AsItIs:
+    """An array that `np.array`, which Keras calls on everything it saves, takes over without copying it."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
 
 
 def _aligned(make, shape, dtype):
