@@ -21,7 +21,8 @@ def dilate(model, output_stride, *, convention="previous", name=None):
 
     Args:
         model: functional or Sequential `keras.Model`, input `(batch, height, width, channels)`. Models inside it are
-            dissolved into their layers. It stays as it is.
+            dissolved into their layers. It stays as it is. A layer of your own that treats every pixel by itself needs
+            `pixelwise = True` on its class.
         output_stride: input pixels per pixel of the deepest map: a power of two, 16 or 8 as a rule.
         convention: the rate of a convolution that loses its stride. "previous", its old rate, keeps the law above;
             "new", old rate x stride, and "one" are what some published nets were trained with.
@@ -41,11 +42,9 @@ def dilate(model, output_stride, *, convention="previous", name=None):
     inputs = [surgeon.copies.of(layer).output for layer in graphs.input_layers(model)]
     results = graphs.replay(model, [surgeon.image(tensor) for tensor in inputs], surgeon.call)
     surgeon.check_stride()
-    dilated = keras.Model(
-        keras.tree.pack_sequence_as(model.input, inputs),
-        keras.tree.pack_sequence_as(model.output, [one.tensor for one in results]),
-        name=name or model.name,
-    )
+    old = graphs.structure(model)
+    new = (inputs, [one.tensor for one in results])
+    dilated = keras.Model(*map(keras.tree.pack_sequence_as, old, new), name=name or model.name)
     surgeon.copies.fill()
     return dilated
 
@@ -91,15 +90,23 @@ class Surgeon:
             )
         return int(kept), stride // int(kept)
 
-    def every(self, step, beside, tensor):
+    def helper(self, call, kind, purpose, **config):
+        """A layer that the original lacks, beside the one that is called."""
+        return self.copies.helper(kind, call.operation, purpose, dtype=self.precision(call), **config)
+
+    def precision(self, call):
+        """In which the called layer computes; a bare operation computes in that of its arguments."""
+        return getattr(call.operation, "dtype_policy", None) or call.maps[0].tensor.dtype
+
+    def every(self, step, call, tensor):
         """Every `step`-th pixel; a stock layer takes them."""
         if step == 1:
             return tensor
-        return self.copies.helper(layers.MaxPooling2D, beside, "grid", pool_size=1, strides=step)(tensor)
+        return self.helper(call, layers.MaxPooling2D, "grid", pool_size=1, strides=step)(tensor)
 
-    def on_old_grid(self, one, beside):
+    def on_old_grid(self, one, call):
         """The pixels of the original map, which have no place on the new grid any more."""
-        return Map(self.every(one.rate, beside, one.tensor), None)
+        return Map(self.every(one.rate, call, one.tensor), None)
 
     def aligned(self, call):
         """The maps of a call on one grid: equally dense, and each as large as the smallest.
@@ -111,9 +118,7 @@ class Surgeon:
         if not call.dense:
             return maps
         if not all(one.grid.is_one_pixel for one in maps if one.grid):  # single pixels spread over the others
-            maps = [
-                self.on_old_grid(one, call.operation) if one.grid and one.grid.is_one_pixel else one for one in maps
-            ]
+            maps = [self.on_old_grid(one, call) if one.grid and one.grid.is_one_pixel else one for one in maps]
         if not all(one.grid or one.spreads for one in maps):
             self.refuse(call, "it joins a map with a tensor whose place on the image is not known", WAY_OUT)
         smallest, *rest = [one for one in maps if one.grid]
@@ -122,15 +127,15 @@ class Surgeon:
                 self.refuse(call, f"it joins maps that differ: {smallest.grid}, and {one.grid}", WAY_OUT)
             if not smallest.grid.may_equal(one.grid):
                 self.refuse(call, "it joins maps that are of different sizes in the original, too", WAY_OUT)
-            smallest = self._cropped(smallest, one, call.operation)
-        return [self._cropped(one, smallest, call.operation) if one.grid else one for one in maps]
+            smallest = self._cropped(smallest, one, call)
+        return [self._cropped(one, smallest, call) if one.grid else one for one in maps]
 
-    def _cropped(self, one, reference, beside):
+    def _cropped(self, one, reference, call):
         """The first map, made no larger than the second."""
         sizes = tuple(map(np.minimum, one.grid.sizes, reference.grid.sizes))
         if all(map(np.array_equal, sizes, one.grid.sizes)):
             return one
-        crop = self.copies.helper(CropLike, beside, "crop")
+        crop = self.helper(call, CropLike, "crop")
         return Map(crop([one.tensor, reference.tensor]), one.grid._replace(sizes=sizes))
 
     def foreseen(self, call, index):

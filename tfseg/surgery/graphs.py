@@ -78,6 +78,13 @@ def input_layers(model):
     return [_maker(tensor).operation for tensor in model.inputs]
 
 
+def structure(model):
+    """The inputs and outputs of a model as it takes and returns them: one tensor, or lists and dictionaries of them."""
+    if isinstance(model, keras.Sequential):  # whose `input` is that of a call
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
+
+
 def output_names(model):
     """The names of the layers that make `model.outputs`."""
     return [_maker(tensor).operation.name for tensor in model.outputs]
@@ -134,7 +141,7 @@ class Copies:
         stem = f"{beside.name}_{purpose}"
         names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
         name = next(name for name in names if name not in self._owners)
-        layer = self._owners[name] = kind(name=name, dtype=getattr(beside, "dtype_policy", None), **config)
+        layer = self._owners[name] = kind(name=name, **config)
         return layer
 
     def fill(self):
@@ -154,14 +161,19 @@ class Copies:
 
 def _copy(operation, kind, changes):
     if kind is not None:
-        return kind(name=operation.name, dtype=getattr(operation, "dtype_policy", None), **changes)
+        return kind(name=operation.name, **changes)
+    is_lambda = isinstance(operation, keras.layers.Lambda)
     try:
-        copy = type(operation).from_config(operation.get_config() | changes)
+        # Keras fears the code in a Lambda's configuration, which here comes from no file.
+        options = {"safe_mode": False} if is_lambda else {}
+        copy = type(operation).from_config(operation.get_config() | changes, **options)
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             f"The layer {operation.name!r} ({type(operation).__name__}) cannot be copied: it needs a get_config that "
             "returns the arguments of its constructor."
         ) from error
+    if is_lambda:  # what comes out of a configuration has lost the names of its module
+        copy.function = operation.function
     if copy.name != operation.name:  # bare operations do not all take theirs from the configuration
         copy.name = operation.name
     return copy

@@ -79,6 +79,14 @@ class Grid(NamedTuple):
         sizes = tuple(size + self.rate * more for size, more in zip(self.sizes, pixels, strict=True))
         return self._replace(sizes=sizes, border=tuple(max(more, 0) for more in pixels))
 
+    def is_covered_by(self, window):
+        """Whether one place of the window is all that the original map has, for images of every size."""
+        places = [
+            (size - (extent - 1) * (window.padding == "valid") + stride - 1) // stride
+            for size, extent, stride in zip(self.old_sizes, window.extent, window.strides, strict=True)
+        ]
+        return bool(np.all(np.equal(places, 1)))
+
     def padding(self, window):
         """Pixels that a layer with that window needs before and after each axis, if it strides no more."""
         return tuple(

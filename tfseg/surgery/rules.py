@@ -13,7 +13,6 @@ from keras import layers
 from tfseg.layers import DensePadding, DilatedPooling
 from tfseg.surgery.grids import Grid, Window
 
-CHANNELS = {-1, 3}
 WAY_OUT = "Dilate a model that ends before it, and build the rest on the result."
 
 
@@ -93,9 +92,9 @@ def convolution(surgeon, call):
     (source,) = call.maps
     x, padding = source.tensor, layer.padding
     if _must_pad(grid, window, lost):
-        fill = surgeon.copies.helper(
+        fill = surgeon.helper(
+            call,
             DensePadding,
-            layer,
             "fill",
             kernel_size=window.extent,
             strides=window.strides,
@@ -109,7 +108,7 @@ def convolution(surgeon, call):
         rate = {"previous": grid.rate, "new": grid.rate * lost, "one": 1}[surgeon.convention]
         if rate > 1 and kept > 1:
             surgeon.refuse(call, f"it would keep a stride of {kept} beside a dilation", 'Use convention="previous".')
-        x = _reached(surgeon, layer, x, window, rate - grid.rate)
+        x = _reached(surgeon, call, x, window, rate - grid.rate)
     dilation_rate = tuple(rate * own for own in layer.dilation_rate)
     copy = surgeon.copies.of(layer, strides=(kept, kept), padding=padding, dilation_rate=dilation_rate)
     return call.on([Map(x, grid)]).result(copy, behind)
@@ -123,14 +122,14 @@ def _must_pad(grid, window, lost):
     return window.strides != (1, 1) or any(extent % 2 == 0 for extent in window.extent)
 
 
-def _reached(surgeon, layer, x, window, more):
+def _reached(surgeon, call, x, window, more):
     """A map with the border that a kernel `more` pixels wider between its neighbours needs, its middle where it was."""
     borders = tuple((size // 2 * more, (size - size // 2) * more) for size in (extent - 1 for extent in window.extent))
     if more > 0:
-        return surgeon.copies.helper(layers.ZeroPadding2D, layer, "pad", padding=borders)(x)
+        return surgeon.helper(call, layers.ZeroPadding2D, "pad", padding=borders)(x)
     if more < 0:
         borders = tuple((-before, -after) for before, after in borders)
-        return surgeon.copies.helper(layers.Cropping2D, layer, "crop", cropping=borders)(x)
+        return surgeon.helper(call, layers.Cropping2D, "crop", cropping=borders)(x)
     return x
 
 
@@ -138,7 +137,7 @@ def pooling(surgeon, call):
     """Windows with holes; one that covers all of the map is a global pooling by another name."""
     layer, grid = call.operation, call.grid
     window = window_of(layer)
-    if grid.behind(window, 1)._replace(rate=grid.rate * window.strides[0]).is_one_pixel and not grid.is_one_pixel:
+    if grid.is_covered_by(window) and not grid.is_one_pixel:
         return whole(surgeon, call)
     kept, lost = surgeon.split(call, window.strides)
     if grid.rate == lost == 1:
@@ -146,6 +145,7 @@ def pooling(surgeon, call):
     dense = surgeon.copies.of(
         layer,
         DilatedPooling,
+        dtype=surgeon.precision(call),
         pool_size=window.extent,
         mode="max" if type(layer).__name__.startswith("Max") else "average",
         strides=window.strides,
@@ -154,7 +154,7 @@ def pooling(surgeon, call):
         border=grid.border,
     )
     (source,) = call.maps
-    return [Map(surgeon.every(kept, layer, dense(source.tensor)), grid.behind(window, kept))]
+    return [Map(surgeon.every(kept, call, dense(source.tensor)), grid.behind(window, kept))]
 
 
 def dense_form(surgeon, call):
@@ -203,9 +203,9 @@ def pixelwise(surgeon, call):
 
 
 def _works_on_channels(operation):
-    axes = getattr(operation, "axis", None)
+    axes = keras.tree.flatten(getattr(operation, "axis", -1))
     shared = getattr(operation, "shared_axes", (1, 2))  # PReLU's
-    return set(keras.tree.flatten(axes)) <= CHANNELS | {None} and {1, 2} <= set(shared or ())
+    return set(axes) <= {-1, 3} and {1, 2} <= set(shared or ())
 
 
 def reduction(surgeon, call):
@@ -227,7 +227,7 @@ def reduced_axes(operation):
 
 def whole(surgeon, call):
     """What reads all pixels, in whatever order, gets those of the original map; there is no grid behind it."""
-    maps = [surgeon.on_old_grid(one, call.operation) for one in call.maps]
+    maps = [surgeon.on_old_grid(one, call) for one in call.maps]
     return call.on(maps).result(surgeon.copies.of(call.operation), None)
 
 
