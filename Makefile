@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test test-full lint bench clean
@@ -10,10 +11,10 @@ demo: $(VENV)/ready
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-full: $(VENV)/ready
-	$(BIN)/python -m pytest -m "full or not full"
+	$(BIN)/python -m pytest $(WORKERS) -m "full or not full"
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ def convert(
     network=None,
     num_classes=None,
     output_stride=None,
+    convention=None,
     include_top=None,
     aux=None,
     skip=(),
@@ -37,6 +38,8 @@ def convert(
             FCN-8s; "fcn32s" for a VGG16, whose weights are then transplanted.
         num_classes: of the head; by default the file's. Another number needs the head among `skip`.
         output_stride: 32, 16, 8 or 4: dilates the network, in the family's own form; by default the family's own.
+        convention: "previous", "new" or "one", the rate of the layers that lose their stride (see `tfseg.ResNet`); by
+            default the family's own.
         include_top: False gives the features of the last stage, True insists on the classifier; by default it is there
             if the file has it.
         aux: True makes the model return `[logits, aux_logits]`.
@@ -52,7 +55,8 @@ def convert(
     fits = ranked(source, family=family, skip=skip)
     fit = _fit(source, fits, network)
     target = network or fit.network.name
-    model, options, drop = _build(target, fit, source, num_classes, output_stride, include_top, aux)
+    _check_parts(fit, source, include_top)
+    model, options, drop = _build(target, fit, source, num_classes, output_stride, convention, include_top, aux)
     made = plan(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
     receipt.options = options
@@ -86,17 +90,35 @@ def _fit(source, fits, network):
     return chosen(source, fits)
 
 
-def _build(target, fit, source, num_classes, output_stride, include_top, aux):
+def _check_parts(fit, source, include_top):
+    """Refuses one part of a network whose publisher keeps it in several files; features need the first alone."""
+    absent = [name for name, pattern in fit.family.parts.items() if not any(re.match(pattern, key) for key in source)]
+    if absent and not (include_top is False and next(iter(fit.family.parts)) not in absent):
+        there = [name for name in fit.family.parts if name not in absent]
+        raise ConversionError(
+            f"{source.name} holds the {' and '.join(there)} of a {fit.network.name} of {fit.family.name}, without its "
+            f"{' and '.join(absent)}. Give all files together: convert([{', '.join(fit.family.parts)}]), "
+            f"--checkpoint={','.join(fit.family.parts)}"
+            + ("; or take the features alone: include_top=False." if absent != [next(iter(fit.family.parts))] else ".")
+        )
+
+
+def _build(target, fit, source, num_classes, output_stride, convention, include_top, aux):
     """The empty model, what it was built with, and what the file may hold beyond it."""
     found = sizes(fit, source.shapes)
     owner = next(family for family in (fit.family, *FAMILIES.values()) if family.network(target))
     own = target == fit.network.name
     classifier = owner.features is None
-    options = dict(owner.options) | {"width": found["width"], "channels": found["channels"]}
+    options = dict(owner.options) | owner.network(target).options
+    options |= {"width": found["width"], "channels": found["channels"]}
     drop = []
     if output_stride is not None:
         _allow(owner.dilates, f"{target} has one output stride only", "output_stride", output_stride)
         options["output_stride"] = output_stride
+    if convention is not None:
+        own_convention = f"{owner.name} has convention {' or '.join(map(repr, owner.conventions)) or 'none'} only"
+        _allow(convention in owner.conventions, own_convention, "convention", convention)
+        options["convention"] = convention
     if include_top and own:
         _allow(found["include_top"], "the file has no head", "include_top", include_top)
     if aux:

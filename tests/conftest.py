@@ -1,9 +1,34 @@
-"""What must happen before any test module imports tensorflow."""
+"""What must happen before any test module imports tensorflow; and the measured parity, printed at the end."""
 
+import collections
 import contextlib
 import os
+
+import pytest
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401  (behind tensorflow its import can crash)
+
+MEASURED = "relative difference from "
+
+
+@pytest.fixture
+def record(request, record_property):
+    """`record(name, difference)`: the summary tells the largest of every name, beside `PUBLIC` of the test's module."""
+    return lambda name, difference: record_property(MEASURED + request.module.PUBLIC, (name, difference))
+
+
+def pytest_terminal_summary(terminalreporter):
+    worst = collections.defaultdict(dict)
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
+    for report in reports:
+        for title, value in report.user_properties:
+            if title.startswith(MEASURED):
+                name, difference = value
+                worst[title][name] = max(worst[title].get(name, 0.0), difference)
+    for title, differences in worst.items():
+        terminalreporter.section(f"Largest {title}, of any layer at any size")
+        for name, difference in differences.items():
+            terminalreporter.write_line(f"  {name:40} {difference:.1e}")

@@ -1,6 +1,5 @@
 """Public networks with weights that hide nothing, seeded images, and how far two results lie apart."""
 
-import contextlib
 import functools
 import gc
 import importlib
@@ -155,23 +154,3 @@ def output(model, pixels):
     result = model(pixels, training=False)
     convert = keras.ops.convert_to_numpy
     return [convert(one) for one in result] if isinstance(result, list) else convert(result)
-
-
-# -------------------------------------------------------------------------------------------------------------- report
-
-
-@contextlib.contextmanager
-def printed_worst(config, public):
-    """`record(name, difference)` inside; at the end, the largest of every name is printed past pytest's capture."""
-    worst = {}
-
-    def record(name, difference):
-        worst[name] = max(worst.get(name, 0.0), difference)
-
-    yield record
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if worst and reporter:
-        with config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-            reporter.write_line(f"\nLargest relative difference from {public}, of any layer at any size:")
-            for name, difference in worst.items():
-                reporter.write_line(f"  {name:40} {difference:.1e}")

@@ -6,7 +6,6 @@ import re
 import keras
 import pytest
 from lively import dilated_exactly, law_difference, lively, scene
-from references import printed_worst
 
 import tfseg
 
@@ -14,14 +13,9 @@ BACKBONES = """ResNet50 ResNet101 ResNet50V2 VGG16 VGG19 DenseNet121 MobileNet M
 MobileNetV3Large EfficientNetB0 EfficientNetV2B0 Xception InceptionV3 InceptionResNetV2 NASNetMobile
 ConvNeXtTiny""".split()
 QUICK = {"ResNet50", "VGG16", "MobileNetV3Small", "Xception", "InceptionV3"}
+PUBLIC = "the original on the old grid"
 SIZES = ((129, 129), (128, 96))
 FIXED = {"NASNetMobile": (160, 160)}  # its paddings are worked out when it is built
-
-
-@pytest.fixture(scope="module")
-def record(pytestconfig):
-    with printed_worst(pytestconfig, "the original on the old grid") as record:
-        yield record
 
 
 @functools.lru_cache(1)

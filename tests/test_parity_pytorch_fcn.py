@@ -1,21 +1,16 @@
 """The FCN four against wkentaro/pytorch-fcn, and the transplants that every FCN begins with."""
 
 import pytest
-from references import SIZES, images, output, printed_worst, relative, torchfcn_net, torchvision_net
+from references import SIZES, images, output, relative, torchfcn_net, torchvision_net
 
 import converters
 import tfseg
 
+PUBLIC = "torchfcn"
 TOLERANCE = 1e-5
 CLASSES = {"fcn32s": "FCN32s", "fcn16s": "FCN16s", "fcn8s": "FCN8s", "fcn8s_atonce": "FCN8sAtOnce"}
 CROPS = {"fcn32s": [19], "fcn16s": [5, 27], "fcn8s": [5, 9, 31], "fcn8s_atonce": [5, 9, 31]}
 SLIM = 1 / 16
-
-
-@pytest.fixture(scope="module")
-def record(request):
-    with printed_worst(request.config, "torchfcn") as record:
-        yield record
 
 
 def check(network, sizes, record, width=1):

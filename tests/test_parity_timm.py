@@ -1,18 +1,13 @@
 """Converted networks compute what timm's compute, in timm's own dilated form too."""
 
 import pytest
-from references import SIZES, images, printed_worst, timm_net
+from references import SIZES, images, timm_net
 
 import converters
 from tfseg import specs
 
+PUBLIC = "timm"
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(scope="module")
-def record(request):
-    with printed_worst(request.config, "timm") as record:
-        yield record
 
 
 def check(name, output_stride, sizes, record):

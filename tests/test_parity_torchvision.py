@@ -1,23 +1,18 @@
 """Converted networks compute what torchvision's compute, layer by layer, at odd and even sizes and output strides."""
 
 import pytest
-from references import SIZES, images, output, printed_worst, relative, torch_output, torchvision_net
+from references import SIZES, images, output, relative, torch_output, torchvision_net
 
 import converters
 from tfseg import specs
 
+PUBLIC = "torchvision"
 TOLERANCE = 1e-5
 TWO_SIZES = SIZES[:2]  # one odd, one even
 BOTTLENECKS = [
     name for name in specs.TORCHVISION_RESNETS if specs.RESNETS[name].bottleneck
 ]  # torchvision dilates no others
 DILATED = {16: (False, False, True), 8: (False, True, True), 4: (True, True, True)}
-
-
-@pytest.fixture(scope="module")
-def record(request):
-    with printed_worst(request.config, "torchvision") as record:
-        yield record
 
 
 def check(name, module, model, sizes, record):

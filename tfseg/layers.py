@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfseg import specs
+
 
 @keras.saving.register_keras_serializable("tfseg")
 class Metadata(keras.layers.Layer):
@@ -38,11 +40,24 @@ class Metadata(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfseg")
 class ResizeLike(keras.layers.Layer):
-    """The first input, bilinear, at the height and width of the second; pixel corners not aligned (torch's default).
+    """The first input at the height and width of the second, as torch's `interpolate` makes it.
 
     Call on `[x, reference]`, both `(batch, height, width, channels)`. `keras.ops.image.resize` cannot serve: it refuses
-    sizes that are known only when an image comes.
+    sizes that are known only when an image comes, and does not know aligned corners.
+
+    Args:
+        interpolation: "bilinear" (corners not aligned, torch's default), "bilinear_align_corners" (the outermost pixels
+            of both lie on each other) or "nearest".
     """
+
+    def __init__(self, interpolation="bilinear", **kwargs):
+        if interpolation not in specs.INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation must be one of {', '.join(map(repr, specs.INTERPOLATIONS))}. "
+                f"Received: {interpolation!r}"
+            )
+        super().__init__(**kwargs)
+        self.interpolation = interpolation
 
     def call(self, inputs):
         x, reference = inputs
@@ -51,15 +66,23 @@ class ResizeLike(keras.layers.Layer):
 
     def _weights(self, outputs, pixels):
         # In float32 and in torch's order of operations, so that its rounding is ours.
-        scale = ops.cast(pixels, "float32") / ops.cast(outputs, "float32")
-        place = scale * (ops.arange(outputs, dtype="float32") + 0.5) - 0.5
-        place = ops.clip(place, 0, ops.cast(pixels - 1, "float32"))
+        output, pixels_, outputs_ = ops.arange(outputs, dtype="float32"), *_floats(pixels, outputs)
+        if self.interpolation == "bilinear_align_corners":
+            place = (pixels_ - 1) / ops.maximum(outputs_ - 1, 1) * output
+        elif self.interpolation == "nearest":
+            place = ops.floor(pixels_ / outputs_ * output)
+        else:
+            place = pixels_ / outputs_ * (output + 0.5) - 0.5
+        place = ops.clip(place, 0, pixels_ - 1)
         distance = ops.abs(place[:, None] - ops.arange(pixels, dtype="float32")[None])
         return ops.cast(ops.relu(1 - distance), self.compute_dtype)
 
     def compute_output_spec(self, inputs):
         x, reference = inputs
         return keras.KerasTensor((x.shape[0], *reference.shape[1:3], x.shape[3]), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {"interpolation": self.interpolation}
 
 
 @keras.saving.register_keras_serializable("tfseg")
@@ -290,6 +313,10 @@ def _padded(x, axis, pads, value):
 
 def _part(x, axis, start, size):
     return x[tuple(slice(start, start + size) if index == axis else slice(None) for index in range(4))]
+
+
+def _floats(*numbers):
+    return [ops.cast(number, "float32") for number in numbers]
 
 
 def _pair(value):

@@ -96,6 +96,8 @@ RESNETS |= dict(_variants())
 
 CONVENTIONS = ("previous", "new", "one")  # the rate of the layer that loses its stride: its old one, old x stride, or 1
 OUTPUT_STRIDES = (32, 16, 8, 4)
+# How a map comes to the size of the image: torch's interpolations, or a transposed convolution, bilinear at the start.
+INTERPOLATIONS = ("bilinear", "bilinear_align_corners", "nearest")
 
 # ------------------------------------------------------------------------------------------------------ preprocessing
 # x = (image[channel_order] / divisor - mean) / std, image in 0..255; mean and std in the order of the channels.

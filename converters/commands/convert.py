@@ -22,6 +22,12 @@ _NETWORK = flags.DEFINE_string(
 )
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes of the head; by default the file's.")
 _OUTPUT_STRIDE = flags.DEFINE_integer("output_stride", None, "32, 16, 8 or 4: dilates the network.")
+_CONVENTION = flags.DEFINE_enum(
+    "convention",
+    None,
+    ["previous", "new", "one"],
+    "The rate of the layers that lose their stride: their old one, old x stride, or 1; by default the family's own.",
+)
 _INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default if the file has one.")
 _AUX = flags.DEFINE_bool("aux", None, "Whether the model returns the auxiliary logits too.")
 _SKIP = flags.DEFINE_multi_string("skip", [], "Regular expression of what keeps its initial values; may be repeated.")
@@ -54,6 +60,7 @@ def _convert():
         network=_NETWORK.value,
         num_classes=_NUM_CLASSES.value,
         output_stride=_OUTPUT_STRIDE.value,
+        convention=_CONVENTION.value,
         include_top=_INCLUDE_TOP.value,
         aux=_AUX.value,
         skip=_SKIP.value,

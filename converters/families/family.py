@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from converters.rules import Table
+from tfseg import specs
 
 COUNTER = (r".*\.num_batches_tracked", "a counter of training batches that nothing reads")
 
@@ -19,6 +20,7 @@ class Network(NamedTuple):
         filters: of that convolution at width 1.
         public: the name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
+        options: what `tfseg.build` is told for it, beyond the family's `options`.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Network(NamedTuple):
     filters: int = 64
     public: str | None = None
     distinct: str = ""
+    options: dict = {}  # noqa: RUF012 - read only
 
 
 class Family(NamedTuple):
@@ -47,6 +50,10 @@ class Family(NamedTuple):
             the builder takes include_top itself.
         options: what `tfseg.build` is told for the family's own form, such as its output stride.
         dilates: whether an output stride can be chosen.
+        conventions: of `tfseg.specs.CONVENTIONS`, those that may be asked for; one alone where the published weights
+            were trained so.
+        parts: for a network in several files, what each of them is called: its name -> a regular expression of keys
+            that only this part has.
         dataset: a name of `tfseg.specs.CLASSES` for files with as many classes, or None.
         distinct: how the function differs from that of other families with the same tensors.
         public: builds the public implementation, a torch module without weights, or None if there is none to install:
@@ -65,6 +72,8 @@ class Family(NamedTuple):
     features: str | None = None
     options: dict = {}  # noqa: RUF012 - read only
     dilates: bool = True
+    conventions: tuple = specs.CONVENTIONS
+    parts: dict = {}  # noqa: RUF012 - read only
     dataset: str | None = None
     distinct: str = ""
     public: Callable | None = None

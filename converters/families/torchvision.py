@@ -7,7 +7,7 @@ import functools
 import re
 
 from converters.families.family import COUNTER, Family, Network
-from converters.families.trunks import network, trunk
+from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.rules import table
 from tfseg import specs
 
@@ -83,8 +83,8 @@ SEGMENTATION = Family(
     networks=tuple(_segmenter(head, name, spec) for head in _HEADS for name, spec in _SPECS.items()),
     classes="classifier.4.weight",
     aux="aux_classifier.4.weight",
-    head=r"(aux_)?(head_|logits/|aspp_).*",
-    features=r"conv5_block\d+_out",
+    head=HEAD,
+    features=FEATURES,
     options={"output_stride": 8},
     dataset="voc",
     public=_public_segmenter,

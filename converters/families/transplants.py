@@ -5,6 +5,8 @@ A transplant holds for a source that fills nothing of what is left, so it cannot
 
 from typing import NamedTuple
 
+from converters.families.trunks import HEAD
+
 
 class Transplant(NamedTuple):
     """Regular expressions over variable paths.
@@ -20,7 +22,6 @@ class Transplant(NamedTuple):
     leave: str
 
 
-_HEAD = r"(aux_)?(head_\w+|logits|aspp_\w+)/.*"
 _SCORES = r"(score_(fr|pool\d)|upscore\w*)/.*"
 
 TRANSPLANTS = (
@@ -32,8 +33,8 @@ TRANSPLANTS = (
     Transplant("FCN-16s into FCN-8s", r"upscore16/.*", r"(score_pool3|upscore_pool4|upscore8)/.*"),
     Transplant("FCN-32s into FCN-8s", r"upscore/.*", r"(score_pool[34]|upscore2|upscore_pool4|upscore8)/.*"),
     # The second: a classification ResNet that becomes a dilated segmenter.
-    Transplant("a ResNet classifier into a segmenter", r"predictions/.*", _HEAD),
+    Transplant("a ResNet classifier into a segmenter", r"predictions/.*", HEAD),
     Transplant("a ResNet classifier into its features", r"predictions/.*", r"(?!)"),
-    Transplant("a segmenter without its auxiliary head", r"aux_(head_\w+|logits)/.*", r"(?!)"),
-    Transplant("a segmenter into its features", _HEAD, r"(?!)"),
+    Transplant("a segmenter without its auxiliary head", r"aux_.*", r"(?!)"),
+    Transplant("a segmenter into its features", HEAD, r"(?!)"),
 )

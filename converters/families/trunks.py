@@ -6,6 +6,10 @@ import re
 from converters.families.family import COUNTER, Network
 from converters.rules import table
 
+# Of any segmenter on a ResNet: the variables that `include_top=False` leaves out, and the layers that remain.
+HEAD = r"(?!conv[1-5]_).*"
+FEATURES = r"conv5_block\d+_out"
+
 # How families name the three convolutions of a deep stem and their norms, in the order of computation.
 STEMS = {
     "sequence": (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")),

@@ -9,13 +9,13 @@ from tfseg.nets.heads import auxiliary_logits, check_features, logits, segmenter
 RATES = {8: (12, 24, 36), 16: (6, 12, 18)}  # by the backbone's output stride
 
 
-def DeepLabV3(backbone, num_classes, aux=False, *, rates=RATES[8], filters=256, name=None):
+def DeepLabV3(backbone, num_classes, aux=False, *, rates=RATES[8], filters=256, upsampling="bilinear", name=None):
     """A backbone with DeepLabV3's head, as torchvision computes it.
 
     Input and output as in `FCN`; the map at the backbone's stride is the output of the layer `logits`.
 
     Args:
-        backbone, num_classes, aux, name: as in `FCN`.
+        backbone, num_classes, aux, upsampling, name: as in `FCN`.
         rates: of the three 3x3 branches: (12, 24, 36) at output stride 8, (6, 12, 18) at 16.
         filters: channels of each branch and of the head.
     Raises:
@@ -26,7 +26,7 @@ def DeepLabV3(backbone, num_classes, aux=False, *, rates=RATES[8], filters=256, 
     x = pyramid(features, rates, filters)
     x = blocks.conv_norm_relu(Dropout(0.5, name="aspp_dropout")(x), filters, 3, "head")
     outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, num_classes)]
-    return segmenter(backbone, outputs, name or f"deeplabv3_{backbone.name}")
+    return segmenter(backbone, outputs, upsampling, name or f"deeplabv3_{backbone.name}")
 
 
 def pyramid(x, rates, filters):

@@ -11,12 +11,11 @@ from tfseg.nets import blocks
 _STAGE4_OUT = re.compile(r"conv4_block\d+_out")
 
 
-def FCN(backbone, num_classes, aux=False, *, name=None):
+def FCN(backbone, num_classes, aux=False, *, upsampling="bilinear", name=None):
     """A backbone with torchvision's FCN head: 3x3 convolution to a quarter, BatchNorm, ReLU, dropout 0.1, 1x1.
 
-    Output logits `(batch, height, width, num_classes)` float32 of the input's size (bilinear, corners not aligned); the
-    map at the backbone's stride is the output of the layer `logits`. With `aux`, a list of two such outputs, the second
-    from `aux_logits`.
+    Output logits `(batch, height, width, num_classes)` float32 of the input's size; the map at the backbone's stride is
+    the output of the layer `logits`. With `aux`, a list of two such outputs, the second from `aux_logits`.
 
     Args:
         backbone: functional model `(batch, height, width, channels)` -> features; `ResNet`, `VGG`,
@@ -24,13 +23,14 @@ def FCN(backbone, num_classes, aux=False, *, name=None):
         num_classes: channels of the logits, background included.
         aux: a second head, for training: True reads the last block of ResNet's `conv4` stage, a string the layer so
             named.
+        upsampling: of `tfseg.specs.INTERPOLATIONS`: "bilinear", "bilinear_align_corners" or "nearest".
         name: of the model; "fcn_" and the backbone's by default.
     Raises:
         ValueError: a backbone without a single map as its output, or no layer for `aux`.
     Reference: https://docs.pytorch.org/vision/stable/models/fcn.html.
     """
     outputs = [_fcn_logits(check_features(backbone), num_classes), *auxiliary_logits(backbone, aux, num_classes)]
-    return segmenter(backbone, outputs, name or f"fcn_{backbone.name}")
+    return segmenter(backbone, outputs, upsampling, name or f"fcn_{backbone.name}")
 
 
 def check_features(backbone):
@@ -61,10 +61,10 @@ def auxiliary_logits(backbone, aux, num_classes):
     return [_fcn_logits(backbone.get_layer(wanted[-1]).output, num_classes, "aux_")]
 
 
-def segmenter(backbone, outputs, name):
+def segmenter(backbone, outputs, upsampling, name):
     """The model that gives each of these maps at its input's size: one output, or a list."""
     maps = [
-        ResizeLike(name=f"{prefix}score", dtype="float32")([map_, backbone.input])
+        ResizeLike(upsampling, name=f"{prefix}score", dtype="float32")([map_, backbone.input])
         for prefix, map_ in zip(("", "aux_"), outputs, strict=False)
     ]
     return keras.Model(backbone.input, maps if len(maps) > 1 else maps[0], name=name)

@@ -1,6 +1,7 @@
 """Networks by name."""
 
 import functools
+import inspect
 
 from tfseg import specs
 from tfseg.nets.deeplab import RATES, DeepLabV3
@@ -15,9 +16,9 @@ def build(name, **options):
 
     Args:
         name: one of `list_models()`. "vgg16_bn" is `VGG`, "resnet50" `ResNet`, "fcn32s" `FCN32s`; "fcn_resnet50" is
-            `FCN` and
-            "deeplabv3_resnet50" `DeepLabV3` on a ResNet of output stride 8.
-        options: of the function behind the name; a segmenter passes on those of its backbone.
+            `FCN` and "deeplabv3_resnet50" `DeepLabV3` on a ResNet of output stride 8.
+        options: of the function behind the name; a segmenter takes those of its backbone too, and every ResNet the
+            fields of `tfseg.specs.ResNetSpec` (`stem=(64, 64, 128)`, `stride_in="1x1"`).
     Raises:
         ValueError: an unknown name; TypeError: an option that the function lacks.
     """
@@ -31,19 +32,28 @@ def list_models():
     return sorted(_BUILDERS)
 
 
-def _fcn(spec, *, num_classes=21, aux=False, output_stride=8, name=None, **options):
-    return FCN(ResNet(spec, output_stride=output_stride, **options), num_classes, aux, name=name)
+def _resnet(backbone, *, name=None, **options):
+    spec = specs.RESNETS[backbone]
+    changes = {field: options.pop(field) for field in specs.ResNetSpec._fields if field in options}
+    return ResNet(spec._replace(**changes), name=name or backbone, **options)
 
 
-def _deeplabv3(spec, *, num_classes=21, aux=False, output_stride=8, name=None, **options):
-    backbone = ResNet(spec, output_stride=output_stride, **options)
-    return DeepLabV3(backbone, num_classes, aux, rates=RATES.get(output_stride, RATES[8]), name=name)
+def _segmenter(head, backbone, *, num_classes=21, output_stride=8, name=None, **options):
+    """A head with the options of its own function, on a ResNet with all others."""
+    own = {key: options.pop(key) for key in inspect.signature(head).parameters if key in options}
+    if head is DeepLabV3:
+        own.setdefault("rates", RATES.get(output_stride, RATES[8]))
+    return head(_resnet(backbone, output_stride=output_stride, **options), num_classes, name=name, **own)
 
 
+_HEADS = {"fcn": FCN, "deeplabv3": DeepLabV3}
 _BUILDERS = (
     {name: functools.partial(VGG, depth, batch_norm=bn) for name, (depth, bn) in specs.VGGS.items()}
-    | {name: functools.partial(ResNet, name) for name in specs.RESNETS}
-    | {f"fcn_{name}": functools.partial(_fcn, name) for name in specs.RESNETS}
-    | {f"deeplabv3_{name}": functools.partial(_deeplabv3, name) for name in specs.RESNETS}
+    | {name: functools.partial(_resnet, name) for name in specs.RESNETS}
+    | {
+        f"{title}_{name}": functools.partial(_segmenter, head, name)
+        for title, head in _HEADS.items()
+        for name in specs.RESNETS
+    }
     | dict(zip(specs.FCNS, (FCN32s, FCN16s, FCN8s, FCN8sAtOnce), strict=True))
 )
