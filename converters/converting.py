@@ -116,8 +116,11 @@ def _build(target, fit, source, num_classes, output_stride, convention, include_
         _allow(owner.dilates, f"{target} has one output stride only", "output_stride", output_stride)
         options["output_stride"] = output_stride
     if convention is not None:
-        own_convention = f"{owner.name} has convention {' or '.join(map(repr, owner.conventions)) or 'none'} only"
-        _allow(convention in owner.conventions, own_convention, "convention", convention)
+        trained = f"the weights of {owner.name} were trained with {' or '.join(map(repr, owner.conventions))}"
+        why = trained if owner.conventions else f"{target} has the rates that its paper gives it"
+        if convention not in specs.CONVENTIONS:
+            why = f"convention must be one of {', '.join(map(repr, specs.CONVENTIONS))}"
+        _allow(convention in owner.conventions, why, "convention", convention)
         options["convention"] = convention
     if include_top and own:
         _allow(found["include_top"], "the file has no head", "include_top", include_top)

@@ -5,13 +5,14 @@
 
 from tfseg import layers, specs
 from tfseg.exporting import export
-from tfseg.inference import predict
+from tfseg.inference import predict, preprocess, read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import metadata, set_metadata
 from tfseg.nets.deeplab import DeepLabV3
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.geometry import explain_geometry
 from tfseg.nets.heads import FCN
+from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.registry import build, list_models
 from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
@@ -29,6 +30,7 @@ __all__ = [
     "FCN8sAtOnce",
     "FCN16s",
     "FCN32s",
+    "PSPNet",
     "ResNet",
     "build",
     "check_dilation",
@@ -39,6 +41,8 @@ __all__ = [
     "list_models",
     "metadata",
     "predict",
+    "preprocess",
+    "read_image",
     "set_metadata",
     "specs",
 ]

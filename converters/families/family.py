@@ -38,6 +38,9 @@ class Family(NamedTuple):
 
     Attributes:
         name: "publisher/kind".
+        covers: its networks, in words.
+        files: URL of the page that offers its files.
+        proof: what its networks were compared with, and the largest relative difference of any layer: "timm, 3.5e-06".
         source: URL of the public implementation.
         licence: of that implementation; a published file may add terms of its own.
         formats: of its files.
@@ -77,6 +80,9 @@ class Family(NamedTuple):
     dataset: str | None = None
     distinct: str = ""
     public: Callable | None = None
+    covers: str = ""
+    files: str = ""
+    proof: str = ""
 
     def network(self, name):
         return next((network for network in self.networks if network.name == name), None)

@@ -44,6 +44,9 @@ def _network(name):
 
 FCN = Family(
     name="wkentaro/pytorch-fcn",
+    covers="FCN-32s, -16s, -8s, -8s-at-once, published and trained files",
+    files=_SOURCE,
+    proof="torchfcn, 4.6e-6",
     source=_SOURCE,
     licence="MIT",
     formats=_FORMATS,
@@ -54,12 +57,16 @@ FCN = Family(
     head=r"(fc6|fc7|score_.*|upscore.*)/.*",
     features="pool5",
     dilates=False,
+    conventions=(),
     dataset="voc",
     public=_public,
 )
 
 VGG16_FROM_CAFFE = Family(
     name="wkentaro/vgg16_from_caffe",
+    covers="the VGG16 that these start from",
+    files=_SOURCE,
+    proof="torchvision, 4.2e-6",
     source=_SOURCE,
     licence="MIT",
     formats=_FORMATS,
@@ -67,6 +74,7 @@ VGG16_FROM_CAFFE = Family(
     networks=(vgg_network("vgg16", 16, False),),
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
+    conventions=(),
     distinct="its input is BGR, 0..255 minus the mean",
     public=VGG.public,
 )

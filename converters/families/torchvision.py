@@ -38,6 +38,9 @@ _SPECS = {name: specs.RESNETS[name] for name in specs.TORCHVISION_RESNETS}
 
 RESNET = Family(
     name="torchvision/resnet",
+    covers="ResNet 18 to 152, ResNeXt-50 32x4d, -101 32x8d and 64x4d, Wide ResNet-50-2 and -101-2",
+    files="https://docs.pytorch.org/vision/stable/models.html",
+    proof="torchvision, 5.8e-6",
     source="https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py",
     licence="BSD-3-Clause",
     formats=_PTH,
@@ -76,6 +79,9 @@ def _segmenter(head, name, spec):
 
 SEGMENTATION = Family(
     name="torchvision/segmentation",
+    covers="FCN and DeepLabV3 on ResNet-50 and -101, auxiliary heads; on any other ResNet above",
+    files="https://docs.pytorch.org/vision/stable/models.html",
+    proof="torchvision, 4.7e-6",
     source="https://github.com/pytorch/vision/tree/main/torchvision/models/segmentation",
     licence="BSD-3-Clause",
     formats=_PTH,
@@ -133,6 +139,9 @@ def vgg_network(name, depth, batch_norm):
 
 VGG = Family(
     name="torchvision/vgg",
+    covers="VGG 11, 13, 16, 19, with and without BatchNorm",
+    files="https://docs.pytorch.org/vision/stable/models.html",
+    proof="torchvision, 5.9e-6",
     source="https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py",
     licence="BSD-3-Clause",
     formats=_PTH,
@@ -140,5 +149,6 @@ VGG = Family(
     networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
+    conventions=(),
     public=_public_classifier,
 )

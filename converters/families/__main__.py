@@ -1,0 +1,28 @@
+"""Prints the README's table of families, as their records have it: `python -m converters.families`."""
+
+from converters.families import FAMILIES
+from tfseg import specs
+
+_HEAD = ("family", "networks", "files", "source, licence", "input", "proven against, largest relative difference")
+
+
+def table():
+    """The table, a line a family, in the documented order."""
+    rows = [_HEAD, ["---"] * len(_HEAD), *map(_row, FAMILIES.values())]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _row(family):
+    source = f"[{family.source.removesuffix('/').rpartition('/')[2]}]({family.source}), {family.licence}"
+    files = f"[{', '.join(family.formats)}]({family.files})"
+    return f"`{family.name}`", family.covers, files, source, _input(family.preprocessing), family.proof
+
+
+def _input(preprocessing):
+    facts = specs.PREPROCESSING[preprocessing]
+    scaled = f", 0..{255 / facts['divisor']:g}" + ("" if set(facts["mean"]) == {0.0} else ", minus mean")
+    return facts["channel_order"] + scaled + ("" if set(facts["std"]) == {1.0} else ", by deviation")
+
+
+if __name__ == "__main__":
+    print(table(), end="")
