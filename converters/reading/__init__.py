@@ -5,6 +5,7 @@
 * PyTorch zip (torch.save since 1.6): memory-mapped; each tensor is checked against its CRC-32 when first read.
 * PyTorch legacy stream (before 1.6) and plain pickles of arrays: no checksums in the format.
 * safetensors: memory-mapped; structure checked in full, no checksums in the format.
+* Caffe .caffemodel, of both forms: memory-mapped; no checksums in the format.
 * NumPy .npz: CRC-32 as above; NumPy aligns nothing in there, so that most arrays are copied when read.
 
 The tensors may lie under wrapper keys and carry a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
@@ -15,7 +16,7 @@ import os
 import re
 
 from converters.errors import ConversionError
-from converters.reading import npz, safetensors, torch_legacy, torch_zip
+from converters.reading import caffemodel, npz, safetensors, torch_legacy, torch_zip
 from converters.reading.checkpoint import Checkpoint
 from converters.reading.files import map_file, naming, refuse_stranger
 from converters.reading.unwrapping import strip, unwrap
@@ -31,7 +32,7 @@ def read(path) -> Checkpoint:
     """The tensors of a checkpoint file as a read-only mapping, key -> array, each read when asked for.
 
     Args:
-        path: a PyTorch, safetensors or NumPy .npz file. It must stay as it is while the checkpoint is in use.
+        path: a PyTorch, safetensors, Caffe or NumPy .npz file. It must stay as it is while the checkpoint is in use.
     Returns: a `Checkpoint`, whose arrays are in the file's own layout, names and types.
     Raises: ConversionError naming the file, what is wrong with it and what to do.
     """
@@ -51,6 +52,8 @@ def _load(path, data):
         return "safetensors", safetensors.load(data)
     if _PICKLE.match(head):
         return torch_legacy.load(data)
+    if caffemodel.recognises(head):
+        return "Caffe", caffemodel.load(data)
     return refuse_stranger(data)
 
 

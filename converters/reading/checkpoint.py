@@ -16,7 +16,7 @@ class Checkpoint(Mapping):
 
     Attributes:
         path: where the file is.
-        format: "PyTorch zip", "PyTorch legacy stream", "pickle", "safetensors" or "NumPy npz".
+        format: "PyTorch zip", "PyTorch legacy stream", "pickle", "safetensors", "Caffe" or "NumPy npz".
         wrapper: keys under which the tensors were found, outermost first, as ("model_state_dict",).
         prefix: what was stripped from every key, as "module.".
         shapes, dtypes: {key: shape}, {key: NumPy dtype}; they load nothing.

@@ -8,7 +8,7 @@ import stat
 
 from converters.errors import ConversionError
 
-KNOWN_FORMATS = "a PyTorch .pth/.pt/.bin file, a .safetensors file or a NumPy .npz file"
+KNOWN_FORMATS = "a PyTorch .pth/.pt/.bin file, a .safetensors file, a .caffemodel or a NumPy .npz file"
 
 
 @contextlib.contextmanager
@@ -65,6 +65,10 @@ _STRANGERS = (
     (
         rb"BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!",
         "is a compressed archive. Unpack it and give the file inside",
+    ),
+    (
+        rb"(\s|#[^\n]*\n)*(name|layers?|input|input_dim|input_shape|force_backward|state)\s*[:{]",
+        "is a Caffe prototxt, which describes a network and holds no weights. Give the .caffemodel",
     ),
     (rb"\x93NUMPY", "is a single NumPy array. Save named arrays with numpy.savez(path, **arrays)"),
     (
