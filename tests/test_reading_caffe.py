@@ -189,7 +189,7 @@ def test_what_cannot_be_read_is_told(tmp_path):
     conv.layer[0].blobs[0].shape.dim[:] = [-4, -18]
     refused(tmp_path, conv.SerializeToString(), r"shape \[-4, -18\] and 72 numbers")
     conv.layer[0].blobs[0].shape.dim[:] = [72]
-    refused(tmp_path, conv.SerializeToString(), r"blob 0 of the layer 'c' needs 4 axes. Received: shape \[72\]")
+    refused(tmp_path, conv.SerializeToString(), r"the weight of the layer 'c' needs 4 axes. Received: shape \[72\]")
 
     nvidia = caffe_files.network([("bn1", "BatchNorm", [numbers(6)] * 5)])
     refused(tmp_path, nvidia.SerializeToString(), r"'bn1' \(BatchNorm\) has 5 blobs. Expected 3.*NVIDIA.*BVLC's Caffe")
@@ -208,6 +208,67 @@ def test_what_cannot_be_read_is_told(tmp_path):
     refused(tmp_path, b"\x89HDF\r\n\x1a\n" + b"\0" * 100, r"is an HDF5 file")
     refused(tmp_path, b"\x0a\x03net\xa2\x06\x7f\x0a\x01c", r"expected 127 bytes in field 100. Received: 3 to the end")
     refused(tmp_path, b"\x0a\x03net\x32\x00\xa3\x06", r"expected a wire type 0, 1, 2 or 5 at byte 7. Received: 3")
+
+
+def hdf5(path, layers):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, blobs in layers.items():
+            group = file.require_group(f"data/{name}")
+            for index, blob in enumerate(blobs):
+                group[str(index)] = np.asarray(blob, "float32")
+    return path
+
+
+def test_hdf5(tmp_path):
+    wide = [numbers(1, 6, 1, 1, seed=seed) for seed in range(4)]
+    layers = {
+        "conv1_1": CONV,
+        "conv4_1_3x3": (CONV[0],),
+        "conv4_1_3x3/bn": wide,
+        "fc6": DENSE,
+        "bn1": (wide[0].ravel(), wide[1].ravel(), [2.0]),
+        "scale1": (wide[2].ravel(), wide[3].ravel()),
+        "one": (numbers(1, 1, 1, 1), numbers(1)),
+        "relu": (),
+    }
+    found = converters.read(hdf5(tmp_path / "net.caffemodel.h5", layers))
+    assert found.format == "Caffe"
+    assert set(found) == {
+        *("conv1_1.weight", "conv1_1.bias", "conv4_1_3x3.weight", "fc6.weight", "fc6.bias", "one.weight", "one.bias"),
+        *(f"conv4_1_3x3/bn.{part}" for part in ("gamma", "beta", "mean", "variance")),
+        *("bn1.mean", "bn1.variance", "scale1.gamma", "scale1.beta"),
+    }
+    assert np.array_equal(found["conv1_1.weight"], CONV[0])
+    assert np.array_equal(found["fc6.weight"], DENSE[0])
+    assert np.array_equal(found["conv4_1_3x3/bn.variance"], wide[3].ravel())
+    assert np.array_equal(found["bn1.variance"], wide[1].ravel() / 2)
+    assert not found["bn1.variance"].flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ({}, r"is an HDF5 file, and not one of Caffe's"),
+        ({"relu": ()}, r"holds no layer with weights in its group `data`"),
+        (
+            {"odd": [numbers(2, 3)] * 3},
+            r"the layer 'odd' has blobs of the shapes \(2, 3\), .* which no layer known here has",
+        ),
+        ({"bn": [numbers(6)] * 5}, r"the layer 'bn' has blobs of the shapes"),
+    ],
+)
+def test_hdf5_that_cannot_be_read(tmp_path, layers, message):
+    with pytest.raises(ConversionError, match=message):
+        converters.read(hdf5(tmp_path / "net.caffemodel", layers))
+
+
+def test_a_damaged_hdf5_file(tmp_path):
+    path = hdf5(tmp_path / "net.caffemodel.h5", {"conv1_1": CONV})
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(ConversionError, match=r"is an HDF5 file that cannot be opened .*; it is damaged"):
+        converters.read(path)
 
 
 def test_the_tests_know_what_caffe_reads():

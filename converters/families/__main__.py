@@ -3,6 +3,12 @@
 from converters.families import FAMILIES
 from tfseg import specs
 
+_SUFFIXES = {
+    "PyTorch zip": ".pth",
+    "PyTorch legacy stream": ".pth",
+    "Caffe": ".caffemodel",
+    "safetensors": ".safetensors",
+}
 _HEAD = ("family", "networks", "files", "source, licence", "input", "proven against, largest relative difference")
 
 
@@ -14,7 +20,8 @@ def table():
 
 def _row(family):
     source = f"[{family.source.removesuffix('/').rpartition('/')[2]}]({family.source}), {family.licence}"
-    files = f"[{', '.join(family.formats)}]({family.files})"
+    suffixes = dict.fromkeys(_SUFFIXES[format] for format in family.formats)
+    files = f"[{', '.join(suffixes)}]({family.files})"
     return f"`{family.name}`", family.covers, files, source, _input(family.preprocessing), family.proof
 
 

@@ -5,7 +5,7 @@
 * PyTorch zip (torch.save since 1.6): memory-mapped; each tensor is checked against its CRC-32 when first read.
 * PyTorch legacy stream (before 1.6) and plain pickles of arrays: no checksums in the format.
 * safetensors: memory-mapped; structure checked in full, no checksums in the format.
-* Caffe .caffemodel, of both forms: memory-mapped; no checksums in the format.
+* Caffe .caffemodel, of both forms: memory-mapped; no checksums in the format. And .caffemodel.h5, through h5py.
 * NumPy .npz: CRC-32 as above; NumPy aligns nothing in there, so that most arrays are copied when read.
 
 The tensors may lie under wrapper keys and carry a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
@@ -16,7 +16,7 @@ import os
 import re
 
 from converters.errors import ConversionError
-from converters.reading import caffemodel, npz, safetensors, torch_legacy, torch_zip
+from converters.reading import caffe_hdf5, caffemodel, npz, safetensors, torch_legacy, torch_zip
 from converters.reading.checkpoint import Checkpoint
 from converters.reading.files import map_file, naming, refuse_stranger
 from converters.reading.unwrapping import strip, unwrap
@@ -54,6 +54,8 @@ def _load(path, data):
         return torch_legacy.load(data)
     if caffemodel.recognises(head):
         return "Caffe", caffemodel.load(data)
+    if head.startswith(b"\x89HDF\r\n\x1a\n") and (tensors := caffe_hdf5.load(path)):
+        return "Caffe", tensors
     return refuse_stranger(data)
 
 

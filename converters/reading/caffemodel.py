@@ -1,35 +1,22 @@
 """Caffe's binary networks, `.caffemodel`: the blobs of every layer, read without Caffe and without protobuf.
 
-Tensors are called after their layer and their part in it, by its type: `conv1_1.weight`, `conv1_1.bias`, `bn1.mean`.
-Which parameter messages a layer carries is never looked at: forks of Caffe have given the same numbers to others.
+Which parameter messages a layer carries is never looked at, but for the one that lays a weight out the other way round:
+forks of Caffe have given the same numbers to others. What a layer is, its type tells.
 
 Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto
 """
 
 import math
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from converters.errors import ConversionError
+from converters.reading.caffe_layers import named
 from converters.reading.protobuf import FIXED32, FIXED64, LENGTH, VARINT, fields, text, varints
 from converters.reading.tensors import Block, Tensor
 
-# What the blobs of a layer are, in their order. Other types' blobs go by their index.
-PARTS = {
-    "Convolution": ("weight", "bias"),
-    "Deconvolution": ("weight", "bias"),
-    "InnerProduct": ("weight", "bias"),
-    "BatchNorm": ("mean", "variance", "factor"),
-    "Scale": ("gamma", "beta"),
-    "Bias": ("beta",),
-    "BN": ("gamma", "beta", "mean", "variance"),
-    "PReLU": ("slope",),
-}
-_WHOLE = {"BatchNorm", "BN"}  # with all of their blobs, or of an order that nobody knows
-_AXES = {"Convolution": 4, "Deconvolution": 4, "InnerProduct": 2}  # of `weight`; every other part has one
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}  # V1 has no other layer with weights
 _IGNORED = re.compile(r"Split|Silence|Slice|.*Data|.*Loss|Accuracy")
 
@@ -62,20 +49,6 @@ class Layer(NamedTuple):
     transposed: bool  # a fully connected one whose weight lies by input and output
 
 
-@dataclass(frozen=True)
-class Averaged(Tensor):
-    """A running sum with the factor that it is divided by; Caffe takes a factor of 0 for a mean of 0."""
-
-    factor: Tensor | None = None
-
-    def read(self):
-        (factor,) = self.factor.read()
-        if factor == 1:
-            return super().read()
-        scale = np.float32(0 if factor == 0 else 1 / factor)
-        return super().read() * scale
-
-
 def recognises(head: bytes) -> bool:
     """A network begins with a layer, or with its name and another of its fields behind that."""
     begin = 2 + head[1] if head[:1] == b"\x0a" and len(head) > 1 else 0
@@ -94,7 +67,10 @@ def load(data: memoryview) -> dict:
             name = text(value)
         elif number in _VERSIONS and wire == LENGTH:
             _keep(_layer(value, _VERSIONS[number]), layers)
-    tensors = {f"{layer.name}.{part}": tensor for layer in layers.values() for part, tensor in _parts(layer)}
+    tensors = {}
+    for layer in layers.values():
+        blobs = [_tensor(blob, f"blob {index} of the layer {layer.name!r}") for index, blob in enumerate(layer.blobs)]
+        tensors |= named(layer.name, layer.type, blobs, transposed=layer.transposed)
     if not tensors:
         raise ConversionError(
             "holds no layer with weights. Expected a Caffe network (.caffemodel). The file may be cut short, or of "
@@ -143,30 +119,8 @@ def _keep(layer, layers):
         layers[layer.name] = layer
 
 
-def _parts(layer):
-    """`(part, tensor)` of every blob of a layer."""
-    names = PARTS.get(layer.type, ())
-    if layer.type in _WHOLE and len(layer.blobs) != len(names):
-        raise ConversionError(
-            f"the layer {layer.name!r} ({layer.type}) has {len(layer.blobs)} blobs. Expected {len(names)}: "
-            f"{', '.join(names)}. NVIDIA's Caffe writes 4 or 5, whose order its files do not tell: save the network "
-            "with BVLC's Caffe."
-        )
-    parts = {}
-    for index, blob in enumerate(layer.blobs):
-        part = names[index] if index < len(names) else str(index)
-        axes = (_AXES.get(layer.type, 1) if part == "weight" else 1) if names else None
-        tensor = _tensor(blob, axes, f"blob {index} of the layer {layer.name!r}")
-        parts[part] = _transpose(tensor) if layer.transposed and part == "weight" else tensor
-    factor = parts.pop("factor", None)
-    if factor is not None and factor.shape != (1,):
-        raise ConversionError(f"the factor of the layer {layer.name!r} is one number. Received: shape {factor.shape}.")
-    for part, tensor in parts.items():
-        yield part, (Averaged(tensor.block, tensor.dtype, tensor.shape, factor=factor) if factor else tensor)
-
-
-def _tensor(blob, axes, subject):
-    """A blob with so many axes: old files give every shape as four numbers, ones in front."""
+def _tensor(blob, subject):
+    """A blob in the shape that the file gives it: old ones have four numbers, ones in front."""
     shape, legacy, chunks = None, {}, {_FLOATS: [], _DOUBLES: []}
     for number, wire, value in fields(blob):
         if number in (1, 2, 3, 4) and wire == VARINT:
@@ -188,7 +142,7 @@ def _tensor(blob, axes, subject):
             f"{subject} has shape {list(shape)} and {block.nbytes // dtype.itemsize} numbers, which disagree; the file "
             "is damaged."
         )
-    return Tensor(block, dtype, _with_axes(shape, axes, subject))
+    return Tensor(block, dtype, shape)
 
 
 def _shape(message):
@@ -205,20 +159,3 @@ def _block(chunks):
         return Block.of(chunks[0])
     size = sum(chunk.nbytes for chunk in chunks)
     return Block(size, lambda: memoryview(b"".join(bytes(chunk) for chunk in chunks)))
-
-
-def _with_axes(shape, axes, subject):
-    if axes is None or len(shape) == axes:
-        return shape
-    while len(shape) > axes and shape[0] == 1:
-        shape = shape[1:]
-    if axes == 1 and math.prod(shape) == max(shape, default=1):  # (1, C, 1, 1) of the PSPNet fork's BN
-        shape = (math.prod(shape),)
-    if len(shape) != axes:
-        raise ConversionError(f"{subject} needs {axes} axes. Received: shape {list(shape)}. The file is damaged.")
-    return shape
-
-
-def _transpose(tensor):
-    inputs, outputs = tensor.shape
-    return Tensor(tensor.block, tensor.dtype, (outputs, inputs), strides=(1, outputs))

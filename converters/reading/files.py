@@ -60,7 +60,7 @@ _STRANGERS = (
         "looks like a web page, not a checkpoint: the server sent a page (a login, a quota, an error) in its place. "
         "Open the link in a browser, then download again",
     ),
-    (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file. Give a Keras .h5 file to the part that reads Keras weights"),
+    (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file, and not one of Caffe's (.caffemodel.h5), the only ones that are read"),
     (rb"\x1f\x8b", "is compressed with gzip. Unpack it (gunzip) and give the file inside"),
     (
         rb"BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!",

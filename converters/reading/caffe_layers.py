@@ -1,0 +1,92 @@
+"""What the blobs of Caffe's layers are: `conv1_1.weight`, `conv1_1.bias`, `bn1.mean`, by the layer's type."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.reading.tensors import Tensor
+
+# In the order in which a layer has them. Other types' blobs go by their index.
+PARTS = {
+    "Convolution": ("weight", "bias"),
+    "Deconvolution": ("weight", "bias"),
+    "InnerProduct": ("weight", "bias"),
+    "BatchNorm": ("mean", "variance", "factor"),
+    "Scale": ("gamma", "beta"),
+    "Bias": ("beta",),
+    "BN": ("gamma", "beta", "mean", "variance"),
+    "PReLU": ("slope",),
+}
+_WHOLE = {"BatchNorm", "BN"}  # with all of their blobs, or of an order that nobody knows
+_AXES = {"Convolution": 4, "Deconvolution": 4, "InnerProduct": 2}  # of `weight`; every other part has one
+
+
+@dataclass(frozen=True)
+class Averaged(Tensor):
+    """A running sum with the factor that it is divided by; Caffe takes a factor of 0 for a mean of 0."""
+
+    factor: Tensor | None = None
+
+    def read(self):
+        (factor,) = self.factor.read()
+        if factor == 1:
+            return super().read()
+        scaled = super().read() * np.float32(0 if factor == 0 else 1 / factor)
+        scaled.flags.writeable = False
+        return scaled
+
+
+def named(layer, kind, blobs, *, transposed=False):
+    """{"layer.part": tensor} of a layer's blobs.
+
+    Args:
+        layer: its name.
+        kind: its type.
+        blobs: tensors in the shapes that the file gives them.
+        transposed: whether the weight of a fully connected layer lies by input and output.
+    Raises: ConversionError for shapes that such a layer cannot have, and for a BatchNorm of NVIDIA's Caffe.
+    """
+    names = PARTS.get(kind)
+    if kind in _WHOLE and len(blobs) != len(names):
+        raise ConversionError(
+            f"the layer {layer!r} ({kind}) has {len(blobs)} blobs. Expected {len(names)}: {', '.join(names)}. NVIDIA's "
+            "Caffe writes 4 or 5, whose order its files do not tell: save the network with BVLC's Caffe."
+        )
+    if names is None:
+        return {f"{layer}.{index}": tensor for index, tensor in enumerate(blobs)}
+    if len(blobs) > len(names):
+        raise ConversionError(
+            f"the layer {layer!r} ({kind}) has {len(blobs)} blobs. Expected at most {len(names)}: {', '.join(names)}."
+        )
+    parts = {
+        part: _with_axes(tensor, _AXES.get(kind, 1) if part == "weight" else 1, f"{part} of the layer {layer!r}")
+        for part, tensor in zip(names, blobs, strict=False)
+    }
+    if transposed and "weight" in parts:
+        parts["weight"] = _transpose(parts["weight"])
+    if factor := parts.pop("factor", None):
+        if factor.shape != (1,):
+            raise ConversionError(f"the factor of the layer {layer!r} is one number. Received: shape {factor.shape}.")
+        parts = {
+            part: Averaged(tensor.block, tensor.dtype, tensor.shape, factor=factor) for part, tensor in parts.items()
+        }
+    return {f"{layer}.{part}": tensor for part, tensor in parts.items()}
+
+
+def _with_axes(tensor, axes, subject):
+    """Without the ones that old files, and forks, put about a shape to make it four numbers."""
+    shape = tensor.shape
+    while len(shape) > axes and shape[0] == 1:
+        shape = shape[1:]
+    if axes == 1 and math.prod(shape) == max(shape, default=1):
+        shape = (math.prod(shape),)
+    if len(shape) != axes:
+        raise ConversionError(f"the {subject} needs {axes} axes. Received: shape {list(shape)}. The file is damaged.")
+    return Tensor(tensor.block, tensor.dtype, shape)
+
+
+def _transpose(tensor):
+    inputs, outputs = tensor.shape
+    return Tensor(tensor.block, tensor.dtype, (outputs, inputs), strides=(1, outputs))
