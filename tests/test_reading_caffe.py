@@ -267,7 +267,7 @@ def test_hdf5_that_cannot_be_read(tmp_path, layers, message):
 def test_a_damaged_hdf5_file(tmp_path):
     path = hdf5(tmp_path / "net.caffemodel.h5", {"conv1_1": CONV})
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(ConversionError, match=r"is an HDF5 file that cannot be opened .*; it is damaged"):
+    with pytest.raises(ConversionError, match=r"is an HDF5 file that cannot be opened .*; it is truncated or damaged"):
         converters.read(path)
 
 
