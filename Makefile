@@ -24,13 +24,13 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/import_vgg16.py
 
-# torchfcn comes without what it asks for: the tests run its networks alone.
+# These come without what they ask for: the tests run their networks alone.
 $(VENV)/ready: requirements.txt setup.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tfseg needs Python 3.11 or newer: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
 	$(BIN)/python -m pip install --quiet -r requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps torchfcn==1.9.7
+	$(BIN)/python -m pip install --quiet --no-deps torchfcn==1.9.7 mit_semseg==1.0.0 segmentation_models_pytorch==0.6.0
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

@@ -1,5 +1,8 @@
 """A VGG16 checkpoint (528 MB) into FCN32s, saved as `.weights.h5`: ours, the usual way, and a plain copy of the file.
 
+The same weights as a `.caffemodel` come next: ours to the same end, and protobuf reading the file into NumPy arrays,
+which is where any other way begins.
+
 Every round runs each of them once in a fresh process, so that a noisy machine hits all alike; medians over the rounds.
 The usual way is what people write today, at its best: `torch.load(mmap=True, weights_only=True)`, a NumPy transpose a
 tensor, `layer.set_weights`, into the same network. Time counts from the moment keras is imported; memory is the largest
@@ -53,6 +56,21 @@ def usual(checkpoint, output):
     model.save_weights(output)
 
 
+def ours_caffe(checkpoint, output):
+    ours(checkpoint.with_suffix(".caffemodel"), output)
+
+
+def protobuf(checkpoint, output):
+    import numpy as np
+
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
+    import caffe_files
+
+    net = caffe_files.net_class().FromString(checkpoint.with_suffix(".caffemodel").read_bytes())
+    arrays = [np.array(blob.data, "float32").reshape(blob.shape.dim) for layer in net.layer for blob in layer.blobs]
+    assert len(arrays) == 32
+
+
 def copy(checkpoint, output):
     import shutil
 
@@ -73,7 +91,7 @@ def child(name, checkpoint, output):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    globals()[name](checkpoint, output)
+    globals()[name](pathlib.Path(checkpoint), output)
     seconds = time.perf_counter() - imported
     done.set()
     watcher.join()
@@ -81,7 +99,7 @@ def child(name, checkpoint, output):
 
 
 def main(rounds):
-    results = {name: [] for name in ("ours", "usual", "copy")}
+    results = {name: [] for name in ("ours", "usual", "copy", "ours_caffe", "protobuf")}
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = pathlib.Path(directory) / "vgg16.pth"
         print("writing a VGG16 checkpoint of random weights ...", flush=True)
@@ -93,12 +111,12 @@ def main(rounds):
                 os.sync()  # what an earlier run left to be written must not count against this one
                 run = subprocess.run(command, check=True, capture_output=True, text=True)
                 measured.append(json.loads(run.stdout.splitlines()[-1]))
-                output.unlink()
+                output.unlink(missing_ok=True)
     keras = statistics.median(one["keras"] for measured in results.values() for one in measured)
     print(f"{rounds} rounds, medians; importing keras itself takes {keras:.1f} s")
     bound = (MODEL + LARGEST) / MB + 300
     print(f"model {MODEL / MB:.0f} MB, largest tensor {LARGEST / MB:.0f} MB; both and 300 MB: {bound:.0f} MB")
-    print(f"{'':8}{'seconds':>10}{'min .. max':>16}{'/ ours':>8}{'anonymous MB':>14}")
+    print(f"{'':12}{'seconds':>10}{'min .. max':>16}{'/ ours':>8}{'anonymous MB':>14}")
     for name, measured in results.items():
         seconds = [one["seconds"] for one in measured]
         ratio = statistics.median(
@@ -106,7 +124,7 @@ def main(rounds):
         )
         memory = statistics.median(one["memory"] for one in measured) / MB
         span = f"{min(seconds):.2f} .. {max(seconds):.2f}"
-        print(f"{name:8}{statistics.median(seconds):10.2f}{span:>16}{ratio:8.2f}{memory:14.0f}")
+        print(f"{name:12}{statistics.median(seconds):10.2f}{span:>16}{ratio:8.2f}{memory:14.0f}")
 
 
 def write(checkpoint):
@@ -125,6 +143,11 @@ def write(checkpoint):
     for module, shape in shapes.items():
         state |= {f"{module}.weight": torch.randn(shape) * 0.01, f"{module}.bias": torch.randn(shape[0])}
     torch.save(state, checkpoint)
+
+    import converters
+
+    model, _ = converters.convert(checkpoint)
+    converters.export_weights(model, pathlib.Path(checkpoint).with_suffix(".caffemodel"), family="oxford/vgg")
 
 
 if __name__ == "__main__":

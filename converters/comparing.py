@@ -12,6 +12,8 @@ from converters.errors import ConversionError
 from converters.identifying import ranked
 from converters.sources import open_source
 
+_SMALL = ("logits", "aux_logits")  # layers whose outputs are a model's before they are brought to the image's size
+
 
 class Row(NamedTuple):
     """One layer: the largest |difference|, and that divided by the reference's largest |value|."""
@@ -56,6 +58,9 @@ class Comparison(list):
 def compare(model, reference, images):
     """Runs a model and a reference on the same images and compares every layer that both have.
 
+    Of a layer that is called several times, the first call counts. A result of the reference that is as small as the
+    output of the layer `logits` (or `aux_logits`) is compared with that.
+
     Args:
         model: a Keras model.
         reference: the live torch module that its weights came from (run in evaluation mode, read through hooks); or a
@@ -84,15 +89,19 @@ def compare(model, reference, images):
             f"The reference has no layer of the model {model.name!r}. "
             f"Received: {', '.join(itertools.islice(values, 6))}"
         )
-    taps = keras.Model(model.input, [model.get_layer(name).output for name in names] + _flat(model.output))
+    small = [name for name in _SMALL if any(layer.name == name for layer in model.layers)]
+    layers = [model.get_layer(name).output for name in [*names, *small]]
+    taps = keras.Model(model.input, layers + _flat(model.output))
     ours = [ops.convert_to_numpy(value) for value in _flat(taps(images, training=False))]
-    rows = [_row(name, value, *values[name]) for name, value in zip(names, ours, strict=False)]
-    rows += [
-        _row(output, value, name, theirs)
-        for output, value, (name, theirs) in zip(model.output_names, ours[len(names) :], outputs, strict=False)
+    maps = dict(zip([*names, *small], ours, strict=False))
+    rows = [_row(name, maps[name], *values[name]) for name in names]
+    for index, (value, (name, theirs)) in enumerate(zip(ours[len(layers) :], outputs, strict=False)):
+        output = model.output_names[index]
+        if index < len(small) and _as_large(theirs, maps[small[index]]) and not _as_large(theirs, value):
+            output, value = small[index], maps[small[index]]
         # A model that ends before its head is compared up to there.
-        if isinstance(reference, Mapping) or (value.ndim, value.shape[-1]) == (theirs.ndim, theirs.shape[1])
-    ]
+        if isinstance(reference, Mapping) or (value.ndim, value.shape[-1]) == (theirs.ndim, theirs.shape[1]):
+            rows.append(_row(output, value, name, theirs))
     return Comparison(rows)
 
 
@@ -106,16 +115,18 @@ def _run_torch(module, images):
             f"The torch module {type(module).__name__} is of no family known here (nearest: {fits[0].network.name}, "
             f"but it {'; '.join(fits[0].differences)}): pass a dictionary of its activations by layer name instead."
         )
-    table = fits[0].network.table
+    family, network, *_ = fits[0]
     values, hooks = {}, []
+
+    def keep(layer, name, output):
+        if layer not in values:
+            values[layer] = name, _array(output)  # copied at once: a ReLU in place would change the tensor later
+
     for name, part in module.named_modules():
-        if layer := table.module(name):
-            # Copied at once: a ReLU in place would change the tensor after the hook.
+        if layer := network.table.module(name):
             hooks.append(
                 part.register_forward_hook(
-                    lambda _part, _inputs, output, name=name, layer=layer: values.update(
-                        {layer: (name, _array(output))}
-                    )
+                    lambda _part, _inputs, output, name=name, layer=layer: keep(layer, name, output)
                 )
             )
     training = module.training
@@ -127,12 +138,17 @@ def _run_torch(module, images):
         for hook in hooks:
             hook.remove()
     if not isinstance(result, Mapping):
-        result = {f"output {index}": value for index, value in enumerate(_flat(result))}
+        result = {f"output {index}": value for index, value in list(enumerate(_flat(result)))[family.outputs]}
     return values, [(name, _array(value)) for name, value in result.items()]
 
 
 def _array(tensor):
     return tensor.detach().cpu().float().numpy().copy()
+
+
+def _as_large(theirs, ours):
+    """Whether two arrays are of the same sizes, in either channel order."""
+    return sorted(theirs.shape) == sorted(ours.shape)
 
 
 def _flat(value):

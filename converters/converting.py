@@ -7,7 +7,7 @@ import keras
 import tfseg
 from converters.errors import ConversionError
 from converters.families import FAMILIES
-from converters.identifying import chosen, others, ranked, sizes
+from converters.identifying import check_parts, chosen, others, ranked, sizes
 from converters.importing import fill, hint, variable_shapes
 from converters.mapping import plan
 from converters.memory import lazy_zeros
@@ -15,6 +15,8 @@ from converters.receipts import Receipt
 from converters.sources import open_source
 from tfseg import specs
 from tfseg.nets import blocks
+
+_TRUNK = {*specs.ResNetSpec._fields, "convention"}
 
 
 def convert(
@@ -27,6 +29,8 @@ def convert(
     convention=None,
     include_top=None,
     aux=None,
+    multi_scale=None,
+    preprocessing=None,
     skip=(),
     allow_nonfinite=False,
 ):
@@ -43,6 +47,10 @@ def convert(
         include_top: False gives the features of the last stage, True insists on the classifier; by default it is there
             if the file has it.
         aux: True makes the model return `[logits, aux_logits]`.
+        multi_scale: of DeepLabV2: False for the image's own size alone, or the further sizes, as in (0.5, 0.75); by
+            default what the family's public network does (see `tfseg.DeepLabV2`).
+        preprocessing: a name of `tfseg.specs.PREPROCESSING`, what the model is to carry; by default the family's own. A
+            receipt names the files that want another.
         skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial
             values.
         allow_nonfinite: accept NaN and infinite weights.
@@ -51,20 +59,27 @@ def convert(
         ConversionError: a file that cannot be read, is not recognised or does not fit, or an option that its family
             lacks.
     """
+    if preprocessing not in (None, *specs.PREPROCESSING):
+        raise ConversionError(
+            f"preprocessing is one of {', '.join(map(repr, specs.PREPROCESSING))}. Received: {preprocessing!r}"
+        )
     source = open_source(path)
     fits = ranked(source, family=family, skip=skip)
     fit = _fit(source, fits, network)
     target = network or fit.network.name
-    _check_parts(fit, source, include_top)
-    model, options, drop = _build(target, fit, source, num_classes, output_stride, convention, include_top, aux)
+    if include_top is not False or fit.differences:
+        check_parts(source, fit)
+    model, options, drop = _build(
+        target, fit, source, num_classes, output_stride, convention, include_top, aux, multi_scale
+    )
     made = plan(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
     receipt.options = options
-    receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
+    receipt.preprocessing = specs.PREPROCESSING[preprocessing or fit.family.preprocessing]
     tfseg.set_metadata(model, preprocessing=receipt.preprocessing)
-    names = specs.CLASSES.get(fit.family.dataset, ())
-    if target == fit.network.name and len(names) == options.get("num_classes"):
-        tfseg.set_metadata(model, classes=names, colors=specs.COLORS[fit.family.dataset])
+    for dataset in fit.family.datasets:
+        if target == fit.network.name and len(specs.CLASSES[dataset]) == options.get("num_classes"):
+            tfseg.set_metadata(model, classes=specs.CLASSES[dataset], colors=specs.COLORS[dataset])
     fill(
         model,
         source,
@@ -90,37 +105,46 @@ def _fit(source, fits, network):
     return chosen(source, fits)
 
 
-def _check_parts(fit, source, include_top):
-    """Refuses one part of a network whose publisher keeps it in several files; features need the first alone."""
-    absent = [name for name, pattern in fit.family.parts.items() if not any(re.match(pattern, key) for key in source)]
-    if absent and not (include_top is False and next(iter(fit.family.parts)) not in absent):
-        there = [name for name in fit.family.parts if name not in absent]
+def _owner(target, fit):
+    """The family in whose form a network is built, and its record; of a ResNet that none has, one with its head."""
+    families = (fit.family, *FAMILIES.values())
+    head, _, backbone = target.partition("_")
+    same = ((family, family.network(target)) for family in families)
+    alike = ((family, one) for family in families for one in family.networks if one.name.startswith(f"{head}_"))
+    found = next(((family, one) for family, one in same if one), None)
+    if found is None and backbone in specs.RESNETS:
+        found = next(alike, None)
+    if found is None:
         raise ConversionError(
-            f"{source.name} holds the {' and '.join(there)} of a {fit.network.name} of {fit.family.name}, without its "
-            f"{' and '.join(absent)}. Give all files together: convert([{', '.join(fit.family.parts)}]), "
-            f"--checkpoint={','.join(fit.family.parts)}"
-            + ("; or take the features alone: include_top=False." if absent != [next(iter(fit.family.parts))] else ".")
+            f"No family known here has the network {target}: build it with tfseg.build and fill it with import_weights."
         )
+    return found
 
 
-def _build(target, fit, source, num_classes, output_stride, convention, include_top, aux):
+def _build(target, fit, source, num_classes, output_stride, convention, include_top, aux, multi_scale):
     """The empty model, what it was built with, and what the file may hold beyond it."""
     found = sizes(fit, source.shapes)
-    owner = next(family for family in (fit.family, *FAMILIES.values()) if family.network(target))
+    owner, network = _owner(target, fit)
     own = target == fit.network.name
     classifier = owner.features is None
-    options = dict(owner.options) | owner.network(target).options
+    options = dict(owner.options) | (fit.network if own else network).options
+    if owner is not fit.family:  # a transplant: the head is its owner's, the trunk the file's
+        trunk = fit.family.options | fit.network.options
+        options = {key: value for key, value in options.items() if key not in _TRUNK}
+        options |= {key: value for key, value in trunk.items() if key in _TRUNK}
     options |= {"width": found["width"], "channels": found["channels"]}
     drop = []
     if output_stride is not None:
-        _allow(owner.dilates, f"{target} has one output stride only", "output_stride", output_stride)
+        dilates = owner.dilates and network.dilates
+        _allow(dilates, f"{target} has one output stride only", "output_stride", output_stride)
         options["output_stride"] = output_stride
     if convention is not None:
-        trained = f"the weights of {owner.name} were trained with {' or '.join(map(repr, owner.conventions))}"
-        why = trained if owner.conventions else f"{target} has the rates that its paper gives it"
+        trained = fit.family
+        why = f"the weights of {trained.name} were trained with {' or '.join(map(repr, trained.conventions))}"
+        why = why if trained.conventions else f"{target} has the rates that its paper gives it"
         if convention not in specs.CONVENTIONS:
             why = f"convention must be one of {', '.join(map(repr, specs.CONVENTIONS))}"
-        _allow(convention in owner.conventions, why, "convention", convention)
+        _allow(convention in trained.conventions, why, "convention", convention)
         options["convention"] = convention
     if include_top and own:
         _allow(found["include_top"], "the file has no head", "include_top", include_top)
@@ -130,6 +154,9 @@ def _build(target, fit, source, num_classes, output_stride, convention, include_
     if owner.aux is not None:
         options["aux"] = bool(aux)
         drop += [] if aux else [("aux_.*", "the auxiliary head, not asked for: aux=True")]
+    if multi_scale is not None:
+        _allow("multi_scale" in options, f"{target} sees the image at one size", "multi_scale", multi_scale)
+        options["multi_scale"] = multi_scale
     if classifier:
         options["include_top"] = found["include_top"] if include_top is None else include_top
         head = options["include_top"]
@@ -137,6 +164,8 @@ def _build(target, fit, source, num_classes, output_stride, convention, include_
         head = include_top is not False
     if not head:
         _allow(num_classes is None, "features have no classes", "num_classes", num_classes)
+        _allow(not multi_scale, "features are of one size of the image", "multi_scale", multi_scale)
+        options |= {"multi_scale": False} if "multi_scale" in options else {}
         drop.append((owner.head, "the head, left out: include_top=False"))
     elif num_classes is not None:
         options["num_classes"] = num_classes

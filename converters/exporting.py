@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from converters.caffe_writing import write_caffemodel
 from converters.errors import ConversionError
 from converters.families import FAMILIES
 from converters.identifying import some
@@ -23,7 +24,7 @@ def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
 
     Args:
         model: a Keras model with layer names of tfseg.
-        path: `.safetensors`, or `.pth`/`.pt`, for which torch must be installed.
+        path: `.safetensors`; `.pth`/`.pt`, for which torch must be installed; or `.caffemodel` for Caffe's families.
         family: name of a family; by default the first in the documented order that the model fits. "tfseg/paths" writes
             the variables by path, in Keras layout.
         dtype: of the file, "float32" or "float16"; by default each variable's own.
@@ -34,13 +35,15 @@ def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
             `.pth`, or a file that cannot be written.
     """
     path = pathlib.Path(path)
-    if path.suffix not in (".safetensors", ".pth", ".pt"):
-        raise ConversionError(f"{path}: foreign weights are written as .safetensors, .pth or .pt.")
+    if path.suffix not in (".safetensors", ".pth", ".pt", ".caffemodel"):
+        raise ConversionError(f"{path}: foreign weights are written as .safetensors, .pth, .pt or .caffemodel.")
     shapes = variable_shapes(model)
-    name, network, table = _table(model, shapes, family)
+    name, network, table = _table(model, shapes, family, caffe=path.suffix == ".caffemodel")
     arrays = _Exported(model, shapes, table, dtype)
     if path.suffix == ".safetensors":
         write_safetensors(path, arrays, {"format": "pt", "tfseg_family": name}, overwrite=overwrite)
+    elif path.suffix == ".caffemodel":
+        write_caffemodel(path, arrays, arrays.kinds, model.name, overwrite=overwrite)
     else:
         _write_torch(path, arrays, overwrite)
     receipt = Receipt(model.name, path.name, name, network, dtype=dtype or "the same")
@@ -56,9 +59,10 @@ class _Exported(Mapping):
     def __init__(self, model, shapes, table, dtype):
         self._variables = {variable.path: variable for variable in model.weights}
         self._dtype = dtype
-        self._made = {}
+        self._made, self.kinds = {}, {}
         for path in shapes:
             key, rule = table.backward(path) if table else (path, None)
+            self.kinds[key] = rule and rule.kind
             self._made[key] = path, rule and rule.layout(len(shapes[path])).inverse()
 
     def __getitem__(self, key):
@@ -86,15 +90,22 @@ class _Exported(Mapping):
         ]
 
 
-def _table(model, shapes, family):
+def _table(model, shapes, family, caffe=False):
     """`(family, network, table)` of the first network with a tensor for every variable, and nothing less."""
-    if family == OWN:
+    if family == OWN and not caffe:
         return OWN, model.name, None
     if family is not None and family not in FAMILIES:
         raise ConversionError(f"The families known here are {', '.join([*FAMILIES, OWN])}. Received: family={family!r}")
-    reasons = []
-    for candidate in [FAMILIES[family]] if family else FAMILIES.values():
-        for network in candidate.networks:
+    reasons, layers = [], {layer.name for layer in model.layers}
+    candidates = [FAMILIES[family]] if family else FAMILIES.values()
+    candidates = [candidate for candidate in candidates if not caffe or "Caffe" in candidate.formats]
+    if not candidates:
+        raise ConversionError(
+            f"The files of {family} are no .caffemodel, but {', '.join(FAMILIES[family].formats)}. "
+            f"Received: {model.name!r} to be written as .caffemodel"
+        )
+    for candidate in candidates:
+        for network in sorted(candidate.networks, key=lambda network: network.layer not in layers):
             found = {path: network.table.backward(path) for path in shapes}
             strange = [path for path, one in found.items() if one is None]
             if strange:

@@ -68,6 +68,8 @@ def identify(path, *, family=None, network=None, skip=()):
     best = chosen(source, fits, network)
     found = sizes(best, source.shapes)
     evidence = [f"all {len(source)} tensors bear names of {best.family.name}, and the modules of {best.network.name}"]
+    if lost := absent_parts(best.family, source):
+        evidence.append(f"it lacks the {' and '.join(lost)}, which is a file of its own")
     keys = (best.network.first, best.family.classes, best.family.aux)
     evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key in source.shapes]
     return Identification(
@@ -86,6 +88,7 @@ def chosen(source, fits, network=None):
         raise ConversionError(f"No family known here has a network of that name. Received: network={network!r}")
     best = wanted[0]
     if best.differences:
+        check_parts(source, fits[0])
         asked = f"not a {network}" if network else "of no family known here"
         raise ConversionError(
             f"{source.name} is {asked}. Nearest: {fits[0].family.name} {fits[0].network.name}, but the file "
@@ -96,9 +99,35 @@ def chosen(source, fits, network=None):
     return best
 
 
+def absent_parts(family, source):
+    """The names of those of a network's files that are not among the source."""
+    return [name for name, pattern in family.parts.items() if not any(re.match(pattern, key) for key in source)]
+
+
+def check_parts(source, fit):
+    """Refuses one part of a network whose publisher keeps it in several files.
+
+    Raises:
+        ConversionError: part of the fit's tensors, and none of others.
+    """
+    parts, absent = list(fit.family.parts), absent_parts(fit.family, source)
+    if fit.strange or not absent or len(absent) == len(parts):
+        return
+    there = [name for name in parts if name not in absent]
+    raise ConversionError(
+        f"{source.name} holds the {' and '.join(there)} of a network of {fit.family.name}, without its "
+        f"{' and '.join(absent)}. Give all files together: convert({[f'{part}.pth' for part in parts]}), "
+        f"--checkpoint={','.join(f'{part}.pth' for part in parts)}"
+        + ("; or take the features alone: include_top=False." if parts[0] in there else ".")
+    )
+
+
 def others(fits, best):
-    """The other perfect fits, in words."""
-    lines = []
+    """The other perfect fits, and what the file may be of its own family, in words."""
+    lines = [
+        f"{best.family.name} {best.network.name} with preprocessing={name!r}: {files}"
+        for name, files in best.family.preprocessing_otherwise.items()
+    ]
     for fit in fits:
         if fit is not best and not fit.differences:
             what = fit.network.distinct if fit.family == best.family else fit.family.distinct
@@ -123,8 +152,17 @@ def ranked(source, *, family=None, skip=()):
             if strange:
                 differences = [*differences, f"has {len(strange)} tensors of other names ({some(strange)})"]
             fits.append(Fit(candidate, member, differences, len(strange)))
-    # The sort is stable: fits of equal merit stay in the documented order.
-    fits.sort(key=lambda fit: (len(fit.differences) > 0, fit.strange, len(fit.differences)))
+    # Caffe's tensors may bear the names of their ports, which no other format of a file tells apart. The sort is
+    # stable: fits of equal merit stay in the documented order.
+    caffe = any(checkpoint.format == "Caffe" for checkpoint in source.checkpoints)
+    fits.sort(
+        key=lambda fit: (
+            len(fit.differences) > 0,
+            fit.strange,
+            len(fit.differences),
+            caffe != ("Caffe" in fit.family.formats),
+        )
+    )
     perfect = [fit for fit in fits if not fit.differences]
     if len(perfect) > 1 and (known := _known_as(source, perfect)):
         fits.remove(known)
@@ -136,13 +174,22 @@ def sizes(fit, shapes):
     """What the tensors say of a network's sizes, by the names that `tfseg.build` and `Identification` have for them."""
     family, filters = fit.family, fit.network.filters
     first = shapes.get(fit.network.first, (filters, 3))
+    classes = _key(fit, shapes, family.classes)
     return {
-        "num_classes": shapes[family.classes][0] if family.classes in shapes else None,
+        "num_classes": shapes[classes][0] if classes else None,
         "width": first[0] / filters,
         "channels": first[1],
-        "include_top": family.classes in shapes,
-        "aux": family.aux in shapes,
+        "include_top": classes is not None,
+        "aux": _key(fit, shapes, family.aux) is not None,
     }
+
+
+def _key(fit, shapes, key):
+    """The name under which a file has this tensor, of all names that the network's table knows it by; or None."""
+    if key is None or key in shapes:
+        return key
+    path, _ = fit.network.table.forward(key) or (None, None)
+    return path and next((other for other in shapes if (fit.network.table.forward(other) or "")[:1] == (path,)), None)
 
 
 def some(names):

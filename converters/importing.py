@@ -104,7 +104,7 @@ def hint(source, fits, shapes, made):
     classes = source.shapes.get(fit.family.classes, (None,))[0]
     target = fit.network.table.forward(fit.family.classes)[0]
     if not made.missing and classes and target in shapes and shapes[target][-1] != classes:
-        layer = target.rpartition("/")[0]
+        layer = re.sub(r"(?<=_)\d+$", "", target.rpartition("/")[0])  # of DeepLabV2's four, what their names share
         return (
             f"{known} with {classes} classes; the model has {shapes[target][-1]}. Build it with num_classes={classes} "
             f"(--num_classes={classes}), or leave those layers at their initial values: skip=['{layer}'] "

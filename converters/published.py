@@ -92,6 +92,17 @@ _TORCHVISION_LEGACY = {
     """,
 }
 
+# The same naming rule.
+_DRN = """
+    drn_c_26-ddedf421
+    drn_c_42-9d336e8c
+    drn_c_58-0a53a92c
+    drn_d_22-4bd2f8ea
+    drn_d_38-eebb45f0
+    drn_d_54-0e0534ff
+    drn_d_105-12b40979
+"""
+
 _CONVERTED = "pytorch-fcn's code is MIT; for its converted weights it states no licence. "
 _FCN = _CONVERTED + "The Caffe originals: as Caffe (BSD-2-Clause) and its bundled models, unrestricted use"
 _VGG = _CONVERTED + "The Caffe original: see https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
@@ -147,11 +158,27 @@ def _wkentaro(files, commit):
         )
 
 
+def _drn(names):
+    for name in names.split():
+        network, _, digits = name.rpartition("-")
+        yield Published(
+            name=name,
+            urls=(f"http://dl.yf.io/drn/{name}.pth",),
+            family="fyu/drn",
+            network=network,
+            hash=f"sha256:{digits}",
+            mebibytes=None,
+            licence="drn's code is BSD-3-Clause; of its weights, trained on ImageNet-1k images, it says nothing more",
+            source="https://github.com/fyu/drn/blob/d75db2ee7070426db7a9264ee61cf489f8cf178c/drn.py",
+        )
+
+
 PUBLISHED = (
     *_torchvision(_TORCHVISION, "https://docs.pytorch.org/vision/stable/models.html"),
     *_torchvision(_TORCHVISION_LEGACY, "https://github.com/pytorch/vision/issues/2068"),
     *_wkentaro(_WKENTARO, "4b988509bfd1a613d5e8482595a1c6654047d69b"),
     *_wkentaro(_WKENTARO_2017, "1f1a7f3cf73404c5e8c11c90f5a18a3b56333d21"),
+    *_drn(_DRN),
 )
 
 

@@ -2,7 +2,7 @@
 
 A row is `(source module, Keras layer, kind)`, for instance
 `("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv")`. A field in braces stands for a number, the same on
-both sides up to the offset. The kind says which tensors such a module has, and their layouts.
+both sides up to the offset; `{b:a}` for one that is written as a letter, a for 1. The kind says which tensors such a module has, and their layouts.
 """
 
 import functools
@@ -14,8 +14,13 @@ from converters import layouts
 # kind: (tensor of the module, variable of the layer, layouts: the first that has as many dimensions as the variable)
 KINDS = {
     "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
+    "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)),),
     "upconv": (("weight", "kernel", ("i o h w -> h w o i",)), ("bias", "bias", ("o -> o",))),
     "dense": (("weight", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("bias", "bias", ("o -> o",))),
+    # One kernel a channel: torch's `groups` are its channels.
+    "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
+    # Fully connected there as a 1x1 convolution of a map that is one pixel.
+    "dense1x1": (("weight", "kernel", ("o i 1 1 -> i o",)), ("bias", "bias", ("o -> o",))),
     # Fully connected behind the flattened 7x7 map of a VGG, channels first there and last here.
     "dense7x7": (
         ("weight", "kernel", ("o (c h w) -> (h w c) o; h=7 w=7", "o (c h w) -> h w c o; h=7 w=7")),
@@ -27,13 +32,23 @@ KINDS = {
         ("running_mean", "moving_mean", ("c -> c",)),
         ("running_var", "moving_variance", ("c -> c",)),
     ),
+    # Caffe's normalisation is two layers.
+    "batchnorm": (("mean", "moving_mean", ("c -> c",)), ("variance", "moving_variance", ("c -> c",))),
+    "bn": (  # and one layer in PSPNet's fork
+        ("gamma", "gamma", ("c -> c",)),
+        ("beta", "beta", ("c -> c",)),
+        ("mean", "moving_mean", ("c -> c",)),
+        ("variance", "moving_variance", ("c -> c",)),
+    ),
+    "scale": (("gamma", "gamma", ("c -> c",)), ("beta", "beta", ("c -> c",))),
 }
 
-_FIELD = re.compile(r"\{(\w+?)([+-]\d+)?\}")
+_FIELD = re.compile(r"\{(\w+?)(:a)?([+-]\d+)?\}")
+_BEFORE_A = ord("a") - 1
 
 
 class Template(NamedTuple):
-    """A name with fields: literal texts, and between them `(field, offset)`."""
+    """A name with fields: literal texts, and between them `(field, offset, whether a letter)`."""
 
     texts: tuple
     fields: tuple
@@ -41,8 +56,9 @@ class Template(NamedTuple):
     @classmethod
     def parse(cls, text):
         pieces = _FIELD.split(text)
-        fields = tuple((name, int(offset or 0)) for name, offset in zip(pieces[1::3], pieces[2::3], strict=True))
-        return cls(tuple(pieces[::3]), fields)
+        parts = zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
+        fields = tuple((name, int(offset or 0), bool(letter)) for name, letter, offset in parts)
+        return cls(tuple(pieces[::4]), fields)
 
     def match(self, name):
         """The numbers in the fields, or None if the name is not of this form."""
@@ -50,27 +66,33 @@ class Template(NamedTuple):
         if not found:
             return None
         numbers = {}
-        for (field, offset), digits in zip(self.fields, found.groups(), strict=True):
-            if numbers.setdefault(field, int(digits) - offset) != int(digits) - offset:
+        for (field, offset, letter), text in zip(self.fields, found.groups(), strict=True):
+            number = (ord(text) - _BEFORE_A if letter else int(text)) - offset
+            if numbers.setdefault(field, number) != number:
                 return None
         return numbers if all(number >= 0 for number in numbers.values()) else None
 
     def fill(self, numbers):
-        filled = [str(numbers[field] + offset) for field, offset in self.fields]
+        written = {False: str, True: lambda number: chr(_BEFORE_A + number)}
+        filled = [written[letter](numbers[field] + offset) for field, offset, letter in self.fields]
         return "".join(text + number for text, number in zip(self.texts, [*filled, ""], strict=True))
 
 
 @functools.cache
 def _pattern(template):
-    return re.compile(r"(0|[1-9]\d*)".join(map(re.escape, template.texts)))
+    fields = [r"([a-z])" if letter else r"(0|[1-9]\d*)" for _, _, letter in template.fields]
+    return re.compile(
+        "".join(re.escape(text) + field for text, field in zip(template.texts, [*fields, ""], strict=True))
+    )
 
 
 class Rule(NamedTuple):
-    """One tensor of a module: source key template, variable path template, layouts to choose from."""
+    """One tensor of a module: source key template, variable path template, layouts to choose from, the row's kind."""
 
     source: Template
     target: Template
     layouts: tuple
+    kind: str
 
     def layout(self, rank):
         """The layout for a variable of so many dimensions; the first one if none fits (the shapes then tell why)."""
@@ -86,7 +108,7 @@ class Table:
         self.ignored = tuple(ignored)
         self._modules = [(Template.parse(source), Template.parse(target)) for source, target, _ in self.rows]
         self.rules = tuple(
-            Rule(Template.parse(f"{source}.{tensor}"), Template.parse(f"{target}/{variable}"), choices)
+            Rule(Template.parse(f"{source}.{tensor}"), Template.parse(f"{target}/{variable}"), choices, kind)
             for source, target, kind in self.rows
             for tensor, variable, choices in KINDS[kind]
         )

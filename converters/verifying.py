@@ -18,7 +18,7 @@ def verify(model, receipt, path, pixels, *, tolerance=1e-5):
     Args:
         model, receipt: as `convert` returned them; the parity is noted in the receipt.
         path: the checkpoint, as given to `convert`.
-        pixels: a photograph, `(height, width, 3)`, RGB, 0..255.
+        pixels: a photograph, `(height, width, 3)`, RGB, 0..255; cut where the public implementation wants other sides.
         tolerance: largest max |difference| / max |reference| of any layer.
     Returns: the `Comparison`.
     Raises:
@@ -26,6 +26,8 @@ def verify(model, receipt, path, pixels, *, tolerance=1e-5):
             the tolerance.
     """
     reference = _public(receipt, open_source(path))
+    height, width = (side - side % FAMILIES[receipt.family].multiple_of for side in pixels.shape[:2])
+    pixels = pixels[:height, :width]
     comparison = compare(model, reference, preprocess(pixels, metadata(model)["preprocessing"])[None])
     receipt.parity = {
         "with": f"{type(reference).__module__}.{receipt.network}",

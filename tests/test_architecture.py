@@ -35,7 +35,8 @@ FLOORS = {
 }
 NUMERIC = {"keras", "numpy"}
 EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "tensorflow"}
-PUBLIC = {"timm", "torch", "torchfcn", "torchvision", "transformers"}  # implementations to compare with
+# Implementations to compare with.
+PUBLIC = {"mit_semseg", "segmentation_models_pytorch", "timm", "torch", "torchfcn", "torchvision", "transformers"}
 LIBRARIES = {
     0: set(),
     1: NUMERIC,

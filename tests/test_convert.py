@@ -146,6 +146,21 @@ def test_the_model_knows_its_input_and_its_classes():
     assert tfseg.metadata(model)["classes"] is None
 
 
+def test_a_transplant_has_the_trunk_of_its_file(tmp_path):
+    """PSPNet's publishers give it a deep stem and rates of their own: a classifier of torchvision keeps its."""
+    model, receipt = converters.convert(checkpoints.state("torchvision/resnet"), network="pspnet_resnet50")
+    assert receipt.transplant == "a ResNet classifier into a segmenter"
+    assert model.get_layer("conv1_conv").kernel_size == (7, 7)
+    assert model.get_layer("conv5_block1_2_conv").dilation_rate == (2, 2)
+    # Of a network that no family has, the head is that of the others.
+    classifier = checkpoints.model("resnet18d", include_top=True, num_classes=7, width=1 / 8)
+    converters.export_weights(classifier, tmp_path / "d.safetensors")
+    _, receipt = converters.convert(tmp_path / "d.safetensors", network="fcn_resnet18d", num_classes=3)
+    assert {path.partition("_")[0] for path in receipt.untouched} == {"head", "logits/kernel", "logits/bias"}
+    with pytest.raises(ConversionError, match=r"No family known here has the network fcn_drn_c_26: build it with"):
+        converters.convert(checkpoints.state("torchvision/resnet"), network="fcn_drn_c_26")
+
+
 def test_several_files_hold_one_network_together(tmp_path):
     state = checkpoints.state("torchvision/segmentation")
     parts = [

@@ -121,6 +121,8 @@ def test_bad_arguments(tmp_path):
         ([f"--checkpoint={SAMPLE}", "--output=m.onnx"], "Received: suffix '.onnx'"),
         ([f"--checkpoint={SAMPLE}", "--output=old.keras"], "exists already"),
         (["--checkpoint=nowhere.pth", "--output=m.keras"], "there is no such file"),
+        ([f"--checkpoint={SAMPLE}", "--output=m.keras", "--multi_scale=0.5,half"], "or none. Received: 0.5,half"),
+        ([f"--checkpoint={SAMPLE}", "--output=m.keras", "--multi_scale=0.5"], "sees the image at one size"),
         ([f"--checkpoint={SAMPLE}", "--output=m.keras", "--colour=red"], "Unknown command line flag 'colour'"),
     ):
         result = run("convert", *arguments, cwd=tmp_path)

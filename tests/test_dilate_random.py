@@ -1,11 +1,12 @@
 """`tfseg.dilate` on random nets: exact, or refused by name; never wrong."""
 
 import collections
-import itertools
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
+from hypothesis import strategies
 from keras import layers, ops
 from lively import is_alive, lively, scene
 from references import output, relative
@@ -16,34 +17,37 @@ CHANNELS = 4
 
 
 class Net:
-    """One random net: layer upon layer, with branches that meet again."""
+    """One random net: layer upon layer, with branches that meet again. `random` is a `random.Random`."""
 
-    def __init__(self, seed):
-        self.random = np.random.default_rng(seed)
-        self.sizes = [tuple(map(int, self.random.integers(40, 90, 2))) for _ in range(2)]
-        self.static = bool(self.random.random() < 0.5)
+    def __init__(self, random):
+        self.random = random
+        self.sizes = [self.pair(40, 90) for _ in range(2)]
+        self.static = self.random.random() < 0.5
         if self.static:
             self.sizes = self.sizes[:1]
         image = keras.Input((*(self.sizes[0] if self.static else (None, None)), CHANNELS))
         x, self.stride = image, 1
-        strides = int(self.random.integers(2, 5))
+        strides = self.random.randrange(2, 5)
         for _ in range(strides):
-            for _ in range(self.random.integers(0, 3)):
+            for _ in range(self.random.randrange(0, 3)):
                 x = self.pick(self.BETWEEN)(self, x)
             self.factor = 2
             x = self.pick(self.STRIDING)(self, x)
             self.stride *= self.factor
-        for _ in range(self.random.integers(0, 3)):
+        for _ in range(self.random.randrange(0, 3)):
             x = self.pick(self.BETWEEN)(self, x)
         outputs = self.pick([x, x, x, self.classifier(x)])
-        self.model = lively(keras.Model(image, outputs), seed)
-        self.output_stride = 2 ** int(self.random.integers(0, strides))
+        self.model = lively(keras.Model(image, outputs), self.random.randrange(2**32))
+        self.output_stride = 2 ** self.random.randrange(strides)
 
     def pick(self, choices):
-        return choices[self.random.integers(len(choices))]
+        return choices[self.random.randrange(len(choices))]
+
+    def pair(self, start, stop):
+        return self.random.randrange(start, stop), self.random.randrange(start, stop)
 
     def kernel(self, most=5):
-        sizes = tuple(map(int, self.random.integers(1, most + 1, 2)))
+        sizes = self.pair(1, most + 1)
         return sizes if self.random.random() < 0.3 else sizes[:1] * 2
 
     def padding(self):
@@ -53,7 +57,7 @@ class Net:
 
     def conv(self, x, strides=1, kernel=None, padding=None):
         kernel, padding = kernel or self.kernel(), padding or self.padding()
-        dilation = int(self.random.integers(1, 3)) if strides == 1 and kernel != 1 else 1
+        dilation = self.random.randrange(1, 3) if strides == 1 and kernel != 1 else 1
         kind = self.pick([layers.Conv2D, layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D])
         filters = () if kind is layers.DepthwiseConv2D else (CHANNELS,)
         return kind(*filters, kernel, strides=strides, padding=padding, dilation_rate=dilation)(x)
@@ -65,7 +69,7 @@ class Net:
         return self.pick([layers.MaxPooling2D, layers.AveragePooling2D])(window, strides, padding)(x)
 
     def border(self, x):
-        sides = tuple(tuple(map(int, self.random.integers(0, 3, 2))) for _ in range(2))
+        sides = tuple(self.pair(0, 3) for _ in range(2))
         if self.random.random() < 0.2:
             return ops.pad(x, [[0, 0], *map(list, sides), [0, 0]])
         return self.pick([layers.ZeroPadding2D, layers.Cropping2D])(sides)(x)
@@ -84,7 +88,7 @@ class Net:
     # ----------------------------------------------------------------------------------------------------- branches
 
     def squeeze_and_excite(self, x):
-        way = self.random.integers(3)
+        way = self.random.randrange(3)
         if way == 0:
             squeezed = layers.GlobalAveragePooling2D(keepdims=True)(x)
         elif way == 1:
@@ -99,7 +103,7 @@ class Net:
         return self.joined([x, y])
 
     def joined(self, branches):
-        way = self.random.integers(5)
+        way = self.random.randrange(5)
         if way == 0:
             return layers.Conv2D(CHANNELS, 1)(layers.Concatenate()(branches))
         if way == 1 and len(branches) == 2:
@@ -115,17 +119,17 @@ class Net:
 
     def stride_in_branches(self, x):
         """Each strides somewhere. Of fixed sizes, larger branches are cropped; else they halve and round alike."""
-        count = int(self.random.integers(2, 4))
+        count = self.random.randrange(2, 4)
         if not self.static:
             halves = self.pick([self.ROUNDED_UP, self.ROUNDED_DOWN, self.SHRUNK])
             return self.joined([self.pixelwise(self.pick(halves)(self, x)) for _ in range(count)])
         branches = []
         for _ in range(count):
             y = x
-            for _ in range(self.random.integers(0, 2)):
+            for _ in range(self.random.randrange(0, 2)):
                 y = self.pick(self.SINGLE)(self, y)
             y = self.stride_alone(y)
-            for _ in range(self.random.integers(0, 2)):
+            for _ in range(self.random.randrange(0, 2)):
                 y = self.pick(self.SINGLE)(self, y)
             branches.append(y)
         common = [min(branch.shape[axis] for branch in branches) for axis in (1, 2)]
@@ -133,7 +137,7 @@ class Net:
 
     def cropped(self, x, size):
         more = [x.shape[axis] - wanted for axis, wanted in zip((1, 2), size, strict=True)]
-        before = [int(self.random.integers(0, extra + 1)) for extra in more]
+        before = [self.random.randrange(extra + 1) for extra in more]
         sides = tuple((first, extra - first) for first, extra in zip(before, more, strict=True))
         return layers.Cropping2D(sides)(x) if any(more) else x
 
@@ -168,13 +172,15 @@ class Net:
     )
 
 
-def verdict(seed):
-    """What became of one seed: "exact", "refused", "no net" (too small for its kernels) or "dead" (constant)."""
+def verdict(random):
+    """What became of one net: "exact", "refused", "no net" (too small for its kernels) or "dead" (constant)."""
     try:
-        net = Net(seed)
+        net = Net(random)
         for size in net.sizes:  # under a kernel larger than the map TensorFlow makes numbers up; Keras raises
             net.model.compute_output_shape((1, *size, CHANNELS))
         values = [output(net.model, scene(*size, channels=CHANNELS)) for size in net.sizes]
+    except hypothesis.errors.HypothesisException:
+        raise
     except Exception:
         return "no net"
     if not all(value.size and np.isfinite(value).all() and is_alive(value) for value in values):
@@ -190,23 +196,36 @@ def verdict(seed):
         ours = output(dilated, scene(*size, channels=CHANNELS))
         assert np.isfinite(ours).all()
         old_grid = ours[:, ::step, ::step] if ours.ndim == 4 else ours
-        assert relative(old_grid, theirs) <= 1e-5, f"seed {seed}, output stride {net.output_stride}, image {size}"
+        assert relative(old_grid, theirs) <= 1e-5, f"output stride {net.output_stride}, image {size}"
     return "exact"
 
 
-def tally(seeds, wanted):
+def tally(count):
+    """The verdicts on as many nets as it takes to have `count` that live; the choices are hypothesis's."""
     counts = collections.Counter()
-    for seed in seeds:
-        counts[verdict(seed)] += 1
+
+    @hypothesis.settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategies.randoms(use_true_random=False))
+    def check(random):
+        found = verdict(random)
         keras.backend.clear_session()
-        if counts["exact"] + counts["refused"] == wanted:
-            break
+        counts[found] += 1
+        hypothesis.assume(found in ("exact", "refused"))
+
+    check()
     return counts
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.full)])
 def test_random_nets_are_dilated_exactly_or_refused(count):
-    counts = tally(itertools.count(100_000 if count > 100 else 0), count)
+    counts = tally(count)
     print(dict(counts))  # shown by pytest -rP
+    assert counts["exact"] + counts["refused"] >= count
     assert counts["exact"] > 0.8 * count
     assert counts["dead"] + counts["no net"] < 0.5 * count

@@ -6,7 +6,15 @@ import pytest
 from references import images, relative
 
 import tfseg
-from tfseg.layers import AdaptiveAveragePooling, CropLike, DensePadding, DilatedPooling, ResizeLike
+from tfseg.layers import (
+    AdaptiveAveragePooling,
+    CropLike,
+    DensePadding,
+    DepthwiseConv2DTranspose,
+    DilatedPooling,
+    Rescale,
+    ResizeLike,
+)
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
@@ -54,6 +62,28 @@ def test_resize_like(source, size):
     theirs = functional.interpolate(to_torch(pixels), size=size, mode="bilinear", align_corners=False)
     # Coordinates up to 64 in single precision: where torch fuses a multiplication and an addition, it rounds once less.
     check(ResizeLike(), from_torch(theirs), pixels, images(*size, channels=2, batch=2), tolerance=5e-6)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 0.7, 1.5, 2])
+@pytest.mark.parametrize("source", [(9, 13), (10, 90), (97, 48), (65, 2)])
+def test_rescale(source, scale):
+    """Where a size is no multiple of the other, torch goes by the scale and not by the sizes."""
+    pixels = images(*source, channels=5, batch=2)
+    theirs = functional.interpolate(to_torch(pixels), scale_factor=scale, mode="bilinear", align_corners=False)
+    check(Rescale(scale), from_torch(theirs), pixels, tolerance=5e-6)
+    nearest = functional.interpolate(to_torch(pixels), scale_factor=scale, mode="nearest")
+    check(Rescale(scale, "nearest"), from_torch(nearest), pixels, tolerance=0)
+    if theirs.shape[2] != source[0] * scale:
+        assert relative(ResizeLike()([pixels, from_torch(theirs)]), from_torch(theirs)) > 0.01
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75])
+@pytest.mark.parametrize("source", [(9, 13), (10, 90), (97, 48), (321, 2)])
+def test_rescale_with_aligned_corners(source, scale):
+    pixels = images(*source, channels=5, batch=2)
+    size = [int(pixels_ * scale) + 1 for pixels_ in source]
+    theirs = functional.interpolate(to_torch(pixels), size=size, mode="bilinear", align_corners=True)
+    check(Rescale(scale, "bilinear_align_corners", 1), from_torch(theirs), pixels)
 
 
 @pytest.mark.parametrize("grid", [1, 2, 6, 7])
@@ -138,6 +168,31 @@ def test_crop_like(offset):
         check(CropLike(offset), theirs, pixels, images(height, width, channels=1, batch=2), tolerance=0)
 
 
+@pytest.mark.parametrize(("strides", "padding"), [(2, 1), (8, 4), ((4, 2), (2, 1))])
+@pytest.mark.parametrize("size", [(1, 1), (5, 9), (13, 4)])
+def test_depthwise_transposed_convolution(size, strides, padding):
+    pixels = images(*size, channels=5, batch=2)
+    layer = DepthwiseConv2DTranspose(strides, "random_normal")
+    layer.build(pixels.shape)
+    kernel = torch.from_numpy(keras.ops.convert_to_numpy(layer.kernel).transpose(2, 0, 1).copy())[:, None]
+    theirs = functional.conv_transpose2d(to_torch(pixels), kernel, stride=strides, padding=padding, groups=5)
+    ours = layer(pixels)
+    assert layer.compute_output_spec(keras.KerasTensor(pixels.shape)).shape == ours.shape
+    assert relative(keras.ops.convert_to_numpy(ours), from_torch(theirs)) <= TOLERANCE
+
+
+def test_depthwise_transposed_convolution_begins_bilinear():
+    layer = DepthwiseConv2DTranspose(8)
+    pixels = images(6, 9, channels=4, batch=2)
+    first, *rest = every_way(layer, pixels)
+    theirs = functional.interpolate(to_torch(pixels), scale_factor=8, mode="bilinear")
+    interior = (slice(None), slice(4, -4), slice(4, -4))
+    assert relative(first[interior], from_torch(theirs)[interior]) <= TOLERANCE
+    assert all(relative(result, first) <= TOLERANCE for result in rest)
+    with pytest.raises(ValueError, match=r"strides must be even.* Received: strides=3"):
+        DepthwiseConv2DTranspose(3)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 @pytest.mark.parametrize(
     "build",
@@ -146,8 +201,9 @@ def test_crop_like(offset):
         lambda policy: CropLike(2, dtype=policy),
         lambda policy: AdaptiveAveragePooling(7, dtype=policy),
         lambda policy: DilatedPooling(3, "average", 2, 2, "same", dtype=policy),
+        lambda policy: DepthwiseConv2DTranspose(4, dtype=policy),
     ],
-    ids=["ResizeLike", "CropLike", "AdaptiveAveragePooling", "DilatedPooling"],
+    ids=["ResizeLike", "CropLike", "AdaptiveAveragePooling", "DilatedPooling", "DepthwiseConv2DTranspose"],
 )
 def test_precision_is_the_policys(build, policy):
     layer, full = build(policy), build("float32")

@@ -1,6 +1,7 @@
 """The networks by themselves: geometry, dilation, names, sizes, and what survives saving."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -24,6 +25,11 @@ def fcn_head(**options):
     return tfseg.FCN(resnet(18, output_stride=8, **options), 5, aux=True)
 
 
+def deeplabv3plus(**options):
+    return tfseg.DeepLabV3Plus(resnet(18, output_stride=16, **options), 5, filters=8, low_level_filters=3)
+
+
+HEADS = ("fcn_", "deeplabv2_", "deeplabv3_", "deeplabv3plus_", "pspnet_", "drnseg_")
 SMALL = {  # one net of each kind
     "vgg": functools.partial(tfseg.VGG, 11, batch_norm=True, width=1 / 16),
     "vgg classifier": functools.partial(tfseg.VGG, 16, width=1 / 32, include_top=True, num_classes=5),
@@ -33,6 +39,9 @@ SMALL = {  # one net of each kind
     "fcn8s same": functools.partial(tfseg.FCN8s, 5, width=1 / 32, padding="same"),
     "fcn8s at once": functools.partial(tfseg.FCN8sAtOnce, 5, width=1 / 32),
     "fcn head": fcn_head,
+    "deeplabv3plus": deeplabv3plus,
+    "drn classifier": functools.partial(tfseg.DRN, "c_26", width=1 / 8, include_top=True, num_classes=5),
+    "drnseg": lambda **options: tfseg.DRNSeg(tfseg.DRN("d_22", width=1 / 8, **options), 5),
 }
 
 
@@ -161,12 +170,12 @@ def test_layers_bear_the_papers_names(name, expected):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if "18" in name or "resne" not in name else pytest.mark.full)
+        pytest.param(name, marks=pytest.mark.full if re.search("resne|drn", name.replace("resnet18", "")) else ())
         for name in tfseg.list_models()
     ],
 )
 def test_every_listed_network_is_built(name):
-    segments = name.startswith(("fcn", "deeplab"))
+    segments = name in specs.FCNS or name.startswith(HEADS)
     model = tfseg.build(name, width=1 / 64, num_classes=3, channels=2, **({} if segments else {"include_top": True}))
     assert model.name == name
     assert model.input_shape == (None, None, None, 2)
@@ -175,8 +184,9 @@ def test_every_listed_network_is_built(name):
 
 
 def test_the_list_is_sorted_and_complete():
-    segmenters = [f"{head}_{name}" for head in ("fcn", "deeplabv3") for name in specs.RESNETS]
-    assert tfseg.list_models() == sorted([*specs.VGGS, *specs.RESNETS, *specs.FCNS, *segmenters])
+    segmenters = [f"{head}{name}" for head in HEADS if head != "drnseg_" for name in specs.RESNETS]
+    segmenters += [f"{head}{name}" for head in ("fcn_", "deeplabv3_", "pspnet_", "drnseg_") for name in specs.DRNS]
+    assert tfseg.list_models() == sorted([*specs.VGGS, *specs.RESNETS, *specs.DRNS, *specs.FCNS, *segmenters])
 
 
 # --------------------------------------------------------------------------------------------------------------- sizes
@@ -200,6 +210,7 @@ def test_the_documented_shapes(channels):
             "fcn8s same": logits,
             "fcn8s at once": logits,
             "fcn head": (2, *logits),  # logits and aux_logits
+            "deeplabv3plus": logits,
         }
 
 
@@ -336,7 +347,9 @@ def test_logits_are_float32_in_mixed_precision(kind, mixed_precision):
         (lambda: tfseg.FCN(SMALL["vgg classifier"](), 5), r"needs one map .* include_top=False. Received: output <"),
         (lambda: tfseg.FCN(fcn_head(), 5), r"needs one map .* Received: output \["),
         (lambda: tfseg.FCN(SMALL["vgg"](), 5, aux=True), r"'vgg11_bn' has no layer for the auxiliary head.*aux=True$"),
-        (lambda: tfseg.FCN(SMALL["vgg"](), 5, aux="conv9"), r"aux=<name> a layer by its name. Received: aux='conv9'"),
+        (lambda: tfseg.FCN(SMALL["vgg"](), 5, aux="conv9"), r"neither conv9 nor conv9_block<n>_out. Received: aux='"),
+        (lambda: tfseg.DeepLabV3Plus(SMALL["vgg"](), 5), r"no layer for the low-level features: neither conv2 nor "),
+        (lambda: tfseg.PSPNet(SMALL["vgg"](), 5, features="x"), r"no layer for the head: neither x nor x_block<n>_out"),
         (lambda: tfseg.set_metadata(SMALL["vgg"](), colour=[]), r"preprocessing, classes and colors. Received: colour"),
         (lambda: tfseg.set_metadata(keras.Sequential(name="bare"), classes=[]), r"'bare' has no tfseg.layers.Metadata"),
     ],

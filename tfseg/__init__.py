@@ -8,7 +8,9 @@ from tfseg.exporting import export
 from tfseg.inference import predict, preprocess, read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import metadata, set_metadata
-from tfseg.nets.deeplab import DeepLabV3
+from tfseg.nets.deeplab import DeepLabV3, DeepLabV3Plus
+from tfseg.nets.deeplabv2 import DeepLabV2
+from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.geometry import explain_geometry
 from tfseg.nets.heads import FCN
@@ -18,14 +20,19 @@ from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
 from tfseg.surgery.checking import check_dilation
 from tfseg.surgery.dilation import dilate
+from tfseg.surgery.sliding import convolutionalize
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DRN",
     "FCN",
     "VGG",
     "BilinearInitializer",
+    "DRNSeg",
+    "DeepLabV2",
     "DeepLabV3",
+    "DeepLabV3Plus",
     "FCN8s",
     "FCN8sAtOnce",
     "FCN16s",
@@ -34,6 +41,7 @@ __all__ = [
     "ResNet",
     "build",
     "check_dilation",
+    "convolutionalize",
     "dilate",
     "explain_geometry",
     "export",

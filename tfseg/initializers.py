@@ -6,7 +6,7 @@ import numpy as np
 
 @keras.saving.register_keras_serializable("tfseg")
 class BilinearInitializer(keras.initializers.Initializer):
-    """A `Conv2DTranspose` kernel that enlarges each channel by bilinear interpolation.
+    """A kernel of a transposed convolution that enlarges each channel by bilinear interpolation.
 
     A function of the kernel's shape alone: a side of `k` pixels is the triangle of half-width `(k + 1) // 2` about the
     kernel's middle, which suits a stride of that half-width (kernel 64 for stride 32, 4 for 2, 16 for 8).
@@ -18,18 +18,20 @@ class BilinearInitializer(keras.initializers.Initializer):
         """The kernel.
 
         Args:
-            shape: `(kernel_height, kernel_width, out_channels, in_channels)`, the two channel counts equal.
+            shape: `(kernel_height, kernel_width, out_channels, in_channels)` of a `Conv2DTranspose`, the two channel
+                counts equal; or `(kernel_height, kernel_width, channels)` of a `DepthwiseConv2DTranspose`.
             dtype: of the result; Keras's float type by default.
         Raises:
-            ValueError: a shape that is not four-dimensional, or unequal channel counts.
+            ValueError: a shape of fewer or more dimensions, or unequal channel counts.
         """
-        if len(shape) != 4 or shape[2] != shape[3]:
+        if len(shape) not in (3, 4) or shape[2] != shape[-1]:
             raise ValueError(
-                "BilinearInitializer enlarges every channel by itself: it needs a Conv2DTranspose kernel "
+                "BilinearInitializer enlarges every channel by itself: it needs a kernel (height, width, channels) or "
                 f"(height, width, channels, channels) with as many channels out as in. Received: {tuple(shape)}"
             )
         height, width = (_triangle(side) for side in shape[:2])
-        kernel = height[:, None, None, None] * width[:, None, None] * np.eye(shape[2])
+        channels = np.ones(shape[2]) if len(shape) == 3 else np.eye(shape[2])
+        kernel = np.multiply.outer(np.multiply.outer(height, width), channels)
         return keras.ops.convert_to_tensor(kernel, dtype=dtype or keras.config.floatx())
 
 

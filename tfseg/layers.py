@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from tfseg import specs
+from tfseg.initializers import BilinearInitializer
 
 
 @keras.saving.register_keras_serializable("tfseg")
@@ -70,12 +71,16 @@ class ResizeLike(keras.layers.Layer):
         if self.interpolation == "bilinear_align_corners":
             place = (pixels_ - 1) / ops.maximum(outputs_ - 1, 1) * output
         elif self.interpolation == "nearest":
-            place = ops.floor(pixels_ / outputs_ * output)
+            place = ops.floor(self._step(pixels_, outputs_) * output)
         else:
-            place = pixels_ / outputs_ * (output + 0.5) - 0.5
+            place = self._step(pixels_, outputs_) * (output + 0.5) - 0.5
         place = ops.clip(place, 0, pixels_ - 1)
         distance = ops.abs(place[:, None] - ops.arange(pixels, dtype="float32")[None])
         return ops.cast(ops.relu(1 - distance), self.compute_dtype)
+
+    def _step(self, pixels, outputs):
+        """Input pixels from one output pixel to the next."""
+        return pixels / outputs
 
     def compute_output_spec(self, inputs):
         x, reference = inputs
@@ -83,6 +88,45 @@ class ResizeLike(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"interpolation": self.interpolation}
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class Rescale(ResizeLike):
+    """A map at `floor(scale * size)` pixels, as torch's `interpolate(scale_factor=scale)` makes it.
+
+    An output pixel is `1 / scale` input pixels wide, where `ResizeLike` divides the input's size by the output's: 97
+    pixels become 48 either way, but not the same 48.
+
+    Args:
+        scale: of rows and columns.
+        interpolation: as of `ResizeLike`. With aligned corners the size alone depends on the scale.
+        extra: pixels that the output has beyond that size, rows and columns. With one, aligned corners and an odd size
+            half as many pixels lie on every second one.
+    """
+
+    def __init__(self, scale, interpolation="bilinear", extra=0, **kwargs):
+        super().__init__(interpolation, **kwargs)
+        self.scale = scale
+        self.extra = extra
+
+    def call(self, inputs):
+        return _along_axes(inputs, self._weights, *map(self._size, ops.shape(inputs)[1:3]))
+
+    def _size(self, pixels):
+        if isinstance(pixels, int):
+            return math.floor(pixels * self.scale) + self.extra
+        # Double precision, as torch and the line above have it: in single, 0.7 of 90 would be 63 and not 62.
+        return ops.cast(ops.floor(ops.cast(pixels, "float64") * self.scale), "int32") + self.extra
+
+    def _step(self, pixels, outputs):
+        return 1 / self.scale
+
+    def compute_output_spec(self, inputs):
+        sizes = [pixels and self._size(pixels) for pixels in inputs.shape[1:3]]
+        return keras.KerasTensor((inputs.shape[0], *sizes, inputs.shape[3]), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {"scale": self.scale, "extra": self.extra}
 
 
 @keras.saving.register_keras_serializable("tfseg")
@@ -116,6 +160,56 @@ class CropLike(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"offset": self.offset}
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class DepthwiseConv2DTranspose(keras.layers.Layer):
+    """Each channel `strides` times larger by a kernel of its own: a transposed convolution with as many groups.
+
+    What torch's `ConvTranspose2d(channels, channels, 2 * strides, strides, padding=strides // 2, groups=channels,
+    bias=False)` computes, which Keras's `Conv2DTranspose` cannot. The kernel is `(rows, columns, channels)`, twice the
+    strides.
+
+    Args:
+        strides: output pixels per input pixel, of rows and columns; even.
+        kernel_initializer: bilinear interpolation by default.
+    Raises:
+        ValueError: odd strides.
+    """
+
+    def __init__(self, strides, kernel_initializer=None, **kwargs):
+        if any(one < 2 or one % 2 for one in _pair(strides)):
+            raise ValueError(f"strides must be even, so that both borders lose as much. Received: strides={strides}")
+        super().__init__(**kwargs)
+        self.strides = _pair(strides)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or BilinearInitializer())
+
+    def build(self, input_shape):
+        shape = (*(2 * one for one in self.strides), input_shape[-1])
+        self.kernel = self.add_weight(shape, name="kernel", initializer=self.kernel_initializer)
+
+    def call(self, inputs):
+        # An output pixel sees the 2x2 input pixels about it. So it takes one 2x2 kernel for each of the places that it
+        # can have between them, at the coarse stride, and to lay the results side by side.
+        (down, right), channels = self.strides, inputs.shape[3]
+        kernel = ops.flip(ops.reshape(self.kernel, (2, down, 2, right, channels)), (0, 2))
+        kernel = ops.reshape(ops.transpose(kernel, (0, 2, 4, 1, 3)), (2, 2, channels, down * right))
+        x = ops.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        x = ops.depthwise_conv(x, kernel, 1, "valid", "channels_last")
+        rows, columns = ops.shape(x)[1:3]
+        x = ops.reshape(x, (-1, rows, columns, channels, down, right))
+        x = ops.reshape(ops.transpose(x, (0, 1, 4, 2, 5, 3)), (-1, rows * down, columns * right, channels))
+        return x[:, down // 2 : -(down // 2), right // 2 : -(right // 2)]
+
+    def compute_output_spec(self, inputs):
+        sizes = [pixels and pixels * one for pixels, one in zip(inputs.shape[1:3], self.strides, strict=True)]
+        return keras.KerasTensor((inputs.shape[0], *sizes, inputs.shape[3]), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {
+            "strides": self.strides,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
 
 
 @keras.saving.register_keras_serializable("tfseg")

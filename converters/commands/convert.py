@@ -30,6 +30,12 @@ _CONVENTION = flags.DEFINE_enum(
 )
 _INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default if the file has one.")
 _AUX = flags.DEFINE_bool("aux", None, "Whether the model returns the auxiliary logits too.")
+_MULTI_SCALE = flags.DEFINE_list(
+    "multi_scale", None, "Further sizes at which DeepLabV2 sees the image: 0.5,0.75, or none; by default the family's."
+)
+_PREPROCESSING = flags.DEFINE_string(
+    "preprocessing", None, "Of the images, a name of tfseg.specs.PREPROCESSING; by default the family's own."
+)
 _SKIP = flags.DEFINE_multi_string("skip", [], "Regular expression of what keeps its initial values; may be repeated.")
 _ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Run the public implementation too; fail if it computes anything else.")
@@ -49,6 +55,7 @@ def _convert():
     saving.check(_OUTPUT.value, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         writing.check_target(_RECEIPT.value, _OVERWRITE.value)
+    scales = _scales(_MULTI_SCALE.value)
     image = _photograph() if _VERIFY.value else None
     source = open_source(_CHECKPOINT.value, progress=show_download)
 
@@ -63,6 +70,8 @@ def _convert():
         convention=_CONVENTION.value,
         include_top=_INCLUDE_TOP.value,
         aux=_AUX.value,
+        multi_scale=scales,
+        preprocessing=_PREPROCESSING.value,
         skip=_SKIP.value,
         allow_nonfinite=_ALLOW_NONFINITE.value,
     )
@@ -74,6 +83,19 @@ def _convert():
     print(receipt)
     print(f"written to  {_OUTPUT.value}")
     return 0
+
+
+def _scales(texts):
+    from converters import ConversionError
+
+    if texts is None:
+        return None
+    try:
+        return () if texts == ["none"] else tuple(map(float, texts))
+    except ValueError:
+        raise ConversionError(
+            f"--multi_scale takes numbers, as in 0.5,0.75, or none. Received: {','.join(texts)}"
+        ) from None
 
 
 def _photograph():

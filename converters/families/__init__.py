@@ -1,6 +1,18 @@
 """The families of checkpoints, in the documented order: where several fit a file, the first is taken."""
 
-from converters.families import huggingface, timm, torchvision
+from converters.families import (
+    caffe,
+    csail,
+    deeplabv2,
+    drn,
+    encoding,
+    huggingface,
+    mmseg,
+    semseg,
+    smp,
+    timm,
+    torchvision,
+)
 from converters.families.pytorch_fcn import FCN, VGG16_FROM_CAFFE
 
 FAMILIES = {
@@ -13,5 +25,22 @@ FAMILIES = {
         VGG16_FROM_CAFFE,
         timm.RESNET,
         huggingface.RESNET,
+        semseg.PSPNET,
+        semseg.INITMODEL,
+        csail.PPM,
+        csail.C1,
+        deeplabv2.KAZUTO,
+        deeplabv2.KAZUTO_BASE,
+        deeplabv2.ISHT7,
+        drn.DRN,
+        drn.SEGMENTER,
+        smp.SMP,
+        caffe.VGG,
+        caffe.FCN,
+        caffe.RESNET,
+        caffe.DEEPLABV2,
+        caffe.PSPNET,
+        mmseg.MMSEG,
+        encoding.FCN,
     )
 }

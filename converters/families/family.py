@@ -21,6 +21,9 @@ class Network(NamedTuple):
         public: the name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
         options: what `tfseg.build` is told for it, beyond the family's `options`.
+        dilates: whether an output stride can be chosen, where it can in the family.
+        layer: name of a layer without variables that a model of it has, and one of another network with the same
+            variables lacks.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Network(NamedTuple):
     public: str | None = None
     distinct: str = ""
     options: dict = {}  # noqa: RUF012 - read only
+    dilates: bool = True
+    layer: str | None = None
 
 
 class Family(NamedTuple):
@@ -45,6 +50,7 @@ class Family(NamedTuple):
         licence: of that implementation; a published file may add terms of its own.
         formats: of its files.
         preprocessing: a name of `tfseg.specs.PREPROCESSING`.
+        preprocessing_otherwise: other names of it, for files that want it so -> which files those are.
         networks: in the order in which they are tried.
         classes: key of the tensor with one row a class; absent in a file without its head.
         aux: key of the same in the auxiliary head, or None.
@@ -57,10 +63,12 @@ class Family(NamedTuple):
             were trained so.
         parts: for a network in several files, what each of them is called: its name -> a regular expression of keys
             that only this part has.
-        dataset: a name of `tfseg.specs.CLASSES` for files with as many classes, or None.
+        datasets: names of `tfseg.specs.CLASSES`: a file with as many classes as one of them has those.
         distinct: how the function differs from that of other families with the same tensors.
         public: builds the public implementation, a torch module without weights, or None if there is none to install:
             `public(name, num_classes=, output_stride=, aux=)`, the name being the network's `public`.
+        multiple_of: what the sides of an image must be a multiple of for the public implementation.
+        outputs: of the results that the public implementation returns, those that are the model's outputs.
     """
 
     name: str
@@ -77,9 +85,12 @@ class Family(NamedTuple):
     dilates: bool = True
     conventions: tuple = specs.CONVENTIONS
     parts: dict = {}  # noqa: RUF012 - read only
-    dataset: str | None = None
+    datasets: tuple = ()
     distinct: str = ""
     public: Callable | None = None
+    multiple_of: int = 1
+    outputs: slice = slice(None)
+    preprocessing_otherwise: dict = {}  # noqa: RUF012 - read only
     covers: str = ""
     files: str = ""
     proof: str = ""

@@ -58,7 +58,7 @@ FCN = Family(
     features="pool5",
     dilates=False,
     conventions=(),
-    dataset="voc",
+    datasets=("voc",),
     public=_public,
 )
 

@@ -7,6 +7,7 @@ import functools
 import re
 
 from converters.families.family import COUNTER, Family, Network
+from converters.families.heads import aspp
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.rules import table
 from tfseg import specs
@@ -57,12 +58,7 @@ RESNET = Family(
 # Modules of the heads, without their prefix.
 _FCN_HEAD = (("0", "head_conv", "conv"), ("1", "head_bn", "norm"), ("4", "logits", "conv"))
 _DEEPLABV3_HEAD = (
-    ("0.convs.4.1", "aspp_pool_conv", "conv"),
-    ("0.convs.4.2", "aspp_pool_bn", "norm"),
-    ("0.convs.{i}.0", "aspp_{i}_conv", "conv"),
-    ("0.convs.{i}.1", "aspp_{i}_bn", "norm"),
-    ("0.project.0", "aspp_project_conv", "conv"),
-    ("0.project.1", "aspp_project_bn", "norm"),
+    *aspp("0"),
     ("1", "head_conv", "conv"),
     ("2", "head_bn", "norm"),
     ("4", "logits", "conv"),
@@ -92,7 +88,7 @@ SEGMENTATION = Family(
     head=HEAD,
     features=FEATURES,
     options={"output_stride": 8},
-    dataset="voc",
+    datasets=("voc",),
     public=_public_segmenter,
 )
 

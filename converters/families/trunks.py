@@ -6,8 +6,8 @@ import re
 from converters.families.family import COUNTER, Network
 from converters.rules import table
 
-# Of any segmenter on a ResNet: the variables that `include_top=False` leaves out, and the layers that remain.
-HEAD = r"(?!conv[1-5]_).*"
+# Of any segmenter on a ResNet or a DRN: the variables that `include_top=False` leaves out. And ResNet's last layers.
+HEAD = r"(?!(conv[1-5]|level\d)_).*"
 FEATURES = r"conv5_block\d+_out"
 
 # How families name the three convolutions of a deep stem and their norms, in the order of computation.
@@ -15,6 +15,7 @@ STEMS = {
     "sequence": (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")),
     "numbered": (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
     "layer0": (("layer0.0", "layer0.1"), ("layer0.3", "layer0.4"), ("layer0.6", "layer0.7")),
+    "stem": (("stem.0", "stem.1"), ("stem.3", "stem.4"), ("stem.6", "stem.7")),
 }
 
 
@@ -36,12 +37,15 @@ def trunk(spec, prefix="", stem="sequence"):
     return tuple((prefix + source, target, kind) for source, target, kind in rows)
 
 
-def network(name, spec, rows, **facts):
+def network(name, spec, rows, ignored=(), **facts):
     """A `Network` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
-    names = table(tuple(rows), (COUNTER,))
+    names = table(tuple(rows), (COUNTER, *ignored))
     first, _ = names.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
     filters = spec.stem[0] if spec.stem else 64
-    return Network(name, names, functools.partial(_differences, spec, names), first, filters=filters, **facts)
+    layer = "conv3_block1_0_pool" if spec.average_shortcut else None
+    return Network(
+        name, names, functools.partial(_differences, spec, names), first, filters=filters, layer=layer, **facts
+    )
 
 
 def _stem(spec, naming):

@@ -69,6 +69,21 @@ def conv(
     return apply(layer, x)
 
 
+def depthwise(x, kernel_size, name, *, dilation_rate=1):
+    """A convolution of every channel by itself, which keeps the size."""
+    layer = keras.layers.DepthwiseConv2D(
+        kernel_size,
+        padding="same",
+        dilation_rate=dilation_rate,
+        use_bias=False,
+        # Keras counts all channels as inputs of each; this makes it he_normal of the kernel's pixels alone.
+        depthwise_initializer=keras.initializers.VarianceScaling(2.0 * x.shape[-1], "fan_in", "truncated_normal"),
+        data_format=CHANNELS_LAST,
+        name=name,
+    )
+    return layer(x)
+
+
 def dense(x, units, name):
     return apply(keras.layers.Dense(units, kernel_initializer="he_normal", name=name), x)
 
@@ -98,6 +113,12 @@ def conv_norm_relu(x, filters, kernel_size, name, **options):
     return relu(x, f"{name}_relu")
 
 
+def separable_norm_relu(x, filters, kernel_size, name, *, dilation_rate=1):
+    """`conv_norm_relu` with its kernel taken apart: every channel by itself, then all of them pixel by pixel."""
+    x = depthwise(x, kernel_size, f"{name}_depthwise", dilation_rate=dilation_rate)
+    return conv_norm_relu(x, filters, 1, name)
+
+
 def max_pool(x, pool_size, name, *, padding="valid"):
     return keras.layers.MaxPooling2D(pool_size, 2, padding=padding, data_format=CHANNELS_LAST, name=name)(x)
 
@@ -116,5 +137,5 @@ def initialize(model, paths):
     """Gives the kernels among `paths` the values that `blank_weights` kept from them."""
     for layer in model.layers:
         for variable in layer.weights:
-            if variable.path in paths and variable.name == "kernel":
+            if variable.path in paths and variable.name == "kernel" and hasattr(layer, "kernel_initializer"):
                 variable.assign(layer.kernel_initializer(variable.shape, variable.dtype))

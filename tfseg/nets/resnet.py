@@ -76,7 +76,7 @@ def ResNet(
             freed_rate = {"previous": rate, "new": rate * 2, "one": 1}[convention]
             rate *= 2
         for block, factor in enumerate(factors):
-            x = _block(
+            x = residual_block(
                 x,
                 specs.RESNET_FILTERS[stage] * width,
                 f"conv{stage + 2}_block{block + 1}",
@@ -91,7 +91,7 @@ def ResNet(
     return keras.Model(image, x, name=name or title)
 
 
-def _block(x, planes, name, spec, *, strides, rate, freed_rate):
+def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
     """One residual block; `freed_rate` is the rate of the convolution that strides, or would have."""
     inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else blocks.scaled(planes, 1)
     outside = blocks.scaled(planes, spec.expansion)
@@ -158,7 +158,8 @@ def _squeeze_and_excite(x, name, spec):
 
 
 def _conv_norm(x, filters, kernel_size, name, spec, **options):
-    x = blocks.conv(x, filters, kernel_size, name, **options)
+    use_bias = spec.biases == "all" or (spec.biases == "stem" and name.startswith("conv1_"))
+    x = blocks.conv(x, filters, kernel_size, name, use_bias=use_bias, **options)
     return blocks.norm(x, name.removesuffix("_conv") + "_bn", spec.epsilon)
 
 

@@ -14,14 +14,15 @@ def VGG(
     include_top=False,
     num_classes=1000,
     output_stride=32,
+    ceil_pool=False,
     width=1.0,
     channels=3,
     name=None,
 ):
-    """VGG 11, 13, 16 or 19, as torchvision computes it; layers bear the paper's names (`conv1_1` ... `fc8`).
+    """VGG 11, 13, 16 or 19, as torchvision or Caffe compute it; layers bear the paper's names (`conv1_1` ... `fc8`).
 
     Input `(batch, height, width, channels)` float32, preprocessed; any size of at least 32 pixels. Output without the
-    top: `pool5`, `(batch, height // 32, width // 32, 512)`; with it: logits `(batch, num_classes)`.
+    top: `pool5`, `(batch, height // 32, width // 32, 512)`, or rounded up with `ceil_pool`; with it: logits `(batch, num_classes)`.
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights.
@@ -30,6 +31,7 @@ def VGG(
         num_classes: units of fc8.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and
             what follows is dilated, so that every second (fourth, eighth) pixel is the old map.
+        ceil_pool: poolings by Caffe's rule: an odd last row or column is a window of its own. torchvision drops it.
         width: multiplies every channel count.
         channels: of the input.
         name: of the model; "vgg16", "vgg16_bn", ... by default.
@@ -45,13 +47,13 @@ def VGG(
             f"fc6 of VGG reads a map of stride 32: include_top=True needs output_stride=32. Received: {output_stride}"
         )
     image, x = blocks.image_input(channels, "torch")
-    rate = 1
+    rate, padding = 1, "same" if ceil_pool else "valid"
     for stage in range(1, 6):
         x = stage_convs(x, depth, stage, width=width, batch_norm=batch_norm, dilation_rate=rate)
         if 2**stage <= output_stride:
-            x = blocks.max_pool(x, 2, f"pool{stage}")
+            x = blocks.max_pool(x, 2, f"pool{stage}", padding=padding)
         else:
-            x = DilatedPooling(2, strides=2, dilation_rate=rate, name=f"pool{stage}")(x)
+            x = DilatedPooling(2, strides=2, dilation_rate=rate, padding=padding, name=f"pool{stage}")(x)
             rate *= 2
     if include_top:
         x = AdaptiveAveragePooling(specs.VGG_GRID, name="adaptive_pool")(x)

@@ -1,1 +1,1 @@
-"""Nets made out of other nets, weights included: denser ones."""
+"""Nets made out of other nets, weights included: denser ones, sliding ones."""

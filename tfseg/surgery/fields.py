@@ -26,6 +26,7 @@ class Field(NamedTuple):
 
 
 IMAGE = Field(Fraction(1), (1, 1))
+WHOLE = Field(None, (math.inf, math.inf))
 
 
 def behind(operation, fields):
@@ -36,7 +37,7 @@ def behind(operation, fields):
     field = Field(max(strides, default=None), tuple(map(max, *(field.size for field in fields), (0, 0))))
     rule = rules.rule_of(operation)
     if rule is rules.whole or (rule is rules.reduction and {1, 2} <= rules.reduced_axes(operation)):
-        return Field(None, (math.inf, math.inf))
+        return WHOLE
     if field.stride is None:
         return field
     if isinstance(operation, DilatedPooling):

@@ -3,9 +3,18 @@
 What this package needs of Keras's insides (which call made a tensor) is in `_calls` and nowhere else.
 """
 
+import dataclasses
 import itertools
+import math
 
 import keras
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # a leaf to keras.tree, which a tuple is not
+class Value:
+    """What stands for a tensor in a replay."""
+
+    tensor: keras.KerasTensor
 
 
 def check(model):
@@ -90,6 +99,9 @@ def output_names(model):
     return [_maker(tensor).operation.name for tensor in model.outputs]
 
 
+UNCHANGED = (None, {})
+
+
 class Copies:
     """New layers for those of a model: one each, of the same name, however often it is called.
 
@@ -136,6 +148,10 @@ class Copies:
             )
         return copy
 
+    def made(self, operation):
+        """The layer that took the operation's place."""
+        return self._made[id(operation)][2]
+
     def helper(self, kind, beside, purpose, **config):
         """A layer that the original lacks, named after the one that it serves."""
         stem = f"{beside.name}_{purpose}"
@@ -144,17 +160,20 @@ class Copies:
         layer = self._owners[name] = kind(name=name, **config)
         return layer
 
-    def fill(self):
-        """Gives every copy the weights of its original."""
-        for operation, _, copy in self._made.values():
+    def fill(self, but=None):
+        """Gives every copy the weights of its original, reshaped where it was changed; not that of the layer `but`."""
+        for operation, wanted, copy in self._made.values():
+            if operation is but:
+                continue
             old, new = ([*getattr(layer, "variables", ())] for layer in (operation, copy))
-            if [variable.shape for variable in old] != [variable.shape for variable in new]:
+            measure = tuple if wanted == UNCHANGED else math.prod
+            if [measure(variable.shape) for variable in old] != [measure(variable.shape) for variable in new]:
                 raise ValueError(
                     f"The layer {operation.name!r} ({type(operation).__name__}) does not come back from its own "
                     "configuration with the same weights: mend its get_config."
                 )
             for source, target in zip(old, new, strict=True):
-                target.assign(source)
+                target.assign(source if source.shape == target.shape else keras.ops.reshape(source, target.shape))
             if hasattr(copy, "finalize_state"):  # adapted preprocessing layers compute with what they derive from these
                 copy.finalize_state()
 

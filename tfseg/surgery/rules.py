@@ -11,16 +11,16 @@ import numpy as np
 from keras import layers
 
 from tfseg.layers import DensePadding, DilatedPooling
+from tfseg.surgery import graphs
 from tfseg.surgery.grids import Grid, Window
 
 WAY_OUT = "Dilate a model that ends before it, and build the rest on the result."
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # a leaf to keras.tree, which a tuple is not
-class Map:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Map(graphs.Value):
     """A tensor of the new model, and its grid: None of vectors, and of what a pooling of all pixels left."""
 
-    tensor: keras.KerasTensor
     grid: Grid | None
 
     @property
@@ -35,7 +35,7 @@ class Map:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
-    """One call of the original, its tensors replaced by the maps of the new model."""
+    """One call of the original, its tensors replaced by what stands for them in the new model, `graphs.Value`s."""
 
     operation: keras.Operation
     args: tuple
@@ -43,11 +43,16 @@ class Call:
 
     @property
     def maps(self):
-        return [leaf for leaf in self._leaves if isinstance(leaf, Map)]
+        return [leaf for leaf in self._leaves if isinstance(leaf, graphs.Value)]
 
     @property
     def constants(self):
-        return [leaf for leaf in self._leaves if hasattr(leaf, "shape") and not isinstance(leaf, Map)]
+        return [leaf for leaf in self._leaves if hasattr(leaf, "shape") and not isinstance(leaf, graphs.Value)]
+
+    @property
+    def has_placed_constants(self):
+        """Whether an array among the arguments has rows or columns."""
+        return any(side != 1 for constant in self.constants for side in tuple(constant.shape)[-3:-1])
 
     @property
     def _leaves(self):
@@ -70,10 +75,14 @@ class Call:
 
     def result(self, layer, grid):
         """What `layer` makes of the arguments, as maps on one grid."""
+        return [Map(tensor, grid) for tensor in self.tensors(layer)]
+
+    def tensors(self, layer):
+        """What `layer` makes of the arguments."""
         args, kwargs = keras.tree.map_structure(
-            lambda leaf: leaf.tensor if isinstance(leaf, Map) else leaf, (self.args, self.kwargs)
+            lambda leaf: leaf.tensor if isinstance(leaf, graphs.Value) else leaf, (self.args, self.kwargs)
         )
-        return [Map(tensor, grid) for tensor in keras.tree.flatten(layer(*args, **kwargs))]
+        return keras.tree.flatten(layer(*args, **kwargs))
 
 
 # ----------------------------------------------------------------------------------------------------- layers that look
@@ -194,15 +203,15 @@ def bare_pad(surgeon, call):
 def pixelwise(surgeon, call):
     """Every pixel by itself: what goes on in the channels stays. Several maps must be of one grid."""
     operation = call.operation
-    if not _works_on_channels(operation):
+    if not works_on_channels(operation):
         return other(surgeon, call, "it works along more than the channels")
-    if any(side != 1 for constant in call.constants for side in tuple(constant.shape)[-3:-1]):
+    if call.has_placed_constants:
         return other(surgeon, call, "its constants have rows or columns")
     call = call.on(surgeon.aligned(call))
     return call.result(surgeon.copies.of(operation), Grid.joined([one.grid for one in call.maps if one.grid]))
 
 
-def _works_on_channels(operation):
+def works_on_channels(operation):
     axes = keras.tree.flatten(getattr(operation, "axis", -1))
     shared = getattr(operation, "shared_axes", (1, 2))  # PReLU's
     return set(axes) <= {-1, 3} and {1, 2} <= set(shared or ())
@@ -279,7 +288,7 @@ def resampling(surgeon, call):
 def other(surgeon, call, why=None):
     """A layer that is not known: copied where the maps are the original's and it keeps their size, else refused."""
     if call.dense:
-        if why is None and not _is_known(call.operation):
+        if why is None and not is_known(call.operation):
             surgeon.refuse(
                 call,
                 "it is not known to treat every pixel by itself",
@@ -320,8 +329,8 @@ LAYERS = _table(
     ("Conv2D DepthwiseConv2D SeparableConv2D", convolution),
     ("MaxPooling2D AveragePooling2D", pooling),
     ("ZeroPadding2D Cropping2D", border),
-    ("Conv2DTranspose UpSampling2D", enlarging),
-    ("Resizing CenterCrop RandomCrop", resampling),
+    ("Conv2DTranspose DepthwiseConv2DTranspose UpSampling2D", enlarging),
+    ("Resizing CenterCrop RandomCrop Rescale", resampling),
     ("DilatedPooling DensePadding", dense_form),
     ("ResizeLike", resize_like),
     ("CropLike", crop_like),
@@ -350,11 +359,11 @@ def rule_of(operation):
     """The rule for an operation, by its class's name if Keras or this package made the class."""
     if getattr(type(operation), "pixelwise", False):
         return pixelwise
-    if not _is_known(operation):
+    if not is_known(operation):
         return other
     table = LAYERS if isinstance(operation, keras.Layer) else OPERATIONS
     return table.get(type(operation).__name__, other)
 
 
-def _is_known(operation):
+def is_known(operation):
     return type(operation).__module__.partition(".")[0] in ("keras", "tfseg")

@@ -1,0 +1,95 @@
+"""CSAILVision/semantic-segmentation-pytorch: dilated ResNets with its heads, each in two files that make one network.
+
+Facts read off https://github.com/CSAILVision/semantic-segmentation-pytorch: mit_semseg/models/models.py, resnet.py,
+mit_semseg/lib/nn/modules/batchnorm.py and the history of dataset.py. Its inference ends with a softmax; ours gives the
+logits before it.
+"""
+
+from converters.families.family import Family
+from converters.families.trunks import FEATURES, HEAD, network, trunk
+from tfseg import specs
+
+_STEM = (64, 64, 128)
+_SPECS = {name: specs.RESNETS[name]._replace(stem=_STEM) for name in ("resnet18", "resnet50", "resnet101")}
+_OPTIONS = {"output_stride": 8, "convention": "previous", "stem": _STEM, "aux_reduction": 2}
+_IGNORED = (
+    (r".*\._tmp_running_(mean|var)", "a sum of the synchronized BatchNorm, which only training reads"),
+    (r".*\._running_iter", "a count of the synchronized BatchNorm, which only training reads"),
+)
+
+_DEEPSUP = (
+    ("cbr_deepsup.0", "aux_head_conv", "conv"),
+    ("cbr_deepsup.1", "aux_head_bn", "norm"),
+    ("conv_last_deepsup", "aux_logits", "conv"),
+)
+_C1 = (("cbr.0", "head_conv", "conv"), ("cbr.1", "head_bn", "norm"), ("conv_last", "logits", "conv"), *_DEEPSUP)
+_PPM = (
+    *((f"ppm.{index}.1", f"ppm_{bins}_conv", "conv") for index, bins in enumerate((1, 2, 3, 6))),
+    *((f"ppm.{index}.2", f"ppm_{bins}_bn", "norm") for index, bins in enumerate((1, 2, 3, 6))),
+    ("conv_last.0", "head_conv", "conv"),
+    ("conv_last.1", "head_bn", "norm"),
+    ("conv_last.4", "logits", "conv"),
+    *_DEEPSUP,
+)
+
+
+def _public(name, *, num_classes, output_stride, aux):
+    """Encoder and decoder as one module. It returns nothing, for theirs are probabilities: its layers are compared."""
+    import torch
+    from mit_semseg.models import models, resnet
+
+    if output_stride != 8:
+        raise ValueError(f"mit_semseg's {name} has output stride 8 only")
+    depth, kind = name.split("dilated-")
+    decoders = {"ppm": (models.PPM, models.PPMDeepsup), "c1": (models.C1, models.C1DeepSup)}
+    encoder = models.ResnetDilated(getattr(resnet, depth)())
+    decoder = decoders[kind][aux](num_class=num_classes, fc_dim=512 if depth == "resnet18" else 2048)
+
+    class Pair(torch.nn.Module):
+        def forward(self, image):
+            decoder(encoder(image, return_feature_maps=True))
+            return {}
+
+    pair = Pair()
+    for part in (encoder, decoder):
+        for child, module in part.named_children():
+            pair.add_module(child, module)
+    return pair
+
+
+def _family(decoder, head, rows, **facts):
+    return Family(
+        name=f"csailvision/{decoder}",
+        covers=f"{head} on ResNet-18, -50 and -101 with a deep stem, dilated: encoder and decoder {decoder} or "
+        f"{decoder}_deepsup",
+        files="http://sceneparsing.csail.mit.edu/model/pytorch/",
+        proof="mit_semseg, 3.7e-6",
+        source="https://github.com/CSAILVision/semantic-segmentation-pytorch",
+        licence="BSD-3-Clause",
+        formats=("PyTorch legacy stream", "PyTorch zip"),
+        preprocessing="torch",
+        preprocessing_otherwise={"fast_rcnn": "what files of before August 2019 want, those named baseline-*"},
+        networks=tuple(
+            network(
+                f"{head.lower()}_{name}",
+                spec,
+                [*trunk(spec, stem="numbered"), *rows],
+                ignored=_IGNORED,
+                public=f"{name}dilated-{decoder}",
+            )
+            for name, spec in _SPECS.items()
+        ),
+        aux="conv_last_deepsup.weight",
+        datasets=("ade20k",),
+        head=HEAD,
+        features=FEATURES,
+        conventions=("previous",),
+        parts={"encoder": r"conv1\.", "decoder": r"conv_last"},
+        public=_public,
+        **facts,
+    )
+
+
+# Whatever the width of the encoder, this head has 512 channels everywhere.
+PPM = _family("ppm", "PSPNet", _PPM, classes="conv_last.4.weight", options=_OPTIONS | {"branch_filters": 512})
+C1 = _family("c1", "FCN", _C1, classes="conv_last.weight", options=_OPTIONS)

@@ -1,0 +1,73 @@
+"""hszhao/semseg: PSPNet, and the ImageNet classifiers with a deep stem that it starts from.
+
+Facts read off https://github.com/hszhao/semseg: model/pspnet.py, model/resnet.py and tool/test.py. Its forward pass
+refuses images whose sides are not 8k + 1; ours takes any, and computes the same for those.
+"""
+
+from converters.families.family import Family
+from converters.families.trunks import FEATURES, HEAD, network, trunk
+from tfseg import specs
+
+_SOURCE = "https://github.com/hszhao/semseg"
+_FILES = "https://drive.google.com/open?id=15wx9vOM0euyizq-M1uINgN0_wjVRf9J3"
+_FORMATS = ("PyTorch legacy stream", "PyTorch zip")
+_DEPTHS = (50, 101, 152)
+_OWN = {"stem": (64, 64, 128), "convention": "new"}
+_SPECS = {f"resnet{depth}": specs.RESNETS[f"resnet{depth}"]._replace(stem=_OWN["stem"]) for depth in _DEPTHS}
+
+_HEAD_ROWS = (
+    *((f"ppm.features.{index}.1", f"ppm_{bins}_conv", "conv") for index, bins in enumerate((1, 2, 3, 6))),
+    *((f"ppm.features.{index}.2", f"ppm_{bins}_bn", "norm") for index, bins in enumerate((1, 2, 3, 6))),
+    *(
+        (f"{source}.{index}", f"{prefix}{layer}", kind)
+        for source, prefix in (("cls", ""), ("aux", "aux_"))
+        for index, layer, kind in ((0, "head_conv", "conv"), (1, "head_bn", "norm"), (4, "logits", "conv"))
+    ),
+)
+
+PSPNET = Family(
+    name="hszhao/semseg",
+    covers="PSPNet on ResNet-50, -101 and -152 with a deep stem, auxiliary head",
+    files=_FILES,
+    proof="the repository's networks, 3.8e-6",
+    source=_SOURCE,
+    licence="MIT",
+    formats=_FORMATS,
+    preprocessing="torch",
+    networks=tuple(
+        network(f"pspnet_{name}", spec, [*trunk(spec, stem="layer0"), *_HEAD_ROWS]) for name, spec in _SPECS.items()
+    ),
+    classes="cls.4.weight",
+    aux="aux.4.weight",
+    head=HEAD,
+    features=FEATURES,
+    options={"output_stride": 8, "upsampling": "bilinear_align_corners"} | _OWN,
+    conventions=("new",),
+    datasets=("voc", "cityscapes", "ade20k"),
+)
+
+
+def _classifier(name, spec):
+    """With its top only: without, the tensors are CSAILVision's encoder, trained on and dilated in another way."""
+    made = network(name, spec, [*trunk(spec, stem="numbered"), ("fc", "predictions", "dense")])
+
+    def differences(shapes):
+        return made.differences(shapes) + ([] if "fc.weight" in shapes else ["has no fc.weight"])
+
+    return made._replace(differences=differences)
+
+
+INITMODEL = Family(
+    name="hszhao/semseg-initmodel",
+    covers="the ResNet-50, -101 and -152 with a deep stem that these start from",
+    files=_FILES,
+    proof="the repository's networks, 3.0e-6",
+    source=_SOURCE,
+    licence="MIT",
+    formats=_FORMATS,
+    preprocessing="torch",
+    networks=tuple(_classifier(name, spec) for name, spec in _SPECS.items()),
+    classes="fc.weight",
+    head=r"predictions/.*",
+    options=_OWN,
+)
