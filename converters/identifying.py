@@ -143,8 +143,13 @@ def ranked(source, *, family=None, skip=()):
     """
     shapes = {key: shape for key, shape in source.shapes.items() if not any(re.search(one, key) for one in skip)}
     fits, unknown = [], {}
-    for candidate in _families(family):
+    families = _families(family)
+    begun = any(member.first in shapes for candidate in families for member in candidate.networks)
+    for candidate in families:
         for member in candidate.networks:
+            if begun and member.first not in shapes:  # to read all names by all tables takes a second
+                fits.append(Fit(candidate, member, [f"has no {member.first}"], len(shapes)))
+                continue
             if member.table not in unknown:  # many networks share one table
                 unknown[member.table] = [key for key in shapes if not member.table.knows(key)]
             strange = unknown[member.table]
@@ -205,7 +210,7 @@ def _families(family):
 
 def _known_as(source, fits):
     """The fit that a label in the file, or its hash, says it is; None if neither tells."""
-    labels = [checkpoint.extras.get("arch") for checkpoint in source.checkpoints]
+    labels = {checkpoint.extras.get("arch") for checkpoint in source.checkpoints} - {None}
     labelled = [fit for fit in fits if fit.network.public in labels]
     if labelled:
         return labelled[0]

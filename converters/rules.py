@@ -2,7 +2,8 @@
 
 A row is `(source module, Keras layer, kind)`, for instance
 `("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv")`. A field in braces stands for a number, the same on
-both sides up to the offset; `{b:a}` for one that is written as a letter, a for 1. The kind says which tensors such a module has, and their layouts.
+both sides up to the offset; `{b:a}` for one that is written as a letter, a for 1. The kind says which tensors such a
+module has, and their layouts.
 """
 
 import functools

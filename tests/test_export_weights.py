@@ -75,7 +75,7 @@ def test_refusals(tmp_path, monkeypatch):
         converters.export_weights(model, tmp_path / "a.safetensors", family="torchvision/vgg")
     with pytest.raises(ConversionError, match="The families known here are"):
         converters.export_weights(model, tmp_path / "a.safetensors", family="caffe")
-    with pytest.raises(ConversionError, match=r"written as .safetensors, .pth or .pt"):
+    with pytest.raises(ConversionError, match=r"written as .safetensors, .pth, .pt or .caffemodel"):
         converters.export_weights(model, tmp_path / "a.h5")
     (tmp_path / "old.safetensors").write_text("old")
     with pytest.raises(ConversionError, match="exists already"):

@@ -120,7 +120,7 @@ SMP = Family(
     name="qubvel/segmentation_models.pytorch",
     covers="DeepLabV3, DeepLabV3+ and PSPNet on ResNet-18 to -152, ResNeXt-50 32x4d and -101 32x8d",
     files="https://huggingface.co/models?library=segmentation-models-pytorch",
-    proof="",
+    proof="segmentation_models_pytorch, 2.4e-6",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
     licence="MIT",
     formats=("PyTorch zip", "PyTorch legacy stream", "safetensors"),

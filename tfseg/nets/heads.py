@@ -10,9 +10,7 @@ from tfseg.layers import CropLike, DepthwiseConv2DTranspose, Rescale, ResizeLike
 from tfseg.nets import blocks
 
 
-def FCN(
-    backbone, num_classes, aux=False, *, convs=1, concat=False, aux_reduction=4, upsampling="bilinear", name=None
-):
+def FCN(backbone, num_classes, aux=False, *, convs=1, concat=False, aux_reduction=4, upsampling="bilinear", name=None):
     """A backbone with torchvision's FCN head: 3x3 convolution to a quarter, BatchNorm, ReLU, dropout 0.1, 1x1.
 
     Output logits `(batch, height, width, num_classes)` float32 of the input's size; the map at the backbone's stride is

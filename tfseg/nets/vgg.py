@@ -22,7 +22,8 @@ def VGG(
     """VGG 11, 13, 16 or 19, as torchvision or Caffe compute it; layers bear the paper's names (`conv1_1` ... `fc8`).
 
     Input `(batch, height, width, channels)` float32, preprocessed; any size of at least 32 pixels. Output without the
-    top: `pool5`, `(batch, height // 32, width // 32, 512)`, or rounded up with `ceil_pool`; with it: logits `(batch, num_classes)`.
+    top: `pool5`, `(batch, height // 32, width // 32, 512)`, or rounded up with `ceil_pool`; with it: logits
+    `(batch, num_classes)`.
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights.
