@@ -258,7 +258,9 @@ def test_more_refusals():
         converters.convert(checkpoints.state("torchvision/vgg"), output_stride=8)
     with pytest.raises(ConversionError, match=r"fcn8s has one output stride only"):
         converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), output_stride=8)
-    with pytest.raises(ConversionError, match=r"convention cannot be had here: fcn8s has the rates that its paper gives"):
+    with pytest.raises(
+        ConversionError, match=r"convention cannot be had here: fcn8s has the rates that its paper gives"
+    ):
         converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), convention="new")
     with pytest.raises(ConversionError, match=r"convention must be one of .*Received: convention=.old."):
         converters.convert(checkpoints.state(SEGMENTATION), convention="old")
