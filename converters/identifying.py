@@ -129,7 +129,8 @@ def others(fits, best):
         for name, files in best.family.preprocessing_otherwise.items()
     ]
     for fit in fits:
-        if fit is not best and not fit.differences:
+        # The ports of Caffe's networks bear the same names, and compute the same.
+        if fit is not best and not fit.differences and _is_caffes(fit) == _is_caffes(best):
             what = fit.network.distinct if fit.family == best.family else fit.family.distinct
             lines.append(f"{fit.family.name} {fit.network.name}" + (f": {what}" if what else ""))
     return tuple(lines)
@@ -165,7 +166,7 @@ def ranked(source, *, family=None, skip=()):
             len(fit.differences) > 0,
             fit.strange,
             len(fit.differences),
-            caffe != ("Caffe" in fit.family.formats),
+            caffe != _is_caffes(fit),
         )
     )
     perfect = [fit for fit in fits if not fit.differences]
@@ -173,6 +174,10 @@ def ranked(source, *, family=None, skip=()):
         fits.remove(known)
         fits.insert(0, known)
     return fits
+
+
+def _is_caffes(fit):
+    return "Caffe" in fit.family.formats
 
 
 def sizes(fit, shapes):

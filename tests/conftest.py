@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import gc
 import os
 
 import pytest
@@ -12,6 +13,11 @@ with contextlib.suppress(ImportError):
     import torch  # noqa: F401  (behind tensorflow its import can crash)
 
 MEASURED = "relative difference from "
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look through it after every few layers."""
+    gc.freeze()
 
 
 @pytest.fixture
