@@ -29,6 +29,7 @@ NETS = {
     ),
     "resnet": lambda: tfseg.ResNet(SHORT._replace(stride_in="1x1"), output_stride=16, width=1 / 8),
     "resnext": lambda: tfseg.ResNet(SHORT._replace(groups=32, group_width=4), output_stride=8, width=1 / 8),
+    "resnest": lambda: tfseg.ResNet("resnest14d", output_stride=16, width=1 / 8),
     "resnet classifier": lambda: tfseg.ResNet(SHORT, include_top=True, num_classes=5, width=1 / 8),
     "vgg": lambda: tfseg.VGG(11, batch_norm=True, output_stride=8, width=1 / 16),
     "vgg classifier": lambda: tfseg.VGG(16, include_top=True, num_classes=5, width=1 / 32),

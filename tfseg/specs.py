@@ -2,6 +2,7 @@
 
 Reference: VGG https://arxiv.org/abs/1409.1556 table 1; ResNet https://arxiv.org/abs/1512.03385 table 1;
 ResNeXt https://arxiv.org/abs/1611.05431; Wide ResNet https://arxiv.org/abs/1605.07146;
+ResNeSt https://arxiv.org/abs/2004.08955;
 DRN https://arxiv.org/abs/1705.09914;
 FCN https://arxiv.org/abs/1411.4038 and https://arxiv.org/abs/1605.06211.
 """
@@ -59,6 +60,7 @@ class ResNetSpec(NamedTuple):
     # "same" keeps it, 2x2 over zeros at the far side (timm); "none" drops it (PyTorch-Encoding, mmsegmentation).
     average_shortcut: str = ""
     squeeze: int = 0  # squeeze-and-excite: how many times narrower its middle is; 0: without
+    radix: int = 0  # split attention: convolutions that are weighed against each other in place of each 3x3; 0: without
     biases: str = ""  # convolutions with a bias before their BatchNorm: "", "stem" or "all"
 
     @property
@@ -83,7 +85,7 @@ RESNET_FILTERS = (64, 128, 256, 512)
 
 
 def _variants():
-    """timm's letters: c a deep stem, d and t an averaging projection besides, s a wider stem; se squeeze-and-excite."""
+    """timm's letters: c a deep stem, d and t an averaging projection besides, s a wider stem, e both; s[et] blocks."""
     stems = {"c": (32, 32, 64), "d": (32, 32, 64), "s": (64, 64, 128), "t": (24, 32, 64)}
     letters = {18: "d", 34: "d", 50: "cdst", 101: "cds", 152: "cds"}
     for depth in letters:
@@ -92,6 +94,16 @@ def _variants():
             shortcut = "same" if letter in "dt" else ""
             yield f"resnet{depth}{letter}", plain._replace(stem=stems[letter], average_shortcut=shortcut)
         yield f"seresnet{depth}", plain._replace(squeeze=16)
+    for depth, counts in {
+        14: (1,) * 4,
+        26: (2,) * 4,
+        50: (3, 4, 6, 3),
+        101: (3, 4, 23, 3),
+        200: (3, 24, 36, 3),
+    }.items():
+        letter = "d" if depth <= 50 else "e"
+        stem = (32, 32, 64) if letter == "d" else (64, 64, 128)
+        yield f"resnest{depth}{letter}", ResNetSpec(counts, stem=stem, average_shortcut="same", radix=2)
 
 
 RESNETS |= dict(_variants())

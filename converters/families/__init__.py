@@ -35,12 +35,12 @@ FAMILIES = {
         drn.DRN,
         drn.SEGMENTER,
         smp.SMP,
+        mmseg.MMSEG,
+        encoding.FCN,
         caffe.VGG,
         caffe.FCN,
         caffe.RESNET,
         caffe.DEEPLABV2,
         caffe.PSPNET,
-        mmseg.MMSEG,
-        encoding.FCN,
     )
 }

@@ -16,7 +16,7 @@ def _public(name, *, num_classes, output_stride, aux):
 
 RESNET = Family(
     name="timm/resnet",
-    covers="all of torchvision's, and the c, d, s, t and se variants; dilated as timm dilates them",
+    covers="all of torchvision's, the c, d, s, t and se variants, ResNeSt; dilated as timm dilates them",
     files="https://huggingface.co/timm",
     proof="timm, 3.5e-6",
     source="https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/resnet.py",

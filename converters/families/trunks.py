@@ -32,6 +32,14 @@ def trunk(spec, prefix="", stem="sequence"):
         ("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv"),
         ("layer{s}.{b}.bn{c}", "conv{s+1}_block{b+1}_{c}_bn", "norm"),
     ]
+    if spec.radix:  # before the others: read backwards, this is the 3x3 of a block
+        block, target = "layer{s}.{b}.conv2", "conv{s+1}_block{b+1}_2"
+        rows[:0] = [
+            (f"{block}.conv", f"{target}_conv", "conv"),
+            (f"{block}.bn0", f"{target}_bn", "norm"),
+            (f"{block}.fc{{i}}", f"{target}_attention_{{i}}_conv", "conv"),
+            (f"{block}.bn1", f"{target}_attention_1_bn", "norm"),
+        ]
     if spec.squeeze:
         rows.append(("layer{s}.{b}.se.fc{i}", "conv{s+1}_block{b+1}_se_{i}_conv", "conv"))
     return tuple((prefix + source, target, kind) for source, target, kind in rows)
@@ -74,10 +82,13 @@ def _differences(spec, names, shapes):
         wrong.append("basic blocks where bottlenecks are expected" if spec.bottleneck else "bottleneck blocks")
     if ("conv2_block1_se_1_conv" in kernels) != bool(spec.squeeze):
         wrong.append(f"{'no ' if spec.squeeze else ''}squeeze-and-excite")
+    if ("conv2_block1_2_attention_1_conv" in kernels) != bool(spec.radix):
+        wrong.append(f"{'no ' if spec.radix else ''}split attention")
     inner, width = kernels.get("conv2_block1_2_conv"), _width(spec, kernels)
     if spec.bottleneck and inner and width and not wrong:
         inside = max(1, int(width * spec.group_width)) * spec.groups
-        if inner[:2] != (inside, inside // spec.groups):
+        radix = max(1, spec.radix)
+        if inner[:2] != (inside * radix, inside // spec.groups // radix):
             groups = inner[0] // inner[1]
             wrong.append(f"3x3 convolutions {inner[0]} wide in {groups} groups instead of {inside} in {spec.groups}")
     return wrong

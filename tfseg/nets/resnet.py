@@ -3,7 +3,17 @@
 import functools
 
 import keras
-from keras.layers import Activation, Add, AveragePooling2D, GlobalAveragePooling2D, Multiply, ZeroPadding2D
+from keras import ops
+from keras.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    Multiply,
+    Reshape,
+    Softmax,
+    ZeroPadding2D,
+)
 
 from tfseg import specs
 from tfseg.nets import blocks
@@ -119,6 +129,9 @@ def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
     if strides > 1 or x.shape[-1] != outside:
         shortcut = _projection(x, outside, f"{name}_0", spec, strides=strides, dilated=rate > 1)
     for index, (filters, kernel_size, options) in enumerate(convs, 1):
+        if spec.radix and kernel_size == 3:
+            x = _split_attention(x, filters, f"{name}_{index}", spec, **options)
+            continue
         x = _conv_norm(x, filters, kernel_size, f"{name}_{index}_conv", spec, **options)
         if index < len(convs):
             x = blocks.relu(x, f"{name}_{index}_relu")
@@ -155,6 +168,29 @@ def _squeeze_and_excite(x, name, spec):
     y = blocks.conv(y, middle, 1, f"{name}_1_conv", use_bias=True)
     y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
     return Multiply(name=f"{name}_scale")([x, Activation("sigmoid", name=f"{name}_sigmoid")(y)])
+
+
+def _split_attention(x, filters, name, spec, *, strides, dilation_rate, groups):
+    """Convolutions that are weighed against each other, channel by channel; a stride is an average behind them."""
+    y = _conv_norm(
+        x, filters * spec.radix, 3, f"{name}_conv", spec, dilation_rate=dilation_rate, groups=groups * spec.radix
+    )
+    y = blocks.relu(y, f"{name}_relu")
+    middle = max(32, (x.shape[-1] * spec.radix // 4 + 4) // 8 * 8)  # timm's: a multiple of 8
+    z = Add(name=f"{name}_attention_sum")(ops.split(y, spec.radix, axis=-1))
+    z = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_attention_pool")(z)
+    z = blocks.conv(z, middle, 1, f"{name}_attention_1_conv", use_bias=True)
+    z = blocks.relu(blocks.norm(z, f"{name}_attention_1_bn", spec.epsilon), f"{name}_attention_relu")
+    z = blocks.conv(z, filters * spec.radix, 1, f"{name}_attention_2_conv", use_bias=True)
+    z = Reshape((1, spec.radix, filters), name=f"{name}_attention_parts")(z)
+    z = Softmax(axis=2, name=f"{name}_attention_softmax")(z)
+    z = Reshape((1, 1, spec.radix * filters), name=f"{name}_attention")(z)
+    y = Multiply(name=f"{name}_scale")([y, z])
+    y = Add(name=f"{name}_out")(ops.split(y, spec.radix, axis=-1))
+    if strides > 1:
+        y = ZeroPadding2D(1, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(y)
+        y = AveragePooling2D(3, strides, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")(y)
+    return y
 
 
 def _conv_norm(x, filters, kernel_size, name, spec, **options):
