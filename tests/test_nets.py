@@ -178,7 +178,7 @@ def test_layers_bear_the_papers_names(name, expected):
 )
 def test_every_listed_network_is_built(name):
     segments = name in specs.FCNS or name.startswith(HEADS)
-    model = tfseg.build(name, width=1 / 64, num_classes=3, channels=2, **({} if segments else {"include_top": True}))
+    model = tfseg.build(name, width=1 / 32, num_classes=3, channels=2, **({} if segments else {"include_top": True}))
     assert model.name == name
     assert model.input_shape == (None, None, None, 2)
     assert model.output_shape == ((None, None, None, 3) if segments else (None, 3))
