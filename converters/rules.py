@@ -42,6 +42,24 @@ KINDS = {
         ("variance", "moving_variance", ("c -> c",)),
     ),
     "scale": (("gamma", "gamma", ("c -> c",)), ("beta", "beta", ("c -> c",))),
+    # TensorFlow 1's and kaffe's, which lie as Keras's do.
+    "tf_conv": (("/weights", "kernel", ("h w i o -> h w i o",)), ("/biases", "bias", ("o -> o",))),
+    "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
+    "tf_norm": (
+        ("/gamma", "gamma", ("c -> c",)),
+        ("/beta", "beta", ("c -> c",)),
+        ("/moving_mean", "moving_mean", ("c -> c",)),
+        ("/moving_variance", "moving_variance", ("c -> c",)),
+    ),
+    # Keras's own.
+    "keras_conv": (("/kernel", "kernel", ("h w i o -> h w i o",)), ("/bias", "bias", ("o -> o",))),
+    "keras_dense": (("/kernel", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/bias", "bias", ("o -> o",))),
+    "keras_norm": (
+        ("/gamma", "gamma", ("c -> c",)),
+        ("/beta", "beta", ("c -> c",)),
+        ("/moving_mean", "moving_mean", ("c -> c",)),
+        ("/moving_variance", "moving_variance", ("c -> c",)),
+    ),
 }
 
 _FIELD = re.compile(r"\{(\w+?)(:a)?([+-]\d+)?\}")
@@ -109,7 +127,7 @@ class Table:
         self.ignored = tuple(ignored)
         self._modules = [(Template.parse(source), Template.parse(target)) for source, target, _ in self.rows]
         self.rules = tuple(
-            Rule(Template.parse(f"{source}.{tensor}"), Template.parse(f"{target}/{variable}"), choices, kind)
+            Rule(Template.parse(_joined(source, tensor)), Template.parse(f"{target}/{variable}"), choices, kind)
             for source, target, kind in self.rows
             for tensor, variable, choices in KINDS[kind]
         )
@@ -143,6 +161,11 @@ class Table:
             if (numbers := source.match(name)) is not None:
                 return target.fill(numbers)
         return None
+
+
+def _joined(module, tensor):
+    """A tensor's key: PyTorch and Caffe put a dot before its last part; a kind whose names begin with / says so."""
+    return module + tensor if tensor.startswith("/") else f"{module}.{tensor}"
 
 
 @functools.cache

@@ -6,11 +6,12 @@ from torchvision_cpu import import_torchvision
 
 import converters
 
+PUBLIC = "transformers"
 WIDTHS = {"hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"}
 
 
 @pytest.mark.parametrize(("name", "options"), [("resnet18", {"depths": [2, 2, 2, 2]} | WIDTHS), ("resnet50", {})])
-def test_classifiers(name, options):
+def test_classifiers(name, options, record):
     import torch
 
     import_torchvision()
@@ -23,4 +24,6 @@ def test_classifiers(name, options):
         pixels = images(*size)
         with torch.no_grad():
             theirs = module(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())).logits.numpy()
-        assert relative(model(pixels, training=False), theirs) <= 1e-5
+        difference = relative(model(pixels, training=False), theirs)
+        record(name, difference)
+        assert difference <= 1e-5

@@ -21,7 +21,7 @@ RESNET = Family(
     name="huggingface/resnet",
     covers="ResNet 18 to 152",
     files="https://huggingface.co/models?other=resnet",
-    proof="transformers, 2.1e-6",
+    proof="transformers, 1.0e-6",
     source="https://github.com/huggingface/transformers/blob/main/src/transformers/models/resnet/modeling_resnet.py",
     licence="Apache-2.0",
     formats=("safetensors", "PyTorch zip"),
