@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import pathlib
 
 import caffe_files
@@ -97,6 +98,57 @@ def varint(value):
         digits.append(value & 127 | 128)
         value >>= 7
     return bytes([*digits, value])
+
+
+def test_blobs_are_views_of_the_file(tmp_path):
+    """At odd addresses too: nothing is copied until somebody computes with it."""
+    weight = np.arange(24, dtype="float32").reshape(2, 3, 2, 2)
+    addresses = set()
+    for length in range(1, 5):  # a name one longer moves the numbers by one byte
+        path = caffe_files.write(
+            tmp_path / "a.caffemodel", caffe_files.network([("c" * length, "Convolution", [weight])])
+        )
+        array = converters.read(path)["c" * length + ".weight"]
+        addresses.add(array.ctypes.data % 4)
+        assert not array.flags.owndata
+        assert not array.flags.writeable
+        np.testing.assert_array_equal(array, weight)
+    assert len(addresses) == 4
+
+
+def test_files_over_2_gib(tmp_path):
+    """Caffe's own limit, and protobuf's, is 2 GiB; this file's middle is a hole that takes no room on the disk."""
+    path, rows, columns = tmp_path / "large.caffemodel", 1 << 10, (1 << 19) + 1
+    small = {name: np.full((2, 2), index, "float32") for index, name in enumerate(("first", "last"))}
+    first, last = (
+        caffe_files.network([(name, "InnerProduct", [array])], name="").SerializeToString()
+        for name, array in small.items()
+    )
+    nbytes = 4 * rows * columns
+    shape = b"\x3a" + _sized(b"\x0a" + _sized(_varint(rows) + _varint(columns)))
+    blob_size = len(shape) + len(b"\x2a" + _varint(nbytes)) + nbytes
+    header = b"\x0a" + _sized(b"middle") + b"\x12" + _sized(b"InnerProduct") + b"\x3a" + _varint(blob_size)
+    header += shape + b"\x2a" + _varint(nbytes)
+    layer_size = len(header) + nbytes
+    with open(path, "wb") as file:
+        file.write(first + b"\xa2\x06" + _varint(layer_size) + header)
+        file.seek(nbytes - 4, os.SEEK_CUR)
+        file.write(np.float32(7).tobytes() + last)
+    assert path.stat().st_size > 1 << 31
+    checkpoint = converters.read(path)
+    assert checkpoint.shapes["middle.weight"] == (rows, columns)
+    assert checkpoint["middle.weight"][-1, -1] == 7
+    for name, array in small.items():
+        np.testing.assert_array_equal(checkpoint[f"{name}.weight"], array)
+
+
+def _varint(number):
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])
+
+
+def _sized(payload):
+    return _varint(len(payload)) + payload
 
 
 def test_normalisations(tmp_path):

@@ -75,9 +75,8 @@ class Tensor:
             if self.byteorder != sys.byteorder:
                 data = _swap(data, self.dtype)
             strides = None if self.strides is None else [stride * itemsize for stride in self.strides]
+            # At an odd address, as formats without alignment have it, NumPy computes all the same.
             array = np.ndarray(self.shape, self.dtype, data, self.offset * itemsize, strides)
-            if not array.flags.aligned:  # in legacy files; not everyone who is handed an array can read odd addresses
-                array = array.copy()
         array.flags.writeable = False
         return array
 
