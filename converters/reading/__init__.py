@@ -6,7 +6,7 @@
 * PyTorch legacy stream (before 1.6) and plain pickles of arrays: no checksums in the format.
 * safetensors: memory-mapped; structure checked in full, no checksums in the format.
 * Caffe .caffemodel, of both forms: memory-mapped; no checksums in the format. And .caffemodel.h5, through h5py.
-* NumPy .npz: CRC-32 as above; NumPy aligns nothing in there, so that most arrays are copied when read.
+* NumPy .npz: memory-mapped; CRC-32 as above.
 
 The tensors may lie under wrapper keys and carry a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
 are found, taken off, and told. A file that is damaged, hostile or of another kind raises one ConversionError.
