@@ -3,7 +3,7 @@
 `import tfseg` costs what `import keras` costs, and registers every layer that its models use.
 """
 
-from tfseg import layers, specs
+from tfseg import layers, losses, metrics, specs
 from tfseg.exporting import export
 from tfseg.inference import predict, preprocess, read_image
 from tfseg.initializers import BilinearInitializer
@@ -47,7 +47,9 @@ __all__ = [
     "export",
     "layers",
     "list_models",
+    "losses",
     "metadata",
+    "metrics",
     "predict",
     "preprocess",
     "read_image",
