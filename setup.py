@@ -29,6 +29,7 @@ setup(
         "Pillow>=11",
     ],
     extras_require={
+        "sbd": ["scipy>=1.11"],
         "torch": ["torch>=2.6"],
         "verify": ["torch>=2.6", "torchvision>=0.21"],
     },

@@ -34,7 +34,7 @@ FLOORS = {
     "converters.__main__": 6,
 }
 NUMERIC = {"keras", "numpy"}
-EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "tensorflow"}
+EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "scipy", "tensorflow"}
 # Implementations to compare with.
 PUBLIC = {"mit_semseg", "segmentation_models_pytorch", "timm", "torch", "torchfcn", "torchvision", "transformers"}
 LIBRARIES = {
