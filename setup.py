@@ -30,6 +30,7 @@ setup(
     ],
     extras_require={
         "sbd": ["scipy>=1.11"],
+        "plots": ["matplotlib>=3.8"],
         "torch": ["torch>=2.6"],
         "verify": ["torch>=2.6", "torchvision>=0.21"],
     },

@@ -16,6 +16,7 @@ _TYPES = {
     "dense7x7": "InnerProduct",
     "batchnorm": "BatchNorm",
     "scale": "Scale",
+    "channel_scale": "Scale",
 }
 _FACTOR = np.ones(1, "float32")  # of BatchNorm, whose sums are written divided
 

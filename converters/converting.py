@@ -5,8 +5,10 @@ import re
 import keras
 
 import tfseg
+from converters.checking import check_prototxt
 from converters.errors import ConversionError
 from converters.families import FAMILIES
+from converters.geometry import check_geometry
 from converters.identifying import check_parts, chosen, others, ranked, sizes
 from converters.importing import fill, hint, variable_shapes
 from converters.mapping import plan
@@ -32,6 +34,7 @@ def convert(
     multi_scale=None,
     preprocessing=None,
     skip=(),
+    prototxt=None,
     allow_nonfinite=False,
 ):
     """Builds the network that a checkpoint is for and fills it.
@@ -40,7 +43,8 @@ def convert(
         path: path, URL, published name, or a list of files that hold one network together.
         family, network: names, where several fit or another network is wanted: "fcn8s_atonce" for a file that could be
             FCN-8s; "fcn32s" for a VGG16, whose weights are then transplanted.
-        num_classes: of the head; by default the file's. Another number needs the head among `skip`.
+        num_classes: of the head; by default the file's. Another number needs the head among `skip`. Of several heads
+            one for each, `{"sem": 33, "geo": 3}`.
         output_stride: 32, 16, 8 or 4: dilates the network, in the family's own form; by default the family's own.
         convention: "previous", "new" or "one", the rate of the layers that lose their stride (see `tfseg.ResNet`); by
             default the family's own.
@@ -53,6 +57,8 @@ def convert(
             receipt names the files that want another.
         skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial
             values.
+        prototxt: path of Caffe's description of the network: refused, before any weight is read, unless it describes
+            the one that is built (see `converters.check_prototxt`).
         allow_nonfinite: accept NaN and infinite weights.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
@@ -72,13 +78,22 @@ def convert(
     model, options, drop = _build(
         target, fit, source, num_classes, output_stride, convention, include_top, aux, multi_scale
     )
+    check_geometry(source, model, fit, asked=output_stride or convention)
+    checked = None
+    if prototxt is not None:
+        own = {"family": fit.family.name, "network": target} if target == fit.network.name else {}
+        checked = str(check_prototxt(model, prototxt, **own))
     made = plan(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
     receipt.options = options
+    receipt.prototxt = checked
     receipt.preprocessing = specs.PREPROCESSING[preprocessing or fit.family.preprocessing]
     tfseg.set_metadata(model, preprocessing=receipt.preprocessing)
+    num_classes = options.get("num_classes")
+    if isinstance(num_classes, dict):  # the classes of the first head, which `tfseg.predict` shows
+        num_classes = next(iter(num_classes.values()), None)
     for dataset in fit.family.datasets:
-        if target == fit.network.name and len(specs.CLASSES[dataset]) == options.get("num_classes"):
+        if target == fit.network.name and len(specs.CLASSES[dataset]) == num_classes:
             tfseg.set_metadata(model, classes=specs.CLASSES[dataset], colors=specs.COLORS[dataset])
     fill(
         model,

@@ -18,6 +18,11 @@ class Fit(NamedTuple):
     network: object
     differences: list
     strange: int  # tensors that the network does not know
+    skipped: int = 0  # the same among those that are to be skipped
+
+    @property
+    def classes(self):
+        return self.network.classes or self.family.classes
 
 
 class Identification(NamedTuple):
@@ -25,7 +30,7 @@ class Identification(NamedTuple):
 
     Attributes:
         family, network: names.
-        num_classes: of the head; None without one.
+        num_classes: of the head; None without one; of several heads `{name: number}`.
         width: multiplier of the channel counts.
         channels: of the input.
         include_top: whether the file has its head.
@@ -45,7 +50,7 @@ class Identification(NamedTuple):
     others: tuple
 
     def __str__(self):
-        head = f"{self.num_classes} classes" if self.include_top else "no head"
+        head = f"{_counted(self.num_classes)} classes" if self.include_top else "no head"
         width = f", width {self.width:g}" if self.width != 1 else ""
         aux = ", auxiliary head" if self.aux else ""
         lines = [f"{self.family}: {self.network} ({head}{width}{aux})"]
@@ -70,7 +75,7 @@ def identify(path, *, family=None, network=None, skip=()):
     evidence = [f"all {len(source)} tensors bear names of {best.family.name}, and the modules of {best.network.name}"]
     if lost := absent_parts(best.family, source):
         evidence.append(f"it lacks the {' and '.join(lost)}, which is a file of its own")
-    keys = (best.network.first, best.family.classes, best.family.aux)
+    keys = (best.network.first, best.classes, best.family.aux)
     evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key in source.shapes]
     return Identification(
         best.family.name, best.network.name, **found, evidence=tuple(evidence), others=others(fits, best)
@@ -145,6 +150,7 @@ def ranked(source, *, family=None, skip=()):
     shapes = {key: shape for key, shape in source.shapes.items() if not any(re.search(one, key) for one in skip)}
     fits, unknown = [], {}
     families = _families(family)
+    judged = (shapes, source.shapes) if skip else (shapes,)
     begun = any(member.first in shapes for candidate in families for member in candidate.networks)
     for candidate in families:
         for member in candidate.networks:
@@ -152,12 +158,15 @@ def ranked(source, *, family=None, skip=()):
                 fits.append(Fit(candidate, member, [f"has no {member.first}"], len(shapes)))
                 continue
             if member.table not in unknown:  # many networks share one table
-                unknown[member.table] = [key for key in shapes if not member.table.knows(key)]
-            strange = unknown[member.table]
-            differences = member.differences(shapes) if member.first in shapes else [f"has no {member.first}"]
+                unknown[member.table] = [key for key in source.shapes if not member.table.knows(key)]
+            strange = [key for key in unknown[member.table] if key in shapes]
+            skipped = len(unknown[member.table]) - len(strange)
+            differences = [f"has no {member.first}"]
+            if member.first in shapes:  # what is skipped may be a stranger, or the head, which tells what the file is
+                differences = min(map(member.differences, judged), key=len)
             if strange:
                 differences = [*differences, f"has {len(strange)} tensors of other names ({some(strange)})"]
-            fits.append(Fit(candidate, member, differences, len(strange)))
+            fits.append(Fit(candidate, member, differences, len(strange), skipped))
     # Caffe's tensors may bear the names of their ports, which no other format of a file tells apart. The sort is
     # stable: fits of equal merit stay in the documented order.
     caffe = any(checkpoint.format == "Caffe" for checkpoint in source.checkpoints)
@@ -166,6 +175,7 @@ def ranked(source, *, family=None, skip=()):
             len(fit.differences) > 0,
             fit.strange,
             len(fit.differences),
+            fit.skipped,
             caffe != _is_caffes(fit),
         )
     )
@@ -183,15 +193,31 @@ def _is_caffes(fit):
 def sizes(fit, shapes):
     """What the tensors say of a network's sizes, by the names that `tfseg.build` and `Identification` have for them."""
     family, filters = fit.family, fit.network.filters
-    first = shapes.get(fit.network.first, (filters, 3))
-    classes = _key(fit, shapes, family.classes)
+    first = shapes.get(fit.network.first)
+    *_, channels, width = (first and fit.network.table.shape(fit.network.first, first)) or (3, filters)
+    classes = _key(fit, shapes, fit.classes)
     return {
-        "num_classes": shapes[classes][0] if classes else None,
-        "width": first[0] / filters,
-        "channels": first[1],
+        "num_classes": _num_classes(fit, shapes, classes) if classes else None,
+        "width": width / filters,
+        "channels": channels,
         "include_top": classes is not None,
         "aux": _key(fit, shapes, family.aux) is not None,
     }
+
+
+def _num_classes(fit, shapes, classes):
+    """The rows of this tensor; or, where the network has several heads, of each one's: `{name: number}`."""
+
+    def rows(key):
+        return (fit.network.table.shape(key, shapes[key]) or shapes[key])[-1]
+
+    return {head: rows(key) for head, key in fit.family.heads.items() if key in shapes} or rows(classes)
+
+
+def _counted(num_classes):
+    if not isinstance(num_classes, dict):
+        return str(num_classes)
+    return " and ".join(f"{number} {head}" for head, number in num_classes.items())
 
 
 def _key(fit, shapes, key):
@@ -219,7 +245,7 @@ def _known_as(source, fits):
     labelled = [fit for fit in fits if fit.network.public in labels]
     if labelled:
         return labelled[0]
-    if len(source.checkpoints) != 1:
+    if [len(checkpoint.files) for checkpoint in source.checkpoints] != [1]:
         return None
     (checkpoint,) = source.checkpoints
     # Only a hash that would change the documented choice is worth reading the file for. pytorch-fcn's files are of
@@ -228,7 +254,7 @@ def _known_as(source, fits):
     algorithms = {row.hash.partition(":")[0] for row in rows}
     if checkpoint.format != "PyTorch legacy stream":
         algorithms.discard("md5")
-    row = published.recognise(checkpoint.path, algorithms=sorted(algorithms), hasher=source.digest)
+    row = published.recognise(checkpoint.files[0], algorithms=sorted(algorithms), hasher=source.digest)
     return row and next((fit for fit in fits if _names(fit) == (row.family, row.network)), None)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from converters import layouts
 from converters.errors import ConversionError
-from converters.identifying import others, ranked, some
+from converters.geometry import check_geometry
+from converters.identifying import others, ranked, sizes, some
 from converters.mapping import Assignment, MappingError, Plan, plan
 from converters.memory import assign
 from converters.receipts import Receipt
@@ -35,12 +36,21 @@ def import_weights(model, source, skip=(), *, allow_nonfinite=False):
     """
     source = open_source(source)
     shapes = variable_shapes(model)
+    fits, own = None, None
     if source and all(key in shapes for key in source):
+        own = _own_plan(source, shapes, skip)
+        # The trunks of keras.applications have names of ours, and may go into more than a network of their own.
+        fits = [fit for fit in ranked(source, skip=skip) if not fit.differences] if own.problems else None
+    if own and not fits:
         receipt = Receipt(source.name, model.name, OWN, model.name)
-        return fill(model, source, _own_plan(source, shapes, skip), receipt, allow_nonfinite=allow_nonfinite)
-    fits = ranked(source, skip=skip)
-    best = None
+        return fill(model, source, own, receipt, allow_nonfinite=allow_nonfinite)
+    fits = fits or ranked(source, skip=skip)
+    best, planned = None, set()
     for fit in fits:
+        # Many networks share a table, and to plan for one takes a tenth of a second.
+        if fit.network.table in planned or (best and fit.strange == len(source)):
+            continue
+        planned.add(fit.network.table)
         made = plan(fit.network.table, source.shapes, shapes, skip=skip)
         if best is None or made.problems < best[1].problems:
             best = fit, made
@@ -49,6 +59,7 @@ def import_weights(model, source, skip=(), *, allow_nonfinite=False):
     fit, made = best
     receipt = Receipt(source.name, model.name, fit.family.name, fit.network.name, others=list(others(fits, fit)))
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
+    check_geometry(source, model, fit)
     return fill(model, source, made, receipt, hint=hint(source, fits, shapes, made), allow_nonfinite=allow_nonfinite)
 
 
@@ -58,7 +69,8 @@ def fill(model, source, made, receipt, *, hint="", allow_nonfinite=False):
         raise MappingError(made, source.name, repr(model.name), hint)
     variables = {variable.path: variable for variable in model.variables}
     with ThreadPoolExecutor() as pool:
-        digests = [pool.submit(source.digest, one.path, "sha256") for one in source.checkpoints]
+        files = [file for one in source.checkpoints for file in one.files]
+        digests = [pool.submit(source.digest, file, "sha256") for file in files]
         # Everything is read and checked before the first variable changes.
         bad = [fault for fault in pool.map(lambda one: _fault(source[one.key], one.key), made.assignments) if fault]
         if bad and not (allow_nonfinite and all(only_infinite for only_infinite, _ in bad)):
@@ -71,10 +83,10 @@ def fill(model, source, made, receipt, *, hint="", allow_nonfinite=False):
             variable = variables[path]
             assign(variable, layout.apply(source[key], tuple(variable.shape), _numpy_dtype(variable)))
         receipt.files = [
-            {"path": str(one.path), "size": one.path.stat().st_size, "sha256": digest.result()}
-            for one, digest in zip(source.checkpoints, digests, strict=True)
+            {"path": str(file), "size": file.stat().st_size, "sha256": digest.result()}
+            for file, digest in zip(files, digests, strict=True)
         ]
-    receipt.transplant = made.transplant
+    receipt.transplant, receipt.notes = made.transplant, list(source.notes)
     receipt.tensors = [
         {
             "key": key,
@@ -101,13 +113,16 @@ def hint(source, fits, shapes, made):
     if fit is None:
         return f"The file fits no network known here; nearest is {fits[0].family.name} {fits[0].network.name}."
     known = f"The file is a {fit.network.name} of {fit.family.name}"
-    classes = source.shapes.get(fit.family.classes, (None,))[0]
-    target = fit.network.table.forward(fit.family.classes)[0]
+    shape = source.shapes.get(fit.classes)
+    classes = shape and (fit.network.table.shape(fit.classes, shape) or shape)[-1]
+    target = fit.network.table.forward(fit.classes)[0]
     if not made.missing and classes and target in shapes and shapes[target][-1] != classes:
         layer = re.sub(r"(?<=_)\d+$", "", target.rpartition("/")[0])  # of DeepLabV2's four, what their names share
+        wanted = sizes(fit, source.shapes)["num_classes"]
+        flag = "" if fit.family.heads else f" (--num_classes={classes})"
         return (
-            f"{known} with {classes} classes; the model has {shapes[target][-1]}. Build it with num_classes={classes} "
-            f"(--num_classes={classes}), or leave those layers at their initial values: skip=['{layer}'] "
+            f"{known} with {classes} classes; the model has {shapes[target][-1]}. Build it with num_classes={wanted}"
+            f"{flag}, or leave those layers at their initial values: skip=['{layer}'] "
             f"(--skip={layer})."
         )
     return f"{known}. Build that network, or name what to leave alone: skip=[...] (--skip=...)."

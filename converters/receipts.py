@@ -23,11 +23,13 @@ class Receipt:
         options: what the network was built with, where `convert` built it.
         others: other families and networks that the tensors fit, with what would differ.
         transplant: in words, where weights went into another network.
+        notes: in words, what else is to know of the weights.
         tensors: `{"key", "shape", "dtype", "path", "layout"}`: each source tensor and the variable it fills.
         ignored: source key -> why it was left out.
         untouched: variable path -> why it kept its value.
         dtype: of the model's variables.
         preprocessing: what the family's networks take.
+        prototxt: what was found equal to a description of the network, if one was given.
         parity: of a comparison with the public implementation, if one was made.
         versions: of what did it.
     """
@@ -40,11 +42,13 @@ class Receipt:
     options: dict = dataclasses.field(default_factory=dict)
     others: list = dataclasses.field(default_factory=list)
     transplant: str = ""
+    notes: list = dataclasses.field(default_factory=list)
     tensors: list = dataclasses.field(default_factory=list)
     ignored: dict = dataclasses.field(default_factory=dict)
     untouched: dict = dataclasses.field(default_factory=dict)
     dtype: str = ""
     preprocessing: dict | None = None
+    prototxt: str | None = None
     parity: dict | None = None
     versions: dict = dataclasses.field(default_factory=lambda: versions())
 
@@ -66,11 +70,13 @@ class Receipt:
         lines += [f"  built with  {_listed(self.options)}"] if self.options else []
         lines += [f"  also fits   {other}" for other in self.others]
         lines += [f"  transplant  {self.transplant}"] if self.transplant else []
+        lines += [f"  note        {note}" for note in self.notes]
         lines += [f"  filled      {len(self.tensors)} tensors, {parameters:,} numbers, {stored} -> {self.dtype}"]
         lines += [f"  ignored     {line}" for line in _grouped(self.ignored)]
         lines += [f"  untouched   {line}" for line in _grouped(self.untouched)]
         if self.preprocessing:
             lines += [f"  input       {_listed(self.preprocessing)}"]
+        lines += [f"  as said by  {self.prototxt}"] if self.prototxt else []
         if self.parity:
             lines += [f"  parity      {_listed(self.parity)}"]
         return "\n".join([*lines, f"  versions    {_listed(self.versions)}"])

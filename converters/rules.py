@@ -17,6 +17,8 @@ KINDS = {
     "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
     "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)),),
     "upconv": (("weight", "kernel", ("i o h w -> h w o i",)), ("bias", "bias", ("o -> o",))),
+    # A factor for each channel by itself.
+    "channel_scale": (("gamma", "kernel", ("c -> 1 1 c 1",)),),
     "dense": (("weight", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("bias", "bias", ("o -> o",))),
     # One kernel a channel: torch's `groups` are its channels.
     "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
@@ -45,15 +47,33 @@ KINDS = {
     # TensorFlow 1's and kaffe's, which lie as Keras's do.
     "tf_conv": (("/weights", "kernel", ("h w i o -> h w i o",)), ("/biases", "bias", ("o -> o",))),
     "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
+    # Fully connected there as a 1x1 convolution of a map that is one pixel.
+    "tf_dense1x1": (("/weights", "kernel", ("1 1 i o -> i o",)), ("/biases", "bias", ("o -> o",))),
     "tf_norm": (
         ("/gamma", "gamma", ("c -> c",)),
         ("/beta", "beta", ("c -> c",)),
         ("/moving_mean", "moving_mean", ("c -> c",)),
         ("/moving_variance", "moving_variance", ("c -> c",)),
     ),
+    # What kaffe calls the parts of a normalisation; and fully connected behind the flattened 7x7 map of a VGG.
+    "kaffe_norm": (
+        ("/scale", "gamma", ("c -> c",)),
+        ("/offset", "beta", ("c -> c",)),
+        ("/mean", "moving_mean", ("c -> c",)),
+        ("/variance", "moving_variance", ("c -> c",)),
+    ),
+    "tf_dense7x7": (
+        ("/weights", "kernel", ("(h w i) o -> (h w i) o; h=7 w=7", "(h w i) o -> h w i o; h=7 w=7")),
+        ("/biases", "bias", ("o -> o",)),
+    ),
     # Keras's own.
     "keras_conv": (("/kernel", "kernel", ("h w i o -> h w i o",)), ("/bias", "bias", ("o -> o",))),
     "keras_dense": (("/kernel", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/bias", "bias", ("o -> o",))),
+    # Behind the flattened 7x7 map of a VGG, which is in the same order there.
+    "keras_dense7x7": (
+        ("/kernel", "kernel", ("i o -> i o", "(h w c) o -> h w c o; h=7 w=7")),
+        ("/bias", "bias", ("o -> o",)),
+    ),
     "keras_norm": (
         ("/gamma", "gamma", ("c -> c",)),
         ("/beta", "beta", ("c -> c",)),
@@ -151,6 +171,15 @@ class Table:
     def why_ignored(self, key):
         """The reason for leaving a source tensor out, or None."""
         return next((why for pattern, why in self.ignored if re.fullmatch(pattern, key)), None)
+
+    def shape(self, key, shape):
+        """A source tensor's shape as Keras has it: `(height, width, input, output)`, `(input, output)`, `(units,)`.
+
+        None for a key that is no variable's, or a shape that its kind does not have.
+        """
+        _, rule = self.forward(key) or (None, None)
+        shapes = (layouts.parse(text).target_shape(shape) for text in rule.layouts) if rule else ()
+        return next((found for found in shapes if found), None)
 
     def knows(self, key):
         return self.forward(key) is not None or self.why_ignored(key) is not None

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.fetching import fetch
+from converters.graphs import name_tensors
 from converters.published import digest, find
 from converters.reading import read
 
@@ -19,15 +20,17 @@ class Source(Mapping):
         name: what messages call it.
         shapes, dtypes: by key.
         checkpoints: the files that it was read from, as `converters.read` gives them.
+        facts: key -> what the file says of the layer that the tensor is of, as Keras calls it: `strides`; from ONNX.
+        notes: for the receipt, in words.
     """
 
-    def __init__(self, arrays, name, shapes, dtypes, checkpoints=()):
+    def __init__(self, arrays, name, shapes, dtypes, checkpoints=(), *, facts=None, notes=()):
         self._arrays = arrays
         self.name = name
         self.shapes = shapes
         self.dtypes = dtypes
         self.checkpoints = tuple(checkpoints)
-
+        self.facts, self.notes = facts or {}, tuple(notes)
         self._digests = {}
 
     def digest(self, path, algorithm):
@@ -83,8 +86,11 @@ def _local_path(source, progress):
 
 def _file(source, progress):
     path = _local_path(source, progress)
-    checkpoint = read(path)
-    return Source(checkpoint, path.name, checkpoint.shapes, checkpoint.dtypes, [checkpoint])
+    checkpoint, told = read(path), {}
+    if checkpoint.format == "ONNX":
+        checkpoint, *both = name_tensors(checkpoint)
+        told = dict(zip(("facts", "notes"), both, strict=True))
+    return Source(checkpoint, checkpoint.path.name, checkpoint.shapes, checkpoint.dtypes, [checkpoint], **told)
 
 
 def _merged(sources):

@@ -9,11 +9,11 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 class Net:
     """Layers added one behind the other; each is named, and gives its name back as the top for the next."""
 
-    def __init__(self, height, width, seed=0):
+    def __init__(self, height, width, seed=0, channels=3):
         self.random = np.random.default_rng(seed)
-        self.text = ['input: "data"', *(f"input_dim: {size}" for size in (1, 3, height, width))]
+        self.text = ['input: "data"', *(f"input_dim: {size}" for size in (1, channels, height, width))]
         self.layers = []
-        self.channels = {"data": 3}
+        self.channels = {"data": channels}
 
     def add(self, kind, name, *bottoms, blobs=(), channels=None, **parameters):
         """Parameters: one keyword for each message, `convolution_param=dict(num_output=8)`."""
@@ -28,12 +28,12 @@ class Net:
     def numbers(self, *shape, scale=1.0, around=0.0):
         return (around + scale * self.random.normal(size=shape)).astype("float32")
 
-    def conv(self, bottom, filters, kernel_size, name, *, stride=1, pad=0, dilation=1, bias=True):
-        channels = self.channels[bottom]
+    def conv(self, bottom, filters, kernel_size, name, *, stride=1, pad=0, dilation=1, groups=1, bias=True):
+        channels = self.channels[bottom] // groups
         blobs = [self.numbers(filters, channels, kernel_size, kernel_size, scale=(channels * kernel_size**2) ** -0.5)]
         blobs += [self.numbers(filters, scale=0.1)] if bias else []
         parameters = {"num_output": filters, "kernel_size": kernel_size, "stride": stride, "pad": pad}
-        parameters |= {"dilation": dilation, "bias_term": bias}
+        parameters |= {"dilation": dilation, "group": groups, "bias_term": bias}
         return self.add("Convolution", name, bottom, blobs=blobs, channels=filters, convolution_param=parameters)
 
     def upconv(self, bottom, channels, kernel_size, stride, name):
@@ -54,14 +54,15 @@ class Net:
         return self.add("Pooling", name, bottom, pooling_param=parameters)
 
     def normalised(self, bottom, filters, kernel_size, name, norm, **options):
-        """Convolution, BatchNorm with a factor that is not 1, Scale."""
+        """Convolution, BatchNorm with a factor that is not 1, Scale; `norm` ends the names of both, or is both."""
+        norm_name, scale_name = norm if isinstance(norm, tuple) else (f"bn{norm}", f"scale{norm}")
         x = self.conv(bottom, filters, kernel_size, name, **{"bias": False} | options)
         factor = 999.98236
         mean, variance = self.numbers(filters, scale=0.2), np.abs(self.numbers(filters, scale=0.2, around=1))
         blobs = [mean * factor, variance * factor, np.array([factor], "float32")]
-        x = self.add("BatchNorm", f"bn{norm}", x, blobs=blobs, batch_norm_param={"use_global_stats": True})
+        x = self.add("BatchNorm", norm_name, x, blobs=blobs, batch_norm_param={"use_global_stats": True})
         blobs = [self.numbers(filters, scale=0.2, around=1), self.numbers(filters, scale=0.2)]
-        return self.add("Scale", f"scale{norm}", x, blobs=blobs, scale_param={"bias_term": True})
+        return self.add("Scale", scale_name, x, blobs=blobs, scale_param={"bias_term": True})
 
     def crop(self, bottom, reference, offset, name):
         return self.add("Crop", name, bottom, reference, crop_param={"axis": 2, "offset": offset})
@@ -77,13 +78,14 @@ def _plain(value):
     return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
 
 
-def vgg_convolutions(net, width, *, pad=1, convolutions=(2, 2, 3, 3, 3)):
+def vgg_convolutions(net, width, *, pad=1, convolutions=(2, 2, 3, 3, 3), first="conv1_1"):
     """The five stages; the tops of all poolings."""
     x, pools = "data", []
     for stage, count in enumerate(convolutions, 1):
         for index in range(1, count + 1):
             filters = int(min(64 * 2 ** (stage - 1), 512) * width)
-            x = net.conv(x, filters, 3, f"conv{stage}_{index}", pad=pad if (stage, index) == (1, 1) else 1)
+            begins = (stage, index) == (1, 1)
+            x = net.conv(x, filters, 3, first if begins else f"conv{stage}_{index}", pad=pad if begins else 1)
             x = net.relu(x)
         x = net.pool(x, f"pool{stage}")
         pools.append(x)
@@ -100,28 +102,41 @@ def vgg16(size=224, width=1 / 16, classes=10, convolutions=(2, 2, 3, 3, 3)):
     return net, net.dense(x, classes, inputs, "fc8")
 
 
-def fcn(network, height, width, slim=1 / 16, classes=5):
-    net = Net(height, width)
-    *_, pool3, pool4, x = vgg_convolutions(net, slim, pad=100)
+def fcn(network, height, width, slim=1 / 16, classes=5, channels=3, first="conv1_1"):
+    """One output; or for `classes={"_sem": 5, "_geo": 3}` a list, a head each."""
+    net = Net(height, width, channels=channels)
+    *_, pool3, pool4, x = vgg_convolutions(net, slim, pad=100, first=first)
     for index, kernel_size in ((6, 7), (7, 1)):
         x = net.relu(net.conv(x, int(4096 * slim), kernel_size, f"fc{index}"))
-    x = net.conv(x, classes, 1, "score_fr")
+    if network == "fcn8s_atonce":
+        pool4, pool3 = _scale(net, pool4, 0.01), _scale(net, pool3, 0.0001)
+    if not isinstance(classes, dict):
+        return net, _fcn_head(net, network, x, pool4, pool3, classes, "")
+    return net, [_fcn_head(net, network, x, pool4, pool3, count, head) for head, count in classes.items()]
+
+
+def _fcn_head(net, network, x, pool4, pool3, classes, head):
+    x = net.conv(x, classes, 1, f"score_fr{head}")
     if network == "fcn32s":
-        return net, net.crop(net.upconv(x, classes, 64, 32, "upscore"), "data", 19, "score")
-    x = net.upconv(x, classes, 4, 2, "upscore2")
-    x = _skip(net, x, pool4, "pool4", classes, 5, 0.01 if network == "fcn8s_atonce" else None)
+        return net.crop(net.upconv(x, classes, 64, 32, f"upscore{head}"), "data", 19, f"score{head}")
+    x = net.upconv(x, classes, 4, 2, f"upscore2{head}")
+    x = _skip(net, x, pool4, "pool4", classes, 5, head)
     if network == "fcn16s":
-        return net, net.crop(net.upconv(x, classes, 32, 16, "upscore16"), "data", 27, "score")
-    x = net.upconv(x, classes, 4, 2, "upscore_pool4")
-    x = _skip(net, x, pool3, "pool3", classes, 9, 0.0001 if network == "fcn8s_atonce" else None)
-    return net, net.crop(net.upconv(x, classes, 16, 8, "upscore8"), "data", 31, "score")
+        return net.crop(net.upconv(x, classes, 32, 16, f"upscore16{head}"), "data", 27, f"score{head}")
+    x = net.upconv(x, classes, 4, 2, f"upscore_pool4{head}")
+    x = _skip(net, x, pool3, "pool3", classes, 9, head)
+    return net.crop(net.upconv(x, classes, 16, 8, f"upscore8{head}"), "data", 31, f"score{head}")
 
 
-def _skip(net, x, pool, name, classes, offset, scale):
-    if scale:
-        pool = net.add("Power", f"scale_{name}", pool, power_param={"scale": scale})
-    score = net.crop(net.conv(pool, classes, 1, f"score_{name}"), x, offset, f"score_{name}c")
-    return net.add("Eltwise", f"fuse_{name}", x, score)
+def _scale(net, pool, factor):
+    """A factor a channel; each of its own here, so that none can pass for another."""
+    factors = factor * net.numbers(net.channels[pool], scale=0.2, around=1)
+    return net.add("Scale", f"scale_{pool}", pool, blobs=[factors], scale_param={"bias_term": False})
+
+
+def _skip(net, x, pool, name, classes, offset, head):
+    score = net.crop(net.conv(pool, classes, 1, f"score_{name}{head}"), x, offset, f"score_{name}{head}c")
+    return net.add("Eltwise", f"fuse_{name}{head}", x, score)
 
 
 def resnet(depth, height, width, slim=1 / 8, classes=10, dilations=(1, 1, 1, 1), top=True, pool_pad=0):
@@ -162,8 +177,11 @@ def deeplabv2(height, width, slim=1 / 8, classes=5):
     return net, output
 
 
-def pspnet(size, slim=1 / 8, classes=5, fork=False):
-    """PSPNet-50 up to its logits. Its fork's normalisation is one layer, which OpenCV knows as two."""
+def pspnet(size, slim=1 / 8, classes=5, fork=False, depth=50):
+    """PSPNet up to its logits. Its fork's normalisation is one layer, which OpenCV knows as two.
+
+    The published networks of depth 50 stride in a 1x1, those of depth 101 in the 3x3.
+    """
     net = Net(size, size)
 
     def normalised(bottom, filters, kernel_size, name, **options):
@@ -182,14 +200,15 @@ def pspnet(size, slim=1 / 8, classes=5, fork=False):
         name = f"conv1_{index}_3x3" + "_s2" * (stride == 2)
         x = net.relu(normalised(x, int(filters * slim), 3, name, stride=stride, pad=1))
     x = net.pool(x, "pool1_3x3_s2", 3, pad=1)
-    for stage, (count, dilation) in enumerate(zip(BLOCKS[50], (1, 1, 2, 4), strict=True), 2):
+    for stage, (count, dilation) in enumerate(zip(BLOCKS[depth], (1, 1, 2, 4), strict=True), 2):
         planes = int(64 * 2 ** (stage - 2) * slim)
         for block in range(1, count + 1):
             name, stride, shortcut = f"conv{stage}_{block}", 2 if (stage, block) == (3, 1) else 1, x
+            in_1x1, in_3x3 = (stride, 1) if depth == 50 else (1, stride)
             if block == 1:
                 shortcut = normalised(x, 4 * planes, 1, f"{name}_1x1_proj", stride=stride)
-            y = net.relu(normalised(x, planes, 1, f"{name}_1x1_reduce", stride=stride))
-            y = net.relu(normalised(y, planes, 3, f"{name}_3x3", pad=dilation, dilation=dilation))
+            y = net.relu(normalised(x, planes, 1, f"{name}_1x1_reduce", stride=in_1x1))
+            y = net.relu(normalised(y, planes, 3, f"{name}_3x3", stride=in_3x3, pad=dilation, dilation=dilation))
             x = net.relu(net.add("Eltwise", name, shortcut, normalised(y, 4 * planes, 1, f"{name}_1x1_increase")))
     side, pooled = (size - 1) // 8 + 1, []
     for bins in (1, 2, 3, 6):

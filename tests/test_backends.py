@@ -28,6 +28,9 @@ NETS = {
         tfseg.DRN("c_26", width=1 / 8), 5, upsampling="bilinear_align_corners"
     ),
     "resnet": lambda: tfseg.ResNet(SHORT._replace(stride_in="1x1"), output_stride=16, width=1 / 8),
+    "resnet, SAME": lambda: tfseg.ResNet(
+        SHORT._replace(stride_in=("1x1", "1x1", "3x3", "3x3"), stem_pool="same", stem_same=True), width=1 / 8
+    ),
     "resnext": lambda: tfseg.ResNet(SHORT._replace(groups=32, group_width=4), output_stride=8, width=1 / 8),
     "resnest": lambda: tfseg.ResNet("resnest14d", output_stride=16, width=1 / 8),
     "resnet classifier": lambda: tfseg.ResNet(SHORT, include_top=True, num_classes=5, width=1 / 8),

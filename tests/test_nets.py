@@ -177,7 +177,7 @@ def test_layers_bear_the_papers_names(name, expected):
     ],
 )
 def test_every_listed_network_is_built(name):
-    segments = name in specs.FCNS or name.startswith(HEADS)
+    segments = name in (*specs.FCNS, *specs.DEEPLAB_VGGS) or name.startswith(HEADS)
     model = tfseg.build(name, width=1 / 32, num_classes=3, channels=2, **({} if segments else {"include_top": True}))
     assert model.name == name
     assert model.input_shape == (None, None, None, 2)
@@ -188,7 +188,8 @@ def test_every_listed_network_is_built(name):
 def test_the_list_is_sorted_and_complete():
     segmenters = [f"{head}{name}" for head in HEADS if head != "drnseg_" for name in specs.RESNETS]
     segmenters += [f"{head}{name}" for head in ("fcn_", "deeplabv3_", "pspnet_", "drnseg_") for name in specs.DRNS]
-    assert tfseg.list_models() == sorted([*specs.VGGS, *specs.RESNETS, *specs.DRNS, *specs.FCNS, *segmenters])
+    segmenters += [*specs.FCNS, *specs.DEEPLAB_VGGS]
+    assert tfseg.list_models() == sorted([*specs.VGGS, *specs.RESNETS, *specs.DRNS, *segmenters])
 
 
 # --------------------------------------------------------------------------------------------------------------- sizes

@@ -105,18 +105,19 @@ def test_deeplabv2(tmp_path, record):
     assert receipt.options["multi_scale"] == (0.75, 0.5)
 
 
-def test_pspnet(tmp_path, record):
+@pytest.mark.parametrize("depth", [50, 101])
+def test_pspnet(depth, tmp_path, record):
     """At a size whose features fall into 1, 2, 3 and 6 equal parts, as those of 473 and 713 do."""
     size = 8 * 11 + 1
-    plain, output = caffe_nets.pspnet(size)
-    fork, _ = caffe_nets.pspnet(size, fork=True)
+    plain, output = caffe_nets.pspnet(size, depth=depth)
+    fork, _ = caffe_nets.pspnet(size, depth=depth, fork=True)
     (tmp_path / "fork").mkdir()
     model, receipt = converters.convert(fork.write(tmp_path / "fork")[1])
-    assert (receipt.family, receipt.network) == ("hszhao/PSPNet", "pspnet_resnet50")
+    assert (receipt.family, receipt.network) == ("hszhao/PSPNet", f"pspnet_resnet{depth}")
     pixels = images(size, size)
     logits = keras.Model(model.input, model.get_layer("logits").output)(pixels)
     difference = relative(logits, opencv(plain.write(tmp_path), pixels, output))
-    record("PSPNet-50", difference)
+    record(f"PSPNet-{depth}", difference)
     assert difference <= TOLERANCE
 
 

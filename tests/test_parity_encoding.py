@@ -31,7 +31,7 @@ def check(depth, letter, width, record):
         comparison.assert_close(TOLERANCE)
 
 
-@pytest.mark.parametrize("letter", ["s", "d", ""])
+@pytest.mark.parametrize("letter", ["s", pytest.param("d", marks=pytest.mark.full), ""])
 def test_stems_and_projections(letter, record):
     check(50, letter, 1 / 8, record)
 
@@ -42,7 +42,7 @@ def test_every_network_at_full_width(depth, letter, record):
     check(depth, letter, 1, record)
 
 
-@pytest.mark.parametrize("letter", ["s", "d"])
+@pytest.mark.parametrize("letter", [pytest.param("s", marks=pytest.mark.full), "d"])
 def test_the_module_gets_its_own_bits_back(tmp_path, letter):
     module = net(letter=letter, width=1 / 16)
     model, _ = converters.convert(module, aux=True)

@@ -31,7 +31,13 @@ def check(depth, letter, head, width, record):
 
 
 @pytest.mark.parametrize(
-    ("depth", "letter", "head"), [(50, "c", "fcn"), (50, "", "fcn"), (50, "d", "fcn"), (50, "c", "deeplabv3")]
+    ("depth", "letter", "head"),
+    [
+        pytest.param(50, "c", "fcn", marks=pytest.mark.full),
+        pytest.param(50, "", "fcn", marks=pytest.mark.full),
+        (50, "d", "fcn"),
+        (50, "c", "deeplabv3"),
+    ],
 )
 def test_heads_and_stems(depth, letter, head, record):
     check(depth, letter, head, 1 / 16, record)
@@ -45,7 +51,9 @@ def test_every_network_at_full_width(depth, letter, head, record):
     check(depth, letter, head, 1, record)
 
 
-@pytest.mark.parametrize(("letter", "head"), [("c", "fcn"), ("d", "fcn"), ("", "deeplabv3")])
+@pytest.mark.parametrize(
+    ("letter", "head"), [pytest.param("c", "fcn", marks=pytest.mark.full), ("d", "fcn"), ("", "deeplabv3")]
+)
 def test_the_module_gets_its_own_bits_back(tmp_path, letter, head):
     module = net(letter=letter, head=head, width=1 / 16)
     model, _ = converters.convert(module, aux=True)

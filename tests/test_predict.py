@@ -208,7 +208,7 @@ def test_a_model_must_say_its_preprocessing(unsaid):
     ("preprocessing", "message"),
     [
         ("tf", r"dictionary or one of torch, caffe, .* Received: 'tf'"),
-        ({"channel_order": "RGB", "mean": [0, 0, 0]}, r"has channel_order \(RGB or BGR\), divisor, mean and std"),
+        ({"channel_order": "RGB", "mean": [0, 0, 0]}, r"has channel_order \(RGB, BGR or BGRD\), divisor, mean and std"),
         (tfseg.specs.PREPROCESSING["torch"] | {"channel_order": "bgr"}, r"Received: .*'bgr'"),
     ],
 )

@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 
+import kaffe_nets
 import pytest
 import torch
 from references import images, torchvision_net
@@ -39,6 +40,9 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
         torch.save(weightless(models.vgg16()), "vgg16-397923af.pth")
         torch.save(weightless(models.resnet50()), "resnet50-11ad3fa6.pth")
     shutil.copy("fcn_resnet50_coco-1167a1af.pth", "unknown.pth")
+    note = kaffe_nets.Net()
+    kaffe_nets.classifier(note, images(64, 64))
+    note.save(tmp_path / "classifier.npy")
     street = tfseg.preprocess(tfseg.read_image("photo.jpg")[None, :97, :129], "torch")
     names = {
         "torch_module": module,
@@ -58,6 +62,7 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
     assert len(found) == 6
     assert [pair for *pair, worst in found if float(worst) <= 1e-5] == [["previous", "torch"]]
     assert "The law does not hold: conv4_1_3x3 is the first layer to break it" in printed
+    assert "The law does not hold: conv4_block1_2_conv is the first layer to break it" in printed
     assert printed.count("The law holds") == 2
     assert "torchvision/segmentation, fcn_resnet50" in printed
 

@@ -1,8 +1,10 @@
 """A note on moving a classifier's weights into a segmenter, its excerpt rebuilt: what it writes is "new", and no law.
 
 It strides in the 3x3 of the first block, `conv4_1_3x3`. Its segmenter dilates that very layer, and those behind it.
+Its author's networks are https://github.com/manutdzou/Image-Parsing: PSPnet_backbone and PSPNet-Sync-master.
 """
 
+import kaffe_nets
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from keras import layers
 from lively import law_difference, lively, scene
 from references import copy_weights, output, relative
 
+import converters
 import tfseg
 
 
@@ -71,6 +74,44 @@ def test_it_would_be_right_if_the_1x1_strode():
         dilated = tfseg.dilate(classifier, 8, convention=convention)
         assert dilated.get_layer("conv4_1_3x3").dilation_rate == (2, 2)
         tfseg.check_dilation(classifier, dilated, scene(136, 168)).assert_holds()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Its classifier, narrow, in a file of its names."""
+    net = kaffe_nets.Net()
+    kaffe_nets.classifier(net, scene(64, 64))
+    return net, net.save(tmp_path_factory.mktemp("note") / "classifier.npy")
+
+
+def test_one_file_in_both_conventions(checkpoint):
+    net, path = checkpoint
+    classifier, receipt = converters.convert(path, include_top=False)
+    assert (receipt.family, receipt.network) == ("manutdzou/Image-Parsing", "resnet50")
+    new, previous = (
+        converters.convert(path, include_top=False, output_stride=8, convention=convention)[0]
+        for convention in ("new", "previous")
+    )
+    image = scene(96, 128)
+    written = kaffe_nets.features(net, image, 50, 1 / 8, (None, "1x1", None, None), (1, 1, 2, 4))
+    assert relative(output(new, image), written) <= 1e-6
+    report = tfseg.check_dilation(classifier, new, image)
+    assert not report.holds
+    assert report.broken[0] == "conv4_block1_2_conv"  # its conv4_1_3x3
+    tfseg.check_dilation(classifier, previous, image).assert_holds()
+
+
+def test_the_file_goes_into_a_segmenter(checkpoint):
+    _, path = checkpoint
+    options = {"output_stride": 8, "convention": "new"}
+    model, receipt = converters.convert(path, network="pspnet_resnet50", num_classes=3, **options)
+    assert receipt.transplant == "a ResNet classifier into a segmenter"
+    assert all(name.startswith(("ppm_", "head_", "logits/")) for name in receipt.untouched)
+    features, _ = converters.convert(path, include_top=False, **options)
+    image = scene(96, 80)
+    assert model(image).shape == (1, 96, 80, 3)
+    trunk = keras.Model(model.input, model.get_layer("conv5_block3_out").output)
+    np.testing.assert_array_equal(output(trunk, image), output(features, image))
 
 
 @pytest.mark.full

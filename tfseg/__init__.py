@@ -9,6 +9,7 @@ from tfseg.inference import predict, preprocess, read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import metadata, set_metadata
 from tfseg.nets.deeplab import DeepLabV3, DeepLabV3Plus
+from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
 from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
@@ -30,7 +31,9 @@ __all__ = [
     "VGG",
     "BilinearInitializer",
     "DRNSeg",
+    "DeepLabLargeFOV",
     "DeepLabV2",
+    "DeepLabV2VGG",
     "DeepLabV3",
     "DeepLabV3Plus",
     "FCN8s",

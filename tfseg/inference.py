@@ -46,10 +46,11 @@ def preprocess(pixels, preprocessing):
     """What a network takes: float32, its own channel order, divided, minus mean, by deviation.
 
     Args:
-        pixels: `(..., height, width, 3)`, RGB, 0..255.
+        pixels: `(..., height, width, 3)`, RGB, 0..255; for a network that sees depth too, "BGRD", the natural logarithm
+            of the depth is the fourth channel.
         preprocessing: name or dictionary as in `tfseg.specs.PREPROCESSING`.
     Raises:
-        ValueError: an unknown name, or a dictionary that lacks something.
+        ValueError: an unknown name, a dictionary that lacks something, or pixels of another number of channels.
     """
     if isinstance(preprocessing, str):
         if preprocessing not in specs.PREPROCESSING:
@@ -57,14 +58,16 @@ def preprocess(pixels, preprocessing):
                 f"Preprocessing is a dictionary or one of {', '.join(specs.PREPROCESSING)}. Received: {preprocessing!r}"
             )
         preprocessing = specs.PREPROCESSING[preprocessing]
-    if not _KEYS.issubset(preprocessing) or preprocessing["channel_order"] not in ("RGB", "BGR"):
+    if not _KEYS.issubset(preprocessing) or preprocessing["channel_order"] not in ("RGB", "BGR", "BGRD"):
         raise ValueError(
-            "Preprocessing has channel_order (RGB or BGR), divisor, mean and std, as in tfseg.specs.PREPROCESSING. "
-            f"Received: {preprocessing}"
+            "Preprocessing has channel_order (RGB, BGR or BGRD), divisor, mean and std, as in "
+            f"tfseg.specs.PREPROCESSING. Received: {preprocessing}"
         )
-    x = np.asarray(pixels, "float32")
-    if preprocessing["channel_order"] == "BGR":
-        x = x[..., ::-1]
+    x, order = np.asarray(pixels, "float32"), preprocessing["channel_order"]
+    if x.shape[-1] != len(order):
+        raise ValueError(f"Pixels for {order} have {len(order)} channels. Received: {x.shape[-1]}")
+    if order != "RGB":
+        x = x[..., ["RGBD".index(channel) for channel in order]]
     mean, std = (np.asarray(preprocessing[key], "float32") for key in ("mean", "std"))
     return (x / np.float32(preprocessing["divisor"]) - mean) / std
 

@@ -15,6 +15,7 @@ VGG_CONVS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: 
 VGG_FILTERS = (64, 128, 256, 512, 512)
 VGG_FC_UNITS = 4096
 VGG_GRID = 7  # fc6 reads a 7x7 map
+VGG_REDUCED_UNITS = 1024  # of the fc6 and fc7 that DeepLab keeps
 
 VGGS = {f"vgg{depth}{'_bn' * bn}": (depth, bool(bn)) for depth in VGG_CONVS for bn in (0, 1)}
 
@@ -41,6 +42,11 @@ FCNS = {
     ),
 }
 
+# --------------------------------------------------------------------------------------------------- DeepLab on VGG16
+
+# The rate of each fc6, and whether the poolings end with an average of 3x3 pixels.
+DEEPLAB_VGGS = {"deeplab_largefov": ((12,), True), "deeplabv2_vgg16": ((6, 12, 18, 24), False)}
+
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
 
@@ -51,11 +57,18 @@ class ResNetSpec(NamedTuple):
     bottleneck: bool = True  # 1x1, 3x3, 1x1 with a fourfold output; else two 3x3
     groups: int = 1
     group_width: int = 64
-    stride_in: str = "3x3"  # the convolution of a stage's first block that strides: "3x3" (v1.5) or "1x1" (v1, Caffe)
-    stem_pool: tuple = (1, 1)  # zero pixels before and after each axis of the 3x3 stride-2 pooling; (0, 1) is Caffe's
-    # ceil rule without padding and (1, 2) with padding 1: one more pixel at the far side turns floor into ceil.
+    # The convolution of a block that strides: "3x3" (v1.5) or "1x1" (v1, Caffe); or one for each stage.
+    stride_in: str | tuple = "3x3"
+    # The block of a stage that strides: its "first"; or its "last" on behalf of the next stage, as tf-slim has it: then
+    # the shortcut keeps every second pixel.
+    stride_at: str = "first"
+    stem_pool: tuple | str = (1, 1)  # zero pixels before and after each axis of the 3x3 stride-2 pooling; (0, 1) is
+    # Caffe's ceil rule without padding and (1, 2) with padding 1: one more pixel at the far side turns floor into ceil.
+    # "same" is TensorFlow's SAME: before and after, 0 and 1 at even sizes, 1 and 1 at odd ones.
+    stem_same: bool = False  # the same rule for the stem's convolution of stride 2, else padded alike on both sides
     epsilon: float = 1e-5
-    stem: tuple = ()  # widths of three 3x3 convolutions, the first of stride 2; empty: one 7x7 of 64
+    stem: tuple = ()  # widths of three 3x3 convolutions, the first of stride 2; empty: one 7x7 of `stem_filters`
+    stem_filters: int = 64
     # The projection's stride as an average pooling before it ("d" nets). In a dilated stage, where it strides no more,
     # "same" keeps it, 2x2 over zeros at the far side (timm); "none" drops it (PyTorch-Encoding, mmsegmentation).
     average_shortcut: str = ""
@@ -94,6 +107,8 @@ def _variants():
             shortcut = "same" if letter in "dt" else ""
             yield f"resnet{depth}{letter}", plain._replace(stem=stems[letter], average_shortcut=shortcut)
         yield f"seresnet{depth}", plain._replace(squeeze=16)
+        if depth in (50, 101):
+            yield f"seresnext{depth}_32x4d", plain._replace(groups=32, group_width=4, squeeze=16)
     for depth, counts in {
         14: (1,) * 4,
         26: (2,) * 4,
@@ -150,9 +165,9 @@ DRN_DILATION_RATES = (1, 1, 1, 1, 2, 4, 2, 1)
 
 CONVENTIONS = ("previous", "new", "one")  # the rate of the layer that loses its stride: its old one, old x stride, or 1
 OUTPUT_STRIDES = (32, 16, 8, 4)
-# How a map comes to the size of the image: torch's interpolations, or a transposed convolution, bilinear at the start
-# and trained with the rest.
-INTERPOLATIONS = ("bilinear", "bilinear_align_corners", "nearest")
+# How a map comes to the size of the image: torch's interpolations, TensorFlow 1's own ("asymmetric"), or a transposed
+# convolution, bilinear at the start and trained with the rest.
+INTERPOLATIONS = ("bilinear", "bilinear_align_corners", "bilinear_asymmetric", "nearest")
 UPSAMPLINGS = (*INTERPOLATIONS, "transposed_convolution")
 PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # of what PSPNet concatenates
 
@@ -181,8 +196,37 @@ PREPROCESSING = {
         "mean": (104.00698793, 116.66876762, 122.67891434),
         "std": (1.0, 1.0, 1.0),
     },
-    # The same mean, rounded as DeepLab has it.
+    # The same network's means of its other data sets.
+    "pascal_context": {
+        "channel_order": "BGR",
+        "divisor": 1.0,
+        "mean": (104.007, 116.669, 122.679),
+        "std": (1.0, 1.0, 1.0),
+    },
+    "siftflow": {"channel_order": "BGR", "divisor": 1.0, "mean": (114.578, 115.294, 108.353), "std": (1.0, 1.0, 1.0)},
+    "nyud": {"channel_order": "BGR", "divisor": 1.0, "mean": (116.19, 97.203, 92.318), "std": (1.0, 1.0, 1.0)},
+    # Depth as an image of disparity, height and angle, which it takes in the order of the file.
+    "nyud_hha": {"channel_order": "RGB", "divisor": 1.0, "mean": (132.431, 94.076, 118.477), "std": (1.0, 1.0, 1.0)},
+    # D is the natural logarithm of the depth as NYUDv2's pictures hold it.
+    "nyud_color_d": {
+        "channel_order": "BGRD",
+        "divisor": 1.0,
+        "mean": (116.19, 97.203, 92.318, 7.844),
+        "std": (1.0, 1.0, 1.0, 1.0),
+    },
+    # VOC's mean, rounded as DeepLab has it.
     "deeplab": {"channel_order": "BGR", "divisor": 1.0, "mean": (104.008, 116.669, 122.675), "std": (1.0, 1.0, 1.0)},
+    # ImageNet's means as tf-slim rounds them; it swaps no channels.
+    "slim": {"channel_order": "RGB", "divisor": 1.0, "mean": (123.68, 116.78, 103.94), "std": (1.0, 1.0, 1.0)},
+    # The mean of ImageNet in whole numbers: SENet's and open_nsfw's.
+    "caffe_rounded": {"channel_order": "BGR", "divisor": 1.0, "mean": (104.0, 117.0, 123.0), "std": (1.0, 1.0, 1.0)},
+    # The faces of VGGFace2.
+    "vggface2": {
+        "channel_order": "BGR",
+        "divisor": 1.0,
+        "mean": (91.4953, 103.8827, 131.0912),
+        "std": (1.0, 1.0, 1.0),
+    },
     # The Cityscapes training set, as DRN measured it.
     "drn_cityscapes": {
         "channel_order": "RGB",
@@ -215,6 +259,23 @@ CLASSES = {
         "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
         "pottedplant sheep sofa train tvmonitor"
     ).split(),
+    # Of the 459 labels the 59 most frequent, and the background, as the Berkeley FCNs number them.
+    "pascal_context": (
+        "background,aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,motorbike,person,"
+        "pottedplant,sheep,sofa,train,tvmonitor,bag,bed,bench,book,building,cabinet,ceiling,clothes,computer,cup,door,"
+        "fence,floor,flower,food,grass,ground,keyboard,light,mountain,mouse,curtain,platform,sign,plate,road,rock,"
+        "shelves,sidewalk,sky,snow,bedcloth,track,tree,truck,wall,water,window,wood"
+    ).split(","),
+    # Without the data sets' 0, which is void.
+    "siftflow": (
+        "awning,balcony,bird,boat,bridge,building,bus,car,cow,crosswalk,desert,door,fence,field,grass,moon,mountain,"
+        "person,plant,pole,river,road,rock,sand,sea,sidewalk,sign,sky,staircase,streetlight,sun,tree,window"
+    ).split(","),
+    "nyud": (
+        "wall,floor,cabinet,bed,chair,sofa,table,door,window,bookshelf,picture,counter,blinds,desk,shelves,curtain,"
+        "dresser,pillow,mirror,floor mat,clothes,ceiling,books,refrigerator,television,paper,towel,shower curtain,box,"
+        "whiteboard,person,night stand,toilet,sink,lamp,bathtub,bag,otherstructure,otherfurniture,otherprop"
+    ).split(","),
     # In the order of the training labels.
     "cityscapes": (
         "road,sidewalk,building,wall,fence,pole,traffic light,traffic sign,vegetation,terrain,sky,person,rider,car,"
@@ -256,7 +317,11 @@ CLASSES = {
 }
 COLORS = {
     "voc": VOC_PALETTE[:21],
-    "cocostuff": VOC_PALETTE[:182],  # it has no colours of its own
+    # These have no colours of their own.
+    "cocostuff": VOC_PALETTE[:182],
+    "pascal_context": VOC_PALETTE[:60],
+    "siftflow": VOC_PALETTE[1:34],
+    "nyud": VOC_PALETTE[1:41],
     "cityscapes": (
         (128, 64, 128),
         (244, 35, 232),

@@ -37,6 +37,9 @@ _PREPROCESSING = flags.DEFINE_string(
     "preprocessing", None, "Of the images, a name of tfseg.specs.PREPROCESSING; by default the family's own."
 )
 _SKIP = flags.DEFINE_multi_string("skip", [], "Regular expression of what keeps its initial values; may be repeated.")
+_PROTOTXT = flags.DEFINE_string(
+    "prototxt", None, "Caffe's description of the network: refuse unless it is the one that is built."
+)
 _ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Run the public implementation too; fail if it computes anything else.")
 _IMAGE = flags.DEFINE_string("image", None, "The photograph to verify on; by default examples/street.png of a clone.")
@@ -73,6 +76,7 @@ def _convert():
         multi_scale=scales,
         preprocessing=_PREPROCESSING.value,
         skip=_SKIP.value,
+        prototxt=_PROTOTXT.value,
         allow_nonfinite=_ALLOW_NONFINITE.value,
     )
     if _VERIFY.value:

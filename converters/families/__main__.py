@@ -8,6 +8,11 @@ _SUFFIXES = {
     "PyTorch legacy stream": ".pth",
     "Caffe": ".caffemodel",
     "safetensors": ".safetensors",
+    "Keras HDF5": ".h5",
+    "Keras zip": ".keras",
+    "ONNX": ".onnx",
+    "kaffe": ".npy",
+    "TensorFlow checkpoint": ".ckpt",
 }
 _HEAD = ("family", "networks", "files", "source, licence", "input", "proven against, largest relative difference")
 

@@ -1,11 +1,9 @@
-"""Caffe's own: the Oxford VGGs, the Berkeley FCNs on them, Microsoft's ResNets, DeepLabV2 and PSPNet on such.
+"""Caffe's own: the Oxford VGGs, Microsoft's ResNets, DeepLabV2 and PSPNet on such.
 
-Facts read off https://github.com/shelhamer/fcn.berkeleyvision.org: */net.py; off
-https://github.com/KaimingHe/deep-residual-networks: prototxt/*.prototxt; off https://github.com/hszhao/PSPNet:
+Facts read off https://github.com/KaimingHe/deep-residual-networks: prototxt/*.prototxt; off https://github.com/hszhao/PSPNet:
 evaluation/prototxt/*; and off the layers of the files themselves.
 """
 
-from converters.families import pytorch_fcn
 from converters.families.family import Family, Network
 from converters.families.trunks import FEATURES, HEAD, network
 from converters.rules import table
@@ -15,18 +13,21 @@ _TOP = (("fc6", "fc6", "dense7x7"), ("fc7", "fc7", "dense"), ("fc8", "fc8", "den
 _VGG = table((("conv{s}_{i}", "conv{s}_{i}", "conv"), *_TOP))
 
 
-def _vgg(depth):
+def vgg(depth, names=_VGG, weight=".weight"):
+    """The `Network` of a VGG whose convolutions bear the authors' names; `weight` is how those of its kernels end."""
     convolutions = {
-        f"conv{stage}_{index}.weight"
+        f"conv{stage}_{index}{weight}"
         for stage, count in enumerate(specs.VGG_CONVS[depth], 1)
         for index in range(1, count + 1)
     }
 
     def differences(shapes):
-        found = {key for key in shapes if key.startswith("conv") and key.endswith(".weight")}
-        return [] if found == convolutions else [f"has {len(found)} convolutions instead of {len(convolutions)}"]
+        found = {key for key in shapes if key.startswith("conv") and key.endswith(weight)}
+        wrong = [] if found == convolutions else [f"has {len(found)} convolutions instead of {len(convolutions)}"]
+        reduced = shapes.get(f"fc6{weight}", ())[2:] == (3, 3)
+        return [*wrong, "has the fc6 of 3x3 pixels that DeepLab reduced it to"] if reduced else wrong
 
-    return Network(f"vgg{depth}", _VGG, differences, "conv1_1.weight")
+    return Network(f"vgg{depth}", names, differences, f"conv1_1{weight}")
 
 
 VGG = Family(
@@ -37,7 +38,7 @@ VGG = Family(
     files="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
     formats=("Caffe",),
     preprocessing="caffe",
-    networks=tuple(map(_vgg, (16, 19))),
+    networks=tuple(map(vgg, (16, 19))),
     classes="fc8.weight",
     head=r"fc[678]/.*",
     options={"ceil_pool": True},
@@ -45,36 +46,12 @@ VGG = Family(
     proof="OpenCV, 1.2e-6",
 )
 
-FCN = pytorch_fcn.FCN._replace(
-    name="shelhamer/fcn.berkeleyvision.org",
-    source="https://github.com/shelhamer/fcn.berkeleyvision.org",
-    licence="BSD-2-Clause",
-    covers="FCN-32s, -16s, -8s, -8s-at-once as their authors published them",
-    files="https://github.com/shelhamer/fcn.berkeleyvision.org",
-    formats=("Caffe",),
-    networks=tuple(network._replace(public=None) for network in pytorch_fcn.FCN.networks),
-    public=None,
-    proof="OpenCV, 5.1e-7",
-)
-
 
 def _resnet(depth):
     biases = "stem" if depth == 50 else ""  # of ResNet-50's first convolution, and no other
     spec = specs.RESNETS[f"resnet{depth}"]._replace(biases=biases)
-    rows = [*_resnet_rows(depth), ("fc1000", "predictions", "dense")]
+    rows = [*resnet_rows(depth), ("fc1000", "predictions", "dense")]
     return network(f"resnet{depth}", spec, rows, options={"biases": biases})
-
-
-def _resnet_rows(depth):
-    rows = [*_normalised("conv1", "_conv1", "conv1")]
-    for stage, count in enumerate(specs.RESNETS[f"resnet{depth}"].blocks, 2):
-        # Blocks are a, b, c, ...; in the long stages of the deeper two a, b1, b2, ...
-        lettered = depth == 50 or count <= 3
-        for letter, number in [("{b:a}", "{b}")] if lettered else [("a", "1"), ("b{b-1}", "{b}")]:
-            branch, block = f"{stage}{letter}_branch", f"conv{stage}_block{number}"
-            rows += _normalised(f"res{branch}1", f"{branch}1", f"{block}_0")
-            rows += _normalised(f"res{branch}2{{c:a}}", f"{branch}2{{c:a}}", f"{block}_{{c}}")
-    return rows
 
 
 def _normalised(conv, norm, target):
@@ -84,6 +61,19 @@ def _normalised(conv, norm, target):
         (f"bn{norm}", f"{target}_bn", "batchnorm"),
         (f"scale{norm}", f"{target}_bn", "scale"),
     )
+
+
+def resnet_rows(depth, normalised=_normalised):
+    """The rows of the authors' ResNet without its top; `normalised` gives those of a convolution and its norm."""
+    rows = [*normalised("conv1", "_conv1", "conv1")]
+    for stage, count in enumerate(specs.RESNETS[f"resnet{depth}"].blocks, 2):
+        # Blocks are a, b, c, ...; in the long stages of the deeper two a, b1, b2, ...
+        lettered = depth == 50 or count <= 3
+        for letter, number in [("{b:a}", "{b}")] if lettered else [("a", "1"), ("b{b-1}", "{b}")]:
+            branch, block = f"{stage}{letter}_branch", f"conv{stage}_block{number}"
+            rows += normalised(f"res{branch}1", f"{branch}1", f"{block}_0")
+            rows += normalised(f"res{branch}2{{c:a}}", f"{branch}2{{c:a}}", f"{block}_{{c}}")
+    return rows
 
 
 RESNET = Family(
@@ -114,7 +104,7 @@ DEEPLABV2 = Family(
         network(
             "deeplabv2_resnet101",
             specs.RESNETS["resnet101"],
-            [*_resnet_rows(101), ("fc1_voc12_c{i}", "aspp_logits_{i}", "conv")],
+            [*resnet_rows(101), ("fc1_voc12_c{i}", "aspp_logits_{i}", "conv")],
             ignored=((r".*_res0?(75|5).*", "the same weights once more, for the image at another size"),),
         ),
     ),
@@ -139,7 +129,7 @@ def _psp_rows(conv, target):
     return (conv, f"{target}_conv", "conv"), (f"{conv}/bn", f"{target}_bn", "bn")
 
 
-_PSPNET_ROWS = (
+PSPNET_ROWS = (
     *_psp_rows("conv1_1_3x3_s2", "conv1_1"),
     *(row for index in (2, 3) for row in _psp_rows(f"conv1_{index}_3x3", f"conv1_{index}")),
     *(
@@ -161,15 +151,27 @@ PSPNET = Family(
     files="https://github.com/hszhao/PSPNet",
     formats=("Caffe",),
     preprocessing="caffe",
+    # ADE20K's network strides in a 1x1, those of VOC and Cityscapes in the 3x3 behind it.
     networks=tuple(
-        network(f"pspnet_{name}", specs.RESNETS[name]._replace(stem=_PSPNET_STEM["stem"]), _PSPNET_ROWS)
-        for name in ("resnet50", "resnet101")
+        network(
+            f"pspnet_{name}",
+            specs.RESNETS[name]._replace(stem=_PSPNET_STEM["stem"]),
+            PSPNET_ROWS,
+            options=options,
+        )
+        for name, options in (("resnet50", {}), ("resnet101", {"stride_in": "3x3"}))
     ),
     classes="conv6.weight",
     head=HEAD,
     features=FEATURES,
-    options={"output_stride": 8, "order": "reversed", "upsampling": "bilinear_align_corners"} | _PSPNET_STEM,
-    conventions=("previous", "new"),
+    options={
+        "output_stride": 8,
+        "convention": "new",
+        "order": "reversed",
+        "upsampling": "bilinear_align_corners",
+    }
+    | _PSPNET_STEM,
+    conventions=("new",),
     datasets=("voc", "cityscapes", "ade20k"),
     proof="OpenCV, 2.7e-6",
 )

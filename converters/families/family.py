@@ -22,6 +22,7 @@ class Network(NamedTuple):
         distinct: how the function differs from that of the family's other networks with the same tensors.
         options: what `tfseg.build` is told for it, beyond the family's `options`.
         dilates: whether an output stride can be chosen, where it can in the family.
+        classes: as the family's, where the networks' names for that tensor differ.
         layer: name of a layer without variables that a model of it has, and one of another network with the same
             variables lacks.
     """
@@ -35,6 +36,7 @@ class Network(NamedTuple):
     distinct: str = ""
     options: dict = {}  # noqa: RUF012 - read only
     dilates: bool = True
+    classes: str | None = None
     layer: str | None = None
 
 
@@ -53,6 +55,7 @@ class Family(NamedTuple):
         preprocessing_otherwise: other names of it, for files that want it so -> which files those are.
         networks: in the order in which they are tried.
         classes: key of the tensor with one row a class; absent in a file without its head.
+        heads: of a network with several: what each is called -> key of the same in it, the one of `classes` first.
         aux: key of the same in the auxiliary head, or None.
         head: regular expression of the variable paths that `include_top=False` leaves out.
         features: regular expression of the layers of which the last gives the features for `include_top=False`; None:
@@ -79,6 +82,7 @@ class Family(NamedTuple):
     networks: tuple
     classes: str
     head: str
+    heads: dict = {}  # noqa: RUF012 - read only
     aux: str | None = None
     features: str | None = None
     options: dict = {}  # noqa: RUF012 - read only

@@ -3,12 +3,9 @@
 Facts read off https://github.com/wkentaro/pytorch-fcn: torchfcn/models/*.py.
 """
 
-import re
-
-from converters.families.family import Family, Network
+from converters.families import berkeley
+from converters.families.family import Family
 from converters.families.torchvision import VGG, vgg_network
-from converters.rules import table
-from tfseg import specs
 
 _SOURCE = "https://github.com/wkentaro/pytorch-fcn"
 _FORMATS = ("PyTorch legacy stream", "PyTorch zip")
@@ -21,27 +18,6 @@ def _public(name, *, num_classes, output_stride, aux):
     return getattr(models, name)(n_class=num_classes)
 
 
-_TRUNK = (("conv{s}_{i}", "conv{s}_{i}", "conv"), ("fc{i}", "fc{i}", "conv"), ("score_fr", "score_fr", "conv"))
-
-
-def _network(name):
-    upscores = specs.FCNS[name]
-    rows = [(layer, layer, "upconv") for layer, *_ in upscores]
-    rows += [(f"score_{skip}", f"score_{skip}", "conv") for _, _, skip, _ in upscores if skip]
-    expected = {source for source, _, _ in rows}
-
-    def differences(shapes):
-        found = {key.rpartition(".")[0] for key in shapes if re.match(r"(score_pool|upscore)", key)}
-        absent, surplus = sorted(expected - found), sorted(found - expected)
-        return [f"has no {layer}" for layer in absent] + [f"has {layer}, which {name} lacks" for layer in surplus]
-
-    scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
-    distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
-    return Network(
-        name, table((*_TRUNK, *rows)), differences, "conv1_1.weight", public=_CLASSES[name], distinct=distinct
-    )
-
-
 FCN = Family(
     name="wkentaro/pytorch-fcn",
     covers="FCN-32s, -16s, -8s, -8s-at-once, published and trained files",
@@ -52,7 +28,7 @@ FCN = Family(
     formats=_FORMATS,
     preprocessing="fcn",
     # FCN-8s and at-once have the same tensors: the first is taken unless the file is a published or a labelled one.
-    networks=tuple(map(_network, specs.FCNS)),
+    networks=tuple(berkeley.network(name, public=public) for name, public in _CLASSES.items()),
     classes="score_fr.weight",
     head=r"(fc6|fc7|score_.*|upscore.*)/.*",
     features="pool5",

@@ -12,7 +12,7 @@ from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.rules import table
 from tfseg import specs
 
-_PTH = ("PyTorch zip", "PyTorch legacy stream")
+_FORMATS = ("PyTorch zip", "PyTorch legacy stream", "ONNX")
 
 
 def _public_classifier(name, *, num_classes, output_stride, aux):
@@ -44,7 +44,7 @@ RESNET = Family(
     proof="torchvision, 5.8e-6",
     source="https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py",
     licence="BSD-3-Clause",
-    formats=_PTH,
+    formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(
         network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name)
@@ -80,7 +80,7 @@ SEGMENTATION = Family(
     proof="torchvision, 4.7e-6",
     source="https://github.com/pytorch/vision/tree/main/torchvision/models/segmentation",
     licence="BSD-3-Clause",
-    formats=_PTH,
+    formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(_segmenter(head, name, spec) for head in _HEADS for name, spec in _SPECS.items()),
     classes="classifier.4.weight",
@@ -140,7 +140,7 @@ VGG = Family(
     proof="torchvision, 5.9e-6",
     source="https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py",
     licence="BSD-3-Clause",
-    formats=_PTH,
+    formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),
     classes="classifier.6.weight",

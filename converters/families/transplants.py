@@ -22,19 +22,35 @@ class Transplant(NamedTuple):
     leave: str
 
 
-_SCORES = r"(score_(fr|pool\d)|upscore\w*)/.*"
+_SCORES = r"(score_(fr|pool\d)\w*|scale_pool\d|upscore\w*)/.*"
+
+
+def _layers(*names):
+    """Those of an FCN's head; of all its heads, where it has several and the names go on with theirs."""
+    return rf"({'|'.join(names)})(_(?!pool)\w+)?/.*"
+
 
 TRANSPLANTS = (
     # The first document of this project: copy_params_from_vgg16.
     Transplant("a VGG16 classifier into an FCN", r"fc8/.*", _SCORES),
     Transplant("the convolutions of a VGG16 into an FCN", r"(?!)", rf"{_SCORES}|fc[67]/.*"),
     Transplant("a VGG with its classifier into its convolutions", r"fc[678]/.*", r"(?!)"),
-    Transplant("FCN-32s into FCN-16s", r"upscore/.*", r"(score_pool4|upscore2|upscore16)/.*"),
-    Transplant("FCN-16s into FCN-8s", r"upscore16/.*", r"(score_pool3|upscore_pool4|upscore8)/.*"),
-    Transplant("FCN-32s into FCN-8s", r"upscore/.*", r"(score_pool[34]|upscore2|upscore_pool4|upscore8)/.*"),
+    Transplant("the reduced VGG16 into DeepLab-LargeFOV", r"fc8/.*", r"fc8_score/.*"),
+    Transplant("FCN-32s into FCN-16s", _layers("upscore"), _layers("score_pool4", "upscore2", "upscore16")),
+    Transplant(
+        "FCN-16s into FCN-8s",
+        _layers("upscore16"),
+        _layers("score_pool3", "scale_pool[34]", "upscore_pool4", "upscore8"),
+    ),
+    Transplant(
+        "FCN-32s into FCN-8s",
+        _layers("upscore"),
+        _layers(r"s(core|cale)_pool[34]", "upscore2", "upscore_pool4", "upscore8"),
+    ),
     # The second: a classification ResNet that becomes a dilated segmenter.
     Transplant("a ResNet classifier into a segmenter", r"predictions/.*", HEAD),
     Transplant("a ResNet classifier into its features", r"predictions/.*", r"(?!)"),
     Transplant("a segmenter without its auxiliary head", r"aux_.*", r"(?!)"),
-    Transplant("a segmenter into its features", HEAD, r"(?!)"),
+    # Factors before scores that stay are no head to leave behind.
+    Transplant("a segmenter into its features", rf"(?!scale_){HEAD}", r"(?!)"),
 )

@@ -6,7 +6,10 @@
 * PyTorch legacy stream (before 1.6) and plain pickles of arrays: no checksums in the format.
 * safetensors: memory-mapped; structure checked in full, no checksums in the format.
 * Caffe .caffemodel, of both forms: memory-mapped; no checksums in the format. And .caffemodel.h5, through h5py.
-* NumPy .npz: memory-mapped; CRC-32 as above.
+* Keras .h5, .weights.h5 and .keras: memory-mapped unless compressed; of a .keras the CRC-32 is checked.
+* NumPy .npz: memory-mapped; CRC-32 as above. And .npy, where caffe-tensorflow (kaffe) wrote its layers into it.
+* ONNX models, their data within or beside them: memory-mapped; no checksums in the format.
+* TensorFlow 1 checkpoints, of both forms: through TensorFlow, which checks their checksums.
 
 The tensors may lie under wrapper keys and carry a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
 are found, taken off, and told. A file that is damaged, hostile or of another kind raises one ConversionError.
@@ -16,7 +19,21 @@ import os
 import re
 
 from converters.errors import ConversionError
-from converters.reading import caffe_hdf5, caffemodel, npz, safetensors, torch_legacy, torch_zip
+from converters.reading import (
+    caffe_hdf5,
+    caffemodel,
+    hdf5,
+    kaffe,
+    keras_hdf5,
+    keras_v3,
+    npz,
+    onnx_file,
+    safetensors,
+    tf_checkpoint,
+    tf_paths,
+    torch_legacy,
+    torch_zip,
+)
 from converters.reading.checkpoint import Checkpoint
 from converters.reading.files import map_file, naming, refuse_stranger
 from converters.reading.unwrapping import strip, unwrap
@@ -32,16 +49,20 @@ def read(path) -> Checkpoint:
     """The tensors of a checkpoint file as a read-only mapping, key -> array, each read when asked for.
 
     Args:
-        path: a PyTorch, safetensors, Caffe or NumPy .npz file. It must stay as it is while the checkpoint is in use.
+        path: a file of one of these formats. It must stay as it is while the checkpoint is in use.
     Returns: a `Checkpoint`, whose arrays are in the file's own layout, names and types.
     Raises: ConversionError naming the file, what is wrong with it and what to do.
     """
     path = os.fspath(path)
     with naming(path):
-        format, saved = _load(path, map_file(path))
+        if files := tf_paths.find(path):
+            format, saved = tf_checkpoint.FORMAT, tf_checkpoint.load(files)
+        else:
+            format, saved = _load(path, map_file(path))
         wrapper, tensors, extras = unwrap(saved)
         prefix, tensors = strip(tensors)
-        return Checkpoint(path, format, tensors, wrapper=wrapper, prefix=prefix, extras=extras)
+        names = files.files if files else (path,)
+        return Checkpoint(path, format, tensors, files=names, wrapper=wrapper, prefix=prefix, extras=extras)
 
 
 def _load(path, data):
@@ -52,10 +73,19 @@ def _load(path, data):
         return "safetensors", safetensors.load(data)
     if _PICKLE.match(head):
         return torch_legacy.load(data)
+    if kaffe.recognises(head):
+        return "kaffe", kaffe.load(data)
+    if onnx_file.recognises(head):
+        return "ONNX", onnx_file.load(path, data).tensors
     if caffemodel.recognises(head):
         return "Caffe", caffemodel.load(data)
-    if head.startswith(b"\x89HDF\r\n\x1a\n") and (tensors := caffe_hdf5.load(path)):
-        return "Caffe", tensors
+    if head.startswith(hdf5.MAGIC):
+        with hdf5.damaged():
+            file = hdf5.open_file(data)
+            if reader := next((one for one in (keras_hdf5, keras_v3) if one.recognises(file)), None):
+                return "Keras HDF5", reader.load(file, data)
+            if tensors := caffe_hdf5.load(file, data):
+                return "Caffe", tensors
     return refuse_stranger(data)
 
 
@@ -66,6 +96,8 @@ def _load_zip(archive):
         return "PyTorch zip", torch_zip.load(archive, root)
     if npz.recognises(names):
         return "NumPy npz", npz.load(archive)
+    if "config.json" in names:
+        return "Keras zip", keras_v3.load_archive(archive)
     raise ConversionError(
         "is a zip archive that holds neither a PyTorch checkpoint (data.pkl) nor NumPy arrays (.npy). If a checkpoint "
         f"is in it, unpack it and give that file. Received: {', '.join(map(ascii, names[:5])) or 'no members'}."

@@ -9,55 +9,48 @@ Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/net.cpp, ToHDF5
 import math
 import re
 
-import numpy as np
-
 from converters.errors import ConversionError
+from converters.reading import hdf5
 from converters.reading.caffe_layers import named
-from converters.reading.tensors import Block, Tensor
 
 _BLOBS = "data"
 
 
-def load(path) -> dict:
-    """{"layer.part": Tensor}, or None for an HDF5 file that is none of Caffe's."""
+def load(file, data) -> dict:
+    """{"layer.part": Tensor}, or None for an HDF5 file that is none of Caffe's; `data` are the bytes of the file."""
     import h5py
 
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ConversionError(
-            f"is an HDF5 file that cannot be opened ({error}); it is truncated or damaged."
-        ) from error
-    if not isinstance(file.get(_BLOBS), h5py.Group):
+    root = hdf5.child(file, _BLOBS)
+    if not isinstance(root, h5py.Group):
         return None
     tensors = {}
-    for name, blobs in _layers(file[_BLOBS], ()):
+    for name, blobs in _layers(root, (), data):
         tensors |= named(name, _type(name, [blob.shape for blob in blobs]), blobs)
     if not tensors:
         raise ConversionError("holds no layer with weights in its group `data`.")
     return tensors
 
 
-def _layers(group, path):
+def _layers(group, path, data):
     """`(name, blobs)` of a group and of those within."""
     import h5py
 
-    datasets = {key: one for key, one in group.items() if isinstance(one, h5py.Dataset)}
+    nodes = {key: hdf5.child(group, key) for key in group}
+    datasets = {key: one for key, one in nodes.items() if isinstance(one, h5py.Dataset)}
     blobs = {int(key): one for key, one in datasets.items() if re.fullmatch(r"\d+", key)}
     if blobs and sorted(blobs) != list(range(len(blobs))):
         raise ConversionError(f"the layer {'/'.join(path)!r} has the blobs {sorted(blobs)}: one is missing.")
     if blobs:
-        yield "/".join(path), [_tensor(blobs[index]) for index in range(len(blobs))]
-    for key in group:
-        if isinstance(group[key], h5py.Group):
-            yield from _layers(group[key], (*path, key))
+        yield "/".join(path), [_tensor(blobs[index], data) for index in range(len(blobs))]
+    for key, node in nodes.items():
+        if isinstance(node, h5py.Group):
+            yield from _layers(node, (*path, key), data)
 
 
-def _tensor(dataset):
-    def data():
-        return memoryview(np.ascontiguousarray(dataset[()])).cast("B")
-
-    return Tensor(Block(math.prod(dataset.shape) * dataset.dtype.itemsize, data), dataset.dtype, dataset.shape)
+def _tensor(dataset, data):
+    tensor = hdf5.tensor(dataset, data)
+    tensor.check()  # before its shape is asked for
+    return tensor
 
 
 def _type(name, shapes):

@@ -15,8 +15,10 @@ class Checkpoint(Mapping):
     Where the format allows, the array is a view of the file's memory map, so that it takes no memory of its own.
 
     Attributes:
-        path: where the file is.
-        format: "PyTorch zip", "PyTorch legacy stream", "pickle", "safetensors", "Caffe" or "NumPy npz".
+        path: what was read: a file, or what a checkpoint in several files is called.
+        files: the paths of the files that it is.
+        format: "PyTorch zip", "PyTorch legacy stream", "pickle", "safetensors", "Caffe", "kaffe", "Keras HDF5",
+            "Keras zip", "ONNX" or "NumPy npz".
         wrapper: keys under which the tensors were found, outermost first, as ("model_state_dict",).
         prefix: what was stripped from every key, as "module.".
         shapes, dtypes: {key: shape}, {key: NumPy dtype}; they load nothing.
@@ -24,8 +26,9 @@ class Checkpoint(Mapping):
             that is neither text nor number.
     """
 
-    def __init__(self, path, format, tensors, *, wrapper=(), prefix="", extras=None):
+    def __init__(self, path, format, tensors, *, files=(), wrapper=(), prefix="", extras=None):
         self.path, self.format = Path(path), format
+        self.files = tuple(map(Path, files or (path,)))
         self.wrapper, self.prefix, self.extras = wrapper, prefix, dict(extras or {})
         for key, tensor in tensors.items():
             with naming(f"tensor {key!r}"):

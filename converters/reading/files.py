@@ -8,7 +8,10 @@ import stat
 
 from converters.errors import ConversionError
 
-KNOWN_FORMATS = "a PyTorch .pth/.pt/.bin file, a .safetensors file, a .caffemodel or a NumPy .npz file"
+KNOWN_FORMATS = (
+    "a PyTorch .pth/.pt/.bin file, a .safetensors file, a .caffemodel, a Keras .h5 or .keras file, an .onnx "
+    "model, a TensorFlow 1 checkpoint or a NumPy .npz file"
+)
 
 
 @contextlib.contextmanager
@@ -37,6 +40,12 @@ def map_file(path) -> memoryview:
     except FileNotFoundError:
         raise ConversionError(f"there is no such file. Expected {KNOWN_FORMATS}.") from None
     if stat.S_ISDIR(mode):
+        if os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise ConversionError(
+                "is a TensorFlow SavedModel, a program whose weights have lost the names of their layers. Load it in "
+                "the Keras that wrote it and save its weights: model.save_weights('name.h5') in Keras 2, "
+                "model.save('name.keras') in Keras 3."
+            )
         raise ConversionError(f"is a directory. Expected {KNOWN_FORMATS}; give the file inside.")
     if not stat.S_ISREG(mode):
         raise ConversionError(f"is not a regular file. Expected {KNOWN_FORMATS}.")
@@ -60,7 +69,7 @@ _STRANGERS = (
         "looks like a web page, not a checkpoint: the server sent a page (a login, a quota, an error) in its place. "
         "Open the link in a browser, then download again",
     ),
-    (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file, and not one of Caffe's (.caffemodel.h5), the only ones that are read"),
+    (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file, and not one of Caffe's (.caffemodel.h5) or Keras's (.h5)"),
     (rb"\x1f\x8b", "is compressed with gzip. Unpack it (gunzip) and give the file inside"),
     (
         rb"BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!",
@@ -69,6 +78,10 @@ _STRANGERS = (
     (
         rb"(\s|#[^\n]*\n)*(name|layers?|input|input_dim|input_shape|force_backward|state)\s*[:{]",
         "is a Caffe prototxt, which describes a network and holds no weights. Give the .caffemodel",
+    ),
+    (
+        rb"\x00\x00[\x80-\xff]{0,4}[\x01-\x7f][\x08\x0a]",
+        "begins as a TensorFlow checkpoint and does not end as one: it is truncated. Download it again",
     ),
     (rb"\x93NUMPY", "is a single NumPy array. Save named arrays with numpy.savez(path, **arrays)"),
     (

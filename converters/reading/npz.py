@@ -24,13 +24,18 @@ def load(archive: Archive) -> dict:
     return {name.removesuffix(".npy"): _entry(name, archive.block(name)) for name in archive.names}
 
 
-def _entry(name, member):
-    head = io.BytesIO(member.head(_HEAD))
+def read_header(file, subject):
+    """`(shape, whether in Fortran's order, dtype)` at the beginning of a .npy file; `subject` is for the message."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of Python 2 having written the header
-            shape, fortran, dtype = _READERS[np.lib.format.read_magic(head)](head)
+            return _READERS[np.lib.format.read_magic(file)](file)
     except (KeyError, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        raise ConversionError(f"its member {name!r} has no NumPy header that can be read; it is damaged.") from error
+        raise ConversionError(f"{subject} has no NumPy header that can be read; it is damaged.") from error
+
+
+def _entry(name, member):
+    head = io.BytesIO(member.head(_HEAD))
+    shape, fortran, dtype = read_header(head, f"its member {name!r}")
     if dtype.hasobject:
         return Unreadable(
             "is a NumPy array of Python objects, which only running code could read. "

@@ -65,7 +65,7 @@ def unwrap(saved):
 def strip(tensors: dict) -> tuple[str, dict]:
     """(the prefix that every key carries, the tensors without it)."""
     prefix = ""
-    while found := next((p for p in PREFIXES if all(_carries(key, prefix + p) for key in tensors)), None):
+    while tensors and (found := next((p for p in PREFIXES if all(_carries(key, prefix + p) for key in tensors)), None)):
         prefix += found
     return prefix, {key[len(prefix) :]: tensor for key, tensor in tensors.items()}
 

@@ -42,6 +42,8 @@ def batches(
     cache=None,
     outputs=1,
     skip_unreadable=False,
+    shares=1,
+    worker=(0, 1),
 ):
     """A `tf.data.Dataset` of `(images, masks)`: float32 `(batch, height, width, 3)`, uint8 `(batch, height, width)`.
 
@@ -61,6 +63,8 @@ def batches(
         outputs: of the model; above 1, masks are given as so many equal ones.
         skip_unreadable: True goes on without photographs and masks that cannot be read, and warns of each once, instead
             of stopping at the first. Its place in the batch is taken by the next pair.
+        shares: into how many equal parts a batch falls, one a device; each element of the result is one.
+        worker: which process this is, and of how many: it gets its own shares of every batch, in order.
     Raises:
         ValueError: an augmentation that cannot be, or (while it runs) a pair that cannot be read: its message names
             the file.
@@ -72,7 +76,10 @@ def batches(
     count = len(dataset.pairs)
     first = start * batch_size
     last = tf.int64.max if steps is None else first + steps * batch_size
+    index_of_worker, workers = worker
     examples = tf.data.Dataset.range(first, last)
+    if workers > 1:
+        examples = examples.filter(lambda position: position % batch_size * workers // batch_size == index_of_worker)
 
     def index(position):
         epoch, place = position // count, position % count
@@ -94,7 +101,7 @@ def batches(
 
     options = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     examples = examples.map(index).map(load, **options).map(finish, **options)
-    return examples.batch(batch_size, drop_remainder=True).prefetch(2)
+    return examples.batch(batch_size // shares, drop_remainder=True).prefetch(2)
 
 
 def augment(image, mask, augmentation, seed):

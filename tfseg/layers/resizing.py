@@ -18,7 +18,8 @@ class ResizeLike(keras.layers.Layer):
 
     Args:
         interpolation: "bilinear" (corners not aligned, torch's default), "bilinear_align_corners" (the outermost pixels
-            of both lie on each other) or "nearest".
+            of both lie on each other), "bilinear_asymmetric" (the first ones alone, TensorFlow 1's default: pixel i of
+            the output lies at i x input size / output size) or "nearest".
     """
 
     def __init__(self, interpolation="bilinear", **kwargs):
@@ -40,6 +41,8 @@ class ResizeLike(keras.layers.Layer):
         output, pixels_, outputs_ = ops.arange(outputs, dtype="float32"), *_floats(pixels, outputs)
         if self.interpolation == "bilinear_align_corners":
             place = (pixels_ - 1) / ops.maximum(outputs_ - 1, 1) * output
+        elif self.interpolation == "bilinear_asymmetric":
+            place = self._step(pixels_, outputs_) * output
         elif self.interpolation == "nearest":
             place = ops.floor(self._step(pixels_, outputs_) * output)
         else:

@@ -47,11 +47,12 @@ def conv(
 ):
     """A convolution, padded alike on both sides by `padding` pixels: by default, by as many as keep the size.
 
-    Under a stride Keras's own "same" pads only the far side of even sizes, so the zeros are a layer of their own.
+    Under a stride Keras's own "same" pads only the far side of even sizes, so the zeros are a layer of their own; but
+    where TensorFlow's networks want just that, `padding="same"`.
     """
     same = dilation_rate * (kernel_size - 1) // 2
     padding = same if padding is None else padding
-    explicit = padding and (strides > 1 or padding != same)
+    explicit = padding not in (0, "same") and (strides > 1 or padding != same)
     if explicit:
         x = keras.layers.ZeroPadding2D(padding, data_format=CHANNELS_LAST, name=f"{name}_pad")(x)
     layer = keras.layers.Conv2D(

@@ -25,9 +25,9 @@ def FCN(backbone, num_classes, aux=False, *, convs=1, concat=False, aux_reductio
         convs: 3x3 convolutions before the logits, a quarter of the features wide (mmsegmentation: 2).
         concat: whether one more reads the features beside what those give (mmsegmentation).
         aux_reduction: how many times fewer channels than it reads the second head has inside (CSAILVision: 2).
-        upsampling: of `tfseg.specs.UPSAMPLINGS`: "bilinear", "bilinear_align_corners" or "nearest" resize the map to
-            the input; "transposed_convolution" enlarges it by its stride, every class by a kernel of its own that is
-            bilinear at the start (the layer `up`), and cuts off what reaches beyond the input.
+        upsampling: of `tfseg.specs.UPSAMPLINGS`: "bilinear", "bilinear_align_corners", "bilinear_asymmetric" or
+            "nearest" resize the map to the input; "transposed_convolution" enlarges it by its stride, every class by a
+            kernel of its own that is bilinear at the start (the layer `up`), and cuts off what is beyond the input.
         name: of the model; "fcn_" and the backbone's by default.
     Raises:
         ValueError: a backbone without a single map as its output, or no layer for `aux`.

@@ -5,6 +5,7 @@ import inspect
 
 from tfseg import specs
 from tfseg.nets.deeplab import RATES, DeepLabV3, DeepLabV3Plus
+from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
 from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
@@ -20,7 +21,8 @@ def build(name, **options):
     Args:
         name: one of `list_models()`. "vgg16_bn" is `VGG`, "resnet50" `ResNet`, "fcn32s" `FCN32s`; "fcn_resnet50" is
             `FCN`, "deeplabv3_resnet50" `DeepLabV3` and "pspnet_resnet50" `PSPNet` on a ResNet of output stride 8;
-            "drn_d_22" is `DRN` and "drnseg_drn_d_22" `DRNSeg` on it.
+            "drn_d_22" is `DRN` and "drnseg_drn_d_22" `DRNSeg` on it; "deeplab_largefov" is `DeepLabLargeFOV` and
+            "deeplabv2_vgg16" `DeepLabV2VGG`.
         options: of the function behind the name; a segmenter takes those of its backbone too, and every ResNet the
             fields of `tfseg.specs.ResNetSpec` (`stem=(64, 64, 128)`, `stride_in="1x1"`).
     Raises:
@@ -67,4 +69,5 @@ _BUILDERS = (
         for name in names
     }
     | dict(zip(specs.FCNS, (FCN32s, FCN16s, FCN8s, FCN8sAtOnce), strict=True))
+    | dict(zip(specs.DEEPLAB_VGGS, (DeepLabLargeFOV, DeepLabV2VGG), strict=True))
 )

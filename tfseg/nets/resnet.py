@@ -58,14 +58,16 @@ def ResNet(
     title, spec = _spec(spec)
     blocks.check("output_stride", output_stride, specs.OUTPUT_STRIDES)
     blocks.check("convention", convention, specs.CONVENTIONS)
+    blocks.check("stride_at", spec.stride_at, ("first", "last"))
     grids = [(1,) * count for count in spec.blocks]
+    places = (spec.stride_in,) * len(grids) if isinstance(spec.stride_in, str) else spec.stride_in
     if multi_grid is not None:
         if len(multi_grid) != spec.blocks[-1]:
             raise ValueError(
                 f"multi_grid needs one factor for each of the {spec.blocks[-1]} blocks of the last stage. Received: "
                 f"{multi_grid!r}"
             )
-        if output_stride == 32 and multi_grid[0] != 1 and spec.stride_in == "3x3":
+        if output_stride == 32 and multi_grid[0] != 1 and places[-1] == "3x3" and spec.stride_at == "first":
             raise ValueError(
                 "At output_stride=32 the last stage strides in its first 3x3 convolution, which cannot be dilated too: "
                 f"multi_grid begins with 1, or output_stride is 16 or less. Received: {multi_grid!r}"
@@ -74,31 +76,40 @@ def ResNet(
 
     image, x = blocks.image_input(channels, "torch")
     x = _stem(x, width, spec)
-    # Zeros serve as well as minus infinity under this pooling: a ReLU stands before it.
-    x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
-    x = blocks.max_pool(x, 3, "pool1_pool")
+    same = spec.stem_pool == "same"
+    if not same:  # zeros serve as well as minus infinity under this pooling: a ReLU stands before it
+        x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
+    x = blocks.max_pool(x, 3, "pool1_pool", padding="same" if same else "valid")
+    striding = _striding(spec)
     stride, rate = 4, 1
-    for stage, factors in enumerate(grids):
-        strides, freed_rate = 1, rate
-        if stage > 0 and stride < output_stride:
-            strides, stride = 2, stride * 2
-        elif stage > 0:
-            freed_rate = {"previous": rate, "new": rate * 2, "one": 1}[convention]
-            rate *= 2
+    for stage, (factors, place) in enumerate(zip(grids, places, strict=True)):
         for block, factor in enumerate(factors):
+            strides, freed_rate = 1, rate
+            if (stage, block) in striding and stride < output_stride:
+                strides, stride = 2, stride * 2
+            elif (stage, block) in striding:
+                freed_rate = {"previous": rate, "new": rate * 2, "one": 1}[convention]
+                rate *= 2
             x = residual_block(
                 x,
                 specs.RESNET_FILTERS[stage] * width,
                 f"conv{stage + 2}_block{block + 1}",
-                spec,
-                strides=strides if block == 0 else 1,
+                spec._replace(stride_in=place),
+                strides=strides,
                 rate=rate * factor,
-                freed_rate=(freed_rate if block == 0 else rate) * factor,
+                freed_rate=freed_rate * factor,
             )
     if include_top:
         x = GlobalAveragePooling2D(data_format=blocks.CHANNELS_LAST, name="avg_pool")(x)
         x = blocks.dense(x, num_classes, "predictions")
     return keras.Model(image, x, name=name or title)
+
+
+def _striding(spec):
+    """`(stage, block)`, from 0, of the three blocks that stride."""
+    if spec.stride_at == "last":
+        return [(stage, count - 1) for stage, count in enumerate(spec.blocks[:-1])]
+    return [(stage, 0) for stage in range(1, len(spec.blocks))]
 
 
 def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
@@ -126,7 +137,9 @@ def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
             (outside, 3, {"dilation_rate": rate}),
         )
     shortcut = x
-    if strides > 1 or x.shape[-1] != outside:
+    if spec.stride_at == "last" and strides > 1 and x.shape[-1] == outside:
+        shortcut = blocks.max_pool(x, 1, f"{name}_0_pool")
+    elif strides > 1 or x.shape[-1] != outside:
         shortcut = _projection(x, outside, f"{name}_0", spec, strides=strides, dilated=rate > 1)
     for index, (filters, kernel_size, options) in enumerate(convs, 1):
         if spec.radix and kernel_size == 3:
@@ -141,11 +154,13 @@ def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
 
 
 def _stem(x, width, spec):
+    strided = {"strides": 2, "padding": "same" if spec.stem_same else None}
     if not spec.stem:
-        return blocks.relu(_conv_norm(x, blocks.scaled(64, width), 7, "conv1_conv", spec, strides=2), "conv1_relu")
+        x = _conv_norm(x, blocks.scaled(spec.stem_filters, width), 7, "conv1_conv", spec, **strided)
+        return blocks.relu(x, "conv1_relu")
     for index, filters in enumerate(spec.stem, 1):
-        strides = 2 if index == 1 else 1
-        x = _conv_norm(x, blocks.scaled(filters, width), 3, f"conv1_{index}_conv", spec, strides=strides)
+        options = strided if index == 1 else {}
+        x = _conv_norm(x, blocks.scaled(filters, width), 3, f"conv1_{index}_conv", spec, **options)
         x = blocks.relu(x, f"conv1_{index}_relu")
     return x
 

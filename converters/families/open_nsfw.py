@@ -1,0 +1,39 @@
+"""Yahoo's open_nsfw: a ResNet-50 of half the filters, but for its stem, and with a bias in every convolution.
+
+Facts read off https://github.com/yahoo/open_nsfw: nsfw_model/deploy.prototxt, classify_nsfw.py.
+"""
+
+from converters.families.family import Family
+from converters.families.trunks import network
+from tfseg import specs
+
+_TRUNK = {"stride_in": "1x1", "stem_pool": (0, 1), "stem_filters": 128, "biases": "all"}
+
+
+def _rows():
+    for source, target in (
+        ("_1", "conv1"),
+        ("_stage{s}_block{b}_proj_shortcut", "conv{s+2}_block{b+1}_0"),
+        ("_stage{s}_block{b}_branch2{c:a}", "conv{s+2}_block{b+1}_{c}"),
+    ):
+        yield f"conv{source}", f"{target}_conv", "conv"
+        yield f"bn{source}", f"{target}_bn", "batchnorm"
+        yield f"scale{source}", f"{target}_bn", "scale"
+    yield "fc_nsfw", "predictions", "dense"
+
+
+OPEN_NSFW = Family(
+    name="yahoo/open_nsfw",
+    source="https://github.com/yahoo/open_nsfw",
+    licence="BSD-2-Clause",
+    covers="its ResNet-50 of half width (two classes: safe, not safe for work)",
+    files="https://github.com/yahoo/open_nsfw",
+    formats=("Caffe",),
+    preprocessing="caffe_rounded",
+    networks=(network("resnet50", specs.RESNETS["resnet50"]._replace(**_TRUNK), _rows()),),
+    classes="fc_nsfw.weight",
+    head=r"predictions/.*",
+    options=_TRUNK,
+    conventions=("previous", "new"),
+    proof="OpenCV, 9.2e-7",
+)

@@ -1,0 +1,84 @@
+"""SENet's Caffe networks, and those of VGGFace2, which name their layers alike.
+
+Facts read off https://github.com/hujie-frank/SENet: models/SE-Res*.prototxt; of VGGFace2 off
+https://github.com/ox-vgg/vgg_face2 (README: the SE nets follow SENet's) and off its ResNet-50 and SE-ResNet-50 for
+PyTorch, which came from the Caffe files by machine: strides, poolings and names, where / had to become _. How Caffe's
+own files call the layers of type Scale is taken over from SENet's.
+"""
+
+from converters.families.family import Family
+from converters.families.trunks import network
+from tfseg import specs
+
+_OPTIONS = {"stride_in": "1x1", "stem_pool": (0, 1)}
+_CONVS = (
+    ("conv1/7x7_s2", "conv1"),
+    *(
+        (f"conv{{s}}_{{b}}_{part}", f"conv{{s}}_block{{b}}_{index}")
+        for index, part in enumerate(("1x1_proj", "1x1_reduce", "3x3", "1x1_increase"))
+    ),
+)
+_ROWS = (
+    *(
+        row
+        for source, target in _CONVS
+        for row in (
+            (source, f"{target}_conv", "conv"),
+            (f"{source}/bn", f"{target}_bn", "batchnorm"),
+            (f"{source}/bn/scale", f"{target}_bn", "scale"),
+        )
+    ),
+    ("conv{s}_{b}_1x1_down", "conv{s}_block{b}_se_1_conv", "conv"),
+    ("conv{s}_{b}_1x1_up", "conv{s}_block{b}_se_2_conv", "conv"),
+    ("classifier", "predictions", "dense"),
+)
+_PEOPLE = 8631  # whom VGGFace2's training images show
+
+
+def _network(name):
+    options = {"stride_in": "3x3"} if "next" in name else {}
+    return network(name, specs.RESNETS[name], _ROWS, options=options)
+
+
+def _of_people(one):
+    def differences(shapes):
+        classes = shapes.get("classifier.weight", (None,))[0]
+        wrong = [] if classes == _PEOPLE else [f"has {classes or 'no'} classes instead of {_PEOPLE} people"]
+        return one.differences(shapes) + wrong
+
+    return one._replace(differences=differences)
+
+
+_FACTS = {
+    "formats": ("Caffe",),
+    "classes": "classifier.weight",
+    "head": r"predictions/.*",
+    "options": _OPTIONS,
+}
+
+VGGFACE2 = Family(
+    name="ox-vgg/vgg_face2",
+    source="https://github.com/ox-vgg/vgg_face2",
+    licence="none given",
+    covers="ResNet-50 and SE-ResNet-50 of VGGFace2's 8631 people",
+    files="https://github.com/ox-vgg/vgg_face2",
+    preprocessing="vggface2",
+    networks=tuple(_of_people(_network(name)) for name in ("resnet50", "seresnet50")),
+    conventions=("previous", "new"),
+    proof="OpenCV, 8.9e-7",
+    **_FACTS,
+)
+
+SENET = Family(
+    name="hujie-frank/SENet",
+    source="https://github.com/hujie-frank/SENet",
+    licence="Apache-2.0",
+    covers="SE-ResNet 50, 101, 152, SE-ResNeXt 50 and 101",
+    files="https://github.com/hujie-frank/SENet",
+    preprocessing="caffe_rounded",
+    networks=tuple(
+        map(_network, ("seresnet50", "seresnet101", "seresnet152", "seresnext50_32x4d", "seresnext101_32x4d"))
+    ),
+    proof="OpenCV, 1.4e-6",
+    **_FACTS,
+)

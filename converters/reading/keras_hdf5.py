@@ -1,0 +1,88 @@
+"""Keras's older HDF5 files: weights (`save_weights` until Keras 2, the files of keras.applications) and whole models.
+
+A group a layer; its attribute `weight_names` lists its datasets by their scopes: `block1_conv1/kernel:0`. Keras 1 wrote
+`block1_conv1_W:0`. A model inside the model is one layer with all of its weights.
+
+Reference: https://keras.io/api/models/model_saving_apis/weights_saving_and_loading/
+"""
+
+import collections
+import re
+
+from converters.errors import ConversionError
+from converters.reading import hdf5
+
+_KERAS_1 = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # a variance!
+_BESIDE = ("model_weights", "optimizer_weights")
+_TOP = "top_level_model_weights"
+
+
+def recognises(file) -> bool:
+    return _listing(file) is not None
+
+
+def load(file, data) -> dict:
+    """{"layer/variable": Tensor}, and what stands beside them in the file: versions as texts, others as None.
+
+    Raises:
+        ConversionError: a layer or dataset that is listed and not there, or two of one name.
+    """
+    group = _listing(file)
+    found = []
+    for layer in [*hdf5.names(group, "layer_names"), *([_TOP] if hdf5.child(group, _TOP) else [])]:
+        found += _layer(group, layer, data)
+    beside = {key: None for key in _BESIDE[1:] if hdf5.child(file, key)}
+    versions = {key: hdf5.text(group, key) for key in ("keras_version", "backend")}
+    return keyed(found) | beside | {key: value for key, value in versions.items() if value}
+
+
+def keyed(found) -> dict:
+    """{"layer/variable": Tensor} of `(names of the models around it, layer, variable, tensor)`.
+
+    Where two models inside have a layer of one name, the models' names come before it.
+
+    Raises:
+        ConversionError: two of one name for all that.
+    """
+    short = collections.Counter((layer, variable) for _, layer, variable, _ in found)
+    tensors = {}
+    for around, layer, variable, tensor in found:
+        key = "/".join([*(around if short[layer, variable] > 1 else ()), layer, variable])
+        if key in tensors:
+            raise ConversionError(f"holds two weights of the name {key!r}; nobody can tell which one is meant.")
+        tensors[key] = tensor
+    return tensors
+
+
+def _listing(file):
+    """The group that lists the layers: the file itself, or one in the file of a whole model."""
+    groups = (file, hdf5.child(file, _BESIDE[0]))
+    return next((one for one in groups if one is not None and hdf5.names(one, "layer_names") is not None), None)
+
+
+def _layer(group, layer, data):
+    import h5py
+
+    node = hdf5.child(group, layer)
+    weights = hdf5.names(node, "weight_names") if isinstance(node, h5py.Group) else None
+    if weights is None:
+        raise ConversionError(f"lists the layer {layer!r} and has no group of weights for it; the file is damaged.")
+    paths = {weight: [part for part in weight.split("/") if part] for weight in weights}
+    inner = len({tuple(path[:-1]) for path in paths.values()}) > 1 or layer == _TOP
+    if len(paths) < len(weights) or [] in paths.values():
+        raise ConversionError(f"lists a weight of the layer {layer!r} twice, or one without a name; it is damaged.")
+    for weight, (*scope, name) in paths.items():
+        dataset = hdf5.child(node, weight)
+        if not isinstance(dataset, h5py.Dataset):
+            raise ConversionError(f"lists the weight {weight!r} of the layer {layer!r} and does not hold it.")
+        # Of one layer the group has the name, whatever scope it was built in; of a model inside, the scopes have.
+        own = scope[-1] if inner and scope else layer
+        yield (layer, *scope[:-1]), own, _variable(own, name), hdf5.tensor(dataset, data)
+
+
+def _variable(layer, name):
+    name = name.partition(":")[0]
+    if not name.startswith(f"{layer}_"):
+        return name
+    name = re.sub(r"_\d+$", "", name.removeprefix(f"{layer}_"))
+    return _KERAS_1.get(name, name)

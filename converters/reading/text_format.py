@@ -1,0 +1,183 @@
+"""Protocol buffers in their text format: nested fields of any names, read without a schema and without protobuf.
+
+Reference: https://protobuf.dev/reference/protobuf/textformat-spec/
+"""
+
+import math
+import re
+
+from converters.errors import ConversionError
+
+_DEEPEST = 100  # protobuf's own limit
+_TOKEN = re.compile(
+    r"""
+    (?P<space>(?:[ \t\r\n\v\f]|\#[^\n]*)+)
+  | (?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
+  | (?P<number>(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fF]?)(?![\w.]))
+  | (?P<word>[A-Za-z_]\w*)
+  | (?P<mark>[{}<>\[\]:;,./-])
+    """,
+    re.VERBOSE,
+)
+_ESCAPE = re.compile(r"\\(?:([abfnrtv?'\"\\])|([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))")
+_LETTERS = dict(zip("abfnrtv?'\"\\", "\a\b\f\n\r\t\v?'\"\\", strict=True))
+_NUMBERS = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
+_CLOSING = {"{": "}", "<": ">"}
+
+
+class Word(str):
+    """A bare word: the name of a constant, or true or false."""
+
+    __slots__ = ()
+
+
+class Message(dict):
+    """Name -> the list of a field's values, in their order: str, `Word`, int, float or Message. It opens in `line`."""
+
+    line = 1
+
+
+def parse(text):
+    """The fields of a text as a `Message`.
+
+    Raises: ConversionError with line and column where the text breaks the syntax.
+    """
+    return _Parser(text).message(None, 1, 0)
+
+
+class _Parser:
+    """Reads tokens one ahead: `kind` and `token` are the one that comes next; at the end both are empty."""
+
+    def __init__(self, text):
+        self.text, self.start, self.stop = text, 0, 0
+        self.lines = self.counted = 0  # how many lines end before where
+        self.advance()
+
+    def advance(self):
+        """Passes over the next token, and returns it."""
+        passed = self.text[self.start : self.stop]
+        self.start = self.stop
+        while True:
+            if self.start == len(self.text):
+                self.kind = self.token = ""
+                return passed
+            found = _TOKEN.match(self.text, self.start)
+            if found is None:
+                self.fail("is no part of protobuf's text format", self.text[self.start : self.start + 20])
+            if found.lastgroup != "space":
+                self.kind, self.token, self.stop = found.lastgroup, found.group(), found.end()
+                return passed
+            self.start = self.stop = found.end()
+
+    def line(self):
+        self.lines += self.text.count("\n", self.counted, self.start)
+        self.counted = self.start
+        return self.lines + 1
+
+    def fail(self, what, received=None):
+        column = self.start - self.text.rfind("\n", 0, self.start)
+        received = repr(self.token if received is None else received)
+        if self.start == len(self.text):
+            received, what = "the end of the file", f"{what}. It may be cut off: download it again"
+        raise ConversionError(f"line {self.line()}, column {column}: {what}. Received: {received}.")
+
+    def accept(self, *marks):
+        return self.advance() if self.kind == "mark" and self.token in marks else ""
+
+    def expect(self, *marks):
+        return self.accept(*marks) or self.fail(f"expected {' or '.join(map(repr, marks))}")
+
+    def message(self, closing, line, depth):
+        """The fields up to the closing mark, or to the end of the text."""
+        if depth > _DEEPEST:
+            self.fail(f"messages lie more than {_DEEPEST} deep in each other")
+        fields = Message()
+        fields.line = line
+        while not (closing and self.accept(closing)):
+            if not self.kind and closing is None:
+                return fields
+            name = self.name(fields, closing)
+            colon = self.accept(":")
+            if self.kind == "mark" and self.token == "[":
+                values = self.list(depth)
+            elif colon or self.token in _CLOSING:
+                values = [self.value(depth)]
+            else:
+                self.fail(f"expected ':' or '{{' behind the field {name}")
+            fields.setdefault(name, []).extend(values)
+            self.accept(",", ";")
+        return fields
+
+    def name(self, fields, closing):
+        """Of a field; in brackets, of an extension."""
+        if self.kind == "word":
+            return self.advance()
+        if not self.accept("["):
+            inside = f", or {closing!r} for the message that opens in line {fields.line}" if closing else ""
+            self.fail(f"expected the name of a field{inside}")
+        parts = []
+        while not self.accept("]"):
+            if self.kind != "word" and self.token not in (".", "/", "-"):
+                self.fail("expected the name of an extension, or ']'")
+            parts.append(self.advance())
+        return f"[{''.join(parts)}]"
+
+    def list(self, depth):
+        self.advance()
+        values = []
+        while not self.accept("]"):
+            if values:
+                self.expect(",", "]")
+            values.append(self.value(depth))
+        return values
+
+    def value(self, depth):
+        line = self.line()
+        if opening := self.accept(*_CLOSING):
+            return self.message(_CLOSING[opening], line, depth + 1)
+        if self.kind == "string":
+            return self.string()
+        negative = self.accept("-")
+        if self.kind == "number":
+            number = self.number()
+        elif self.kind == "word" and self.token.lower() in _NUMBERS:
+            number = _NUMBERS[self.advance().lower()]
+        elif self.kind == "word" and not negative:
+            return Word(self.advance())
+        else:
+            self.fail("expected a value")
+        return -number if negative else number
+
+    def number(self):
+        text = self.token
+        try:
+            if text[:2] in ("0x", "0X"):
+                number = int(text, 16)
+            elif text.isdecimal():
+                number = int(text, 8 if text[0] == "0" else 10)
+            else:
+                number = float(text.rstrip("fF"))
+        except ValueError:
+            self.fail("expected a number")
+        self.advance()
+        return number
+
+    def string(self):
+        """The string here, with those that follow it."""
+        parts = []
+        while self.kind == "string":
+            parts.append(_ESCAPE.sub(_unescaped, self.token[1:-1]))
+            self.advance()
+        # Octal and hexadecimal escapes are bytes, of which several may make one letter.
+        return "".join(parts).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _unescaped(found):
+    letter, octal, hexadecimal, *points = found.groups()
+    if letter:
+        return _LETTERS[letter]
+    if octal or hexadecimal:
+        byte = int(octal, 8) if octal else int(hexadecimal, 16)
+        return bytes([byte % 256]).decode("utf-8", "surrogateescape")
+    point = int(points[0] or points[1], 16)
+    return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else "\N{REPLACEMENT CHARACTER}"
