@@ -39,6 +39,9 @@ setup(
             "tfseg-convert = converters.commands.convert:main",
             "tfseg-inspect = converters.commands.inspect:main",
             "tfseg-predict = tfseg.commands.predict:main",
+            "tfseg-inspect-data = tfseg.commands.inspect_data:main",
+            "tfseg-train = tfseg.commands.train:main",
+            "tfseg-evaluate = tfseg.commands.evaluate:main",
         ]
     },
     classifiers=[

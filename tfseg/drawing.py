@@ -31,7 +31,7 @@ def write_mask(path, classes, colors=None):
     classes = _class_map(classes)
     if classes.dtype == np.uint8:
         image = Image.fromarray(classes)
-        image.putpalette(_color_table(colors, 256).tobytes())
+        image.putpalette(color_table(colors, 256).tobytes())
     else:
         if classes.max() > 65535:
             raise ValueError(f"A 16-bit mask holds classes up to 65535. Received: {classes.max()}")
@@ -62,7 +62,7 @@ def overlay(image, classes, colors=None, names=None, alpha=0.5):
             f"classes {classes.shape}"
         )
     counts = np.bincount(classes.ravel())
-    table = _color_table(colors, len(counts))
+    table = color_table(colors, len(counts))
     found = sorted(np.flatnonzero(counts), key=lambda index: -counts[index])
     named = len(names or ())
     legend = _legend(
@@ -111,7 +111,7 @@ def _percent(share):
     return "<0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
 
 
-def _color_table(colors, count):
+def color_table(colors, count):
     """uint8 `(count, 3)` or longer: a row a class, VOC's colours where the model has none, over again past 256."""
     own = list(colors or ())
     return np.array([*own, *(specs.VOC_PALETTE[index % 256] for index in range(len(own), count))], "uint8")

@@ -1,25 +1,224 @@
-"""How good a segmenter is on a data set: whole photographs, one at a time, each at its own size."""
+"""How good a segmenter is on a data set, as papers measure it: whole photographs, several sizes, or sliding windows."""
 
+import json
+import pathlib
+from typing import NamedTuple
+
+import keras
 import numpy as np
 
+from tfseg import drawing
 from tfseg.data.loading import load
-from tfseg.inference import predict, preprocessing_of
-from tfseg.metrics import ConfusionMatrix
+from tfseg.data.masks import VOID
+from tfseg.folders import replacing
+from tfseg.inference import logits_function, preprocess, preprocessing_of
+from tfseg.metrics import SCORES, ConfusionMatrix, scores
 
 
-def confusion_matrix(model, dataset, *, preprocessing=None):
-    """Pixels by true class (row) and predicted one (column), over all pairs of a data set.
+class Evaluation(NamedTuple):
+    """What a model scored.
+
+    Attributes:
+        dataset: `tfseg.data.Dataset`.
+        matrix: pixels by true class (row) and predicted one (column).
+        accuracies: pixel accuracy of each photograph, in the data set's order; NaN where nothing counts.
+        published: `(score, what it is of)` to compare with, or None.
+    """
+
+    dataset: object
+    matrix: np.ndarray
+    accuracies: tuple
+    published: tuple | None = None
+
+    @property
+    def scores(self):
+        return scores(self.matrix)
+
+    def __str__(self):
+        """The table that a paper prints, in percent."""
+        found, names = self.scores, self.dataset.classes or range(self.dataset.num_classes)
+        share = self.matrix.sum(axis=1) / max(1, self.matrix.sum())
+        lines = [f"{'class':24}{'IoU':>8}{'accuracy':>10}{'of pixels':>11}"]
+        for name, iou, accuracy, part in zip(names, found["iou"], found["accuracy"], share, strict=True):
+            lines.append(f"{name!s:24}{_percent(iou):>8}{_percent(accuracy):>10}{_percent(part):>11}")
+        lines += [f"{name.replace('_', ' '):24}{_percent(found[name]):>8}" for name in SCORES]
+        if self.published:
+            lines.append(f"{'published mean iou':24}{self.published[0]:8.2f}  {self.published[1]}")
+        return "\n".join(lines)
+
+    def save(self, path):
+        """Writes all of it as JSON; NaN as null."""
+        found = self.scores
+        facts = {
+            "dataset": self.dataset.name,
+            "photographs": len(self.accuracies),
+            **{name: _plain(found[name]) for name in SCORES},
+            "classes": list(self.dataset.classes or range(self.dataset.num_classes)),
+            "iou": [_plain(value) for value in found["iou"]],
+            "accuracy": [_plain(value) for value in found["accuracy"]],
+            "confusion_matrix": self.matrix.tolist(),
+            "pixel_accuracies": {
+                str(pair.image): _plain(value) for pair, value in zip(self.dataset.pairs, self.accuracies, strict=True)
+            },
+        }
+        with replacing(pathlib.Path(path)) as half:
+            half.write_text(json.dumps(facts, indent=1))
+
+    def worst(self, count=8):
+        """The pairs of lowest pixel accuracy, the worst first."""
+        order = np.argsort([1.0 if np.isnan(value) else value for value in self.accuracies], kind="stable")
+        return [self.dataset.pairs[index] for index in order[:count]]
+
+
+def evaluate(
+    model,
+    dataset,
+    *,
+    scales=(1.0,),
+    flip=False,
+    window=None,
+    overlap=1 / 3,
+    preprocessing=None,
+    track=iter,
+    published=None,
+):
+    """Counts every pixel of a data set.
 
     Args:
         model: segmenter.
         dataset: `tfseg.data.Dataset`.
+        scales, flip, window, overlap: as in `class_map`.
         preprocessing: as in `tfseg.predict`.
+        track: wraps the pairs, as `tfseg.progress.track`.
+        published: `(score, what it is of)`, shown beside ours.
+    Returns: `Evaluation`.
     Raises:
-        ValueError: a pair that cannot be read.
+        ValueError: a pair that cannot be read, or a model of another number of classes.
     """
-    preprocessing = preprocessing or preprocessing_of(model)
-    counts = ConfusionMatrix(dataset.num_classes)
-    for pair in dataset.pairs:
+    counts, accuracies = ConfusionMatrix(dataset.num_classes), []
+    for pair in track(dataset.pairs):
         image, mask = load(pair, dataset.labels)
-        counts.update_classes(mask, predict(model, image, preprocessing=preprocessing))
-    return np.asarray(counts.matrix())
+        classes = class_map(
+            model, image, scales=scales, flip=flip, window=window, overlap=overlap, preprocessing=preprocessing
+        )
+        if classes.max() >= dataset.num_classes:
+            raise ValueError(
+                f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} more: it "
+                f"predicts {classes.max()}."
+            )
+        counts.update_classes(mask, classes)
+        counted = mask != VOID
+        accuracies.append(float((classes == mask)[counted].mean()) if counted.any() else float("nan"))
+    return Evaluation(dataset, counts.matrix(), tuple(accuracies), published)
+
+
+def class_map(model, image, *, scales=(1.0,), flip=False, window=None, overlap=1 / 3, preprocessing=None):
+    """The class of every pixel of one photograph, by the mean of probabilities over sizes, mirror images and windows.
+
+    Args:
+        model: segmenter.
+        image: uint8 `(height, width, 3)`, RGB.
+        scales: factors of its sides at which the model sees it.
+        flip: whether the model sees it mirrored too.
+        window: `(height, width)` of what the model sees at once, slid over the photograph at every scale; None: all.
+        overlap: of two windows side by side, as a share of their side.
+        preprocessing: as in `tfseg.predict`.
+    Returns: integers `(height, width)`.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap is at least 0 and below 1. Received: {overlap}")
+    pixels = preprocess(image, preprocessing or preprocessing_of(model))
+    logits = logits_function(model)
+    total = 0.0
+    for scale in scales:
+        scaled = _resized(pixels, [max(1, round(side * scale)) for side in pixels.shape[:2]])
+        for mirrored in (False, True)[: 1 + flip]:
+            found = _windows(logits, scaled[:, ::-1] if mirrored else scaled, window, overlap)
+            found = found[:, ::-1] if mirrored else found
+            if len(scales) == 1 and not flip and window is None:
+                return found.argmax(axis=-1)
+            total = total + _resized(_softmax(found), pixels.shape[:2])
+    return total.argmax(axis=-1)
+
+
+def _windows(logits, pixels, window, overlap):
+    """Logits of an image, or the mean over the windows that see a pixel."""
+    if window is None:
+        return logits(pixels[None])[0]
+    height, width = (max(one, two) for one, two in zip(pixels.shape[:2], window, strict=True))
+    # Photographs smaller than the window are seen on a ground of zeros, the mean colour.
+    padded = np.pad(pixels, ((0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)))
+    total, seen = 0.0, np.zeros((height, width, 1), "float32")
+    for top in _places(height, window[0], overlap):
+        for left in _places(width, window[1], overlap):
+            part = np.s_[top : top + window[0], left : left + window[1]]
+            found = logits(padded[part][None])[0]
+            if not seen.any():
+                total = np.zeros((height, width, found.shape[-1]), "float32")
+            total[part] += found
+            seen[part] += 1
+    return (total / seen)[: pixels.shape[0], : pixels.shape[1]]
+
+
+def _places(length, window, overlap):
+    """Where windows begin: evenly, the last one at the end."""
+    step = max(1, int(window * (1 - overlap)))
+    count = -(-(length - window) // step) + 1
+    return [round(index * (length - window) / max(1, count - 1)) for index in range(count)]
+
+
+def _resized(array, size):
+    if array.shape[:2] == tuple(size):
+        return array
+    return keras.ops.convert_to_numpy(keras.ops.image.resize(array[None], size, data_format="channels_last"))[0]
+
+
+def _softmax(logits):
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def overlay(model, pair, dataset, **options):
+    """The photograph of a pair under the model's classes, and under the true ones beside it: a PIL image."""
+    from PIL import Image
+
+    image, mask = load(pair, dataset.labels)
+    found = class_map(model, image, **options).astype("uint8")
+    known = np.where(mask == VOID, found, mask)
+    pictures = [drawing.overlay(image, one, dataset.colors, dataset.classes) for one in (found, known)]
+    sheet = Image.new("RGB", (sum(one.width for one in pictures), max(one.height for one in pictures)), "white")
+    sheet.paste(pictures[0], (0, 0))
+    sheet.paste(pictures[1], (pictures[0].width, 0))
+    return sheet
+
+
+def draw_confusion(found, path):
+    """Draws the confusion matrix of an `Evaluation`, each row in shares of its true class.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError('Drawing the confusion matrix needs matplotlib: pip install "tfseg[plots]".') from error
+    names = [str(name) for name in found.dataset.classes or range(found.dataset.num_classes)]
+    share = found.matrix / np.maximum(1, found.matrix.sum(axis=1, keepdims=True))
+    side = 2.5 + 0.3 * len(names)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    figure.colorbar(axes.imshow(share, vmin=0, vmax=1, cmap="viridis"), label="share of the true class")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    with replacing(pathlib.Path(path)) as half:
+        figure.savefig(half, dpi=120)
+
+
+def _percent(value):
+    return "-" if np.isnan(value) else f"{100 * value:.2f}"
+
+
+def _plain(value):
+    return None if np.isnan(value) else float(value)

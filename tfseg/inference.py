@@ -111,25 +111,44 @@ def check_segmenter(model):
         )
 
 
-_functions = weakref.WeakKeyDictionary()
+def logits_function(model):
+    """A function of a preprocessed batch, array to array: the model's first output, compiled once a model.
+
+    Raises:
+        ValueError: a model that is no segmenter of RGB images.
+    """
+    compiled = _compiled(model, "logits", lambda logits: logits)
+    return lambda batch: ops.convert_to_numpy(compiled(batch))
 
 
 def _classes_function(model):
-    """Image batch -> class maps, compiled once a model: `model.predict` and a bare call cost a third more."""
-    if model not in _functions:
+    """Image batch -> class maps."""
+    return _compiled(
+        model,
+        "classes",
+        lambda logits: ops.cast(ops.argmax(logits, axis=-1), "uint8" if logits.shape[-1] <= 256 else "int32"),
+    )
+
+
+_functions = weakref.WeakKeyDictionary()
+
+
+def _compiled(model, name, finish):
+    """`finish` of the logits, compiled once a model: `model.predict` and a bare call cost a third more."""
+    functions = _functions.setdefault(model, {})
+    if name not in functions:
         check_segmenter(model)
         reference = weakref.ref(model)  # a strong one would keep the model alive through its own entry
 
-        def classes(x):
+        def function(x):
             output = reference()(x, training=False)
-            logits = output[0] if isinstance(output, list | tuple) else output
-            return ops.cast(ops.argmax(logits, axis=-1), "uint8" if logits.shape[-1] <= 256 else "int32")
+            return finish(output[0] if isinstance(output, list | tuple) else output)
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             shape = (None, None, None, model.input_shape[-1])
             # The concrete function: TensorFlow would take the traces of several models for endless retracing, and warn.
-            classes = tf.function(classes).get_concrete_function(tf.TensorSpec(shape, "float32"))
-        _functions[model] = classes
-    return _functions[model]
+            function = tf.function(function).get_concrete_function(tf.TensorSpec(shape, "float32"))
+        functions[name] = function
+    return functions[name]

@@ -14,7 +14,7 @@ def launch(command):
     # For --help, absl takes text and flags from the main module. That is the installed script, not the command's file.
     module = command.__module__
     sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
-    for flag in flags.FLAGS.get_flags_for_module(module):
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
     def run(arguments):

@@ -4,7 +4,7 @@ import pathlib
 from typing import NamedTuple
 
 from tfseg import specs
-from tfseg.data.masks import VOID, Labels
+from tfseg.data.masks import VOID, Labels, some
 from tfseg.folders import PICTURES
 
 MASKS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".mat")
@@ -60,7 +60,7 @@ def folder(root, split=None, *, num_classes, images="images", masks="masks", voi
         if (images / split).is_dir() and (masks / split).is_dir():
             images, masks = images / split, masks / split
         else:
-            names = _names(root, split)
+            names = names_of(root, split)
     labels = Labels(num_classes, void=tuple(void), palette=palette)
     pairs = _matched(_by_stem(images, PICTURES), _by_stem(masks, MASKS, endings=("_mask", "_L")), names, root)
     return Dataset(f"{root.name}/{split}" if split else root.name, pairs, labels, _tuple(classes))
@@ -128,7 +128,7 @@ def camvid(root, split="train"):
     }
     for (images, masks), labels in forms.items():
         if images.is_dir() and masks.is_dir():
-            names = _names(root, split) if labels is CAMVID_COLORS else None
+            names = names_of(root, split) if labels is CAMVID_COLORS else None
             pairs = _matched(_by_stem(images, PICTURES), _by_stem(masks, MASKS, endings=("_L",)), names, root)
             return _known("camvid", split, pairs, labels)
     raise ValueError(
@@ -205,11 +205,11 @@ def _matched(images, masks, names, root):
     lost = [name for name in wanted if name not in images]
     bare = [name for name in wanted if name in images and name not in masks]
     if lost or bare or not wanted:
-        what = [f"{len(lost)} names without a photograph ({', '.join(lost[:3])}, ...)"] if lost else []
-        what += [f"{len(bare)} photographs without a mask ({', '.join(bare[:3])}, ...)"] if bare else []
+        what = [f"{len(lost)} names without a photograph ({some(lost)})"] if lost else []
+        what += [f"{len(bare)} photographs without a mask ({some(bare)})"] if bare else []
         raise ValueError(
             f"{root}: expected a mask for every photograph, of the same name. Received: "
-            f"{' and '.join(what) or 'no photograph'}. tfseg-inspect-data lists them all."
+            f"{' and '.join(what) or 'no photograph'}."
         )
     return tuple(Pair(images[name], masks[name]) for name in wanted)
 
@@ -226,9 +226,9 @@ def _by_stem(directory, suffixes, endings=()):
     return found
 
 
-def _names(root, split):
-    """The names that a split's file lists."""
-    split = pathlib.Path(split)
+def names_of(root, split):
+    """The names that a split's file lists: a path, or the name of a file in `root` or `root/splits`."""
+    root, split = pathlib.Path(root), pathlib.Path(split)
     places = [split, root / f"{split}.txt", root / "splits" / f"{split}.txt"]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
@@ -256,8 +256,7 @@ def _directory(root, *parts):
 def _listing(root):
     if not root.is_dir():
         return f"{root}, which is no directory"
-    names = sorted(path.name for path in root.iterdir())
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else f"{root}, which is empty"
+    return some(sorted(path.name for path in root.iterdir())) or f"{root}, which is empty"
 
 
 def _tuple(values):

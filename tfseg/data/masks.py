@@ -46,8 +46,8 @@ def read_mask(path, labels):
         strange = np.unique(values[classes < 0]) if highest < len(table) else np.unique(values[values >= len(table)])
         raise ValueError(
             f"{path}: expected the classes 0 to {labels.num_classes - 1}"
-            + (f" under the names {_some(sorted(labels.ids))}" if labels.ids else "")
-            + f", or {_some(labels.void)} where nothing counts. Received: {_some(strange)}. "
+            + (f" under the names {some(sorted(labels.ids))}" if labels.ids else "")
+            + f", or {some(labels.void)} where nothing counts. Received: {some(strange)}. "
             "Give the number of classes that the masks have, name further values that do not count (--void), or "
             "look at the data with tfseg-inspect-data."
         )
@@ -74,7 +74,7 @@ def _picture(path, labels):
     if strange:
         colors = [(code >> 16, code >> 8 & 255, code & 255) for code in strange]
         raise ValueError(
-            f"{path}: {len(strange)} colours are not in the palette of {len(known)}. Received: {_some(colors)}. "
+            f"{path}: {len(strange)} colours are not in the palette of {len(known)}. Received: {some(colors)}. "
             "A mask saved as JPEG has colours that nobody chose: find the PNG."
         )
     return np.array([known[code] for code in found.tolist()], "int32")[inverse.reshape(codes.shape)]
@@ -91,7 +91,7 @@ def _matlab(path):
         return np.asarray(saved["GTcls"].Segmentation)
     except (KeyError, AttributeError) as error:
         raise ValueError(
-            f"{path}: expected SBD's structure GTcls.Segmentation. Received: {_some(sorted(saved))}."
+            f"{path}: expected SBD's structure GTcls.Segmentation. Received: {some(sorted(saved))}."
         ) from error
 
 
@@ -106,6 +106,7 @@ def _table(labels):
     return table
 
 
-def _some(values):
+def some(values):
+    """The first few of many values, in words."""
     values = [value.item() if hasattr(value, "item") else value for value in values]
     return ", ".join(map(str, values[:_NAMED])) + (", ..." if len(values) > _NAMED else "")

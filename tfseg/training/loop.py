@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from tfseg.data.pipeline import batches
-from tfseg.evaluation import confusion_matrix
+from tfseg.evaluation import evaluate
 from tfseg.inference import preprocessing_of
-from tfseg.metrics import SCORES, scores
+from tfseg.metrics import SCORES
 from tfseg.training.preparing import compile_model, make_losses, prepare, prepared
 from tfseg.training.recipes import RECIPES
 from tfseg.training.runs import Run
@@ -111,7 +111,7 @@ def train(
             losses.append(_finite(float(step(next(examples), tf.constant(done, tf.int64))), done, folder))
             done += 1
             epoch = round(done / per_epoch)
-            if done != min(steps, math.ceil(epoch * per_epoch)) or not folder.writes:
+            if done != min(steps, math.ceil(epoch * per_epoch)):
                 continue
             row = {
                 "epoch": epoch,
@@ -121,15 +121,16 @@ def train(
                 "seconds": time.monotonic() - begun,
             }
             if validation and (epoch % validate_every == 0 or done == steps):
-                found = scores(confusion_matrix(model, validation))
+                found = evaluate(model, validation).scores
                 row |= {name: found[name] for name in SCORES}
             folder.save(model, done, best=row.get("mean_iou", -1) > best)
             best = max(best, row.get("mean_iou", -1))
             folder.log(row)
-            report("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+            if folder.writes:
+                report("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
             losses = []
     except KeyboardInterrupt:
-        if folder.writes:
+        if not getattr(strategy, "cluster_resolver", None):  # of several processes, all would have to save together
             folder.save(model, done)
             report(f"interrupted behind step {done} of {steps}; the same command goes on from {folder.last}")
         raise

@@ -3,6 +3,8 @@
 import csv
 import json
 import pathlib
+import shutil
+import tempfile
 import zipfile
 
 import keras
@@ -53,6 +55,8 @@ class Run:
 
     def log(self, row):
         """Adds a row; of a step that was logged before a crash, the new one counts."""
+        if not self.writes:
+            return
         rows = [one for one in self.rows if one["step"] < row["step"]] + [row]
         columns = list(dict.fromkeys(key for one in rows for key in one))
         with replacing(self._log) as half, open(half, "w", newline="") as file:
@@ -77,19 +81,25 @@ class Run:
         Raises:
             OSError: it could not be written; the states saved before are still there.
         """
-        for path in [self.last, self.best] if best else [self.last]:
-            try:
-                with replacing(path) as half:
-                    model.save(half)
-                    with zipfile.ZipFile(half, "a") as archive:
-                        archive.writestr(_STEP, json.dumps({"step": step}))
-            except Exception as error:  # on a full disk Keras, zipfile, HDF5 and TensorFlow each raise their own
-                if isinstance(error, ValueError | TypeError):
-                    raise
-                raise OSError(
-                    f"{path} could not be written ({error}). What was saved before is still there: make room, and "
-                    "start the same command again to go on from it."
-                ) from error
+        if not self.writes:  # to read a model that several processes train, all of them must ask
+            with tempfile.TemporaryDirectory() as directory:
+                model.save(pathlib.Path(directory) / "model.keras")
+            return
+        try:
+            with replacing(self.last) as half:
+                model.save(half)
+                with zipfile.ZipFile(half, "a") as archive:
+                    archive.writestr(_STEP, json.dumps({"step": step}))
+            if best:
+                with replacing(self.best) as half:
+                    shutil.copyfile(self.last, half)
+        except Exception as error:  # on a full disk Keras, zipfile, HDF5 and TensorFlow each raise their own
+            if isinstance(error, ValueError | TypeError):
+                raise
+            raise OSError(
+                f"{self.path} could not be written to ({error}). What was saved before is still there: make room, and "
+                "start the same command again to go on from it."
+            ) from error
 
     @property
     def last(self):

@@ -1,0 +1,39 @@
+"""The commands of training, one after the other as a user would, in processes of their own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from test_training import scenes
+
+
+def run(command, *flags, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", f"tfseg.commands.{command}", *map(str, flags)], capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_inspect_train_evaluate(tmp_path):
+    scenes(tmp_path / "data")
+    (tmp_path / "data" / "val.txt").write_text("s1\ns2\n")
+    where = [f"--data={tmp_path / 'data'}", "--classes=dark,bright"]
+    text = run("inspect_data", *where, f"--contact_sheet={tmp_path / 'sheet.png'}")
+    assert "4 of 4 pairs can be used, 2 classes" in text
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+    options = ["--model=fcn_resnet18", "--options=width=0.0625,output_stride=16", "--crop=16,16", "--batch_size=2"]
+    folder = tmp_path / "run"
+    text = run("train", *where, "--split=", "--val_split=val", *options, "--epochs=2", f"--run={folder}")
+    assert "epoch 2  step 4" in text
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "log.csv", "best.keras", "last.keras"}
+
+    outputs = [f"--json={tmp_path / 'a.json'}", f"--worst={tmp_path / 'worst'}", f"--confusion={tmp_path / 'c.png'}"]
+    pytest.importorskip("matplotlib")
+    text = run("evaluate", *where, f"--model={folder / 'best.keras'}", "--split=val", "--flip", *outputs)
+    assert "mean iou" in text
+    assert json.loads((tmp_path / "a.json").read_text())["photographs"] == 2
+    assert len(list((tmp_path / "worst").iterdir())) == 2
+    assert (tmp_path / "c.png").stat().st_size > 1000
