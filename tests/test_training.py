@@ -86,7 +86,7 @@ class Crash(Exception):
     pass
 
 
-@pytest.mark.parametrize("how", ["crash", "Ctrl-C"])
+@pytest.mark.parametrize("how", [pytest.param("crash", marks=pytest.mark.full), "Ctrl-C"])
 def test_an_interrupted_run_ends_as_if_nothing_had_been(tmp_path, how):
     dataset = scenes(tmp_path / "data")
     whole = training.train(small, dataset, tmp_path / "whole", recipe=RECIPE, epochs=4, report=quiet)
@@ -134,7 +134,7 @@ def test_what_is_frozen_stays(tmp_path):
         assert moved == (not path.startswith(("conv1_", "conv2_")) and "_bn/" not in path), path
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)])
 def test_mixed_precision(tmp_path, dtype):
     dataset = scenes(tmp_path / "data")
     recipe = RECIPE._replace(learning_rate=0.001, batch_norm="frozen")  # statistics of two pixels magnify rounding
