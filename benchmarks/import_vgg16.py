@@ -99,6 +99,7 @@ def child(name, checkpoint, output):
 
 
 def main(rounds):
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as everywhere, a module is compiled once, not in every run
     results = {name: [] for name in ("ours", "usual", "copy", "ours_caffe", "protobuf")}
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = pathlib.Path(directory) / "vgg16.pth"

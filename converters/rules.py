@@ -93,6 +93,7 @@ class Template(NamedTuple):
     fields: tuple
 
     @classmethod
+    @functools.cache  # families share most of their names
     def parse(cls, text):
         pieces = _FIELD.split(text)
         parts = zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
