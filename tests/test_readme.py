@@ -68,13 +68,22 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["converters/commands/convert.py", "converters/commands/inspect.py", "tfseg/commands/predict.py"]
+    "command",
+    [
+        "converters/commands/convert.py",
+        "converters/commands/inspect.py",
+        "tfseg/commands/predict.py",
+        "tfseg/commands/inspect_data.py",
+        "tfseg/commands/train.py",
+        "tfseg/commands/evaluate.py",
+    ],
 )
 def test_flags_exist(command):
-    name = f"tfseg-{pathlib.Path(command).stem}"
+    name = f"tfseg-{pathlib.Path(command).stem.replace('_', '-')} "
     used = {flag for line in README.splitlines() if line.startswith(name) for flag in re.findall(r"--(\w+)", line)}
     assert used
-    assert used <= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', (ROOT / command).read_text()))
+    sources = [ROOT / command, ROOT / "tfseg/commands/datasets.py"]
+    assert used <= {flag for path in sources for flag in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text())}
 
 
 def test_links_lead_somewhere():

@@ -156,7 +156,8 @@ def _jittered(image, strength, seed):
 
     brightness, contrast, saturation = tf.unstack(tf.random.stateless_uniform((3,), seed, 1 - strength, 1 + strength))
     image *= brightness
-    image = (image - (middle := tf.reduce_mean(image))) * contrast + middle
+    middle = tf.reduce_mean(image)
+    image = (image - middle) * contrast + middle
     grey = tf.reduce_sum(image * (0.299, 0.587, 0.114), axis=-1, keepdims=True)
     return tf.clip_by_value((image - grey) * saturation + grey, 0, 255)
 
