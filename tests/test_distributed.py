@@ -86,6 +86,7 @@ def alone(tmp_path_factory):
     return outcome(root)
 
 
+@pytest.mark.full
 def test_two_workers_train_as_one(tmp_path, alone):
     scenes(tmp_path / "data", count=8)
     finish(tmp_path, start(tmp_path, 3, workers=2))

@@ -28,9 +28,23 @@ def scenes(root, count=4, size=(24, 32)):
     return data.folder(root, num_classes=2, classes=("dark", "bright"))
 
 
-def small(aux=False):
+def small():
+    """All that a segmenter has, in as few layers as can be: they are traced once a test."""
     keras.utils.set_random_seed(1)
-    return tfseg.FCN(tfseg.ResNet(SHORT, output_stride=8, width=1 / 16), num_classes=2, aux=aux)
+    image = keras.Input((None, None, 3))
+    x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"])(image)
+    for stage in (1, 2):
+        x = keras.layers.Conv2D(8, 3, 2, padding="same", use_bias=False, name=f"conv{stage}_conv")(x)
+        x = keras.layers.BatchNormalization(name=f"conv{stage}_bn")(x)
+        x = keras.layers.Activation("relu", name=f"conv{stage}_relu")(x)
+    x = keras.layers.Dropout(0.1, name="head_dropout")(x)
+    x = keras.layers.Conv2D(2, 1, name="logits")(x)
+    return keras.Model(image, tfseg.layers.ResizeLike(name="score", dtype="float32")([x, image]))
+
+
+def with_both_heads():
+    keras.utils.set_random_seed(1)
+    return tfseg.FCN(tfseg.ResNet(SHORT, output_stride=8, width=1 / 16), num_classes=2, aux=True)
 
 
 def weights(model):
@@ -119,19 +133,19 @@ def _second(then):
 
 def test_both_heads_are_trained(tmp_path):
     dataset = scenes(tmp_path / "data")
-    before = weights(small(aux=True))
-    model = training.train(lambda: small(aux=True), dataset, tmp_path / "run", recipe=RECIPE, epochs=1, report=quiet)
+    before = weights(with_both_heads())
+    model = training.train(with_both_heads, dataset, tmp_path / "run", recipe=RECIPE, epochs=1, report=quiet)
     assert all((before[path] != value).any() for path, value in weights(model).items() if path.endswith("/kernel"))
 
 
 def test_what_is_frozen_stays(tmp_path):
     dataset = scenes(tmp_path / "data")
     before = weights(small())
-    recipe = RECIPE._replace(batch_norm="frozen", frozen=(r"conv[12]_.*",))
+    recipe = RECIPE._replace(batch_norm="frozen", frozen=(r"conv1_.*",))
     model = training.train(small, dataset, tmp_path / "run", recipe=recipe, epochs=1, report=quiet)
     for path, value in weights(model).items():
         moved = (value != before[path]).any()
-        assert moved == (not path.startswith(("conv1_", "conv2_")) and "_bn/" not in path), path
+        assert moved == (not path.startswith("conv1_") and "_bn/" not in path), path
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)])
@@ -146,7 +160,7 @@ def test_mixed_precision(tmp_path, dtype):
 
     model = training.train(certain, dataset, tmp_path / "run", recipe=recipe, epochs=2, dtype=dtype, report=quiet)
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
-    assert model.get_layer("conv3_block1_1_conv").compute_dtype == dtype.removeprefix("mixed_")
+    assert model.get_layer("conv2_conv").compute_dtype == dtype.removeprefix("mixed_")
     assert model.output.dtype == "float32"
     losses = [float(row["loss"]) for row in log(tmp_path / "run")]
     training.train(certain, dataset, tmp_path / "exact", recipe=recipe, epochs=2, report=quiet)
@@ -200,7 +214,7 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
 
 def test_fit_learns_too(tmp_path):
     dataset = scenes(tmp_path / "data")
-    model = small(aux=True)
+    model = with_both_heads()
     training.compile_model(model, RECIPE, steps=40)
     examples = data.batches(dataset, 2, "torch", augmentation=RECIPE.augmentation, outputs=2)
     history = model.fit(examples, steps_per_epoch=10, epochs=4, shuffle=False, verbose=0).history
