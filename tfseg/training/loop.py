@@ -216,12 +216,7 @@ def _finite(loss, done, folder):
 def _is_chief(strategy):
     """Whether this process writes: the first of several, or the only one."""
     resolver = getattr(strategy, "cluster_resolver", None)
-    return (
-        resolver is None
-        or not resolver.task_type
-        or (resolver.task_type, resolver.task_id)
-        in {
-            ("chief", 0),
-            ("worker", 0),
-        }
-    )
+    if resolver is None or not resolver.task_type:
+        return True
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (first, 0)
