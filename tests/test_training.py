@@ -138,14 +138,18 @@ def test_both_heads_are_trained(tmp_path):
     assert all((before[path] != value).any() for path, value in weights(model).items() if path.endswith("/kernel"))
 
 
-def test_what_is_frozen_stays(tmp_path):
+@pytest.mark.parametrize("batch_norm", ["frozen", "plain"])
+def test_what_is_frozen_stays(tmp_path, batch_norm):
     dataset = scenes(tmp_path / "data")
     before = weights(small())
-    recipe = RECIPE._replace(batch_norm="frozen", frozen=(r"conv1_.*",))
+    recipe = RECIPE._replace(batch_norm=batch_norm, frozen=(r"conv1_.*",))
     model = training.train(small, dataset, tmp_path / "run", recipe=recipe, epochs=1, report=quiet)
     for path, value in weights(model).items():
         moved = (value != before[path]).any()
-        assert moved == (not path.startswith("conv1_") and "_bn/" not in path), path
+        stays = path.startswith("conv1_") or (batch_norm == "frozen" and "_bn/" in path)
+        assert moved == (not stays), path
+    with pytest.raises(ValueError, match=r"No variable is called 'conv1'"):
+        training.prepare(model, frozen=["conv1"])
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)])

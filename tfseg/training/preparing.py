@@ -66,14 +66,17 @@ def prepare(model, *, batch_norm="plain", frozen=(), momentum=0.9):
             layer.synchronized = batch_norm == "synchronised"
             layer.momentum = momentum
     for pattern in frozen:
-        found = [variable for variable in model.weights if re.fullmatch(pattern, variable.path)]
-        if not found:
+        if not any(re.fullmatch(pattern, variable.path) for variable in model.weights):
             raise ValueError(
                 f"No variable is called {pattern!r}: a pattern is of the whole path, as in r'conv[12]_.*'. Received: a "
                 f"model with {model.weights[0].path}, ..., {model.weights[-1].path}"
             )
-        for variable in found:
+    for layer in model.layers:
+        stay = [one for one in layer.weights if any(re.fullmatch(pattern, one.path) for pattern in frozen)]
+        for variable in stay:
             variable.trainable = False
+        if stay and len(stay) == len(layer.weights):  # the statistics of a BatchNorm then stay, too
+            layer.trainable = False
 
 
 def prepared(model, dataset, dtype="float32"):
