@@ -12,6 +12,12 @@ from typing import NamedTuple
 
 from converters import layouts
 
+_KERAS_NORM = (
+    ("/gamma", "gamma", ("c -> c",)),
+    ("/beta", "beta", ("c -> c",)),
+    ("/moving_mean", "moving_mean", ("c -> c",)),
+    ("/moving_variance", "moving_variance", ("c -> c",)),
+)
 # kind: (tensor of the module, variable of the layer, layouts: the first that has as many dimensions as the variable)
 KINDS = {
     "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
@@ -49,12 +55,7 @@ KINDS = {
     "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
     # Fully connected there as a 1x1 convolution of a map that is one pixel.
     "tf_dense1x1": (("/weights", "kernel", ("1 1 i o -> i o",)), ("/biases", "bias", ("o -> o",))),
-    "tf_norm": (
-        ("/gamma", "gamma", ("c -> c",)),
-        ("/beta", "beta", ("c -> c",)),
-        ("/moving_mean", "moving_mean", ("c -> c",)),
-        ("/moving_variance", "moving_variance", ("c -> c",)),
-    ),
+    "tf_norm": _KERAS_NORM,
     # What kaffe calls the parts of a normalisation; and fully connected behind the flattened 7x7 map of a VGG.
     "kaffe_norm": (
         ("/scale", "gamma", ("c -> c",)),
@@ -74,12 +75,7 @@ KINDS = {
         ("/kernel", "kernel", ("i o -> i o", "(h w c) o -> h w c o; h=7 w=7")),
         ("/bias", "bias", ("o -> o",)),
     ),
-    "keras_norm": (
-        ("/gamma", "gamma", ("c -> c",)),
-        ("/beta", "beta", ("c -> c",)),
-        ("/moving_mean", "moving_mean", ("c -> c",)),
-        ("/moving_variance", "moving_variance", ("c -> c",)),
-    ),
+    "keras_norm": _KERAS_NORM,
 }
 
 _FIELD = re.compile(r"\{(\w+?)(:a)?([+-]\d+)?\}")
