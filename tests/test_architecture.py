@@ -21,6 +21,7 @@ MODULES = {
 
 # A module imports from its own floor and from those below. The longest name that fits counts.
 FLOORS = {
+    "tfseg.palettes": 0,
     "tfseg.specs": 0,
     "tfseg.layers": 1,
     "tfseg.initializers": 1,

@@ -191,6 +191,9 @@ def test_masks_that_cannot_be_read_are_told(tmp_path):
     path = save(tmp_path / "o.png", np.array([[0, 3, 60000]], "uint16"))
     with pytest.raises(ValueError, match=r"Received: 60000"):
         data.read_mask(path, data.Labels(4))
+    path = save(tmp_path / "p.tif", np.array([[0, -1, 70000]], "int32"))
+    with pytest.raises(ValueError, match=r"Received: -1, 70000"):
+        data.read_mask(path, data.Labels(4))
 
 
 def test_pairs_that_do_not_fit(tmp_path):

@@ -12,7 +12,7 @@ from tfseg.truth import is_ignored
 
 
 class _PixelLoss(keras.losses.Loss):
-    """A mean over the pixels that count.
+    """A mean over the pixels that count: `_totals(logits, classes, weights)` of a subclass gives sum and divisor.
 
     Args:
         ignore_class: id, or several, of pixels in the truth that do not count; None: all count.
@@ -53,9 +53,6 @@ class _PixelLoss(keras.losses.Loss):
             weights *= ops.take(ops.convert_to_tensor(self.class_weights, "float32"), classes)
         total, divisor = self._totals(logits, classes, weights)
         return total, divisor if self.pixel_reduction == "mean" else ops.ones_like(divisor)
-
-    def _totals(self, logits, classes, weights):
-        raise NotImplementedError
 
     def get_config(self):
         return {
@@ -142,10 +139,6 @@ class Dice(_PixelLoss):
     def __init__(self, smooth=1.0, **kwargs):
         super().__init__(**kwargs)
         self.smooth = smooth
-
-    def totals(self, y_true, y_pred):
-        """The sum over classes and their number; the overlaps are those of this call's pixels."""
-        return super().totals(y_true, y_pred)
 
     def _totals(self, logits, classes, weights):
         counted = ops.cast(weights > 0, "float32")[..., None]

@@ -40,10 +40,10 @@ def read_mask(path, labels):
     path = pathlib.Path(path)
     values = _matlab(path) if path.suffix == ".mat" else _picture(path, labels)
     table = _table(labels)
-    highest = int(values.max(initial=0))
-    classes = table[values] if highest < len(table) else np.full(values.shape, -1)
+    known = (values >= 0) & (values < len(table))  # 32-bit pictures hold anything
+    classes = np.where(known, table[np.where(known, values, 0)], -1)
     if (classes < 0).any():
-        strange = np.unique(values[classes < 0]) if highest < len(table) else np.unique(values[values >= len(table)])
+        strange = np.unique(values[classes < 0])
         raise ValueError(
             f"{path}: expected the classes 0 to {labels.num_classes - 1}"
             + (f" under the names {some(sorted(labels.ids))}" if labels.ids else "")
