@@ -4,8 +4,13 @@ import json
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 from test_training import scenes
+
+import converters
+import tfseg
 
 
 def run(command, *flags, code=0):
@@ -37,3 +42,18 @@ def test_inspect_train_evaluate(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["photographs"] == 2
     assert len(list((tmp_path / "worst").iterdir())) == 2
     assert (tmp_path / "c.png").stat().st_size > 1000
+
+
+@pytest.mark.full
+def test_training_begins_from_a_checkpoint(tmp_path):
+    scenes(tmp_path / "data")
+    vgg = tfseg.VGG(16, width=1 / 32, include_top=True, num_classes=10)
+    checkpoint = tmp_path / "vgg16.safetensors"
+    converters.export_weights(vgg, checkpoint, family="torchvision/vgg")
+    where = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--split="]
+    options = ["--crop=32,32", "--batch_size=2", "--epochs=1", "--freeze=conv.*", f"--run={tmp_path / 'run'}"]
+    text = run("train", *where, "--model=fcn8s", f"--weights={checkpoint}", *options)
+    assert "transplant  a VGG16 classifier into an FCN" in text
+    model = keras.saving.load_model(tmp_path / "run" / "last.keras")
+    np.testing.assert_array_equal(model.get_layer("conv3_1").kernel, vgg.get_layer("conv3_1").kernel)
+    assert (np.array(model.get_layer("fc7").kernel).ravel() != np.array(vgg.get_layer("fc7").kernel).ravel()).any()
