@@ -35,7 +35,7 @@ FLOORS = {
     "converters.__main__": 6,
 }
 NUMERIC = {"keras", "numpy"}
-EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "scipy", "tensorflow"}
+EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pycocotools", "scipy", "tensorflow"}
 # Implementations to compare with.
 PUBLIC = {"mit_semseg", "segmentation_models_pytorch", "timm", "torch", "torchfcn", "torchvision", "transformers"}
 LIBRARIES = {

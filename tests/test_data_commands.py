@@ -48,8 +48,8 @@ def test_protocols(tmp_path):
     pairs(tmp_path, images="test", masks="testannot", ids=range(12))
     dataset = data.open_protocol("camvid-11", tmp_path)
     assert (dataset.num_classes, len(dataset.pairs)) == (11, 3)
-    with pytest.raises(ValueError, match=r"The protocols known here are camvid-11, .* Received: 'coco'"):
-        data.open_protocol("coco", tmp_path)
+    with pytest.raises(ValueError, match=r"The protocols known here are camvid-11, .* Received: 'coco2014'"):
+        data.open_protocol("coco2014", tmp_path)
     with pytest.raises(ValueError, match="leaves out what SBD trains on"):
         data.open_protocol("voc2011-seg11valid", tmp_path)
 

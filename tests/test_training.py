@@ -11,6 +11,8 @@ from test_data import pairs, photograph, save
 import tfseg
 from tfseg import data, training
 from tfseg.data.pipeline import NONE
+from tfseg.training import loop, preparing
+from tfseg.training.runs import Run
 
 SHORT = tfseg.specs.RESNETS["resnet18"]._replace(blocks=(1, 1, 1, 1))
 RECIPE = training.Recipe(learning_rate=0.02, batch_size=2, augmentation=data.Augmentation(crop=(16, 16)))
@@ -172,6 +174,37 @@ def test_mixed_precision(tmp_path, dtype):
     # In float16 the first steps are skipped, until the scale of the loss fits.
     np.testing.assert_allclose(losses, expected, rtol=0.05 if dtype == "mixed_bfloat16" else 0.4)
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (dtype == "mixed_float16")
+
+
+def test_scores_with_a_bias_stay_in_float32():
+    """TensorFlow's bfloat16 gradient of a bias overruns its buffer unless channels come in sixteens."""
+    model = preparing.with_dtype(tfseg.FCN8s(11, padding="same", width=1 / 4), "mixed_bfloat16")
+    kept = {layer.name for layer in model.layers if layer.weights and layer.compute_dtype == "float32"}
+    assert kept == {"score_fr", "score_pool4", "score_pool3"}
+    assert model.output.dtype == "float32"
+
+
+def test_tensorboard_reads_a_run(tmp_path):
+    loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = Run(tmp_path / "run", {})
+    for step in (1, 2):
+        run.log({"epoch": step, "step": step, "loss": 1 / step, "seconds": 1.0})
+    events = loading.EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [(one.step, float(tf_value(one))) for one in events.Tensors("loss")] == [(1, 1.0), (2, 0.5)]
+
+
+def tf_value(event):
+    import tensorflow as tf
+
+    return tf.make_ndarray(event.tensor_proto)
+
+
+def test_a_long_epoch_tells_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_PATIENCE", 0.0)
+    lines = []
+    training.train(small, scenes(tmp_path / "data", 8), tmp_path / "run", recipe=RECIPE, epochs=1, report=lines.append)
+    assert [line.split("  ")[0] for line in lines[:-1]] == ["step 1 of 4", "step 2 of 4", "step 3 of 4"]
+    assert lines[0].endswith("s a step")
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):

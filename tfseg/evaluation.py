@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfseg import drawing
-from tfseg.data.loading import load
+from tfseg.data.loading import load, resized
 from tfseg.data.masks import VOID
 from tfseg.folders import replacing
 from tfseg.inference import logits_function, preprocess, preprocessing_of
@@ -79,6 +79,7 @@ def evaluate(
     window=None,
     overlap=1 / 3,
     preprocessing=None,
+    shorter_side=None,
     track=iter,
     published=None,
 ):
@@ -89,6 +90,8 @@ def evaluate(
         dataset: `tfseg.data.Dataset`.
         scales, flip, window, overlap: as in `class_map`.
         preprocessing: as in `tfseg.predict`.
+        shorter_side: pixels to which the shorter side of photographs and masks is resized first, as some protocols
+            want; None: they stay.
         track: wraps the pairs, as `tfseg.progress.track`.
         published: `(score, what it is of)`, shown beside ours.
     Returns: `Evaluation`.
@@ -98,6 +101,8 @@ def evaluate(
     counts, accuracies = ConfusionMatrix(dataset.num_classes), []
     for pair in track(dataset.pairs):
         image, mask = load(pair, dataset.labels)
+        if shorter_side:
+            image, mask = resized(image, mask, shorter_side)
         classes = class_map(
             model, image, scales=scales, flip=flip, window=window, overlap=overlap, preprocessing=preprocessing
         )

@@ -6,7 +6,7 @@ from absl import flags
 
 from tfseg import data, losses
 
-_KINDS = ("folder", "voc", "cityscapes", "camvid", "ade20k")
+_KINDS = ("folder", "voc", "cityscapes", "camvid", "ade20k", "coco")
 
 _DATA = flags.DEFINE_string("data", None, "Directory of the data set.", required=True)
 _DATASET = flags.DEFINE_enum("dataset", "folder", _KINDS, "How it lies; folder: images/ and masks/ of equal names.")

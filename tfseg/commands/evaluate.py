@@ -36,10 +36,11 @@ def main():
 
 def _evaluate():
     model = load_model(_MODEL.value)
-    published = None
+    published, shorter_side = None, None
     if _PROTOCOL.value:
         dataset = datasets.open_protocol(_PROTOCOL.value)
-        score = data.PROTOCOLS[_PROTOCOL.value].published.get(_NETWORK.value or model.name)
+        protocol = data.PROTOCOLS[_PROTOCOL.value]
+        score, shorter_side = protocol.published.get(_NETWORK.value or model.name), protocol.shorter_side
         published = score and (score, _PROTOCOL.value)
     else:
         dataset = datasets.open_dataset(_SPLIT.value)
@@ -49,7 +50,7 @@ def _evaluate():
         "window": _WINDOW.value and tuple(map(int, _WINDOW.value)),
         "overlap": _OVERLAP.value,
     }
-    found = evaluation.evaluate(model, dataset, track=track, published=published, **options)
+    found = evaluation.evaluate(model, dataset, track=track, published=published, shorter_side=shorter_side, **options)
     print(found)
     if _JSON.value:
         found.save(_JSON.value)

@@ -1,5 +1,6 @@
 """Photographs and masks: data sets on disk, their masks as class ids, and batches for training."""
 
+from tfseg.data.annotations import coco
 from tfseg.data.datasets import VOID, Dataset, Labels, Pair, ade20k, camvid, cityscapes, folder, voc
 from tfseg.data.inspecting import Inspection, contact_sheet, inspect_dataset
 from tfseg.data.masks import read_mask
@@ -18,6 +19,7 @@ __all__ = [
     "batches",
     "camvid",
     "cityscapes",
+    "coco",
     "contact_sheet",
     "folder",
     "inspect_dataset",

@@ -11,8 +11,10 @@ MASKS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".mat")
 
 
 class Pair(NamedTuple):
+    """A photograph's path, and its mask's (or what has a method `read()`, as `Drawn`)."""
+
     image: pathlib.Path
-    mask: pathlib.Path
+    mask: object
 
 
 class Dataset(NamedTuple):

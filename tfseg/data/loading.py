@@ -32,6 +32,21 @@ def load(pair, labels):
     return image, mask
 
 
+def resized(image, mask, shorter_side):
+    """Both with a shorter side of so many pixels: photographs by Pillow's bilinear rule, masks by the nearest pixel."""
+    from PIL import Image
+
+    height, width = mask.shape
+    shorter = min(height, width)
+    if shorter == shorter_side:
+        return image, mask
+    size = [int(shorter_side * side / shorter) for side in (width, height)]
+    rules = (Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
+    return tuple(
+        np.asarray(Image.fromarray(one).resize(size, rule)) for one, rule in zip((image, mask), rules, strict=True)
+    )
+
+
 class Loader:
     """Index -> pair of arrays.
 

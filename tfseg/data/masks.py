@@ -31,14 +31,18 @@ def read_mask(path, labels):
 
     Args:
         path: a PNG or another picture in grey, by palette or of one bit, whose pixel values count; a picture in
-            colours, with `labels.palette`; or one of SBD's `.mat` files, for which scipy must be installed.
+            colours, with `labels.palette`; one of SBD's `.mat` files, for which scipy must be installed; or what has
+            a method `read()` of its own, as COCO's have, which are drawn.
         labels: `Labels` of the data set.
     Raises:
         ValueError: colours without a palette or not in it, values that are neither class nor void.
         OSError: no file, or not a whole picture.
     """
-    path = pathlib.Path(path)
-    values = _matlab(path) if path.suffix == ".mat" else _picture(path, labels)
+    if hasattr(path, "read"):
+        values = path.read()
+    else:
+        path = pathlib.Path(path)
+        values = _matlab(path) if path.suffix == ".mat" else _picture(path, labels)
     table = _table(labels)
     known = (values >= 0) & (values < len(table))  # 32-bit pictures hold anything
     classes = np.where(known, table[np.where(known, values, 0)], -1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tfseg.data import datasets
+from tfseg.data import annotations, datasets
 
 
 class Protocol(NamedTuple):
@@ -14,12 +14,14 @@ class Protocol(NamedTuple):
         published: network -> mean IoU in percent.
         source: of the figures.
         needs_sbd: whether the photographs depend on what SBD trains on.
+        shorter_side: pixels to which the shorter side of photographs and masks is resized first; None: they stay.
     """
 
     open: Callable
     published: dict
     source: str
     needs_sbd: bool = False
+    shorter_side: int | None = None
 
 
 def _seg11valid(root, sbd):
@@ -43,6 +45,18 @@ PROTOCOLS = {
         {"fcn32s": 63.63, "fcn16s": 65.01, "fcn8s": 65.51},
         "https://github.com/shelhamer/fcn.berkeleyvision.org",
         needs_sbd=True,
+    ),
+    # torchvision's: 5,000 photographs in VOC's classes, and masks, at a shorter side of 520 pixels.
+    "coco-val2017-voc": Protocol(
+        lambda root: annotations.coco(root, "val"),
+        {
+            "fcn_resnet50": 60.5,
+            "fcn_resnet101": 63.7,
+            "deeplabv3_resnet50": 66.4,
+            "deeplabv3_resnet101": 67.4,
+        },
+        "https://docs.pytorch.org/vision/stable/models.html#semantic-segmentation",
+        shorter_side=520,
     ),
     "cityscapes-19": Protocol(lambda root: datasets.cityscapes(root, "val"), {}, ""),
     # Class 0 is void, not a class; predictions are never void.

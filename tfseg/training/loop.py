@@ -19,6 +19,7 @@ from tfseg.training.preparing import compile_model, make_losses, prepare, prepar
 from tfseg.training.recipes import RECIPES
 from tfseg.training.runs import Run
 
+_PATIENCE = 60.0  # seconds without a word
 _DRAWS = 64  # numbers that a generator may draw in a step without those of the next
 
 
@@ -66,7 +67,7 @@ def train(
         dtype: "float32"; or "mixed_bfloat16", "mixed_float16": weights and logits stay in float32.
         jit_compile: whether XLA compiles the step.
         skip_unreadable: whether pictures that cannot be read are passed over, with a warning.
-        report: called with a line of text an epoch.
+        report: called with a line of text an epoch, and once a minute between.
     Raises:
         ValueError: a model that does not fit the data, a run of another configuration, or a loss that is not finite.
         OSError: a state that cannot be written; the one before is still there.
@@ -106,19 +107,25 @@ def train(
     examples = iter(_examples(dataset, model, recipe, seed, done, steps, skip_unreadable, strategy))
     best = max((row.get("mean_iou", -1) for row in folder.rows), default=-1)
     begun, losses = time.monotonic(), []
+    told, told_step = begun, done
     try:
         while done < steps:
             losses.append(_finite(float(step(next(examples), tf.constant(done, tf.int64))), done, folder))
             done += 1
             epoch = round(done / per_epoch)
+            now = time.monotonic()
             if done != min(steps, math.ceil(epoch * per_epoch)):
+                if folder.writes and now - told > _PATIENCE:
+                    pace = (now - told) / (done - told_step)
+                    report(f"step {done} of {steps}  loss {np.mean(losses):.5g}  {pace:.3g} s a step")
+                    told, told_step = now, done
                 continue
             row = {
                 "epoch": epoch,
                 "step": done,
                 "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
                 "loss": float(np.mean(losses)),
-                "seconds": time.monotonic() - begun,
+                "seconds": now - begun,
             }
             if validation and (epoch % validate_every == 0 or done == steps):
                 found = evaluate(model, validation).scores
@@ -128,7 +135,7 @@ def train(
             folder.log(row)
             if folder.writes:
                 report("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
-            losses = []
+            losses, told, told_step = [], time.monotonic(), done
     except KeyboardInterrupt:
         if not getattr(strategy, "cluster_resolver", None):  # of several processes, all would have to save together
             folder.save(model, done)

@@ -1,6 +1,7 @@
 """The folder of a run: what it was begun with, how it went, its best and its last state."""
 
 import csv
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -17,6 +18,8 @@ _STEP = "run.json"  # beside Keras's own in a .keras file
 class Run:
     """A folder with `config.json`, `log.csv`, `curves.png`, `best.keras` and `last.keras`.
 
+    Where TensorBoard is installed it can read the folder too.
+
     Args:
         path: of the folder; made if it is not there.
         config: plain values: all that decides how the training goes.
@@ -27,6 +30,7 @@ class Run:
 
     def __init__(self, path, config, *, writes=True):
         self.path, self.writes = pathlib.Path(path), writes
+        self._events = None
         written = self.path / "config.json"
         if written.exists():
             found = json.loads(written.read_text())
@@ -64,6 +68,17 @@ class Run:
             writer.writeheader()
             writer.writerows({key: f"{value:.9g}" for key, value in one.items()} for one in rows)
         draw_curves(rows, self.path / "curves.png")
+        if importlib.util.find_spec("tensorboard"):  # without it TensorFlow writes no summaries
+            self._summarise(row)
+
+    def _summarise(self, row):
+        import tensorflow as tf
+
+        self._events = self._events or tf.summary.create_file_writer(str(self.path))
+        with self._events.as_default(step=int(row["step"])):
+            for name in row.keys() - {"epoch", "step", "seconds"}:
+                tf.summary.scalar(name, row[name])
+        self._events.flush()
 
     def restore(self):
         """The last state, optimizer and all, and its step; `(None, 0)` before the first is saved."""
