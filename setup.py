@@ -29,6 +29,7 @@ setup(
         "Pillow>=11",
     ],
     extras_require={
+        "coco": ["pycocotools>=2.0.8"],
         "sbd": ["scipy>=1.11"],
         "plots": ["matplotlib>=3.8"],
         "torch": ["torch>=2.6"],

@@ -1,7 +1,8 @@
 """A training step of ResNet-50 at output stride 8 with an FCN head, 256x256, batch 2: ours beside PyTorch.
 
 Both in one process, a step each in turn, so that a noisy machine hits both alike; medians of the rounds and of their
-ratios. PyTorch runs torchvision's network in channels_last, its faster layout here; ours with and without bfloat16.
+ratios. PyTorch runs torchvision's network in channels_last, its faster layout here; ours by `tfseg.training`'s own step,
+with and without bfloat16, and by Keras's `fit`, four steps a round, which counts its metric and its own beginning.
 
     python benchmarks/training_step.py [rounds]
 """
@@ -56,11 +57,28 @@ def ours(dtype):
     return step
 
 
+def by_fit(steps=4):
+    import tensorflow as tf
+
+    import tfseg
+    from tfseg import training
+
+    model = tfseg.FCN(tfseg.ResNet(50, output_stride=8), CLASSES)
+    training.compile_model(model, training.Recipe(learning_rate=0.001, power=0.0, batch_size=BATCH))
+
+    def fit(images, masks):
+        batches = tf.data.Dataset.from_tensors((images, masks)).repeat(steps)
+        model.fit(batches, verbose=0)
+
+    return fit, steps
+
+
 def main(rounds):
     random = np.random.default_rng(0)
     images = random.normal(size=(BATCH, SIZE, SIZE, 3)).astype("float32")
     masks = random.integers(0, CLASSES, (BATCH, SIZE, SIZE)).astype("int32")
     steps = {"torch": theirs(), "float32": ours("float32"), "bfloat16": ours("mixed_bfloat16")}
+    steps["fit"], count = by_fit()
     measured = {name: [] for name in steps}
     for step in steps.values():
         step(images, masks)  # compiles, and touches all memory
@@ -68,7 +86,7 @@ def main(rounds):
         for name, step in steps.items():
             begin = time.perf_counter()
             step(images, masks)
-            measured[name].append(time.perf_counter() - begin)
+            measured[name].append((time.perf_counter() - begin) / (count if name == "fit" else 1))
     print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':10}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
     for name, times in measured.items():
         ratio = statistics.median(one / two for one, two in zip(times, measured["torch"], strict=True))

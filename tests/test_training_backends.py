@@ -1,5 +1,6 @@
-"""Two steps of training under the torch backend, without TensorFlow, have the losses that they have under TensorFlow."""
+"""Two steps of training under torch and jax, where installed, have the losses that they have under TensorFlow."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -44,11 +45,15 @@ def losses(path):
 
 
 @pytest.mark.full
-def test_both_backends_train_alike(tmp_path):
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_backends_train_alike(tmp_path, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
     ours = json.loads(losses(tmp_path / "weights.npz"))
     done = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESS, str(tmp_path / "weights.npz")],
-        env=os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": f"{HERE}:{HERE.parent}"},
+        env=os.environ
+        | {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), *sys.path])},
         capture_output=True,
         text=True,
     )
