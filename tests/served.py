@@ -1,0 +1,132 @@
+"""A small exported folder whose answers are known, a server of it in a thread, and a client."""
+
+import asyncio
+import contextlib
+import http.client
+import io
+import json
+import threading
+import time
+
+import numpy as np
+from aiohttp import web
+from PIL import Image
+
+from tfseg.serving.app import Server
+from tfseg.serving.limits import Limits
+
+CLASSES = ["red", "green", "</script><script>alert(1)</script>", "dark & <b>dull</b>"]
+COLORS = [[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 0, 0]]  # two of one colour: it does not tell the class
+DARK = np.float32(0.3)
+
+
+def expected(pixels):
+    """The classes of uint8 pixels `(..., height, width, 3)`: the strongest colour, or dark."""
+    logits = np.asarray(pixels, "float32") / np.float32(255)
+    return np.concatenate([logits, np.full_like(logits[..., :1], DARK)], axis=-1).argmax(-1).astype("uint8")
+
+
+def write_folder(folder, size=(None, None), **facts):
+    """What `tfseg.export` writes, of a network that needs no training."""
+    import tensorflow as tf
+
+    shape = (None, *size, 3)
+
+    def logits(images):
+        return tf.concat([images, tf.fill(tf.shape(images[..., :1]), DARK)], axis=-1)
+
+    def classes(images):
+        return tf.cast(tf.argmax(logits(tf.cast(images, "float32") / 255), axis=-1), "uint8")
+
+    def decoded(image_bytes):
+        def decode(data):
+            return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+        return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec((None, None, 3), "uint8"))
+
+    signatures = {
+        "logits": (lambda images: {"logits": logits(images)}, "images", shape, "float32"),
+        "classes": (lambda images: {"classes": classes(images)}, "images", shape, "uint8"),
+        "classes_from_bytes": (
+            lambda image_bytes: {"classes": classes(decoded(image_bytes))},
+            "image_bytes",
+            (None,),
+            "string",
+        ),
+        "both": (
+            lambda images: {"classes": classes(images), "sums": tf.reduce_sum(tf.cast(images, "int32"), (1, 2, 3))},
+            "images",
+            shape,
+            "uint8",
+        ),
+    }
+    functions = {
+        name: tf.function(function).get_concrete_function(**{argument: tf.TensorSpec(shape, dtype, name=argument)})
+        for name, (function, argument, shape, dtype) in signatures.items()
+    }
+    functions["serving_default"] = functions["logits"]
+    tf.saved_model.save(tf.Module(), str(folder / "1"), signatures=functions)
+    facts = {"name": "colours", "num_classes": 4, "classes": CLASSES, "colors": COLORS, "preprocessing": {}} | facts
+    (folder / "metadata.json").write_text(json.dumps(facts))
+    return folder
+
+
+def photograph(seed=0, size=(65, 83)):
+    """uint8 `(height, width, 3)` with all classes, in patches."""
+    patches = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype="uint8") // 2 * 2
+    patches[0, 0] = 10
+    return np.asarray(Image.fromarray(patches).resize(size[::-1], Image.NEAREST))
+
+
+def encoded(pixels, format="PNG", **options):
+    stream = io.BytesIO()
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(stream, format, **options)
+    return stream.getvalue()
+
+
+@contextlib.contextmanager
+def serving(exported, **limits):
+    """The port of a server that runs as long as the block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def do(what):
+        return asyncio.run_coroutine_threadsafe(what, loop).result(60)
+
+    async def start():
+        runner = web.AppRunner(Server(exported, Limits(**limits)).app(), shutdown_timeout=1, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+        return runner
+
+    runner = do(start())
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        do(runner.cleanup())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def call(port, path, body=None, headers=(), method=None):
+    """(status, headers, body) of a request; JSON comes parsed."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request(method or ("GET" if body is None else "POST"), path, body, dict(headers))
+        response = connection.getresponse()
+        data = response.read()
+    return (
+        response.status,
+        response.headers,
+        json.loads(data) if response.headers.get_content_subtype() == "json" else data,
+    )
+
+
+def until(condition, seconds=60):
+    """Waits for it; what never comes fails."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
