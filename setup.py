@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*"]),
-    package_data={"tfseg": ["py.typed"], "converters": ["py.typed"]},
+    package_data={"tfseg": ["py.typed", "serving/page.html"], "converters": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21",
@@ -30,6 +30,12 @@ setup(
     ],
     extras_require={
         "coco": ["pycocotools>=2.0.8"],
+        "litert": ["ai-edge-litert>=2.0"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        "openvino": ["openvino>=2026.0"],
+        "ray": ["ray[data]>=2.51"],
+        "safetensors": ["safetensors>=0.5"],
+        "serve": ["aiohttp>=3.13"],
         "sbd": ["scipy>=1.11"],
         "plots": ["matplotlib>=3.8"],
         "torch": ["torch>=2.6"],
@@ -43,6 +49,8 @@ setup(
             "tfseg-inspect-data = tfseg.commands.inspect_data:main",
             "tfseg-train = tfseg.commands.train:main",
             "tfseg-evaluate = tfseg.commands.evaluate:main",
+            "tfseg-export = tfseg.commands.export:main",
+            "tfseg-serve = tfseg.commands.serve:main",
         ]
     },
     classifiers=[

@@ -7,7 +7,7 @@ from converters.exporting import export_weights
 from converters.importing import OWN
 from converters.memory import saved_without_copies
 from converters.writing import atomic, check_target
-from tfseg import export
+from tfseg.exporting.saved_model import write_any
 
 FORMS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (SavedModel)"
 
@@ -30,7 +30,7 @@ def save(model, path, *, overwrite=False):
             with saved_without_copies(model):
                 model.save_weights(temporary)
         else:
-            export(model, temporary)
+            write_any(model, temporary)
 
 
 def check(path, *, overwrite=False):

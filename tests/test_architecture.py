@@ -35,7 +35,11 @@ FLOORS = {
     "converters.__main__": 6,
 }
 NUMERIC = {"keras", "numpy"}
-EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pycocotools", "scipy", "tensorflow"}
+EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pycocotools", "ray", "scipy", "tensorflow"}
+# What runs exported artifacts.
+RUNTIMES = {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "safetensors"}
+# The web server, and how a SavedModel's description is read.
+SERVING = {"aiohttp", "google"}
 # Implementations to compare with.
 PUBLIC = {"mit_semseg", "segmentation_models_pytorch", "timm", "torch", "torchfcn", "torchvision", "transformers"}
 LIBRARIES = {
@@ -43,9 +47,9 @@ LIBRARIES = {
     1: NUMERIC,
     2: NUMERIC,
     3: NUMERIC,
-    4: EVERYTHING_BUT_TORCH,
+    4: EVERYTHING_BUT_TORCH | RUNTIMES | SERVING,
     5: EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"},
-    6: EVERYTHING_BUT_TORCH,
+    6: EVERYTHING_BUT_TORCH | SERVING,
 }
 
 
@@ -110,8 +114,15 @@ def test_each_floor_has_its_libraries():
 
 def test_what_few_need_is_imported_in_functions():
     """At the head of a module it would be asked of everyone."""
-    rare = PUBLIC | {"matplotlib"}
+    rare = PUBLIC | RUNTIMES | {"matplotlib", "ray"}
     assert offenders(lambda module, one: root(one) in rare and not one.inside) == {}
+
+
+def test_only_the_server_is_built_on_its_framework():
+    def offends(module, one):
+        return root(one) in SERVING and not one.inside and not module.startswith("tfseg.serving.")
+
+    assert offenders(offends) == {}
 
 
 def test_keras_is_keras_and_not_a_part_of_tensorflow():

@@ -9,7 +9,7 @@ from test_data import save
 from test_metrics import by_hand
 
 import tfseg
-from tfseg import data, evaluation
+from tfseg import data, evaluation, windows
 
 SIZE = (24, 33)
 
@@ -94,7 +94,7 @@ def test_scales_are_averaged():
 
 def test_windows_see_every_pixel():
     for length, window, overlap in ((33, 12, 1 / 3), (24, 24, 0.5), (100, 7, 0), (13, 12, 0.9)):
-        places = evaluation._places(length, window, overlap)
+        places = windows.places(length, window, overlap)
         seen = np.zeros(length, int)
         for place in places:
             seen[place : place + window] += 1

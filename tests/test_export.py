@@ -1,5 +1,8 @@
-"""An exported SavedModel is the network, in a process that has neither this package nor Keras."""
+"""What tfseg.export writes is the network, in processes that have neither this package nor the network."""
 
+import io
+import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -7,113 +10,337 @@ import sys
 import keras
 import numpy as np
 import pytest
-from references import images, output, randomize, relative
+from PIL import Image
+from references import randomize
 
 import tfseg
-from tfseg import specs
+from tfseg import exporting
+from tfseg.exporting import formats, job
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
-    pytest.skip("SavedModels come from TensorFlow", allow_module_level=True)
+    pytest.skip("exports come from TensorFlow", allow_module_level=True)
 
-SIZES = ((64, 96), (65, 83), (40, 33))
-NETS = {
-    "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 32),
-    "fcn_resnet18": lambda: tfseg.FCN(tfseg.ResNet(18, width=1 / 8, output_stride=8), 5, aux=True),
-    "pspnet_resnet18": lambda: tfseg.PSPNet(tfseg.ResNet(18, width=1 / 8, output_stride=8), 5, filters=16),
-    "drnseg": lambda: tfseg.DRNSeg(tfseg.DRN("d_22", width=1 / 8), 5),
-    "resnext": lambda: tfseg.ResNet(specs.RESNETS["resnext50_32x4d"]._replace(blocks=(1, 1, 1, 1)), width=1 / 8),
-    "vgg16": lambda: tfseg.VGG(16, width=1 / 32, include_top=True, num_classes=5),
-}
-SCRIPT = """
-import sys
-
-sys.modules |= dict.fromkeys(["tfseg", "converters", "keras", "torch"])  # None: whoever imports them fails
-import numpy as np
-import tensorflow as tf
-
-images = np.load("images.npz")
-results = {}
-for name in sys.argv[1:]:
-    model = tf.saved_model.load(name)
-    for size, pixels in images.items():
-        for index, value in enumerate(tf.nest.flatten(model.serve(pixels))):
-            results[f"{name} {size} {index}"] = value.numpy()
-np.savez("results.npz", **results)
-"""
+ROOT = pathlib.Path(__file__).parents[1]
+NAMES, COLORS = ["sky", "road", "tree"], [[70, 130, 180], [128, 64, 128], [0, 90, 0]]
+FACTS = {"preprocessing": tfseg.specs.PREPROCESSING["caffe"], "classes": NAMES, "colors": COLORS}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("exported")
-
-
-@pytest.fixture(scope="module")
-def nets(folder):
-    return {name: randomize(build()) for name, build in NETS.items()}
-
-
-@pytest.fixture(scope="module")
-def results(nets, folder):
-    """What the other process computes: `<net> <size> <output>` -> array."""
-    for name, net in nets.items():
-        assert tfseg.export(net, folder / name) == folder / name
-    np.savez(folder / "images.npz", **{str(size): images(*size, batch=2) for size in SIZES})
-    subprocess.run([sys.executable, "-I", "-c", SCRIPT, *nets], cwd=folder, check=True, timeout=300)
-    with np.load(folder / "results.npz") as found:
-        return dict(found)
-
-
-@pytest.mark.parametrize("name", NETS)
-def test_a_process_without_the_package_computes_the_same(name, nets, results):
-    for size in SIZES:
-        for index, theirs in enumerate(keras.tree.flatten(output(nets[name], images(*size, batch=2)))):
-            ours = results.pop(f"{name} {size} {index}")
-            assert ours.dtype == np.float32
-            assert relative(ours, theirs) <= 5e-6
-    assert not [key for key in results if key.startswith(f"{name} ")]
-
-
-def small():
+def small(facts=FACTS, seed=0):
+    """A network of layers that Keras has and some that it lacks, with a second output that is not exported."""
     image = keras.Input((None, None, 3))
-    return keras.Model(image, keras.layers.Conv2D(2, 1)(image))
+    x = tfseg.layers.Metadata(**facts)(image)
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="valid", activation="relu", name="first")(x)
+    aside = keras.layers.Conv2D(3, 1, name="aside")(x)
+    x = keras.layers.Conv2D(4, 3, padding="same", groups=2, name="grouped")(x)
+    x = tfseg.layers.ResizeLike()([keras.layers.Conv2D(3, 1, name="scores")(x), image])
+    return randomize(keras.Model(image, [x, aside], name="small"), seed=seed)
 
 
-def test_nothing_is_replaced(tmp_path):
+def picture(height=65, width=83, seed=0):
+    """uint8 `(height, width, 3)`, in patches of colour."""
+    patches = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype="uint8")
+    return np.asarray(Image.fromarray(patches).resize((width, height)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "street"
+    found = tfseg.export(model, str(path), ["saved_model", "onnx", "litert_float32"], receipt="from a checkpoint")
+    assert found == path
+    return path
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    loaded = tf.saved_model.load(exported / "1")
+    return loaded.signatures, loaded  # which they do not keep alive
+
+
+def test_the_folder_tells_what_was_compared(exported):
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "1",
+        "export.json",
+        "metadata.json",
+        "model.onnx",
+        "model_float32.tflite",
+    ]
+    assert sorted(path.name for path in exported.parent.iterdir()) == ["street"]
+    facts = json.loads((exported / "metadata.json").read_text())
+    assert facts.pop("versions").keys() == {"keras", "tensorflow", "tfseg"}
+    expected = {"name": "small", "num_classes": 3, "receipt": "from a checkpoint", **FACTS}
+    assert facts == json.loads(json.dumps(expected))
+    report = json.loads((exported / "export.json").read_text())
+    assert {name: one["artifact"] for name, one in report.items()} == {
+        "saved_model": "1",
+        "onnx": "model.onnx",
+        "litert_float32": "model_float32.tflite",
+    }
+    for one in report.values():
+        assert one["sizes"] == [[64, 96], [65, 83], [97, 128]]
+        assert one["max_relative_difference"] <= 1e-5
+        assert one["equal_pixels"] >= 0.9999
+        assert one["bytes"] > 1000
+    assert report["onnx"]["runtime"].startswith("onnxruntime 1.")
+    lines = exporting.summary(exported).splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith(f"{exported}/model.onnx: 0.0 MB, onnxruntime 1.")
+    assert "100.00% of the pixels equal, at 64x96, 65x83, 97x128" in lines[1]
+
+
+def test_signatures_of_the_saved_model(model, exported, signatures):
+    functions, _ = signatures
+    shapes = {
+        name: {key: (value.shape.as_list(), value.dtype) for key, value in one.structured_input_signature[1].items()}
+        for name, one in functions.items()
+    }
+    assert shapes.pop("serving_default") == shapes["logits"]
+    assert shapes == {
+        "logits": {"images": ([None, None, None, 3], tf.float32)},
+        "classes": {"images": ([None, None, None, 3], tf.uint8)},
+        "classes_from_bytes": {"image_bytes": ([None], tf.string)},
+    }
+
+
+def encoded(pixels, kind, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("size", [(65, 83), (40, 33), (3, 300)])
+def test_photographs_in_and_classes_out(model, signatures, size):
+    functions, _ = signatures
+    pixels = np.stack([picture(*size, seed=seed) for seed in (0, 1)])
+    classes = functions["classes"](images=tf.constant(pixels))["classes"].numpy()
+    assert classes.dtype == np.uint8
+    np.testing.assert_array_equal(classes, tfseg.predict(model, pixels))
+    files = tf.constant([encoded(one, "PNG") for one in pixels])
+    np.testing.assert_array_equal(functions["classes_from_bytes"](image_bytes=files)["classes"], classes)
+
+
+def test_encoded_photographs_of_other_kinds(model, signatures):
+    functions, _ = signatures
+
+    def classes(data):
+        return functions["classes_from_bytes"](image_bytes=tf.constant([data]))["classes"].numpy()[0]
+
+    jpeg = encoded(picture(), "JPEG", quality=95)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        np.testing.assert_array_equal(classes(jpeg), tfseg.predict(model, image))
+    grey = picture()[..., 0]
+    np.testing.assert_array_equal(classes(encoded(grey, "PNG")), tfseg.predict(model, np.stack([grey] * 3, -1)))
+    alpha = np.concatenate([picture(), picture(seed=1)[..., :1]], axis=-1)
+    np.testing.assert_array_equal(classes(encoded(alpha, "PNG")), tfseg.predict(model, picture()))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format"):
+        classes(b"no picture")
+
+
+def test_the_onnx_file_names_what_it_takes_and_carries_the_facts(exported):
+    onnx = pytest.importorskip("onnx")
+    found = onnx.load(exported / "model.onnx")
+
+    def tensor(value):
+        return value.name, [one.dim_param or one.dim_value for one in value.type.tensor_type.shape.dim]
+
+    assert [tensor(one) for one in found.graph.input] == [("images", ["batch", "height", "width", 3])]
+    assert [tensor(one) for one in found.graph.output] == [("logits", ["batch", "height", "width", 3])]
+    (entry,) = found.metadata_props
+    assert (entry.key, json.loads(entry.value)["classes"]) == ("tfseg", NAMES)
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def nothing_but(folder, *names):
+    return sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+def test_nothing_is_replaced(model, tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(ValueError, match=r"target '.*taken' exists: remove it or choose another"):
-        tfseg.export(small(), tmp_path / "taken")
+        tfseg.export(model, tmp_path / "taken")
     with pytest.raises(ValueError, match=r"target '.*missing/model' lies in a directory that does not exist"):
-        tfseg.export(small(), tmp_path / "missing" / "model")
-    assert [path.name for path in tmp_path.rglob("*")] == ["taken"]
+        tfseg.export(model, tmp_path / "missing" / "model")
+    assert nothing_but(tmp_path, "taken")
 
 
-def failing(error):
-    """An export that dies with half of its files written."""
+@pytest.mark.parametrize("asked", [["tflite"], ["onnx", "onnx"], [], "onnx"])
+def test_formats_are_known(model, tmp_path, asked):
+    with pytest.raises(ValueError, match=r"formats is a list of some of saved_model, litert_float32.*Received: .*"):
+        tfseg.export(model, tmp_path / "model", asked)
+    assert nothing_but(tmp_path)
 
-    def export(self, path, **options):
-        pathlib.Path(path).mkdir()
-        (pathlib.Path(path) / "saved_model.pb").write_bytes(b"half")
-        raise error
 
-    return export
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [
+        ("onnx", "tf2onnx", "onnx"),
+        ("litert_float16", "ai_edge_litert", "litert"),
+        ("openvino", "openvino", "openvino"),
+        ("safetensors", "safetensors", "safetensors"),
+    ],
+)
+def test_a_missing_extra_is_named(model, tmp_path, monkeypatch, name, module, extra):
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda asked: None if asked == module else "found")
+    with pytest.raises(
+        ValueError, match=rf"The format '{name}' needs {module}, not installed here: pip install \"tfseg\[{extra}\]\""
+    ):
+        tfseg.export(model, tmp_path / "model", ["saved_model", name])
+    assert nothing_but(tmp_path)
+
+
+def classifier():
+    image = keras.Input((64, 64, 3))
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)), name="classifier")
+
+
+def backbone():
+    image = keras.Input((None, None, 3))
+    features = keras.layers.Conv2D(3, 1, strides=2)(tfseg.layers.Metadata(**FACTS)(image))
+    return keras.Model(image, features, name="backbone")
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "message"),
+    [
+        (classifier, {}, r"A segmentation model turns images .* into logits .*Received: 'classifier'"),
+        (backbone, {}, r"gives every pixel logits. Received: 'backbone', \(2, 64, 96, 3\) to \(2, 32, 48, 3\)"),
+        (lambda: small({}), {}, r"'small' does not say how its input is prepared: pass preprocessing=\"torch\""),
+        (small, {"preprocessing": "tensorflow"}, r"Preprocessing is a dictionary or one of .*'tensorflow'"),
+        (small, {"formats": ["litert_int8"]}, r"'litert_int8' takes .* from photographs: pass calibration=, a dir"),
+        (small, {"calibration": "no/such"}, r"No images: 'no/such' is neither a directory with pictures"),
+        (small, {"calibration": [np.zeros((9, 9, 3))]}, r"is uint8 \(height, width, 3\), RGB. .*float64 \(9, 9, 3\)"),
+        (small, {"size": (64, -1)}, r"size is height and width, in pixels. Received: \(64, -1\)"),
+        (small, {"size": ["64"]}, r"size is height and width, in pixels. Received: \['64'\]"),
+    ],
+)
+def test_what_cannot_be_exported(tmp_path, build, options, message):
+    with pytest.raises(ValueError, match=message):
+        tfseg.export(build(), tmp_path / "model", **options)
+    assert nothing_but(tmp_path)
+
+
+def test_what_is_no_model_of_tensorflow(tmp_path, monkeypatch):
+    with pytest.raises(
+        ValueError, match=r"A functional or Sequential Keras model is exported. Received: 'street.keras'"
+    ):
+        tfseg.export("street.keras", tmp_path / "model")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(ValueError, match=r"come from the TensorFlow backend of Keras. Received: KERAS_BACKEND=torch"):
+        tfseg.export(None, tmp_path / "model")
+    assert nothing_but(tmp_path)
+
+
+def test_a_fixed_size_is_not_changed():
+    image = keras.Input((64, 96, 3))
+    fixed = keras.Model(image, keras.layers.Conv2D(3, 1)(image), name="fixed")
+    assert job.Job(fixed).shape == (None, 64, 96, 3)
+    with pytest.raises(ValueError, match=r"'fixed' takes images of \(64, 96\). Received: size=\(65, 96\)"):
+        job.Job(fixed, size=(65, 96))
+
+
+def replaced(monkeypatch, name, write):
+    monkeypatch.setitem(exporting.FORMATS, name, exporting.FORMATS[name]._replace(write=write))
 
 
 @pytest.mark.parametrize(
     ("error", "expected", "message"),
     [
-        (RuntimeError("died"), RuntimeError, "^died$"),
+        (RuntimeError("died"), ValueError, r"The model 'small' cannot be written as 1: died$"),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
-        (tf.errors.ResourceExhaustedError(None, None, "No space"), OSError, "/model cannot be written: No space$"),
+        (OSError(28, "No space left"), OSError, "No space left"),
+        (tf.errors.ResourceExhaustedError(None, None, "No space"), OSError, "1 cannot be written: No space$"),
     ],
 )
-def test_a_failed_export_leaves_nothing(error, expected, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(keras.Model, "export", failing(error))
+def test_a_failed_export_leaves_nothing(error, expected, message, model, tmp_path, monkeypatch):
+    def write(job, path):
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"half")
+        raise error
+
+    replaced(monkeypatch, "saved_model", write)
     with pytest.raises(expected, match=message):
-        tfseg.export(small(), tmp_path / "model")
-    assert list(tmp_path.iterdir()) == []
+        tfseg.export(model, tmp_path / "model")
+    assert nothing_but(tmp_path)
 
 
-def test_nothing_lies_beside_an_export(tmp_path):
-    assert (tfseg.export(small(), tmp_path / "model") / "saved_model.pb").is_file()
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+def test_a_corrupt_artifact_is_no_export(model, tmp_path, monkeypatch):
+    replaced(monkeypatch, "onnx", lambda job, path: path.write_bytes(b"corrupt"))
+    with pytest.raises(
+        ValueError, match=r"model.onnx was written, but onnxruntime does not run it: .*Protobuf.*Nothing was exported"
+    ):
+        tfseg.export(model, tmp_path / "model", ["onnx"])
+    assert nothing_but(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (1.001, r"does not compute what the model computes: logits differ by .*e-0[34] of the largest \(at most 1e-05"),
+        (np.nan, r"logits differ by nan"),
+    ],
+)
+def test_an_artifact_that_computes_something_else_is_no_export(model, exported, tmp_path, monkeypatch, change, message):
+    onnx = pytest.importorskip("onnx")
+    found = onnx.load(exported / "model.onnx")
+    kernel = max(found.graph.initializer, key=lambda one: np.prod(one.dims))
+    kernel.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(kernel) * np.float32(change), kernel.name))
+    replaced(monkeypatch, "onnx", lambda job, path: onnx.save(found, path))
+    with pytest.raises(ValueError, match=message):
+        tfseg.export(model, tmp_path / "model", ["onnx"])
+    assert nothing_but(tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------------- the command
+
+
+def run(*arguments):
+    script = "from tfseg.commands.export import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def test_the_command(model, tmp_path):
+    model.save(tmp_path / "street.keras")
+    (tmp_path / "receipt.json").write_text('{"source": "a checkpoint"}')
+    done = run(
+        f"--model={tmp_path}/street.keras",
+        f"--output={tmp_path}/street",
+        "--format=onnx",
+        "--size=64,96",
+        f"--receipt={tmp_path}/receipt.json",
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/street/model.onnx: 0.0 MB, onnxruntime 1." in done.stdout
+    assert "at 64x96" in done.stdout
+    assert json.loads((tmp_path / "street" / "metadata.json").read_text())["receipt"] == '{"source": "a checkpoint"}'
+    assert nothing_but(tmp_path, "receipt.json", "street", "street.keras")
+
+
+@pytest.mark.full
+def test_the_command_on_bad_input(model, tmp_path):
+    model.save(tmp_path / "street.keras")
+    (tmp_path / "taken").mkdir()
+    for flags, message in (
+        ((f"--model={tmp_path}/none.keras", "--output=o"), "There is no model"),
+        ((f"--model={tmp_path}/street.keras", f"--output={tmp_path}/taken"), "taken' exists: remove it"),
+        ((f"--model={tmp_path}/street.keras", "--output=o", "--size=64,x"), "size is height and width"),
+        ((f"--model={tmp_path}/street.keras", "--output=o", "--format=tflite"), "--format: value should be one of"),
+    ):
+        done = run(*flags)
+        assert done.returncode != 0
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert nothing_but(tmp_path, "street.keras", "taken")

@@ -1,7 +1,10 @@
 """`tfseg.predict` is the argmax of the logits of the prepared image, whatever form the image comes in."""
 
 import gc
+import pathlib
+import struct
 import weakref
+import zlib
 
 import keras
 import numpy as np
@@ -184,10 +187,95 @@ def test_grey_palette_and_transparent_pictures(model, tmp_path, mode):
     np.testing.assert_array_equal(tfseg.predict(model, picture), wanted)
 
 
-def test_sixteen_bits_are_refused_not_clipped(model, tmp_path):
-    Image.fromarray(pixels(8, 8).astype("uint16") * 256).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match=r"8 bits a channel: scale it. Received: .*deep.png of mode I;16"):
-        tfseg.predict(model, tmp_path / "deep.png")
+def test_sixteen_bits_are_scaled_not_clipped(model, tmp_path):
+    grey = pixels(8, 9)
+    deep = grey.astype("uint16") * 256 + 77
+    for name, array in (("deep.png", deep), ("deep.tif", deep), ("big_endian.tif", deep.astype(">u2"))):
+        Image.fromarray(array).save(tmp_path / name)
+        wanted = tfseg.predict(model, np.repeat(grey[..., None], 3, axis=-1))
+        np.testing.assert_array_equal(tfseg.predict(model, tmp_path / name), wanted)
+    np.testing.assert_array_equal(tfseg.predict(model, Image.fromarray(deep)), wanted)
+
+
+def test_sixteen_bits_of_each_colour_are_scaled(tmp_path):
+    """A PNG by hand, as Pillow writes none: of each channel the upper byte counts."""
+    deep = pixels(3, 5, 3).astype(">u2") * 257
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 3, 16, 2, 0, 0, 0))
+    (tmp_path / "deep.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+    np.testing.assert_array_equal(tfseg.read_image(tmp_path / "deep.png"), pixels(3, 5, 3))
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [("int32", "I"), ("float32", "F")])
+def test_deeper_pixels_are_refused_not_clipped(model, tmp_path, dtype, mode):
+    Image.fromarray(pixels(8, 8).astype(dtype)).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=rf"8 or 16 bits a channel: scale it. Received: .*deep.tif of mode {mode}"):
+        tfseg.predict(model, tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=rf"scale it. Received: a PIL image of mode {mode}"):
+        tfseg.predict(model, Image.fromarray(pixels(8, 8).astype(dtype)))
+
+
+def test_transparency_is_dropped_and_shows_the_colours_behind_it(tmp_path):
+    colours = pixels(6, 7, 4)
+    colours[..., 3] = 0
+    Image.fromarray(colours, "RGBA").save(tmp_path / "glass.png")
+    np.testing.assert_array_equal(tfseg.read_image(tmp_path / "glass.png"), colours[..., :3])
+
+
+def test_more_pixels_than_allowed_are_not_decoded(tmp_path):
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 10_000)).save(bomb)
+    assert bomb.stat().st_size < 50_000
+    limit = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ValueError, match=r"20000x10000 pixels is beyond max_pixels, 178956970: raise that .*bomb.png"):
+        tfseg.read_image(bomb)
+    with pytest.raises(ValueError, match=r"beyond max_pixels, 11"):
+        tfseg.read_image(pathlib.Path(__file__).parents[1] / "examples" / "street.png", max_pixels=11)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+# ------------------------------------------------------------------------------------------------- what the model sees
+
+
+@pytest.mark.parametrize("options", [{"window": (12, 10)}, {"flip": True}, {"window": (12, 10), "flip": True}], ids=str)
+def test_views_of_a_model_that_sees_no_neighbours(options):
+    """It finds the same in every way."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"])(image)
+    network = keras.Model(image, keras.layers.Conv2D(5, 1)(x))
+    picture = pixels(2, 33, 41, 3)
+    classes = tfseg.predict(network, picture, **options)
+    assert classes.dtype == np.uint8
+    np.testing.assert_array_equal(classes, tfseg.predict(network, picture))
+
+
+def test_scales_are_averaged(model):
+    x = keras.ops.convert_to_tensor(BY_HAND["caffe"](pixels(20, 30, 3).astype("float64")).astype("float32"))[None]
+    small = keras.ops.image.resize(x, (10, 15))
+    total = keras.ops.softmax(model(x)) + keras.ops.image.resize(keras.ops.softmax(model(small)), (20, 30))
+    found = tfseg.predict(model, pixels(20, 30, 3), scales=(1.0, 0.5))
+    np.testing.assert_array_equal(found, np.argmax(keras.ops.convert_to_numpy(total), axis=-1)[0])
+    assert tfseg.predict(model, pixels(20, 30, 3), scales=(0.5,)).shape == (20, 30)
+
+
+def test_a_window_as_large_as_the_image_sees_what_the_image_shows(model):
+    picture = pixels(20, 30, 3)
+    np.testing.assert_array_equal(tfseg.predict(model, picture, window=(64, 64)), tfseg.predict(model, picture))
+
+
+@pytest.mark.parametrize(
+    "options", [{"scales": ()}, {"window": (0, 4)}, {"overlap": 1}, {"window": (4, 4), "overlap": 2}], ids=str
+)
+def test_views_that_are_none(model, options):
+    with pytest.raises(ValueError, match=r"Received: "):
+        tfseg.predict(model, pixels(8, 8, 3), **options)
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals

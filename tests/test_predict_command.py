@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import pathlib
 import signal
 import subprocess
@@ -11,10 +12,13 @@ import time
 import keras
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from PIL import Image
 
 import tfseg
 from tfseg import folders
+from tfseg.commands import predict
 from tfseg.commands.common import load_model
 from tfseg.progress import track
 
@@ -86,7 +90,10 @@ def names(folder):
 def test_help_tells_what_it_does_and_every_flag():
     _, out, _ = run("--help")
     assert "class of every pixel" in out
-    for flag in ("--model", "--images", "--output", "--preprocessing", "--[no]overlays", "--[no]overwrite"):
+    for flag in (
+        "--model --images --output --preprocessing --[no]overlays --[no]overwrite --shard --scales --[no]flip --window "
+        "--overlap --pixels --max_pixels --engine --ray_address --workers --worker_cpus --worker_gpus"
+    ).split():
         assert flag in out
 
 
@@ -95,7 +102,8 @@ def test_masks_and_overlays_of_all_images_but_the_broken_one(model, model_file, 
     (tmp_path / "flags").write_text(f"--model={model_file}\n--images={photos}\n--output={tmp_path}/maps/new\n")
     code, out, err = run(f"--flagfile={tmp_path}/flags")
     output = tmp_path / "maps" / "new"
-    assert names(output) == ["a.png", "a_overlay.jpg", "b.v2.png", "b.v2_overlay.jpg"]
+    assert names(output) == ["a.png", "a_overlay.jpg", "b.v2.png", "b.v2_overlay.jpg", "failures.json"]
+    assert list(json.loads((output / "failures.json").read_text())) == [str(photos / "c.jpg")]
     for stem, photo in (("a", "a.jpg"), ("b.v2", "b.v2.png")):
         with Image.open(output / f"{stem}.png") as mask, Image.open(output / f"{stem}_overlay.jpg") as picture:
             np.testing.assert_array_equal(mask, tfseg.predict(model, photos / photo))
@@ -107,6 +115,45 @@ def test_masks_and_overlays_of_all_images_but_the_broken_one(model, model_file, 
     assert f"failed: {photos / 'c.jpg'}: " in err
     assert "3/3 images" in err
     assert "Traceback" not in err
+
+
+def test_the_command_sees_what_python_sees(model, model_file, photos, tmp_path, capsys):
+    paths = [f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"]
+    options = "--shard=1/2 --scales=0.75,1.25 --flip --window=32,40 --overlap=0.25 --nooverlays".split()
+    with flagsaver.flagsaver():
+        flags.FLAGS(["tfseg-predict", *paths, *options])
+        assert predict._predict() == 0
+    assert names(tmp_path / "maps") == ["b.v2.png"]
+    assert "1 images predicted, 0 kept, 0 failed" in capsys.readouterr().out
+    with Image.open(tmp_path / "maps" / "b.v2.png") as mask:
+        seen = {"scales": (0.75, 1.25), "flip": True, "window": (32, 40), "overlap": 0.25}
+        np.testing.assert_array_equal(mask, tfseg.predict(model, photos / "b.v2.png", **seen))
+
+
+def test_many_failures_are_told_in_part(model_file, photos, tmp_path, monkeypatch):
+    for name in ("c.jpg", "d.jpg", "e.jpg"):
+        (photos / name).write_text("no picture")
+    monkeypatch.setattr(predict, "_SHOWN", 2)
+    with flagsaver.flagsaver():
+        flags.FLAGS(["tfseg-predict", f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"])
+        lines = predict._predict().splitlines()
+    assert lines[1].startswith(f"failed: {photos}/d.jpg: ")
+    assert lines[2:] == [f"and 1 more: {tmp_path}/maps/failures.json"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--shard=3", r"--shard: Which images: 0/4 the first of four shares, 3/4 the last. Received: 3"),
+        ("--window=64", r"--window: Height and width .* Received: \['64'\]"),
+        ("--scales=1,big", r"--scales: Sizes .* Received: \['1', 'big'\]"),
+    ],
+)
+def test_flags_that_are_no_numbers(flag, message):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["tfseg-predict", "--model=none.keras", "--images=.", "--output=maps", flag])
+        with pytest.raises(ValueError, match=message):
+            predict._predict()
 
 
 def test_stray_arguments_are_refused(photos):
@@ -144,9 +191,7 @@ def test_ctrl_c_leaves_whole_files_and_no_words(model_file, photos, tmp_path):
         with Image.open(output / name) as image:
             image.load()
     images = folders.find_images(photos / "[0-9]*.jpg")
-    left = folders.plan(images, output)
-    masks = [name for name in done if name.endswith(".png")]
-    assert [job.image for job in left] == images[len(masks) :]
+    assert [job.image for job in folders.plan(images, output)] == images[len(done) // 2 :]
 
 
 # ------------------------------------------------------------------------------------------------------------- images
@@ -204,47 +249,6 @@ def test_only_what_is_missing_is_planned(photos, tmp_path):
     assert folders.plan(images, output) == [b]
 
 
-# ---------------------------------------------------------------------------------------------------------- predicting
-
-
-def test_bad_images_are_reported_by_name_and_the_rest_is_done(model, photos, tmp_path):
-    (photos / "empty.png").write_bytes(b"")
-    (photos / "text.jpg").write_text("no picture")
-    (photos / "cut.png").write_bytes((photos / "b.v2.png").read_bytes()[:1000])
-    jobs = folders.plan(folders.find_images(photos), tmp_path, overlays=False)
-    failed = folders.predict_jobs(model, jobs)
-    assert [path.name for path, _ in failed] == ["cut.png", "empty.png", "text.jpg"]
-    assert all(reason and "\n" not in reason for _, reason in failed)
-    assert names(tmp_path) == ["a.png", "b.v2.png", "photos"]
-
-
-def test_a_run_again_changes_nothing_unless_told(model, photos, tmp_path):
-    images, output = folders.find_images(photos), tmp_path / "maps"
-    output.mkdir()
-    assert folders.predict_jobs(model, folders.plan(images, output)) == []
-    written = {name: (output / name).read_bytes() for name in names(output)}
-    (output / "a.png").write_bytes(b"mine")
-    (output / "b.v2_overlay.jpg").unlink()
-    folders.predict_jobs(model, folders.plan(images, output))
-    assert {name: (output / name).read_bytes() for name in names(output)} == written | {"a.png": b"mine"}
-    folders.predict_jobs(model, folders.plan(images, output, overwrite=True))
-    assert {name: (output / name).read_bytes() for name in names(output)} == written
-
-
-def test_what_is_wrong_with_the_model_ends_the_run(photos, tmp_path):
-    jobs = folders.plan(folders.find_images(photos), tmp_path)
-    image = keras.Input((None, None, 3))
-    unsaid = keras.Model(image, keras.layers.Conv2D(5, 1)(image), name="unsaid")
-    with pytest.raises(ValueError, match="'unsaid' does not say how its input is prepared"):
-        folders.predict_jobs(unsaid, jobs)
-    classifier = keras.Model(image, keras.layers.GlobalAveragePooling2D()(unsaid(image)))
-    with pytest.raises(ValueError, match="A segmentation model turns images"):
-        folders.predict_jobs(classifier, jobs, preprocessing="torch")
-    assert folders.predict_jobs(unsaid, jobs, preprocessing="torch") == []
-    with Image.open(tmp_path / "a.png") as mask:
-        np.testing.assert_array_equal(mask, tfseg.predict(unsaid, photos / "a.jpg", preprocessing="torch"))
-
-
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     (tmp_path / "a.png").write_text("old")
     with contextlib.suppress(RuntimeError), folders.replacing(tmp_path / "a.png") as half:
@@ -262,18 +266,35 @@ def test_a_keras_file_loads_as_it_was(model, model_file, photos):
     np.testing.assert_array_equal(tfseg.predict(loaded, photos / "a.jpg"), tfseg.predict(model, photos / "a.jpg"))
 
 
+@pytest.mark.full  # every export is reopened in a process of its own
+@pytest.mark.parametrize("format", ["saved_model", "keras"])
+def test_an_exported_folder_predicts_what_its_model_did(model, photos, tmp_path, format):
+    tfseg.export(model, tmp_path / "exported", formats=(format,))
+    loaded = load_model(tmp_path / "exported")
+    assert tfseg.metadata(loaded) == tfseg.metadata(model)
+    assert loaded.name == model.name
+    for options in ({}, {"window": (20, 20), "flip": True}):
+        for photo in folders.find_images(photos):
+            np.testing.assert_array_equal(
+                tfseg.predict(loaded, photo, **options), tfseg.predict(model, photo, **options)
+            )
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("none.keras", r"There is no model '.*none.keras'"),
-        ("saved", r"A model is a .keras file.*saved', a directory: perhaps an exported SavedModel"),
+        ("saved", r"A model is a .keras file.*saved', a directory: perhaps a SavedModel"),
+        ("exported", r"The exported model '.*exported' does not load: .* It holds model.keras or a SavedModel"),
         ("model.weights.h5", r"model.weights.h5', weights alone, or a model of Keras 2"),
         ("model.pth", r"model.pth', which tfseg-convert may turn into one"),
         ("model.keras", r"The model '.*model.keras' does not load: "),
     ],
 )
 def test_what_is_no_model_says_so(tmp_path, name, message):
-    (tmp_path / "saved").mkdir()
+    for folder in ("saved", "exported"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "exported" / "metadata.json").write_text("{}")
     for file in ("model.weights.h5", "model.pth", "model.keras"):
         (tmp_path / file).write_bytes(b"no model")
     with pytest.raises(ValueError, match=message):

@@ -55,7 +55,7 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
         exec(compile(block, "README.md", "exec"), names)
     assert names["classes"].shape == (360, 480)
     assert names["receipt"].transplant == "a ResNet classifier into a segmenter"
-    assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
+    assert (tmp_path / "saved_model" / "1" / "saved_model.pb").is_file()
     printed = capsys.readouterr().out
     assert "crop at 19" in printed
     found = re.findall(r"^(previous|new|one) +(torch|caffe) +(\S+)$", printed, re.MULTILINE)
@@ -76,6 +76,8 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
         "tfseg/commands/inspect_data.py",
         "tfseg/commands/train.py",
         "tfseg/commands/evaluate.py",
+        "tfseg/commands/export.py",
+        "tfseg/commands/serve.py",
     ],
 )
 def test_flags_exist(command):

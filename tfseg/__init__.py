@@ -19,6 +19,8 @@ from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.registry import build, list_models
 from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
+from tfseg.predicting import predict_files
+from tfseg.rewrites.optimizing import optimize
 from tfseg.surgery.checking import check_dilation
 from tfseg.surgery.dilation import dilate
 from tfseg.surgery.sliding import convolutionalize
@@ -53,7 +55,9 @@ __all__ = [
     "losses",
     "metadata",
     "metrics",
+    "optimize",
     "predict",
+    "predict_files",
     "preprocess",
     "read_image",
     "set_metadata",

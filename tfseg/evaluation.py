@@ -4,7 +4,6 @@ import json
 import pathlib
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from tfseg import drawing
@@ -13,6 +12,7 @@ from tfseg.data.masks import VOID
 from tfseg.folders import replacing
 from tfseg.inference import logits_function, preprocess, preprocessing_of
 from tfseg.metrics import SCORES, ConfusionMatrix, scores
+from tfseg.windows import slide, views
 
 
 class Evaluation(NamedTuple):
@@ -130,57 +130,22 @@ def class_map(model, image, *, scales=(1.0,), flip=False, window=None, overlap=1
         preprocessing: as in `tfseg.predict`.
     Returns: integers `(height, width)`.
     """
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap is at least 0 and below 1. Received: {overlap}")
-    pixels = preprocess(image, preprocessing or preprocessing_of(model))
     logits = logits_function(model)
-    total = 0.0
-    for scale in scales:
-        scaled = _resized(pixels, [max(1, round(side * scale)) for side in pixels.shape[:2]])
-        for mirrored in (False, True)[: 1 + flip]:
-            found = _windows(logits, scaled[:, ::-1] if mirrored else scaled, window, overlap)
-            found = found[:, ::-1] if mirrored else found
-            if len(scales) == 1 and not flip and window is None:
-                return found.argmax(axis=-1)
-            total = total + _resized(_softmax(found), pixels.shape[:2])
-    return total.argmax(axis=-1)
 
+    def slid(images):
+        height, width = images.shape[1:3]
+        size = window or (height, width)
+        # Photographs smaller than the window are seen on a ground of zeros, the mean colour.
+        padded = np.pad(images, ((0, 0), (0, max(0, size[0] - height)), (0, max(0, size[1] - width)), (0, 0)))
+        found = None
+        for rows, columns, values in slide(logits, padded, size, overlap):
+            if found is None:
+                found = np.empty((*padded.shape[:3], values.shape[-1]), "float32")
+            found[:, rows, columns] = values
+        return found[:, :height, :width]
 
-def _windows(logits, pixels, window, overlap):
-    """Logits of an image, or the mean over the windows that see a pixel."""
-    if window is None:
-        return logits(pixels[None])[0]
-    height, width = (max(one, two) for one, two in zip(pixels.shape[:2], window, strict=True))
-    # Photographs smaller than the window are seen on a ground of zeros, the mean colour.
-    padded = np.pad(pixels, ((0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)))
-    total, seen = 0.0, np.zeros((height, width, 1), "float32")
-    for top in _places(height, window[0], overlap):
-        for left in _places(width, window[1], overlap):
-            part = np.s_[top : top + window[0], left : left + window[1]]
-            found = logits(padded[part][None])[0]
-            if not seen.any():
-                total = np.zeros((height, width, found.shape[-1]), "float32")
-            total[part] += found
-            seen[part] += 1
-    return (total / seen)[: pixels.shape[0], : pixels.shape[1]]
-
-
-def _places(length, window, overlap):
-    """Where windows begin: evenly, the last one at the end."""
-    step = max(1, int(window * (1 - overlap)))
-    count = -(-(length - window) // step) + 1
-    return [round(index * (length - window) / max(1, count - 1)) for index in range(count)]
-
-
-def _resized(array, size):
-    if array.shape[:2] == tuple(size):
-        return array
-    return keras.ops.convert_to_numpy(keras.ops.image.resize(array[None], size, data_format="channels_last"))[0]
-
-
-def _softmax(logits):
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+    pixels = preprocess(image, preprocessing or preprocessing_of(model))
+    return views(slid, scales, flip)(pixels[None])[0].argmax(axis=-1)
 
 
 def overlay(model, pair, dataset, **options):

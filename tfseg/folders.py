@@ -1,14 +1,11 @@
-"""Folders of photographs: found, predicted, and written so that an interrupted run can go on."""
+"""Folders of photographs: found, shared out, planned, and written so that an interrupted run can go on."""
 
 import contextlib
 import glob
 import os
 import pathlib
+import re
 from typing import NamedTuple
-
-from tfseg import drawing
-from tfseg.inference import check_segmenter, predict, preprocessing_of, read_image
-from tfseg.layers import metadata
 
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -41,6 +38,21 @@ def find_images(where):
     return images
 
 
+def share(items, shard):
+    """Every n-th item from the i-th on: the shards are disjoint, and together everything.
+
+    Args:
+        items: sorted alike in all shards.
+        shard: `(i, n)`, i from 0.
+    Raises:
+        ValueError: a shard that is none.
+    """
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"A shard is (i, n) with 0 <= i < n: of 4 shards the last is (3, 4). Received: {shard}")
+    return items[index::count]
+
+
 def plan(images, output, *, overlays=True, overwrite=False):
     """What is left to do: `<stem>.png` and `<stem>_overlay.jpg` of each image that has not both of them yet.
 
@@ -54,51 +66,44 @@ def plan(images, output, *, overlays=True, overwrite=False):
         ValueError: two images of one stem, or images in the output directory.
     """
     output = pathlib.Path(output)
-    stems = {}
-    for image in images:
-        if (first := stems.setdefault(image.stem, image)) is not image:
-            raise ValueError(f"{first} and {image} would both become {output / image.stem}.png: predict them apart.")
-        if image.parent.resolve() == output.resolve():
-            raise ValueError(f"{image} lies in the output directory, where masks might replace it: choose another one.")
+    check(images, output)
+    # One listing: on a network's disk a million questions, one a file, take hours.
+    kept = set(os.listdir(output)) if output.is_dir() and not overwrite else ()
 
-    def wanted(path):
-        return path if overwrite or not path.exists() else None
+    def wanted(name):
+        return None if name in kept else output / name
 
     jobs = [
-        Job(image, wanted(output / f"{stem}.png"), wanted(output / f"{stem}_overlay.jpg") if overlays else None)
-        for stem, image in stems.items()
+        Job(image, wanted(f"{image.stem}.png"), wanted(f"{image.stem}_overlay.jpg") if overlays else None)
+        for image in images
     ]
     return [job for job in jobs if job.mask or job.overlay]
 
 
-def predict_jobs(model, jobs, *, preprocessing=None):
-    """Writes masks and overlays, with the class names and colours that the model carries.
+def check(images, output):
+    """Raises ValueError if two images have one stem, or one of them lies in the output directory."""
+    stems, inside = {}, {}
+    for image in images:
+        if (first := stems.setdefault(image.stem, image)) is not image:
+            raise ValueError(f"{first} and {image} would both become {output / image.stem}.png: predict them apart.")
+        if image.parent not in inside:
+            inside[image.parent] = image.parent.resolve() == output.resolve()
+        if inside[image.parent]:
+            raise ValueError(f"{image} lies in the output directory, where masks might replace it: choose another one.")
 
-    Args:
-        model, preprocessing: as in `tfseg.predict`.
-        jobs: of `plan`.
-    Returns: list of `(path, reason)`: the images that could not be read or predicted. The others are done.
-    Raises:
-        ValueError: what is wrong with the model.
-    """
-    check_segmenter(model)
-    preprocessing = preprocessing or preprocessing_of(model)
-    facts = metadata(model)
-    failed = []
-    for job in jobs:
-        try:
-            pixels = read_image(job.image)
-            classes = predict(model, pixels, preprocessing=preprocessing)
-        except Exception as error:  # a broken file raises nearly anything, and must not end a long run
-            failed.append((job.image, (str(error) or type(error).__name__).splitlines()[0]))
-            continue
-        if job.overlay:
-            with replacing(job.overlay) as half:
-                drawing.overlay(pixels, classes, facts["colors"], facts["classes"]).save(half, quality=92)
-        if job.mask:
-            with replacing(job.mask) as half:
-                drawing.write_mask(half, classes, facts["colors"])
-    return failed
+
+def sweep(jobs):
+    """Removes what killed processes left beside the files of jobs that nobody works on."""
+    files = [path for job in jobs for path in (job.mask, job.overlay) if path]
+    names = {(path.parent, path.name) for path in files}
+    for directory in {path.parent for path in files}:
+        for entry in os.scandir(directory):
+            half = _HALF.fullmatch(entry.name)
+            if half and (directory, half[1]) in names:
+                pathlib.Path(entry.path).unlink(missing_ok=True)
+
+
+_HALF = re.compile(r"\.\d+-(.+)")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """From a photograph to its map of classes."""
 
 import os
+import threading
 import weakref
 
 import keras
@@ -9,10 +10,16 @@ from keras import ops
 
 from tfseg import specs
 from tfseg.layers import metadata
+from tfseg.windows import slide, views
+
+MAX_PIXELS = 178_956_970  # where Pillow, too, takes a picture for a decompression bomb
 
 
-def predict(model, image, *, preprocessing=None):
+def predict(model, image, *, preprocessing=None, scales=(1.0,), flip=False, window=None, overlap=1 / 3):
     """The class of every pixel, at the image's own size.
+
+    With `window`, memory is bounded: an image of 20,000 pixels needs no more logits than a window and the rows that
+    windows share.
 
     Args:
         model: segmentation model with logits `(batch, height, width, num_classes)` (the first output counts).
@@ -20,23 +27,54 @@ def predict(model, image, *, preprocessing=None):
             `(batch, height, width, 3)`, RGB, 0..255.
         preprocessing: as in `tfseg.specs.PREPROCESSING` (a name of it, or such a dictionary); by default, what the
             model carries.
+        scales: factors of its sides at which the model sees the image; their probabilities are averaged.
+        flip: whether the model sees it mirrored too.
+        window: `(height, width)` of what the model sees at once, slid over a larger image; None: all. Windows are
+            blended where they overlap, and every window is seen at all scales.
+        overlap: of two windows side by side, as a share of their side.
     Returns: integers `(height, width)`, or with the batch axis if the image has one: uint8 up to 256 classes.
     Raises:
         ValueError: an image of another shape, a model that does not say its preprocessing, or one that is no segmenter
-            of RGB images.
+            of RGB images; a scale, window or overlap that is none.
     """
     if isinstance(image, str | os.PathLike):
         image = read_image(image)
     elif hasattr(image, "convert"):  # PIL's; its type cannot be named without loading PIL
-        image = image.convert("RGB")
+        image = _rgb(image, "a PIL image")
     pixels = np.asarray(image)
     if pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
         raise ValueError(
             f"An image is (height, width, 3) or (batch, height, width, 3), RGB, 0..255. Received: shape {pixels.shape}"
         )
-    x = preprocess(pixels, preprocessing or preprocessing_of(model))
-    classes = ops.convert_to_numpy(_classes_function(model)(x if pixels.ndim == 4 else x[None]))
+    classes = class_maps(
+        model,
+        pixels if pixels.ndim == 4 else pixels[None],
+        preprocessing or preprocessing_of(model),
+        scales=scales,
+        flip=flip,
+        window=window,
+        overlap=overlap,
+    )
     return classes if pixels.ndim == 4 else classes[0]
+
+
+def class_maps(model, images, preprocessing, *, scales=(1.0,), flip=False, window=None, overlap=1 / 3):
+    """As `predict`, of images `(batch, height, width, 3)`: integers `(batch, height, width)`."""
+    sides = images.shape[1:3]
+    window = window or sides
+
+    def see(part):  # prepared window by window: in floats the whole image would take four times its memory
+        return views(logits_function(model), scales, flip)(preprocess(part, preprocessing))
+
+    blocks = slide(see, images, window, overlap, taper=True)
+    if tuple(scales) == (1.0,) and not flip and all(one >= side for one, side in zip(window, sides, strict=True)):
+        return ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
+    classes = None
+    for rows, columns, values in blocks:
+        if classes is None:
+            classes = np.empty(images.shape[:3], _integer(values.shape[-1]))
+        classes[:, rows, columns] = values.argmax(axis=-1)
+    return classes
 
 
 _KEYS = {"channel_order", "divisor", "mean", "std"}
@@ -72,21 +110,60 @@ def preprocess(pixels, preprocessing):
     return (x / np.float32(preprocessing["divisor"]) - mean) / std
 
 
-def read_image(path):
+def read_image(path, *, max_pixels=MAX_PIXELS):
     """A picture file as uint8 `(height, width, 3)`, RGB, turned as its EXIF orientation says.
 
-    Grey and palette pictures become RGB, transparency is dropped.
+    Grey, palette and CMYK pictures become RGB; of 16 bits a channel the upper 8 are taken; transparency is dropped, and
+    the colours behind it show. Of several frames or pages the first is read.
 
+    Args:
+        path: of the file, or an open binary file.
+        max_pixels: a picture of more is refused before it is decoded: a file of a few kilobytes may claim gigabytes.
     Raises:
-        ValueError: pixels of more than 8 bits, which Pillow would clip to white instead of scaling.
+        ValueError: too many pixels; or pixels of 32 bits, whose white Pillow cannot know.
         OSError: no file, or not a whole picture.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(path) as image:
-        if image.mode[0] in "IF":
-            raise ValueError(f"A photograph has 8 bits a channel: scale it. Received: {path} of mode {image.mode}")
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    with _open(path) as image:
+        if image.width * image.height > max_pixels:
+            raise ValueError(
+                f"A picture of {image.width}x{image.height} pixels is beyond max_pixels, {max_pixels}: raise that if "
+                f"it is no decompression bomb. Received: {path}"
+            )
+        return np.asarray(_rgb(ImageOps.exif_transpose(image), path))
+
+
+def picture_size(path):
+    """`(width, height)` of a picture file as it is stored, without decoding it."""
+    with _open(path) as image:
+        return image.size
+
+
+_opening = threading.Lock()
+
+
+def _open(path):
+    """Pillow's image without Pillow's limit, which is one for the whole process and warns below ours."""
+    from PIL import Image
+
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _rgb(image, source):
+    """A PIL image in RGB; Pillow alone would clip deeper channels to white."""
+    if image.mode in ("I", "F"):
+        raise ValueError(f"A photograph has 8 or 16 bits a channel: scale it. Received: {source} of mode {image.mode}")
+    if image.mode.startswith("I;16"):
+        from PIL import Image
+
+        image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+    return image.convert("RGB")
 
 
 def preprocessing_of(model):
@@ -126,8 +203,12 @@ def _classes_function(model):
     return _compiled(
         model,
         "classes",
-        lambda logits: ops.cast(ops.argmax(logits, axis=-1), "uint8" if logits.shape[-1] <= 256 else "int32"),
+        lambda logits: ops.cast(ops.argmax(logits, axis=-1), _integer(logits.shape[-1])),
     )
+
+
+def _integer(num_classes):
+    return "uint8" if num_classes <= 256 else "int32"
 
 
 _functions = weakref.WeakKeyDictionary()

@@ -160,10 +160,10 @@ class Copies:
         layer = self._owners[name] = kind(name=name, **config)
         return layer
 
-    def fill(self, but=None):
-        """Gives every copy the weights of its original, reshaped where it was changed; not that of the layer `but`."""
+    def fill(self, but=()):
+        """Gives every copy the weights of its original, reshaped where it was changed; not the layers `but`."""
         for operation, wanted, copy in self._made.values():
-            if operation is but:
+            if any(operation is one for one in but):
                 continue
             old, new = ([*getattr(layer, "variables", ())] for layer in (operation, copy))
             measure = tuple if wanted == UNCHANGED else math.prod

@@ -262,7 +262,7 @@ class Surgeon:
 
     def fill(self):
         """Gives every layer its weights, the last as many as it has in both models, or none."""
-        self.copies.fill(but=self.last)
+        self.copies.fill(but=[self.last])
         if self.last:
             units = getattr(self.last, "units", None) or self.last.filters
             for source, target in zip(self.last.variables, self.copies.made(self.last).variables, strict=True):

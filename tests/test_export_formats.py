@@ -1,0 +1,95 @@
+"""Every format of every kind of network, re-opened by its own runtime."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from references import images, output, randomize
+from test_export import small
+
+import converters
+import tfseg
+from tfseg import exporting, specs
+
+pytestmark = pytest.mark.full
+STREET = pathlib.Path(__file__).parents[1] / "examples" / "street.png"
+FLOAT = ("saved_model", "onnx", "openvino", "litert_float32")
+INTEGER = ("litert_float16", "litert_dynamic_int8", "litert_int8")
+RESNET, RESNEXT = (specs.RESNETS[name]._replace(blocks=(1, 1, 1, 1)) for name in ("resnet18", "resnext50_32x4d"))
+NETS = {
+    "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 32),
+    "fcn_resnet": lambda: tfseg.FCN(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5, aux=True),
+    "pspnet": lambda: tfseg.PSPNet(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5, filters=16),
+    "resnext": lambda: tfseg.FCN(tfseg.ResNet(RESNEXT, width=1 / 8), 5),
+    "optimized_fcn32s": lambda: optimized(tfseg.FCN32s(5, width=1 / 32)),
+    "optimized_resnet": lambda: optimized(tfseg.FCN(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5)),
+}
+
+
+def optimized(model):
+    randomize(model)
+    for layer in model.layers:
+        if layer.name == "upscore":  # that is bilinear again, and may be rewritten too
+            layer.kernel.assign(tfseg.BilinearInitializer()(layer.kernel.shape))
+    found = tfseg.optimize(model)
+    assert len(found.layers) != len(model.layers)
+    return found
+
+
+def build(name):
+    model = NETS[name]()
+    return model if name.startswith("optimized") else randomize(model)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    with Image.open(STREET) as street:
+        for index, (left, top) in enumerate(((0, 0), (100, 60), (300, 200), (40, 200))):
+            street.convert("RGB").crop((left, top, left + 160, top + 128)).save(folder / f"{index}.png")
+    return folder
+
+
+def report(path):
+    return json.loads((path / "export.json").read_text())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_float_formats_of_each_network(name, tmp_path, capsys):
+    tfseg.export(build(name), tmp_path / name, FLOAT)
+    with capsys.disabled():
+        print(f"\n{exporting.summary(tmp_path / name)}")
+    assert tuple(report(tmp_path / name)) == FLOAT
+
+
+@pytest.mark.parametrize("size", [None, (96, 128)])
+@pytest.mark.parametrize("name", ["fcn8s", "pspnet"])
+def test_smaller_numbers(name, size, photographs, tmp_path, capsys):
+    model = build(name)
+    path = tfseg.export(model, tmp_path / name, INTEGER, calibration=photographs, size=size)
+    with capsys.disabled():
+        print(f"\n{exporting.summary(path)}")
+    sizes = [one["bytes"] for one in report(path).values()]
+    network = keras.Model(model.input, keras.tree.flatten(model.output)[0])
+    assert min(sizes) > network.count_params()  # a byte each at least: the files do hold the weights
+    assert max(sizes) > 2 * network.count_params()
+
+
+def test_files_for_keras(tmp_path):
+    model = small()
+    path = tfseg.export(model, tmp_path / "model", ["keras", "weights_h5", "safetensors"])
+    assert all(one["max_relative_difference"] == 0 for one in report(path).values())
+    wanted = output(model, images(65, 83))
+    for fill in (
+        lambda other: converters.import_weights(other, path / "model.safetensors"),
+        lambda other: other.load_weights(path / "model.weights.h5"),
+    ):
+        other = small(seed=1)
+        fill(other)
+        np.testing.assert_array_equal(output(other, images(65, 83))[0], wanted[0])
+    loaded = keras.saving.load_model(path / "model.keras")
+    np.testing.assert_array_equal(output(loaded, images(65, 83))[0], wanted[0])

@@ -1,0 +1,13 @@
+"""OpenVINO's intermediate representation: for Intel's processors."""
+
+
+def write(job, path):
+    """A directory: `model.xml`, the graph, with the input `images`; and `model.bin`, the weights in float32.
+
+    Reference: https://docs.openvino.ai
+    """
+    import tensorflow as tf
+
+    path.mkdir()
+    signature = [tf.TensorSpec(job.shape, "float32", "images")]
+    job.network.export(str(path / "model.xml"), format="openvino", verbose=False, input_signature=signature)
