@@ -1,7 +1,7 @@
 """A training step of ResNet-50 at output stride 8 with an FCN head, 256x256, batch 2: ours beside PyTorch.
 
 Both in one process, a step each in turn, so that a noisy machine hits both alike; medians of the rounds and of their
-ratios. PyTorch runs torchvision's network in channels_last, its faster layout here; ours by `tfseg.training`'s own step,
+ratios. PyTorch runs torchvision's network in channels_last, its faster layout here; ours by `tfseg.training`'s step,
 with and without bfloat16, and by Keras's `fit`, four steps a round, which counts its metric and its own beginning.
 
     python benchmarks/training_step.py [rounds]

@@ -123,7 +123,6 @@ def test_several_views_are_a_mean_of_probabilities_at_the_images_size():
         (lambda: windows.views(bordered, ()), r"scales are numbers above 0, .* Received: \(\)"),
         (lambda: windows.views(bordered, (1.0, 0.0)), r"Received: \(1.0, 0.0\)"),
     ],
-    ids=str,
 )
 def test_what_is_no_view_is_named(call, message):
     with pytest.raises(ValueError, match=message):
