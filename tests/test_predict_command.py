@@ -117,11 +117,19 @@ def test_masks_and_overlays_of_all_images_but_the_broken_one(model, model_file, 
     assert "Traceback" not in err
 
 
+@contextlib.contextmanager
+def given(*words):
+    """These flags, in this process, where other tests may have brought in commands that want flags of their own."""
+    others = ["--data=."] if "data" in flags.FLAGS else []
+    with flagsaver.flagsaver():
+        flags.FLAGS(["tfseg-predict", *others, *words])
+        yield
+
+
 def test_the_command_sees_what_python_sees(model, model_file, photos, tmp_path, capsys):
     paths = [f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"]
     options = "--shard=1/2 --scales=0.75,1.25 --flip --window=32,40 --overlap=0.25 --nooverlays".split()
-    with flagsaver.flagsaver():
-        flags.FLAGS(["tfseg-predict", *paths, *options])
+    with given(*paths, *options):
         assert predict._predict() == 0
     assert names(tmp_path / "maps") == ["b.v2.png"]
     assert "1 images predicted, 0 kept, 0 failed" in capsys.readouterr().out
@@ -134,8 +142,7 @@ def test_many_failures_are_told_in_part(model_file, photos, tmp_path, monkeypatc
     for name in ("c.jpg", "d.jpg", "e.jpg"):
         (photos / name).write_text("no picture")
     monkeypatch.setattr(predict, "_SHOWN", 2)
-    with flagsaver.flagsaver():
-        flags.FLAGS(["tfseg-predict", f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"])
+    with given(f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"):
         lines = predict._predict().splitlines()
     assert lines[1].startswith(f"failed: {photos}/d.jpg: ")
     assert lines[2:] == [f"and 1 more: {tmp_path}/maps/failures.json"]
@@ -150,10 +157,8 @@ def test_many_failures_are_told_in_part(model_file, photos, tmp_path, monkeypatc
     ],
 )
 def test_flags_that_are_no_numbers(flag, message):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["tfseg-predict", "--model=none.keras", "--images=.", "--output=maps", flag])
-        with pytest.raises(ValueError, match=message):
-            predict._predict()
+    with given("--model=none.keras", "--images=.", "--output=maps", flag), pytest.raises(ValueError, match=message):
+        predict._predict()
 
 
 def test_stray_arguments_are_refused(photos):
