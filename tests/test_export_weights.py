@@ -18,7 +18,7 @@ PUBLIC = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("suffix", ["safetensors", pytest.param("pth", marks=pytest.mark.full)])
 @pytest.mark.parametrize("family", PUBLIC)
 def test_the_public_module_gets_its_own_bits_back(tmp_path, family, suffix):
     module = PUBLIC[family]()

@@ -195,7 +195,7 @@ def test_the_list_is_sorted_and_complete():
 # --------------------------------------------------------------------------------------------------------------- sizes
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, pytest.param(4, marks=pytest.mark.full)])
 def test_the_documented_shapes(channels):
     nets = {kind: build(channels=channels) for kind, build in SMALL.items()}
     nets |= {stride: resnet(18, output_stride=stride, channels=channels) for stride in (32, 4)}
