@@ -46,7 +46,7 @@ LIBRARIES = {
     0: set(),
     1: NUMERIC,
     2: NUMERIC,
-    3: NUMERIC,
+    3: NUMERIC | {"tensorflow"},  # whose XLA one rewrite asks for
     4: EVERYTHING_BUT_TORCH | RUNTIMES | SERVING,
     5: EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"},
     6: EVERYTHING_BUT_TORCH | SERVING,

@@ -129,10 +129,10 @@ class Plan:
             one.read(step.result, source)
         self.outputs = [source if ref == step.result else ref for ref in self.outputs]
 
-    def build(self):
-        """The new model, weights included."""
+    def build(self, size=None):
+        """The new model, weights included; for images of one size, if that is given."""
         copies = graphs.Copies(self.model)
-        inputs = [copies.of(layer).output for layer in graphs.input_layers(self.model)]
+        inputs = [copies.of(layer, **_sized(layer, size)).output for layer in graphs.input_layers(self.model)]
         tensors, own = dict(zip(self.inputs, inputs, strict=True)), []
         for step in self.steps:
             if step.purpose:
@@ -153,3 +153,13 @@ class Plan:
             for variable, value in zip(layer.variables, step.values, strict=True):
                 variable.assign(value)
         return model
+
+
+def _sized(layer, size):
+    """What changes in an input layer, for images of one size."""
+    batch, *sides, channels = layer.batch_shape
+    if size is None or len(sides) != 2:
+        return {}
+    if any(old not in (None, new) for old, new in zip(sides, size, strict=True)):
+        raise ValueError(f"The input {layer.name!r} takes images of {tuple(sides)}. Received: fixed_size={size}")
+    return {"batch_shape": (batch, *size, channels)}

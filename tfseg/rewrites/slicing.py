@@ -3,8 +3,9 @@
 import keras
 from keras import layers, ops
 
-# Inputs of one output pixel from which the slices pay; measured on two cores of a CPU: see BUILD_NOTES.md.
-PLAIN, DILATED = 9216, 4608
+# Channels x filters from which the slices pay, and both from which a product of pixels does; measured on two cores of a
+# CPU: see BUILD_NOTES.md.
+PAYING, POINTWISE = 2**17, 512
 CONFIG = ("filters", "kernel_size", "padding", "dilation_rate", "use_bias", "activation")
 
 
@@ -15,7 +16,7 @@ def slice_convolutions(plan):
     are a matrix of pixels by (columns x channels), and a row is one product. So the large kernel of fc6 runs at the
     speed of a matrix product, and a dilated kernel needs no rearrangement of the map (space to batch and back).
 
-    Only where a kernel has many inputs: elsewhere the convolutions of the backend are as fast, without the slices'
+    Only where channels and filters are many: elsewhere the convolutions of the backend are as fast, without the slices'
     memory, `kernel columns` times that of the map.
 
     Returns: the changed layers' names.
@@ -23,11 +24,10 @@ def slice_convolutions(plan):
     sliced = []
     for step in plan.of_kind(layers.Conv2D):
         conv = step.operation
-        rows, columns, channels, _ = conv.kernel.shape
-        dilated = max(conv.dilation_rate) > 1
-        if conv.groups > 1 or max(conv.strides) > 1 or rows * columns == 1:
+        if conv.groups > 1 or max(conv.strides) > 1:
             continue
-        if rows * columns * channels >= (DILATED if dilated else PLAIN):
+        rows, columns, channels, filters = conv.kernel.shape
+        if min(channels, filters) >= POINTWISE if rows * columns == 1 else channels * filters >= PAYING:
             step.changes = step.config(CONFIG) | {"dtype": conv.dtype_policy}
             step.kind = SlicedConv2D
             sliced.append(step.name)
