@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test test-full lint bench clean
@@ -21,8 +21,9 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 
 bench: $(VENV)/ready
-	$(BIN)/python benchmarks/import_time.py
-	$(BIN)/python benchmarks/import_vgg16.py
+	for name in import_time import_vgg16 inference precisions predict_files training_step pipeline; do \
+	    echo "== $$name" && $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
 
 # These come without what they ask for: the tests run their networks alone.
 $(VENV)/ready: requirements.txt setup.py

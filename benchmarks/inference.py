@@ -6,10 +6,11 @@ ratios to PyTorch as people run it. What is not installed is left out, with a li
 
     python benchmarks/inference.py [rounds]
 
-The columns: start is from the beginning of the process until the network stands, first is its first call (which
-compiles), memory the largest resident memory of the process (Linux), peak the share of the speed of a large matrix
-product if all of the network's multiplications were made (fewer of them can be more than all of it), difference the
-largest from PyTorch's logits, relative to their largest, and classes how many pixels have the same class.
+The columns: start is from the beginning of the process until the network stands; first is its first call (which
+compiles, and with `fixed_size` measures the layers before that); GB the largest resident memory of the process (Linux);
+peak the share of the speed of a large matrix product if all of the network's multiplications were made (fewer of them
+can be more than all of it); difference the largest from PyTorch's logits, relative to their largest; classes how many
+pixels have the same class.
 """
 
 import importlib.util
@@ -36,7 +37,7 @@ CASES = [
         "20 sizes through FCN-32s, after one other",
         "fcn32s",
         SIZES,
-        ("torch.compile", "torch channels_last", "OpenCV"),
+        ("torch.compile", "torch channels_last", "OpenCV", "ours, fixed_size"),
         None,
     ),
 ]
@@ -61,9 +62,12 @@ def theirs(network):
 
     torch.manual_seed(0)
     if network == "fcn32s":
-        from references import torchfcn_net
+        from references import torchfcn_models, torchfcn_net
 
-        return torchfcn_net("FCN32s").eval()
+        module = torchfcn_net("FCN32s").eval()  # its weights random, but for the upsampling, as every published one
+        bilinear = torchfcn_models().fcn32s.get_upsampling_weight(CLASSES, CLASSES, 64)
+        module.upscore.weight.data.copy_(bilinear)
+        return module
     from torchvision_cpu import import_torchvision
 
     segmentation = import_torchvision().models.segmentation
@@ -88,7 +92,7 @@ def _torch(directory, network, *, layout="contiguous_format", compiled=False):
     return run
 
 
-def _ours(directory, network, *, optimized=True, dtype="float32"):
+def _ours(directory, network, *, optimized=True, fixed=False, dtype="float32"):
     import torch  # noqa: F401, I001  (behind tensorflow its import can crash)
     import tensorflow as tf
 
@@ -102,7 +106,17 @@ def _ours(directory, network, *, optimized=True, dtype="float32"):
     model, _ = converters.convert(directory / f"{network}.pth", network=network)
     if dtype != "float32":
         model = preparing.with_dtype(model, dtype)
-    return logits_function(tfseg.optimize(model) if optimized else model)
+    if not fixed:
+        return logits_function(tfseg.optimize(model) if optimized else model)
+    made = {}
+
+    def run(pixels):
+        size = pixels.shape[1:3]
+        if size not in made:
+            made[size] = tfseg.optimize(model, fixed_size=size)
+        return logits_function(made[size])(pixels)
+
+    return run
 
 
 def _onnxruntime(directory, network):
@@ -150,6 +164,7 @@ ENGINES = {  # name: (function, options, module that must be installed)
     "torch.compile": (_torch, {"compiled": True}, "torch"),
     "ours, plain": (_ours, {"optimized": False}, "tensorflow"),
     "ours, optimized": (_ours, {}, "tensorflow"),
+    "ours, fixed_size": (_ours, {"fixed": True}, "tensorflow"),
     "ours, bfloat16": (_ours, {"dtype": "mixed_bfloat16"}, "tensorflow"),
     "ONNX Runtime": (_onnxruntime, {}, "onnxruntime"),
     "OpenVINO": (_openvino, {}, "openvino"),

@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
+import commanded
 import keras
 import numpy as np
 import pytest
@@ -15,13 +12,12 @@ from references import randomize
 
 import tfseg
 from tfseg import exporting
-from tfseg.exporting import formats, job
+from tfseg.exporting import comparing, formats, job
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exports come from TensorFlow", allow_module_level=True)
 
-ROOT = pathlib.Path(__file__).parents[1]
 NAMES, COLORS = ["sky", "road", "tree"], [[70, 130, 180], [128, 64, 128], [0, 90, 0]]
 FACTS = {"preprocessing": tfseg.specs.PREPROCESSING["caffe"], "classes": NAMES, "colors": COLORS}
 
@@ -105,6 +101,8 @@ def test_signatures_of_the_saved_model(model, exported, signatures):
         "classes": {"images": ([None, None, None, 3], tf.uint8)},
         "classes_from_bytes": {"image_bytes": ([None], tf.string)},
     }
+    written = [name for name, _ in tf.train.list_variables(str(exported / "1" / "variables" / "variables"))]
+    assert sum("VARIABLE_VALUE" in name for name in written) == len(model.weights) - 2  # once; none of the other output
 
 
 def encoded(pixels, kind, **options):
@@ -113,7 +111,7 @@ def encoded(pixels, kind, **options):
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("size", [(65, 83), (40, 33), (3, 300)])
+@pytest.mark.parametrize("size", [(65, 83), (40, 33), (3, 20_000)])
 def test_photographs_in_and_classes_out(model, signatures, size):
     functions, _ = signatures
     pixels = np.stack([picture(*size, seed=seed) for seed in (0, 1)])
@@ -137,8 +135,31 @@ def test_encoded_photographs_of_other_kinds(model, signatures):
     np.testing.assert_array_equal(classes(encoded(grey, "PNG")), tfseg.predict(model, np.stack([grey] * 3, -1)))
     alpha = np.concatenate([picture(), picture(seed=1)[..., :1]], axis=-1)
     np.testing.assert_array_equal(classes(encoded(alpha, "PNG")), tfseg.predict(model, picture()))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format"):
-        classes(b"no picture")
+    photograph, exif = Image.fromarray(picture()), Image.Exif()
+    exif[0x0112] = 6
+    for image, kind, options in (
+        (photograph.quantize(7), "PNG", {}),
+        (photograph.quantize(7), "PNG", {"transparency": 3}),
+        (Image.fromarray(grey.astype("uint16") * 257), "PNG", {}),
+        (photograph.convert("CMYK"), "JPEG", {"quality": 95}),
+        (photograph, "JPEG", {"progressive": True}),
+        (photograph, "JPEG", {"exif": exif}),
+    ):
+        data = io.BytesIO()
+        image.save(data, kind, **options)
+        wanted = tfseg.predict(model, tfseg.read_image(data))
+        if "exif" in options:  # TensorFlow decodes what the camera stored, without turning it
+            with Image.open(data) as stored:
+                wanted = tfseg.predict(model, stored)
+        np.testing.assert_array_equal(classes(data.getvalue()), wanted)
+    for data, message in (
+        (b"no picture", "Unknown image file format"),
+        (encoded(picture(), "JPEG")[:400], "Invalid JPEG data"),
+        (encoded(picture(), "PNG")[:400], "Invalid PNG data"),
+        (encoded(picture(), "BMP"), "Trying to decode BMP format using a wrong op"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            classes(data)
 
 
 def test_the_onnx_file_names_what_it_takes_and_carries_the_facts(exported):
@@ -279,6 +300,16 @@ def test_a_corrupt_artifact_is_no_export(model, tmp_path, monkeypatch):
     assert nothing_but(tmp_path)
 
 
+def test_a_runtime_that_does_not_answer(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "_PATIENCE", 0.01)
+    replaced(monkeypatch, "keras", lambda job, path: path.touch())
+    with pytest.raises(
+        ValueError, match=r"model.keras was written, but keras has not run it within 0 s. Nothing was exported."
+    ):
+        tfseg.export(model, tmp_path / "model", ["keras"])
+    assert nothing_but(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -300,31 +331,24 @@ def test_an_artifact_that_computes_something_else_is_no_export(model, exported, 
 # -------------------------------------------------------------------------------------------------------- the command
 
 
-def run(*arguments):
-    script = "from tfseg.commands.export import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+COMMAND = "tfseg.commands.export"
 
 
 def test_the_command(model, tmp_path):
     model.save(tmp_path / "street.keras")
     (tmp_path / "receipt.json").write_text('{"source": "a checkpoint"}')
-    done = run(
+    done = commanded.run(
+        COMMAND,
         f"--model={tmp_path}/street.keras",
         f"--output={tmp_path}/street",
         "--format=onnx",
         "--size=64,96",
         f"--receipt={tmp_path}/receipt.json",
     )
-    assert done.returncode == 0, done.stderr
-    assert f"{tmp_path}/street/model.onnx: 0.0 MB, onnxruntime 1." in done.stdout
-    assert "at 64x96" in done.stdout
+    assert done.code == 0, done.err
+    assert f"{tmp_path}/street/model.onnx: 0.0 MB, onnxruntime 1." in done.out
+    assert "at 64x96" in done.out
+    assert "opset" not in done.err  # the converters tell nothing of their own
     assert json.loads((tmp_path / "street" / "metadata.json").read_text())["receipt"] == '{"source": "a checkpoint"}'
     assert nothing_but(tmp_path, "receipt.json", "street", "street.keras")
 
@@ -337,10 +361,10 @@ def test_the_command_on_bad_input(model, tmp_path):
         ((f"--model={tmp_path}/none.keras", "--output=o"), "There is no model"),
         ((f"--model={tmp_path}/street.keras", f"--output={tmp_path}/taken"), "taken' exists: remove it"),
         ((f"--model={tmp_path}/street.keras", "--output=o", "--size=64,x"), "size is height and width"),
-        ((f"--model={tmp_path}/street.keras", "--output=o", "--format=tflite"), "--format: value should be one of"),
+        ((f"--model={tmp_path}/street.keras", "--output=o", "--format=tflite"), "=tflite: value should be one of"),
     ):
-        done = run(*flags)
-        assert done.returncode != 0
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
+        done = commanded.run(COMMAND, *flags)
+        assert done.code != 0
+        assert message in done.err
+        assert "Traceback" not in done.err
     assert nothing_but(tmp_path, "street.keras", "taken")

@@ -1,7 +1,5 @@
-"""Downloads from a server that misbehaves in every way we know of; the table of published files; no real network."""
+"""Downloads from a server that misbehaves in every way we know of; no real network."""
 
-import hashlib
-import http.server
 import itertools
 import json
 import os
@@ -10,178 +8,20 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
-import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from torchvision_cpu import import_torchvision
+from downloads import BODY, MD5, SHA256, misbehaving, publish_in
 
-from converters import fetching, published
+from converters import fetching
 from converters.errors import ConversionError
-
-BODY = bytes(range(256)) * 4096  # 1 MiB
-SHA256 = hashlib.sha256(BODY).hexdigest()
-MD5 = hashlib.md5(BODY).hexdigest()
-
-CONFIRM_FORM = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
-<form id="search" action="/wrong"><input type="hidden" name="wrong" value="1"></form>
-<p class="uc-warning-caption">Google Drive can't scan this file for viruses.</p>
-<form id="download-form" action="{action}" method="get"><input type="submit" value="Download anyway"/>
-<input type="hidden" name="id" value="ID"><input type="hidden" name="confirm" value="t">
-<input type="hidden" name="uuid" value="5f0e-aa&amp;b"></form></body></html>"""
-CONFIRM_LINK = """<html><head><title>Google Drive - Virus scan warning</title></head><body>
-<a id="uc-download-link" href="/drive/old?export=download&amp;confirm=XyZ1&amp;id=ID">Download anyway</a>
-</body></html>"""
-QUOTA = """<html><head><title>Google Drive - Quota exceeded</title></head><body>
-<p class="uc-error-caption">Sorry, you can't view or download this file at this time.</p>
-<p class="uc-error-subcaption">Too many users have viewed
- or downloaded this file recently.</p></body></html>"""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        url = urllib.parse.urlsplit(self.path)
-        self.query = dict(urllib.parse.parse_qsl(url.query))
-        with self.server.lock:
-            self.server.hits.append(self.path)
-        name = url.path.strip("/").replace("/", "_").partition(".")[0].partition("-")[0]
-        getattr(self, f"get_{name}")()
-
-    def answer(self, body=BODY, status=200, **headers):
-        self.send_response(status)
-        for name, value in {"Content_Length": len(body), **headers}.items():
-            if value is not None:
-                self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def page(self, text, **headers):
-        self.answer(text.encode(), Content_Type="text/html; charset=utf-8", **headers)
-
-    def get_good(self):
-        self.answer()
-
-    def get_unsized(self):
-        self.answer(Content_Length=None)
-
-    def get_cut(self):
-        self.answer(BODY[:1000], Content_Length=len(BODY))
-
-    def get_long(self):
-        self.answer(Content_Length=1000)
-
-    def get_chunked(self):
-        self.answer(b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked")
-
-    def get_chunkedcut(self):
-        self.answer(b"%x\r\n" % len(BODY) + BODY[:1000], Content_Length=None, Transfer_Encoding="chunked")
-
-    def get_silent(self):
-        self.server.closing.wait(10)
-
-    def get_stall(self):
-        self.answer(BODY[:1000], Content_Length=len(BODY))
-        self.server.closing.wait(10)
-
-    def get_drip(self):
-        self.answer(b"", Content_Length=len(BODY))
-        while not self.server.closing.wait(0.02):
-            self.wfile.write(b"x")
-
-    def get_slow(self):
-        self.answer(b"", Content_Length=len(BODY))
-        for start in range(0, len(BODY), 1 << 16):
-            time.sleep(0.005)
-            self.wfile.write(BODY[start : start + (1 << 16)])
-
-    def get_wrong(self):
-        self.answer(b"PK" + BODY[2:])
-
-    def get_empty(self):
-        self.answer(b"")
-
-    def get_nocontent(self):
-        self.answer(b"", status=204)
-
-    def get_missing(self):
-        self.answer(b"not here", status=404)
-
-    def get_broken(self):
-        self.answer(b"", status=500)
-
-    def get_gzip(self):
-        self.answer(Content_Encoding="gzip")
-
-    def get_nonsense(self):
-        self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
-
-    def get_moved(self):
-        self.answer(b"", status=302, Location="/good")
-
-    def get_loop(self):
-        self.answer(b"", status=302, Location=f"/loop?{len(self.server.hits)}")
-
-    def get_toftp(self):
-        self.answer(b"", status=302, Location="ftp://127.0.0.1/x.pth")
-
-    def get_tofile(self):
-        self.answer(b"", status=302, Location="file:///etc/hostname")
-
-    def get_html(self):
-        self.page("<html><title>Please\n log in</title></html>")
-
-    def get_plainhtml(self):
-        self.answer(b"\n  <!DOCTYPE HTML><title>Welcome</title>", Content_Type="application/octet-stream")
-
-    def get_mislabelled(self):
-        self.answer(Content_Type="text/html")
-
-    def get_drive_new(self):
-        if self.query == {"id": "ID", "confirm": "t", "uuid": "5f0e-aa&b"}:
-            self.answer()
-        else:
-            self.page(CONFIRM_FORM.format(action=self.query.get("action", "/drive/new")))
-
-    def get_drive_old(self):
-        if self.query.get("confirm") == "XyZ1" and "download_warning_ID=XyZ1" in self.headers.get("Cookie", ""):
-            self.answer()
-        else:
-            self.page(CONFIRM_LINK, Set_Cookie="download_warning_ID=XyZ1; Path=/")
-
-    def get_drive_again(self):
-        self.page(CONFIRM_FORM.format(action="/drive/again"))
-
-    def get_drive_quota(self):
-        self.page(QUOTA)
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.hits, self.lock, self.closing = [], threading.Lock(), threading.Event()
-
-    def handle_error(self, request, client_address):
-        pass  # the client hung up, as most of these tests intend
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.server_port}/{path}"
 
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.closing.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with misbehaving() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -199,11 +39,7 @@ def drive(monkeypatch):
 
 @pytest.fixture
 def publish(monkeypatch):
-    def publish(*urls, hash, name="net"):
-        row = published.Published(name, urls, "family", "network", hash, None, "none", "none")
-        monkeypatch.setattr(published, "PUBLISHED", (row,))
-
-    return publish
+    return publish_in(monkeypatch)
 
 
 def files(directory):
@@ -448,78 +284,3 @@ def test_drive_pages_that_give_no_file(server, drive, cache, path, message, requ
         fetching.fetch(server.url(path))
     assert len(server.hits) == requests
     assert files(cache) == []
-
-
-# The table
-
-
-def test_rows_are_well_formed():
-    names = [row.name for row in published.PUBLISHED]
-    urls = [url for row in published.PUBLISHED for url in row.urls]
-    hashes = [row.hash for row in published.PUBLISHED]
-    assert len({*names}) == len(names)
-    assert len({*urls}) == len(urls)
-    assert len({*hashes}) == len(hashes)
-    for row in published.PUBLISHED:
-        assert re.fullmatch(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}", row.hash)
-        assert re.fullmatch(r"[a-z]+/[a-z0-9_-]+", row.family)
-        assert re.fullmatch(r"[a-z0-9_]+", row.network)
-        assert row.urls
-        # drn's own server is older than https; the hash in its file names stands in for that.
-        allowed = ("https://", "http://dl.yf.io/") if row.family == "fyu/drn" else "https://"
-        assert all(url.startswith(allowed) for url in (*row.urls, row.source))
-        assert row.licence
-        assert published.find(row.name) is published.find(row.filename) is row
-
-
-def test_torchvision_rows_follow_its_naming_rule():
-    rows = [row for row in published.PUBLISHED if row.family.startswith(("torchvision/", "fyu/drn"))]
-    assert rows
-    for row in rows:
-        (url,) = row.urls
-        assert url.endswith(f"/{row.filename}")
-        assert row.filename.endswith(f"-{row.hash.removeprefix('sha256:')}.pth")
-        assert fetching._HASH_IN_NAME.search(row.filename)
-
-
-def test_torchvision_rows_are_its_own():
-    torchvision = import_torchvision()
-    theirs = {
-        (name, weights.url, weights.meta["_file_size"])
-        for name in torchvision.models.list_models()
-        if re.match(r"(wide_)?(vgg|resnet|resnext)|(fcn|deeplabv3)_resnet", name)
-        for weights in torchvision.models.get_model_weights(name)
-        if "-amdegroot-" not in weights.url  # Caffe's features, under a classifier of not-a-numbers
-    }
-    legacy = published._TORCHVISION_LEGACY["torchvision/resnet"].split()
-    ours = {
-        (row.network, row.urls[0], row.mebibytes)
-        for row in published.PUBLISHED
-        if row.family.startswith("torchvision/") and row.name not in legacy
-    }
-    assert ours == theirs
-
-
-def test_unknown_names_are_none():
-    assert published.find("vgg16") is None
-    assert published.find("") is None
-
-
-def test_recognise_by_content_alone(tmp_path, publish):
-    path = tmp_path / "renamed.bin"
-    path.write_bytes(BODY)
-    assert published.recognise(path, algorithms=("sha256", "md5")) is None
-    publish("https://example.com", hash=f"sha256:{SHA256[:8]}")
-    assert published.recognise(path).name == "net"
-    publish("https://example.com", hash=f"md5:{MD5}")
-    assert published.recognise(path) is None
-    assert published.recognise(path, algorithms=("sha256", "md5")).name == "net"
-
-
-def test_digest(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(BODY)
-    assert published.digest(path, "sha256") == SHA256
-    assert published.digest(path, "md5") == MD5
-    with pytest.raises(ConversionError, match=r"sha256 cannot be computed.*Received: .*No such file"):
-        published.digest(tmp_path / "none", "sha256")

@@ -64,15 +64,13 @@ def maps(coarse, dense, step, size):
     return output(dense, pixels)[:, ::step, ::step], output(coarse, pixels)
 
 
-@pytest.mark.parametrize("output_stride", [16, 8, 4])
 @pytest.mark.parametrize(
-    "spec",
+    ("spec", "output_stride"),
     [
-        pytest.param(18, id="18"),
-        pytest.param(34, id="34", marks=pytest.mark.full),
-        pytest.param(50, id="50"),
-        pytest.param(SHORT_RESNEXT, id="resnext"),
-        pytest.param(SHORT_V1, id="v1"),
+        pytest.param(spec, stride, id=f"{name}-{stride}", marks=pytest.mark.full if slow else ())
+        for name, spec in (("18", 18), ("34", 34), ("50", 50), ("resnext", SHORT_RESNEXT), ("v1", SHORT_V1))
+        for stride in (16, 8, 4)
+        for slow in [name == "34" or (name, stride) == ("resnext", 4)]
     ],
 )
 def test_a_dilated_resnet_has_the_old_map_on_the_old_grid(spec, output_stride):

@@ -1,10 +1,6 @@
 """Converted pairs of encoder and decoder compute what CSAILVision's do, layer by layer."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
+import commanded
 import numpy as np
 import pytest
 import torch
@@ -148,16 +144,10 @@ def test_both_preprocessings():
 def test_the_command_takes_both_files_and_the_preprocessing(tmp_path):
     pair(tmp_path, net(18, "c1", width=1 / 16))
     flags = ("--checkpoint=encoder_epoch_20.pth,decoder_epoch_20.pth", "--preprocessing=fast_rcnn", "--output=m.keras")
-    result = subprocess.run(
-        [sys.executable, "-m", "converters", *flags],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "encoder_epoch_20.pth + decoder_epoch_20.pth -> fcn_resnet18" in result.stdout
-    assert "channel_order BGR" in result.stdout
+    result = commanded.run("converters.__main__", *flags, cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert "encoder_epoch_20.pth + decoder_epoch_20.pth -> fcn_resnet18" in result.out
+    assert "channel_order BGR" in result.out
 
 
 def test_buffers_of_the_synchronized_norm_are_left_out_with_the_reason():

@@ -3,18 +3,16 @@
 import contextlib
 import io
 import json
-import pathlib
 import signal
-import subprocess
-import sys
 import time
 
-import keras
+import commanded
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
+from segmenters import narrow_fcn
 
 import tfseg
 from tfseg import folders
@@ -22,42 +20,20 @@ from tfseg.commands import predict
 from tfseg.commands.common import load_model
 from tfseg.progress import track
 
-ROOT = pathlib.Path(__file__).parents[1]
+COMMAND = "tfseg.commands.predict"
 NAMES, COLORS = (
     ["sky", "road", "tree", "car", "sign"],
     [[70, 130, 180], [128, 64, 128], [0, 90, 0], [0, 0, 142], [220, 220, 0]],
 )
-# What the installed script does; a parent that ignores Ctrl-C (a job in the background) must not hand that on.
-SCRIPT = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from tfseg.commands.predict import main
-main()
-"""
-
-
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def run(*arguments):
-    process = start(*arguments)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    return commanded.run(COMMAND, *arguments)
 
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    network = tfseg.FCN32s(5, width=1 / 16, padding="same")
-    kernel = network.get_layer("score_fr").kernel  # its zeros would make all classes alike
-    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    network = narrow_fcn()
     tfseg.set_metadata(network, classes=NAMES, colors=COLORS)
     return network
 
@@ -181,13 +157,13 @@ def test_ctrl_c_leaves_whole_files_and_no_words(model_file, photos, tmp_path):
     for index in range(300):
         picture.save(photos / f"{index:03}.jpg")
     output = tmp_path / "maps"
-    process = start(f"--model={model_file}", f"--images={photos}/[0-9]*.jpg", f"--output={output}")
+    process = commanded.start(COMMAND, f"--model={model_file}", f"--images={photos}/[0-9]*.jpg", f"--output={output}")
     deadline = time.monotonic() + 90
     while not (output / "002.png").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    code, _, err = commanded.finish(process)
+    assert code == 130
     assert "Traceback" not in err
     done = names(output)
     assert 6 <= len(done) < 600
@@ -283,6 +259,15 @@ def test_an_exported_folder_predicts_what_its_model_did(model, photos, tmp_path,
             np.testing.assert_array_equal(
                 tfseg.predict(loaded, photo, **options), tfseg.predict(model, photo, **options)
             )
+
+
+@pytest.mark.full
+def test_an_exported_folder_of_one_size_says_so(model, photos, tmp_path):
+    loaded = load_model(tfseg.export(model, tmp_path / "exported", size=(33, 47)))
+    np.testing.assert_array_equal(tfseg.predict(loaded, photos / "b.v2.png"), tfseg.predict(model, photos / "b.v2.png"))
+    with pytest.raises(ValueError, match=r"'fcn32s' takes images of \(33, 47\), .* Received: \(40, 50\)"):
+        tfseg.predict(loaded, photos / "a.jpg")
+    assert tfseg.predict(loaded, photos / "a.jpg", window=(33, 47)).shape == (40, 50)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tracemalloc
 
 import keras
@@ -224,6 +225,21 @@ def test_a_picture_beyond_pillows_own_limit_goes_through_if_allowed(model, tmp_p
     Image.fromarray(pixels(20, 30, 3)).save(tmp_path / "photos" / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert predict(model, tmp_path / "photos", tmp_path / "maps", overlays=False).predicted == 1
+
+
+def test_why_a_network_does_not_take_a_size(tmp_path):
+    """One that is too small for its kernels, in TensorFlow's words; one of another size than it was made for, in ours."""
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels(5, 4, 3)).save(tmp_path / "photos" / "dot.png")
+    for size, reason in (
+        ((None, None), "Computed output size would be negative"),
+        ((8, 9), r"takes images of \(8, 9\), height and width. Received: \(5, 4\). Resize them, or slide a window"),
+    ):
+        image = keras.Input((*size, 3))
+        network = keras.Model(image, keras.layers.Conv2D(2, 7)(image))
+        found = predict(network, tmp_path / "photos", tmp_path / "maps", preprocessing="torch")
+        ((_, told),) = found.failed
+        assert re.search(reason, told)
 
 
 def test_what_is_wrong_with_the_model_or_the_settings_ends_the_run(model, photos, tmp_path):

@@ -3,32 +3,27 @@
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import threading
 import time
 import types
 
+import commanded
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from segmenters import narrow_fcn
 
 import tfseg
 from tfseg import clusters, folders
 from tfseg.clusters import Ray
 from tfseg.predicting import CHUNK
 
-ROOT = pathlib.Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    network = tfseg.FCN32s(5, width=1 / 16, padding="same")
-    kernel = network.get_layer("score_fr").kernel  # its zeros would make all classes alike
-    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    return network
+    return narrow_fcn()
 
 
 # ------------------------------------------------------------------------------------------------------ without a cluster
@@ -173,18 +168,13 @@ def test_the_command(model, photos, alone, cluster, tmp_path, existing):
     model.save(tmp_path / "model.keras")
     address = [f"--ray_address={cluster.get_runtime_context().gcs_address}"] if existing else []
     paths = [f"--model={tmp_path}/model.keras", f"--images={photos}/00*.*", f"--output={tmp_path}/maps"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tfseg.commands.predict", "--engine=ray", "--workers=1", *paths, *address],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 1
-    assert "10 images predicted, 0 kept, 1 failed" in done.stdout, done.stderr
-    assert "11/11 images" in done.stderr
-    assert "failed: " in done.stderr
-    assert "Traceback" not in done.stderr
+    command = ["tfseg.commands.predict", "--engine=ray", "--workers=1"]
+    code, out, err = commanded.finish(commanded.start(*command, *paths, *address))
+    assert code == 1
+    assert "10 images predicted, 0 kept, 1 failed" in out, err
+    assert "11/11 images" in err
+    assert "failed: " in err
+    assert "Traceback" not in err
     files = contents(tmp_path / "maps")
     files.pop("failures.json")
     assert files.items() <= alone[1].items()

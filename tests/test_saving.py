@@ -1,11 +1,7 @@
 """What tfseg-convert writes: whole or not at all, and what was there stays until the new is whole."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import checkpoints
+import commanded
 import h5py
 import keras
 import numpy as np
@@ -19,10 +15,17 @@ from converters.saving import check, save
 
 @pytest.fixture(scope="module")
 def model():
-    return converters.convert(checkpoints.state("torchvision/segmentation"))[0]
+    state = checkpoints.state("torchvision/segmentation", "fcn_resnet18", num_classes=7, width=1 / 8, aux=True)
+    return converters.convert(state)[0]
 
 
-def test_every_form_comes_back(tmp_path, model):
+@pytest.fixture(scope="module")
+def small():
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.Conv2D(8, 3, name="conv")(image))
+
+
+def test_every_form_comes_back(tmp_path, model, small):
     wanted = output(model, images(65, 83))
     save(model, tmp_path / "m.keras")
     np.testing.assert_array_equal(output(keras.saving.load_model(tmp_path / "m.keras"), images(65, 83)), wanted)
@@ -34,7 +37,7 @@ def test_every_form_comes_back(tmp_path, model):
         fresh = keras.models.clone_model(model)
         load(fresh, tmp_path / name)
         np.testing.assert_array_equal(output(fresh, images(65, 83)), wanted)
-    save(model, tmp_path / "directory")
+    save(small, tmp_path / "directory")
     assert (tmp_path / "directory" / "saved_model.pb").is_file()
 
 
@@ -78,7 +81,7 @@ def test_refusals_come_before_the_work(tmp_path, model):
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.safetensors", "directory"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_save_that_breaks_leaves_the_old_file(tmp_path, model, monkeypatch, name, failure):
+def test_a_save_that_breaks_leaves_the_old_file(tmp_path, small, monkeypatch, name, failure):
     target = tmp_path / name
     target.mkdir() if name == "directory" else None
     (target / "saved_model.pb" if name == "directory" else target).write_text("old")
@@ -90,7 +93,7 @@ def test_a_save_that_breaks_leaves_the_old_file(tmp_path, model, monkeypatch, na
     monkeypatch.setattr("converters.writing.os.replace", breaks)
     stopped = isinstance(failure, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt if stopped else ConversionError, match=None if stopped else "No space left"):
-        save(model, target, overwrite=True)
+        save(small, target, overwrite=True)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (target / "saved_model.pb" if name == "directory" else target).read_text() == "old"
@@ -100,9 +103,10 @@ def test_a_full_disk_in_the_middle(tmp_path):
     """The operating system's own refusal, in a process that may write files of 100 kB only."""
     script = (
         "import resource, signal, sys\n"
-        "import converters, checkpoints\n"
+        "import converters, keras\n"
         "from converters.saving import save\n"
-        "model, _ = converters.convert(checkpoints.state('torchvision/resnet'))\n"
+        "image = keras.Input((None, None, 3))\n"
+        "model = keras.Model(image, keras.layers.Conv2D(200, 9)(image))\n"  # 200 kB
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "for name in sys.argv[2:]:\n"
@@ -112,11 +116,8 @@ def test_a_full_disk_in_the_middle(tmp_path):
         "        print(name, 'refused:', error, flush=True)\n"
     )
     names = ["m.safetensors", "directory", "m.keras", "m.weights.h5"]  # last what HDF5 cannot even close
-    here = pathlib.Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
-    command = [sys.executable, "-c", script, tmp_path, *names]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert [line.split(" refused:")[0] for line in run.stdout.splitlines() if " refused:" in line] == names, run.stderr
+    ended = commanded.forked(script, tmp_path, *names)
+    assert [line.split(" refused:")[0] for line in ended.out.splitlines() if " refused:" in line] == names, ended.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import io
 import json
 import shutil
@@ -191,6 +192,13 @@ def test_what_is_wrong_with_a_picture_is_told(port, path, body, status, message)
 
 def test_a_body_without_a_length_is_bounded_too(port):
     status, _, answer = call(port, "/segment", iter([b"x" * 50_000] * 20))
+    assert (status, answer) == (413, {"error": "A request has at most 400000 bytes here. Received: more"})
+
+
+def test_a_body_is_bounded_as_it_unpacks(port):
+    body = gzip.compress(bytes(50_000_000))
+    assert len(body) < 60_000
+    status, _, answer = call(port, "/segment", body, {"Content-Encoding": "gzip"})
     assert (status, answer) == (413, {"error": "A request has at most 400000 bytes here. Received: more"})
 
 
@@ -388,11 +396,21 @@ def test_a_body_that_never_comes_is_not_waited_for(exported):
         assert call(port, "/health")[2]["requests"] == 0
 
 
-def test_what_is_no_http_is_told(port):
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["no HTTP", "a header without end", "no length", "no chunk"],
+)
+def test_what_is_no_http_is_told(port, sent):
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"\x16\x03\x01\r\n\r\n")
-        assert client.recv(1000).startswith(b"HTTP/1.0 400 ")
-    assert call(port, "/health")[0] == 200
+        client.sendall(sent)
+        assert b" 400 " in client.recv(1000).splitlines()[0]
+    until(lambda: call(port, "/health")[2]["requests"] == 0)
 
 
 def test_who_hangs_up_is_not_worked_for(exported):
@@ -451,13 +469,14 @@ def test_a_model_of_one_size(tmp_path):
 
 
 @pytest.mark.full
-def test_a_folder_that_export_made(tmp_path):
+@pytest.mark.parametrize("size", [None, (65, 83)])
+def test_a_folder_that_export_made(tmp_path, size):
     keras.utils.set_random_seed(0)
     network = tfseg.FCN32s(5, width=1 / 16, padding="same")
     kernel = network.get_layer("score_fr").kernel  # its zeros would make all classes alike
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     tfseg.set_metadata(network, classes=[*"abcde"])
-    served = Exported(tfseg.export(network, tmp_path / "street"))
+    served = Exported(tfseg.export(network, tmp_path / "street", size=size))
     pixels = photograph()
     wanted = tfseg.predict(network, pixels)
     assert len(np.unique(wanted)) > 1
@@ -469,6 +488,10 @@ def test_a_folder_that_export_made(tmp_path):
             _, _, found = predict(port, path, signature_name=signature, instances=[value])
             np.testing.assert_array_equal(found["predictions"], wanted[None])
         assert call(port, "/segment?output=json&class=e", encoded(pixels))[2]["classes"][0]["class"] == 4
+    weights = tmp_path / "street" / "1" / "variables" / "variables.data-00000-of-00001"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"The exported model '.*1' does not load and run: Read less bytes"):
+        Exported(tmp_path / "street")
 
 
 @pytest.mark.parametrize(

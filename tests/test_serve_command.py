@@ -1,13 +1,11 @@
 """`tfseg-serve`: how it starts, what it says, how it stops."""
 
 import concurrent.futures
-import pathlib
 import re
 import signal
 import socket
-import subprocess
-import sys
 
+import commanded
 import numpy as np
 import pytest
 
@@ -16,18 +14,7 @@ pytest.importorskip("aiohttp")
 
 from served import call, encoded, expected, photograph, until, write_folder
 
-ROOT = pathlib.Path(__file__).parents[1]
-SCRIPT = "from tfseg.commands.serve import main; main()"
-
-
-def start(*arguments, script=SCRIPT):
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+COMMAND = "tfseg.commands.serve"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +23,7 @@ def folder(tmp_path_factory):
 
 
 def test_it_serves_until_told_to_stop_and_then_finishes_what_runs(folder):
-    process = start(f"--model={folder}", "--port=0", "--name=street")
+    process = commanded.start(COMMAND, f"--model={folder}", "--port=0", "--name=street")
     try:
         line = process.stdout.readline()
         port = int(re.fullmatch(r"street, version 1: http://127\.0\.0\.1:(\d+)\n", line)[1])
@@ -51,10 +38,9 @@ def test_it_serves_until_told_to_stop_and_then_finishes_what_runs(folder):
                 status, _, body = answer.result()
                 assert status == 200
                 np.testing.assert_array_equal(np.frombuffer(body[-classes.size :], "uint8"), classes.ravel())
-        _, err = process.communicate(timeout=60)
     finally:
-        process.kill()
-    assert process.returncode == 0
+        code, _, err = commanded.finish(process)
+    assert code == 0
     assert (
         len(re.findall(r' 127\.0\.0\.1 "POST /segment\?output=npy HTTP/1\.1" 200 30\d+ bytes \d+\.\d+ s\n', err)) == 10
     )
@@ -65,9 +51,8 @@ def test_it_serves_until_told_to_stop_and_then_finishes_what_runs(folder):
 
 @pytest.mark.full
 def test_without_the_extra(folder):
-    process = start(f"--model={folder}", script=f"import sys; sys.modules['aiohttp'] = None; {SCRIPT}")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    code, _, err = commanded.run(COMMAND, f"--model={folder}", before="sys.modules['aiohttp'] = None")
+    assert code == 1
     assert err.rstrip().splitlines()[-1].endswith(': Serving needs aiohttp: pip install "tfseg[serve]"')
     assert "Traceback" not in err
 
@@ -76,8 +61,7 @@ def test_without_the_extra(folder):
 def test_a_port_that_is_taken(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = taken.getsockname()
-        process = start(f"--model={folder}", f"--port={address[1]}")
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+        code, _, err = commanded.run(COMMAND, f"--model={folder}", f"--port={address[1]}")
+    assert code == 1
     assert f"Address already in use (while attempting to bind on address {address})" in err
     assert "Traceback" not in err

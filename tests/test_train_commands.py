@@ -1,9 +1,8 @@
 """The commands of training, one after the other as a user would, in processes of their own."""
 
 import json
-import subprocess
-import sys
 
+import commanded
 import keras
 import numpy as np
 import pytest
@@ -13,12 +12,10 @@ import converters
 import tfseg
 
 
-def run(command, *flags, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", f"tfseg.commands.{command}", *map(str, flags)], capture_output=True, text=True
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def run(command, *flags):
+    done = commanded.run(f"tfseg.commands.{command}", *flags)
+    assert done.code == 0, done
+    return done.out + done.err
 
 
 def test_inspect_train_evaluate(tmp_path):
@@ -29,7 +26,7 @@ def test_inspect_train_evaluate(tmp_path):
     assert "4 of 4 pairs can be used, 2 classes" in text
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
-    options = ["--model=fcn_resnet18", "--options=width=0.0625,output_stride=16", "--crop=16,16", "--batch_size=2"]
+    options = ["--model=fcn32s", "--options=width=0.0625,padding=same", "--crop=16,16", "--batch_size=2"]
     folder = tmp_path / "run"
     text = run("train", *where, "--split=", "--val_split=val", *options, "--epochs=2", f"--run={folder}")
     assert "epoch 2  step 4" in text

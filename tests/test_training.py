@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import keras
 import numpy as np
@@ -11,11 +12,17 @@ from test_data import pairs, photograph, save
 import tfseg
 from tfseg import data, training
 from tfseg.data.pipeline import NONE
-from tfseg.training import loop, preparing
-from tfseg.training.runs import Run
+from tfseg.training import loop, preparing, runs
+from tfseg.training.runs import Run, draw_curves
 
 SHORT = tfseg.specs.RESNETS["resnet18"]._replace(blocks=(1, 1, 1, 1))
 RECIPE = training.Recipe(learning_rate=0.02, batch_size=2, augmentation=data.Augmentation(crop=(16, 16)))
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch):
+    """They cost half a second an epoch."""
+    monkeypatch.setattr(runs, "draw_curves", lambda rows, path: None)
 
 
 def scenes(root, count=4, size=(24, 32)):
@@ -42,6 +49,13 @@ def small():
     x = keras.layers.Dropout(0.1, name="head_dropout")(x)
     x = keras.layers.Conv2D(2, 1, name="logits")(x)
     return keras.Model(image, tfseg.layers.ResizeLike(name="score", dtype="float32")([x, image]))
+
+
+def small_with_both_heads():
+    model = small()
+    x = keras.layers.Conv2D(2, 1, name="aux_logits")(model.get_layer("conv1_relu").output)
+    aux = tfseg.layers.ResizeLike(name="aux_score", dtype="float32")([x, model.input])
+    return keras.Model(model.input, [model.output, aux])
 
 
 def with_both_heads():
@@ -85,17 +99,10 @@ def test_a_run_learns_and_tells(tmp_path):
     best = keras.saving.load_model(tmp_path / "run" / "best.keras")
     assert tfseg.metadata(best)["classes"] == ["dark", "bright"]
     assert tfseg.predict(best, photograph()).shape == (24, 32)
-    assert (tmp_path / "run" / "curves.png").exists() == _has_matplotlib()
     assert all(
         (weights(model)[path] == value).all()
         for path, value in weights(keras.saving.load_model(tmp_path / "run" / "last.keras")).items()
     )
-
-
-def _has_matplotlib():
-    import importlib.util
-
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 class Crash(Exception):
@@ -199,6 +206,16 @@ def tf_value(event):
     return tf.make_ndarray(event.tensor_proto)
 
 
+def test_curves_need_matplotlib(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    rows = [{"epoch": step, "step": step, "loss": 1 / step} for step in (1, 2)] + [{"step": 3, "mean_iou": 0.5}]
+    draw_curves(rows, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    draw_curves(rows, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
 def test_a_long_epoch_tells_where_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_PATIENCE", 0.0)
     lines = []
@@ -251,7 +268,7 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
 
 def test_fit_learns_too(tmp_path):
     dataset = scenes(tmp_path / "data")
-    model = with_both_heads()
+    model = small_with_both_heads()
     training.compile_model(model, RECIPE, steps=40)
     examples = data.batches(dataset, 2, "torch", augmentation=RECIPE.augmentation, outputs=2)
     history = model.fit(examples, steps_per_epoch=10, epochs=4, shuffle=False, verbose=0).history

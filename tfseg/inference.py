@@ -66,7 +66,7 @@ def class_maps(model, images, preprocessing, *, scales=(1.0,), flip=False, windo
     def see(part):  # prepared window by window: in floats the whole image would take four times its memory
         return views(logits_function(model), scales, flip)(preprocess(part, preprocessing))
 
-    blocks = slide(see, images, window, overlap, taper=True)
+    blocks = slide(see, images, window, overlap, taper=True)  # which computes nothing yet, but refuses bad arguments
     if tuple(scales) == (1.0,) and not flip and all(one >= side for one, side in zip(window, sides, strict=True)):
         return ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
     classes = None
@@ -192,7 +192,8 @@ def logits_function(model):
     """A function of a preprocessed batch, array to array: the model's first output, compiled once a model.
 
     Raises:
-        ValueError: a model that is no segmenter of RGB images.
+        ValueError: a model that is no segmenter of RGB images; and by the function, a batch of another size than the
+            one that the model takes, if it takes but one.
     """
     compiled = _compiled(model, "logits", lambda logits: logits)
     return lambda batch: ops.convert_to_numpy(compiled(batch))
@@ -228,8 +229,19 @@ def _compiled(model, name, finish):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            shape = (None, None, None, model.input_shape[-1])
+            shape = (None, *model.input_shape[1:])
             # The concrete function: TensorFlow would take the traces of several models for endless retracing, and warn.
             function = tf.function(function).get_concrete_function(tf.TensorSpec(shape, "float32"))
         functions[name] = function
-    return functions[name]
+    return lambda batch: functions[name](_fitting(model, batch))
+
+
+def _fitting(model, batch):
+    """The batch, or a ValueError: what was traced for any size would compute something, and not tell."""
+    sides, found = model.input_shape[1:3], tuple(batch.shape[1:3])
+    if any(own not in (None, side) for own, side in zip(sides, found, strict=True)):
+        raise ValueError(
+            f"The model {model.name!r} takes images of {sides}, height and width. Received: {found}. Resize them, or "
+            f"slide a window over larger ones: window={sides}"
+        )
+    return batch

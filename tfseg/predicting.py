@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -154,7 +155,7 @@ def predict_jobs(model, jobs, settings):
             try:
                 pixels, maps = _maps(model, batch, settings)
             except Exception as error:  # a broken file raises nearly anything, and must not end a long run
-                reason = (str(error) or type(error).__name__).splitlines()[0]
+                reason = _reason(error)
                 yield from ((image, reason) for image in images)
                 continue
             for (job, _), *arrays in zip(batch, pixels, maps, strict=True):
@@ -169,6 +170,15 @@ def predict_jobs(model, jobs, settings):
     finally:  # after Ctrl-C too: files that are begun are ended
         for pool in (reading, writing):
             pool.shutdown(cancel_futures=True)
+
+
+_WHERE = re.compile(r'\s*$|Graph execution error|Detected at node|  File "|<stack traces')
+
+
+def _reason(error):
+    """The line that says what happened: TensorFlow begins with those that say where."""
+    lines = [line for line in str(error).splitlines() if not _WHERE.match(line)]
+    return lines[0] if lines else type(error).__name__
 
 
 def _written(image, future):

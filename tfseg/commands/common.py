@@ -37,7 +37,8 @@ def _exported(folder):
         facts = json.loads((folder / "metadata.json").read_text())
         version = max((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
         layer = keras.layers.TFSMLayer(str(version), call_endpoint="logits")
-        image = keras.Input((None, None, 3))
+        (taken,) = keras.tree.flatten(layer.call_endpoint_fn.concrete_functions[0].structured_input_signature)
+        image = keras.Input(batch_shape=tuple(taken.shape))  # of one size, if it was exported so
         marked = Metadata(facts["preprocessing"], facts["classes"], facts["colors"])(image)
         return keras.Model(image, layer(marked)["logits"], name=facts["name"])
     except Exception as error:  # nothing in it, half of it: TensorFlow raises nearly anything

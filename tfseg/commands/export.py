@@ -8,7 +8,7 @@ each artifact lies from the model.
 
 import pathlib
 
-from absl import flags
+from absl import flags, logging
 
 from converters.commands.launching import launch
 from tfseg import exporting, optimize, specs
@@ -34,6 +34,7 @@ def main():
 
 
 def _export():
+    logging.set_verbosity(logging.ERROR)  # TensorFlow and tf2onnx would tell every step
     model = load_model(_MODEL.value)
     path = exporting.export(
         optimize(model) if _OPTIMIZE.value else model,

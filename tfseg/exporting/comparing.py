@@ -12,6 +12,7 @@ from tfseg.exporting.job import resized
 
 SIZES = ((64, 96), (65, 83), (97, 128))  # height and width, where the network takes any
 _BATCH = 2
+_PATIENCE = 1800  # seconds: what has not answered by then hangs
 _SCRIPT = pathlib.Path(__file__).with_name("reopening.py")
 
 
@@ -86,7 +87,20 @@ class Comparison:
         if runtime.function == "keras":
             (self._folder / "architecture.json").write_text(self._job.model.to_json())
         command = [sys.executable, "-P", "-W", "ignore", _SCRIPT, runtime.function, artifact, examples, results]
-        process = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        try:
+            process = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_PATIENCE,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(
+                f"{artifact.name} was written, but {runtime.name} has not run it within {error.timeout:.0f} s. Nothing "
+                "was exported."
+            ) from error
         if process.returncode:
             lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
             raise ValueError(

@@ -42,8 +42,7 @@ def write(job, path):
         signature = tf.TensorSpec(job.shape[1:], tf.uint8)
         return classes(tf.map_fn(decode, image_bytes, fn_output_signature=signature))
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive = keras.export.ExportArchive()  # not told of the model: it would write all weights twice
     archive.add_endpoint("logits", logits, [tf.TensorSpec(job.shape, tf.float32, "images")])
     archive.add_endpoint("classes", classes, [tf.TensorSpec(job.shape, tf.uint8, "images")])
     archive.add_endpoint(

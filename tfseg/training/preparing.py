@@ -104,7 +104,8 @@ def with_dtype(model, dtype):
 
     Args:
         dtype: "mixed_bfloat16" or "mixed_float16".
-    Returns: a model of the same layers and weights; those of `stays` below compute in float32 as before.
+    Returns: a model of the same layers and weights. The last layers, and small convolutions with a bias, compute in
+        float32 as before.
     """
     outputs = {tensor._keras_history.operation.name for tensor in outputs_of(model)}
 
@@ -137,11 +138,14 @@ def compile_model(model, recipe="poly", steps=None, *, ignore_class=255, class_w
         recipe: a name of `RECIPES`, or a `Recipe`.
         steps: of the whole training, for rates that fall.
         ignore_class, class_weights: of the losses, and of the confusion matrix.
-        options: of the optimizer (`clipnorm`, `gradient_accumulation_steps`), and of `model.compile` (`jit_compile`).
+        options: of the optimizer (`clipnorm`, `gradient_accumulation_steps`), and of `model.compile` (`jit_compile`,
+            under TensorFlow False by default).
     """
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
     prepare(model, batch_norm=recipe.batch_norm, frozen=recipe.frozen)
     of_compile = {key: options.pop(key) for key in ("jit_compile", "steps_per_execution") if key in options}
+    if keras.backend.backend() == "tensorflow":  # Keras's "auto" takes XLA, whose steps are slower on a CPU
+        of_compile.setdefault("jit_compile", False)
     pixel_losses, weights = make_losses(model, recipe, ignore_class=ignore_class, class_weights=class_weights)
     metric = metrics.ConfusionMatrix(outputs_of(model)[0].shape[-1], ignore_class)
     single = len(pixel_losses) == 1
