@@ -140,11 +140,14 @@ def _opencv(directory, network):
     import cv2
 
     cv2.setNumThreads(THREADS)
-    net = cv2.dnn.readNetFromONNX(str(directory / f"{network}.onnx"))
+    nets = {}
 
     def run(pixels):
-        net.setInput(channels_first(pixels))
-        return net.forward().transpose(0, 2, 3, 1)
+        if pixels.shape not in nets:  # it takes no network of any size
+            file = directory / f"{network}_{pixels.shape[1]}x{pixels.shape[2]}.onnx"
+            nets[pixels.shape] = cv2.dnn.readNetFromONNX(str(file))
+        nets[pixels.shape].setInput(channels_first(pixels))
+        return nets[pixels.shape].forward().transpose(0, 2, 3, 1)
 
     return run
 
@@ -224,7 +227,7 @@ class Engine:
 
 
 def prepare(network, directory):
-    """The weights for ours and for torch, and the ONNX file for the others, all of one random network."""
+    """The weights for ours and for torch, and the ONNX files for the others, all of one random network."""
     import torch
 
     module = theirs(network)
@@ -239,14 +242,20 @@ def prepare(network, directory):
             result = self.module(image)
             return result if network == "fcn32s" else result["out"]
 
-    torch.onnx.export(
-        Logits(),
-        (torch.zeros(1, 3, 160, 192),),
-        pathlib.Path(directory) / f"{network}.onnx",
-        input_names=["image"],
-        dynamic_axes={"image": {2: "height", 3: "width"}},
-        dynamo=False,
-    )
+    def export(name, size, **options):
+        torch.onnx.export(
+            Logits(),
+            (torch.zeros(1, 3, *size),),
+            pathlib.Path(directory) / f"{name}.onnx",
+            input_names=["image"],
+            dynamo=False,
+            **options,
+        )
+
+    export(network, (160, 192), dynamic_axes={"image": {2: "height", 3: "width"}})
+    for _, one, sizes, left_out, _ in CASES:
+        if one == network and "OpenCV" not in left_out:
+            export("{}_{}x{}".format(network, *sizes[0]), sizes[0])
 
 
 # -------------------------------------------------------------------------------------------------------- measurements

@@ -151,5 +151,5 @@ def _run(stage, maps):
             x = ops.conv(x, kernel.astype("float32"), 1, step.operation.padding, "channels_last")
             x = step.operation.activation(ops.add(x, bias[0].astype("float32")) if bias else x)
         else:
-            x = step.operation(x)
+            x = ops.cast(step.operation(x), "float32")  # it may compute in fewer bits
     return ops.convert_to_numpy(x)
