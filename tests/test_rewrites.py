@@ -8,12 +8,14 @@ from lively import lively, scene
 from references import output, relative
 
 import tfseg
-from tfseg.rewrites import slicing
+from tfseg.rewrites import slicing, splitting
 from tfseg.rewrites.axes import Axis
 from tfseg.rewrites.border_layers import ConstantPadding, PastedBorder
 from tfseg.rewrites.optimizing import REWRITES
 from tfseg.rewrites.slicing import SlicedConv2D
+from tfseg.rewrites.splitting import SplitConv2D
 from tfseg.rewrites.upsampling import SeparableUpsampling, factors
+from tfseg.training.preparing import with_dtype
 
 
 def same(model, optimized, sizes, tolerance=1e-5):
@@ -32,8 +34,9 @@ def kinds(model):
 
 def eager(patch):
     """Slices pay at widths that tests do not have."""
-    patch.setattr(slicing, "PAYING", 24)
     patch.setattr(slicing, "POINTWISE", 32)
+    patch.setattr(slicing, "PAYING", 24)
+    patch.setattr(splitting, "FILTERS", 4)
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def fcn():
 
 def test_an_fcn_by_all_rewrites(fcn):
     model, optimized = fcn
-    assert {SlicedConv2D, SeparableUpsampling, PastedBorder} <= kinds(optimized)
+    assert {SlicedConv2D, SplitConv2D, SeparableUpsampling, PastedBorder} <= kinds(optimized)
     same(model, optimized, [(65, 83), (1, 1), (33, 47)])
     assert tfseg.metadata(optimized) == tfseg.metadata(model)
     assert (optimized.input_shape, optimized.output_shape) == (model.input_shape, model.output_shape)
@@ -107,7 +110,7 @@ def test_a_dilated_network_by_all_rewrites(build, eager_slicing):
     model = lively(tfseg.FCN(build(), 5))
     optimized = tfseg.optimize(model)
     assert layers.BatchNormalization not in kinds(optimized)
-    assert SlicedConv2D in kinds(optimized)
+    assert SplitConv2D in kinds(optimized)
     same(model, optimized, [(65, 83)])
 
 
@@ -161,6 +164,15 @@ def test_the_widest_fcn_optimizes_and_is_the_same():
     same(model, tfseg.optimize(model), [(97, 130)])
 
 
+def test_a_network_in_bfloat16(eager_slicing):
+    """As near to the network in float32 as before."""
+    model = bilinear(tfseg.FCN32s(5, width=1 / 32))
+    rounded = with_dtype(model, "mixed_bfloat16")
+    pixels = scene(33, 47)
+    theirs, before, ours = (output(one, pixels) for one in (model, rounded, tfseg.optimize(rounded)))
+    assert 1e-4 < relative(ours, theirs) <= 2 * relative(before, theirs)
+
+
 # ------------------------------------------------------------------------------------------------------------ switches
 
 
@@ -190,6 +202,7 @@ def test_each_rewrite_alone(name, eager_slicing):
         "fold_batch_norm": set(),
         "skip_constant_border": {ConstantPadding, PastedBorder},
         "slice_convolutions": {SlicedConv2D},
+        "split_filters": {SplitConv2D},
         "separate_upsampling": {SeparableUpsampling},
         "use_winograd": set(),  # without a fixed size
     }
@@ -271,11 +284,26 @@ def test_slicing(padding, kernel_size, dilation_rate, eager_slicing):
     same(model, optimized, [(25, 30)])
 
 
-def test_only_what_pays_is_sliced(eager_slicing):
-    image = keras.Input((None, None, 64))
-    made = [layers.Conv2D(4, 3, **options) for options in ({"strides": 2}, {"groups": 2}, {})] + [layers.Conv2D(4, 1)]
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel_size", "dilation_rate"), [(3, 1), ((3, 1), 1), (3, (2, 3)), (3, 4)])
+def test_splitting(padding, kernel_size, dilation_rate, eager_slicing):
+    """9 filters by fours."""
+    options = {"padding": padding, "dilation_rate": dilation_rate, "activation": "relu"}
+    model = model_of(layers.Conv2D(9, kernel_size, **options), channels=24)
+    optimized = tfseg.optimize(model)
+    assert type(optimized.layers[-1]) is SplitConv2D
+    assert optimized.layers[-1].kernel.path.endswith(model.layers[-1].kernel.path)
+    same(model, optimized, [(25, 30)])
+
+
+def test_only_what_pays_is_sliced_or_split(eager_slicing):
+    image = keras.Input((None, None, 32))
+    made = [layers.Conv2D(32, 1), layers.Conv2D(8, 5), layers.Conv2D(8, 3)]
+    made += [layers.Conv2D(8, 3, **options) for options in ({"strides": 2}, {"groups": 2})]
+    made += [layers.Conv2D(8, 1), layers.Conv2D(4, 3)]
     optimized = tfseg.optimize(keras.Model(image, [one(image) for one in made]))
-    assert [type(layer) is SlicedConv2D for layer in optimized.layers[1:]] == [False, False, True, False]
+    expected = [SlicedConv2D, SlicedConv2D, SplitConv2D] + 4 * [layers.Conv2D]
+    assert [type(layer) for layer in optimized.layers[1:]] == expected
 
 
 # ---------------------------------------------------------------------------------------------------------- upsampling

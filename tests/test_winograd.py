@@ -99,7 +99,7 @@ def test_an_fcn_with_its_border(measured, monkeypatch):
     monkeypatch.setattr(slicing, "PAYING", 64)
     model = lively(tfseg.FCN32s(5, width=1 / 16))
     optimized = tfseg.optimize(model, fixed_size=(47, 66))
-    assert {"conv3_2", "conv4_1", "conv5_3"} <= set(forms(optimized))  # among them, some that were slices before
+    assert {"conv3_2", "conv4_1", "conv5_3"} <= set(forms(optimized))  # among them, some that were split before
     same(model, optimized, (47, 66))
     same(model, tfseg.optimize(optimized), (47, 66))
 

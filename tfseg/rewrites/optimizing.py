@@ -7,13 +7,21 @@ from tfseg.rewrites.folding import fold_batch_norm
 from tfseg.rewrites.measuring import seconds
 from tfseg.rewrites.plans import Plan
 from tfseg.rewrites.slicing import slice_convolutions
+from tfseg.rewrites.splitting import split_filters
 from tfseg.rewrites.upsampling import separate_upsampling
 from tfseg.rewrites.winograd import use_winograd
 
 # In the order in which they are made: each works on what those before it left.
 REWRITES = {
     rewrite.__name__: rewrite
-    for rewrite in (fold_batch_norm, skip_constant_border, slice_convolutions, separate_upsampling, use_winograd)
+    for rewrite in (
+        fold_batch_norm,
+        skip_constant_border,
+        slice_convolutions,
+        split_filters,
+        separate_upsampling,
+        use_winograd,
+    )
 }
 FIXED = use_winograd.__name__  # needs to know the maps' sizes
 SIDE, ROUNDS = 225, 3  # of the image, and how often, that `explain` measures
@@ -31,9 +39,10 @@ def optimize(model, *, fixed_size=None, rewrites=tuple(REWRITES), explain=False)
         fixed_size: `(height, width)` of every image to come, which makes one more rewrite possible; None: of any size.
         rewrites: names of those to make, of `tfseg.rewrites.optimizing.REWRITES`; the functions say their laws.
             "fold_batch_norm", into the convolution before it; "skip_constant_border", of networks that pad the image
-            by 100; "slice_convolutions" of large or dilated kernels into matrix products; "separate_upsampling" of
-            transposed convolutions whose kernel is bilinear, or separable at all; "use_winograd" for 3x3 kernels, with
-            `fixed_size` only, where a measurement made here says that it pays (a minute, on two cores).
+            by 100; "slice_convolutions" of large kernels into matrix products; "split_filters" of others where they
+            are many; "separate_upsampling" of transposed convolutions whose kernel is bilinear, or separable at all;
+            "use_winograd" for 3x3 kernels, with `fixed_size` only, where a measurement made here says that it pays (a
+            minute, on two cores).
         explain: print what was rewritten, and what each rewrite gained on an image of noise, measured here.
     Returns: a functional model, not compiled.
     Raises:

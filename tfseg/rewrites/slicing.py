@@ -3,9 +3,9 @@
 import keras
 from keras import layers, ops
 
-# Channels x filters from which the slices pay, and both from which a product of pixels does; measured on two cores of a
-# CPU: see BUILD_NOTES.md.
-PAYING, POINTWISE = 2**17, 512
+# Measured on two cores of a CPU, see BUILD_NOTES.md: channels x filters from which a convolution pays to be rewritten,
+# places of a kernel from which slices do, and channels as well as filters from which they do where it has one place.
+PAYING, LARGE, POINTWISE = 2**16, 25, 512
 CONFIG = ("filters", "kernel_size", "padding", "dilation_rate", "use_bias", "activation")
 
 
@@ -14,24 +14,30 @@ def slice_convolutions(plan):
 
     y[p] = sum over places k of W[k]^T x[p + dilation * k]: laid side by side, the shifted maps of one row of the kernel
     are a matrix of pixels by (columns x channels), and a row is one product. So the large kernel of fc6 runs at the
-    speed of a matrix product, and a dilated kernel needs no rearrangement of the map (space to batch and back).
+    speed of a matrix product. A kernel of one place is a product of the map as it lies.
 
-    Only where channels and filters are many: elsewhere the convolutions of the backend are as fast, without the slices'
-    memory, `kernel columns` times that of the map.
+    Only large kernels, and those of one place over many channels: elsewhere the convolutions of the backend are as
+    fast, without the slices' memory, `kernel columns` times that of the map.
 
     Returns: the changed layers' names.
     """
     sliced = []
     for step in plan.of_kind(layers.Conv2D):
-        conv = step.operation
-        if conv.groups > 1 or max(conv.strides) > 1:
-            continue
-        rows, columns, channels, filters = conv.kernel.shape
-        if min(channels, filters) >= POINTWISE if rows * columns == 1 else channels * filters >= PAYING:
-            step.changes = step.config(CONFIG) | {"dtype": conv.dtype_policy}
+        rows, columns, channels, filters = step.operation.kernel.shape
+        if rows * columns == 1:
+            pays = min(channels, filters) >= POINTWISE
+        else:
+            pays = rows * columns >= LARGE and channels * filters >= PAYING
+        if pays and is_plain(step.operation):
+            step.changes = step.config(CONFIG) | {"dtype": step.operation.dtype_policy}
             step.kind = SlicedConv2D
             sliced.append(step.name)
     return sliced
+
+
+def is_plain(conv):
+    """Whether it has stride 1 and one group."""
+    return conv.groups == max(conv.strides) == 1
 
 
 @keras.saving.register_keras_serializable("tfseg")

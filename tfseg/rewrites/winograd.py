@@ -7,7 +7,8 @@ import numpy as np
 from keras import layers, ops
 
 from tfseg.rewrites.measuring import seconds
-from tfseg.rewrites.slicing import CONFIG, SlicedConv2D
+from tfseg.rewrites.slicing import CONFIG, is_plain
+from tfseg.rewrites.splitting import SplitConv2D
 
 RESULTS, TAPS = 4, 3  # made at once along an axis, and the kernel's length: F(4x4, 3x3)
 SPAN = RESULTS + TAPS - 1  # pixels that they depend on
@@ -34,7 +35,7 @@ def use_winograd(plan):
         https://arxiv.org/abs/1803.10986
     """
     changed, known = [], {}
-    for step in plan.of_kind(layers.Conv2D, SlicedConv2D):
+    for step in plan.of_kind(layers.Conv2D, SplitConv2D):
         conv = step.operation
         if not _fits(conv):
             continue
@@ -57,7 +58,7 @@ def _fits(conv):
     shape = conv.input.shape
     return (
         conv.kernel_size == (TAPS, TAPS)
-        and max(conv.strides) == conv.groups == 1
+        and is_plain(conv)
         and None not in shape[1:]
         and min(shape[-1], conv.filters) >= FEWEST
         and conv.compute_dtype == "float32"
