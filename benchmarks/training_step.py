@@ -2,8 +2,8 @@
 
 Both in one process, a step each in turn, so that a noisy machine hits both alike; medians of the rounds and of their
 ratios. PyTorch runs torchvision's network in channels_last, its faster layout here; ours by `tfseg.training`'s step,
-with and without bfloat16, and by Keras's `fit`, four steps a round, which counts its metric and its own beginning: as
-`compile_model` prepares it, and with XLA, Keras's own choice.
+with and without bfloat16, and by Keras's `fit`, four steps a round, which counts its metric and its own beginning, and
+by its `train_on_batch`, which is one such step without that beginning.
 
     python benchmarks/training_step.py [rounds]
 """
@@ -58,20 +58,21 @@ def ours(dtype):
     return step
 
 
-def by_fit(steps=4, **options):
+def by_keras(steps=4):
+    """`fit` and `train_on_batch` of one model, and how many steps the former makes."""
     import tensorflow as tf
 
     import tfseg
     from tfseg import training
 
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=8), CLASSES)
-    training.compile_model(model, training.Recipe(learning_rate=0.001, power=0.0, batch_size=BATCH), **options)
+    training.compile_model(model, training.Recipe(learning_rate=0.001, power=0.0, batch_size=BATCH))
 
     def fit(images, masks):
         batches = tf.data.Dataset.from_tensors((images, masks)).repeat(steps)
-        model.fit(batches, verbose=0)
+        model.fit(batches, verbose=0, shuffle=False)
 
-    return fit, steps
+    return fit, model.train_on_batch, steps
 
 
 def main(rounds):
@@ -79,8 +80,7 @@ def main(rounds):
     images = random.normal(size=(BATCH, SIZE, SIZE, 3)).astype("float32")
     masks = random.integers(0, CLASSES, (BATCH, SIZE, SIZE)).astype("int32")
     steps = {"torch": theirs(), "float32": ours("float32"), "bfloat16": ours("mixed_bfloat16")}
-    steps["fit"], count = by_fit()
-    steps["fit, XLA"], _ = by_fit(jit_compile=True)
+    steps["fit"], steps["train_on_batch"], count = by_keras()
     measured = {name: [] for name in steps}
     for step in steps.values():
         step(images, masks)  # compiles, and touches all memory
@@ -88,12 +88,12 @@ def main(rounds):
         for name, step in steps.items():
             begin = time.perf_counter()
             step(images, masks)
-            measured[name].append((time.perf_counter() - begin) / (count if name.startswith("fit") else 1))
-    print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':10}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
+            measured[name].append((time.perf_counter() - begin) / (count if name == "fit" else 1))
+    print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':15}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
     for name, times in measured.items():
         ratio = statistics.median(one / two for one, two in zip(times, measured["torch"], strict=True))
         span = f"{min(times):.2f} .. {max(times):.2f}"
-        print(f"{name:10}{statistics.median(times):9.2f}{span:>16}{ratio:9.2f}")
+        print(f"{name:15}{statistics.median(times):9.2f}{span:>16}{ratio:9.2f}")
 
 
 if __name__ == "__main__":

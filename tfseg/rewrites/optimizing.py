@@ -24,7 +24,7 @@ REWRITES = {
     )
 }
 FIXED = use_winograd.__name__  # needs to know the maps' sizes
-SIDE, ROUNDS = 225, 3  # of the image, and how often, that `explain` measures
+SIDE = 225  # of the image that `explain` measures with, if any size will do
 
 
 def optimize(model, *, fixed_size=None, rewrites=tuple(REWRITES), explain=False):
@@ -67,9 +67,8 @@ def optimize(model, *, fixed_size=None, rewrites=tuple(REWRITES), explain=False)
 
 
 def _is_size(sides):
-    return (
-        isinstance(sides, list | tuple) and len(sides) == 2 and all(isinstance(one, int) and one > 0 for one in sides)
-    )
+    pair = isinstance(sides, list | tuple) and len(sides) == 2
+    return pair and all(isinstance(side, int) and side > 0 for side in sides)
 
 
 class _Report:

@@ -138,13 +138,13 @@ def compile_model(model, recipe="poly", steps=None, *, ignore_class=255, class_w
         recipe: a name of `RECIPES`, or a `Recipe`.
         steps: of the whole training, for rates that fall.
         ignore_class, class_weights: of the losses, and of the confusion matrix.
-        options: of the optimizer (`clipnorm`, `gradient_accumulation_steps`), and of `model.compile` (`jit_compile`,
-            under TensorFlow False by default).
+        options: of the optimizer (`clipnorm`, `gradient_accumulation_steps`), and of `model.compile` (`jit_compile`:
+            under TensorFlow False, as XLA cannot compile the metric).
     """
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
     prepare(model, batch_norm=recipe.batch_norm, frozen=recipe.frozen)
     of_compile = {key: options.pop(key) for key in ("jit_compile", "steps_per_execution") if key in options}
-    if keras.backend.backend() == "tensorflow":  # Keras's "auto" takes XLA, whose steps are slower on a CPU
+    if keras.backend.backend() == "tensorflow":  # XLA, Keras's choice beside a GPU, cannot compile the confusion matrix
         of_compile.setdefault("jit_compile", False)
     pixel_losses, weights = make_losses(model, recipe, ignore_class=ignore_class, class_weights=class_weights)
     metric = metrics.ConfusionMatrix(outputs_of(model)[0].shape[-1], ignore_class)
