@@ -13,6 +13,7 @@ from test_export import small
 import converters
 import tfseg
 from tfseg import exporting, specs
+from tfseg.rewrites import slicing, splitting, winograd
 
 pytestmark = pytest.mark.full
 STREET = pathlib.Path(__file__).parents[1] / "examples" / "street.png"
@@ -29,12 +30,12 @@ NETS = {
 }
 
 
-def optimized(model):
+def optimized(model, fixed_size=None):
     randomize(model)
     for layer in model.layers:
         if layer.name == "upscore":  # that is bilinear again, and may be rewritten too
             layer.kernel.assign(tfseg.BilinearInitializer()(layer.kernel.shape))
-    found = tfseg.optimize(model)
+    found = tfseg.optimize(model, fixed_size=fixed_size)
     assert len(found.layers) != len(model.layers)
     return found
 
@@ -64,6 +65,24 @@ def test_float_formats_of_each_network(name, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{exporting.summary(tmp_path / name)}")
     assert tuple(report(tmp_path / name)) == FLOAT
+
+
+@pytest.mark.parametrize("fixed_size", [None, (65, 83)])
+def test_float_formats_of_all_rewrites(fixed_size, monkeypatch, tmp_path):
+    """Winograd's, which XLA compiles, for TensorFlow alone: that takes a minute or two."""
+    for module, name, value in (
+        (slicing, "PAYING", 16),
+        (slicing, "POINTWISE", 16),
+        (splitting, "FILTERS", 4),
+        (winograd, "FEWEST", 4),
+        (winograd, "gain", lambda conv, config: 2.0),
+    ):
+        monkeypatch.setattr(module, name, value)
+    model = optimized(tfseg.FCN32s(5, width=1 / 32), fixed_size)
+    kinds = {type(layer) for layer in model.layers}
+    assert {slicing.SlicedConv2D, winograd.WinogradConv2D if fixed_size else splitting.SplitConv2D} <= kinds
+    formats = ("saved_model",) if fixed_size else FLOAT
+    assert tuple(report(tfseg.export(model, tmp_path / "model", formats))) == formats
 
 
 @pytest.mark.parametrize("size", [None, (96, 128)])

@@ -152,3 +152,13 @@ def test_sizes_that_do_not_fit(measured):
     for wrong in (20, (20,), (0, 30), (20.5, 30)):
         with pytest.raises(ValueError, match=r"fixed_size is \(height, width\)"):
             tfseg.optimize(model, fixed_size=wrong)
+
+
+def test_an_export_for_other_runtimes_is_refused(measured, tmp_path):
+    image = keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, padding="same")(image)
+    model = keras.Model(image, layers.Conv2D(4, 3, padding="same", name="logits")(x))
+    optimized = tfseg.optimize(model, fixed_size=(20, 30))
+    with pytest.raises(ValueError, match=r"fixed_size= for TensorFlow .*'logits'.*Received: formats=\['onnx'\]"):
+        tfseg.export(optimized, tmp_path / "model", ("saved_model", "onnx"), preprocessing="torch")
+    assert not list(tmp_path.iterdir())

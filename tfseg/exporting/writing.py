@@ -11,6 +11,7 @@ from tfseg.exporting.comparing import Comparison
 from tfseg.exporting.formats import FORMATS, check_formats
 from tfseg.exporting.job import Job
 from tfseg.exporting.saved_model import writing
+from tfseg.rewrites.winograd import WinogradConv2D
 
 
 def export(model, path, formats=("saved_model",), *, preprocessing=None, calibration=None, size=None, receipt=None):
@@ -39,7 +40,8 @@ def export(model, path, formats=("saved_model",), *, preprocessing=None, calibra
         receipt: of the conversion, kept as text in metadata.json.
     Returns: the path.
     Raises:
-        ValueError: the path exists, or its parent does not; an unknown format, or one whose extra is not installed; a
+        ValueError: the path exists, or its parent does not; an unknown format, or one whose extra is not installed, or
+            other than TensorFlow's and Keras's for a model that was optimized with `fixed_size`; a
             model that is no segmenter, or does not say its preprocessing; no calibration; a size that it does not take;
             an artifact that cannot be written, does not run, or does not compute the same.
         OSError: the disk is full, or writing is not allowed.
@@ -61,6 +63,7 @@ def export(model, path, formats=("saved_model",), *, preprocessing=None, calibra
             "The format 'litert_int8' takes the ranges of its integers from photographs: pass calibration=, a "
             "directory of some like those that the network will see."
         )
+    _check_runtimes(model, formats)
     # Made beside its place and renamed: an interrupted export leaves nothing that looks like a model.
     half = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -79,6 +82,17 @@ def export(model, path, formats=("saved_model",), *, preprocessing=None, calibra
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return path
+
+
+def _check_runtimes(model, formats):
+    """Winograd's layers are compiled by XLA, which TensorFlow alone has; elsewhere they are thousands of operations."""
+    found = next((layer.name for layer in model.layers if isinstance(layer, WinogradConv2D)), None)
+    others = [name for name in formats if FORMATS[name].runtime.name not in ("tensorflow", "keras")]
+    if found and others:
+        raise ValueError(
+            f"The model {model.name!r} was optimized with fixed_size= for TensorFlow (as its layer {found!r}). For "
+            f"other runtimes export tfseg.optimize(model), with size=. Received: formats={others}"
+        )
 
 
 def _write(form, job, artifact):
