@@ -85,8 +85,7 @@ def test_float_formats_of_all_rewrites(fixed_size, monkeypatch, tmp_path):
     assert tuple(report(tfseg.export(model, tmp_path / "model", formats))) == formats
 
 
-@pytest.mark.parametrize("size", [None, (96, 128)])
-@pytest.mark.parametrize("name", ["fcn8s", "pspnet"])
+@pytest.mark.parametrize(("name", "size"), [("fcn8s", None), ("fcn8s", (96, 128)), ("pspnet", (96, 128))])
 def test_smaller_numbers(name, size, photographs, tmp_path, capsys):
     model = build(name)
     path = tfseg.export(model, tmp_path / name, INTEGER, calibration=photographs, size=size)
