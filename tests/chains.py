@@ -1,4 +1,4 @@
-"""Small models of a few steps, to be dilated."""
+"""Small models of a few steps, for surgery."""
 
 import keras
 from keras import layers

@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from chains import branches, chain
 from keras import layers, ops
 from lively import is_alive, lively, scene
 from references import output, relative
@@ -13,15 +14,6 @@ import tfseg
 
 PUBLIC = "the classifier at its own size"
 SIZE = (33, 41)  # of the small classifiers here; their last maps are of 6 x 8 pixels
-
-
-def chain(*steps):
-    def step(x):
-        for one in steps:
-            x = one(x)
-        return x
-
-    return step
 
 
 def trunk(x):
@@ -33,10 +25,6 @@ def trunk(x):
 def classifier(*steps, size=SIZE, front=trunk):
     image = keras.Input((*size, 3), name="image")
     return keras.Model(image, chain(front, *steps)(image), name="classifier")
-
-
-def both(join, *steps):
-    return lambda x: join([step(x) for step in steps])
 
 
 def dense(units, activation=None, **options):
@@ -83,14 +71,14 @@ HEADS = {
         dense(5),
     ),
     "operations": chain(average(), dense(5), lambda x: ops.softmax(2 * x - np.arange(5, dtype="float32"), axis=1)),
-    "two poolings": chain(both(layers.Concatenate(axis=1), average(), largest), dense(5)),
-    "two readers": both(layers.Add(), chain(flat, dense(5)), chain(average(), dense(5))),
-    "a skip": chain(average(), both(layers.Add(), dense(8, "relu"), lambda x: x), dense(5)),
+    "two poolings": chain(branches(layers.Concatenate(axis=1), average(), largest), dense(5)),
+    "two readers": branches(layers.Add(), chain(flat, dense(5)), chain(average(), dense(5))),
+    "a skip": chain(average(), branches(layers.Add(), dense(8, "relu"), lambda x: x), dense(5)),
     "features": average(),
 }
 GATED = {  # what reads all of a larger image, or its padding: only equal at the classifier's own size
     "squeeze and excite": chain(
-        both(layers.Multiply(), lambda x: x, chain(average(), layers.Reshape((1, 1, 8)), layers.Conv2D(8, 1))),
+        branches(layers.Multiply(), lambda x: x, chain(average(), layers.Reshape((1, 1, 8)), layers.Conv2D(8, 1))),
         average(),
         dense(5),
     ),
@@ -98,7 +86,9 @@ GATED = {  # what reads all of a larger image, or its padding: only equal at the
         lambda x: x * ops.expand_dims(ops.expand_dims(ops.mean(x, axis=(1, 2)), 1), 1), flat, dense(5)
     ),
     "context": chain(
-        both(layers.Concatenate(), lambda x: x, lambda x: tfseg.layers.ResizeLike()([average(keepdims=True)(x), x])),
+        branches(
+            layers.Concatenate(), lambda x: x, lambda x: tfseg.layers.ResizeLike()([average(keepdims=True)(x), x])
+        ),
         flat,
         dense(5),
     ),
@@ -399,7 +389,7 @@ CANNOT = r"of the model 'classifier' cannot slide: "
         (classifier, {"num_classes": True}, r"Received: True"),
         (classifier, {"input_size": "big"}, r"one number for both. Received: 'big'"),
         (
-            lambda: classifier(both(list, chain(average(), dense(5)), average())),
+            lambda: classifier(branches(list, chain(average(), dense(5)), average())),
             {"num_classes": 3},
             r"num_classes is that of one output. Received: 'classifier', which has several",
         ),
@@ -485,7 +475,7 @@ CANNOT = r"of the model 'classifier' cannot slide: "
         ),
         (
             lambda: classifier(
-                both(layers.Concatenate(name="join"), average(), chain(layers.MaxPooling2D(2), average()))
+                branches(layers.Concatenate(name="join"), average(), chain(layers.MaxPooling2D(2), average()))
             ),
             {},
             r"'join' \(Concatenate\).*joins what does not slide in the same steps",

@@ -6,10 +6,9 @@ import pytest
 from keras import layers
 from lively import lively, scene
 from references import output, relative
+from rewritten import bilinear, eager, kinds, model_of, same
 
 import tfseg
-from tfseg.rewrites import slicing, splitting
-from tfseg.rewrites.axes import Axis
 from tfseg.rewrites.border_layers import ConstantPadding, PastedBorder
 from tfseg.rewrites.optimizing import REWRITES
 from tfseg.rewrites.slicing import SlicedConv2D
@@ -18,49 +17,9 @@ from tfseg.rewrites.upsampling import SeparableUpsampling, factors
 from tfseg.training.preparing import with_dtype
 
 
-def same(model, optimized, sizes, tolerance=1e-5):
-    """Asserts that both compute the same at each size, and the same classes."""
-    for size in sizes:
-        pixels = scene(*size, channels=model.inputs[0].shape[3])
-        for ours, theirs in zip(*(keras.tree.flatten(output(one, pixels)) for one in (optimized, model)), strict=True):
-            assert ours.shape == theirs.shape
-            assert relative(ours, theirs) <= tolerance
-            assert np.mean(ours.argmax(-1) == theirs.argmax(-1)) >= 0.9999
-
-
-def kinds(model):
-    return {type(layer) for layer in model.layers}
-
-
-def eager(patch):
-    """Slices pay at widths that tests do not have."""
-    patch.setattr(slicing, "POINTWISE", 32)
-    patch.setattr(slicing, "PAYING", 24)
-    patch.setattr(splitting, "FILTERS", 4)
-
-
 @pytest.fixture
 def eager_slicing(monkeypatch):
     eager(monkeypatch)
-
-
-def network(x, *made):
-    for layer in made:
-        x = layer(x)
-    return x
-
-
-def model_of(*made, channels=4, size=(None, None)):
-    image = keras.Input((*size, channels))
-    return lively(keras.Model(image, network(image, *made)))
-
-
-def bilinear(model):
-    """Lively, with the transposed convolutions that the networks begin with."""
-    for layer in lively(model).layers:
-        if isinstance(layer, layers.Conv2DTranspose):
-            layer.kernel.assign(tfseg.BilinearInitializer()(layer.kernel.shape))
-    return model
 
 
 # ------------------------------------------------------------------------------------------------------------ networks
@@ -269,29 +228,21 @@ def test_what_cannot_be_folded_stays():
     same(model, optimized, [(9, 14)])
 
 
-# ------------------------------------------------------------------------------------------------------------- slicing
+# ------------------------------------------------------------------------------------------------ slicing and splitting
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("kernel_size", [(5, 5), (4, 7)])
-@pytest.mark.parametrize("dilation_rate", [1, (2, 3)])
-def test_slicing(padding, kernel_size, dilation_rate, eager_slicing):
-    options = {"padding": padding, "dilation_rate": dilation_rate, "activation": "relu"}
-    model = model_of(layers.Conv2D(6, kernel_size, **options), channels=24)
-    optimized = tfseg.optimize(model)
-    assert type(optimized.layers[-1]) is SlicedConv2D
-    assert optimized.layers[-1].kernel.path.endswith(model.layers[-1].kernel.path)
-    same(model, optimized, [(25, 30)])
-
-
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize(("kernel_size", "dilation_rate"), [(3, 1), ((3, 1), 1), (3, (2, 3)), (3, 4)])
-def test_splitting(padding, kernel_size, dilation_rate, eager_slicing):
-    """9 filters by fours."""
+@pytest.mark.parametrize(
+    ("kind", "kernel_size", "dilation_rate"),
+    [(SlicedConv2D, size, rate) for size in ((5, 5), (4, 7)) for rate in (1, (2, 3))]
+    + [(SplitConv2D, 3, 1), (SplitConv2D, (3, 1), 1), (SplitConv2D, 3, (2, 3)), (SplitConv2D, 3, 4)],
+)
+def test_slicing_and_splitting(kind, padding, kernel_size, dilation_rate, eager_slicing):
+    """9 filters: as two parts of 4, and one of 1."""
     options = {"padding": padding, "dilation_rate": dilation_rate, "activation": "relu"}
     model = model_of(layers.Conv2D(9, kernel_size, **options), channels=24)
     optimized = tfseg.optimize(model)
-    assert type(optimized.layers[-1]) is SplitConv2D
+    assert type(optimized.layers[-1]) is kind
     assert optimized.layers[-1].kernel.path.endswith(model.layers[-1].kernel.path)
     same(model, optimized, [(25, 30)])
 
@@ -333,65 +284,3 @@ def test_other_kernels_stay_dense():
         assert factors(other) is None
     model = model_of(layers.Conv2DTranspose(4, 4, 2))
     assert kinds(tfseg.optimize(model)) == kinds(model)
-
-
-# -------------------------------------------------------------------------------------------------------------- border
-
-
-def trunk(padding, *filters):
-    """So many stages of an FCN, in few channels; the map in their middle has a reader, too."""
-    image = keras.Input((None, None, 3))
-    x, maps = layers.ZeroPadding2D(padding)(image), []
-    for index, count in enumerate(filters):
-        for number in range(2 if index < 2 else 3):
-            x = layers.Conv2D(count, 3, padding="same" if index or number else "valid", activation="relu")(x)
-        x = layers.MaxPooling2D(padding="same")(x)
-        maps.append(layers.Conv2D(2, 1)(x))
-    return lively(keras.Model(image, [maps[-2], maps[-1]]))
-
-
-def test_the_border_is_exact_at_every_remainder():
-    """The far edge is another one for each remainder of the size: by 8 here, along either axis."""
-    model = trunk(44, 4, 4, 5)
-    optimized = tfseg.optimize(model)
-    assert sum(isinstance(layer, PastedBorder) for layer in optimized.layers) == 2
-    same(model, optimized, [(height, (3 * height) % 8 + 1) for height in range(1, 9)])
-
-
-@pytest.mark.full
-def test_the_border_is_exact_at_every_pair_of_remainders():
-    model = trunk(100, 4, 4, 4, 5)
-    same(model, tfseg.optimize(model), [(height, width) for height in range(30, 46) for width in range(14, 30)])
-
-
-def test_the_border_of_other_shapes():
-    """Not square, another one on each side, an even map, and a batch."""
-    made = [
-        layers.ZeroPadding2D(((20, 30), (25, 18))),
-        layers.Conv2D(5, (3, 5), activation="relu"),
-        layers.MaxPooling2D(padding="same"),
-        layers.Conv2D(6, (5, 3), padding="same", activation="relu"),
-        layers.MaxPooling2D(padding="same"),
-        layers.Conv2D(6, 3, padding="same"),
-    ]
-    model = model_of(*made)
-    optimized = tfseg.optimize(model)
-    assert PastedBorder in kinds(optimized)
-    same(model, optimized, [(height, 30 - height) for height in range(7, 15)])
-    batch = np.concatenate([scene(9, 12, channels=4, seed=seed) for seed in (1, 2)])
-    assert relative(output(optimized, batch), output(model, batch)) <= 1e-5
-    still = model_of(*(type(one).from_config(one.get_config()) for one in made), size=(12, 17))
-    same(still, tfseg.optimize(still), [(12, 17)])
-
-
-def test_a_border_lasts_as_long_as_its_constant():
-    def poolings(padding):
-        axis, count = Axis.of((padding, padding)), 0
-        while (axis := axis.behind(2, 0)) is not None:
-            count += 1
-        return count
-
-    assert [poolings(padding) for padding in (1, 5, 10, 20, 60)] == [0, 1, 1, 2, 3]
-    model = model_of(layers.ZeroPadding2D(3), layers.Conv2D(4, 3), layers.MaxPooling2D(padding="same"))
-    thin = model_of(layers.ZeroPadding2D(1), layers.Conv2D(4, 3), layers.MaxPooling2D(padding="same"))
-    assert [PastedBorder in kinds(tfseg.optimize(one)) for one in (model, thin)] == [True, False]

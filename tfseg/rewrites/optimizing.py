@@ -28,7 +28,7 @@ SIDE = 225  # of the image that `explain` measures with, if any size will do
 
 
 def optimize(model, *, fixed_size=None, rewrites=tuple(REWRITES), explain=False):
-    """The same network in fewer operations, for inference: the same input, output and facts.
+    """The same network in fewer or quicker operations, for inference on a CPU: the same input, output and facts.
 
     Logits differ by rounding: at most 1e-5 of the largest, in float32. The result is not for training: BatchNorms are
     gone, and parts of the maps are constants made of the weights as they are now.

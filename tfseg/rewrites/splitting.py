@@ -9,9 +9,9 @@ FILTERS = 64  # of one part
 
 
 def split_filters(plan):
-    """The filters of a convolution know nothing of each other, so 64 at a time give the same numbers.
+    """The filters of a convolution know nothing of each other, so they can be run 64 at a time.
 
-    TensorFlow's convolutions on a CPU reach the speed of matrix products with so few filters, and half of it or less
+    TensorFlow's convolutions on a CPU reach the speed of matrix products with so few filters, and about half of it
     with 512. Dilated kernels are given to it as they are, where Keras's layer rearranges the map (space to batch).
 
     Returns: the changed layers' names.
