@@ -1,9 +1,8 @@
 """A training step of ResNet-50 at output stride 8 with an FCN head, 256x256, batch 2: ours beside PyTorch.
 
-Both in one process, a step each in turn, so that a noisy machine hits both alike; medians of the rounds and of their
+All in one process, a step each in turn, so that a noisy machine hits all alike; medians of the rounds and of their
 ratios. PyTorch runs torchvision's network in channels_last, its faster layout here; ours by `tfseg.training`'s step,
-with and without bfloat16, and by Keras's `fit`, four steps a round, which counts its metric and its own beginning, and
-by its `train_on_batch`, which is one such step without that beginning.
+with and without bfloat16, and by Keras's `fit`, whose steps are timed one by one, in its layers as they are.
 
     python benchmarks/training_step.py [rounds]
 """
@@ -58,21 +57,29 @@ def ours(dtype):
     return step
 
 
-def by_keras(steps=4):
-    """`fit` and `train_on_batch` of one model, and how many steps the former makes."""
+def by_keras(images, masks, rounds, between):
+    """`fit`, which calls `between` behind each step: the seconds of its steps but the first, which compiles."""
+    import keras
     import tensorflow as tf
 
     import tfseg
     from tfseg import training
 
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.begin = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch:
+                seconds.append(time.perf_counter() - self.begin)
+            between()
+
+    seconds = []
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=8), CLASSES)
     training.compile_model(model, training.Recipe(learning_rate=0.001, power=0.0, batch_size=BATCH))
-
-    def fit(images, masks):
-        batches = tf.data.Dataset.from_tensors((images, masks)).repeat(steps)
-        model.fit(batches, verbose=0, shuffle=False)
-
-    return fit, model.train_on_batch, steps
+    batches = tf.data.Dataset.from_tensors((images, masks)).repeat(1 + rounds)
+    model.fit(batches, verbose=0, shuffle=False, callbacks=[Clock()])
+    return seconds
 
 
 def main(rounds):
@@ -80,20 +87,21 @@ def main(rounds):
     images = random.normal(size=(BATCH, SIZE, SIZE, 3)).astype("float32")
     masks = random.integers(0, CLASSES, (BATCH, SIZE, SIZE)).astype("int32")
     steps = {"torch": theirs(), "float32": ours("float32"), "bfloat16": ours("mixed_bfloat16")}
-    steps["fit"], steps["train_on_batch"], count = by_keras()
     measured = {name: [] for name in steps}
-    for step in steps.values():
-        step(images, masks)  # compiles, and touches all memory
-    for _ in range(rounds):
+
+    def one_each():
         for name, step in steps.items():
             begin = time.perf_counter()
             step(images, masks)
-            measured[name].append((time.perf_counter() - begin) / (count if name == "fit" else 1))
-    print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':15}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
+            measured[name].append(time.perf_counter() - begin)
+
+    fit = by_keras(images, masks, rounds, one_each)
+    measured = {name: times[1:] for name, times in measured.items()} | {"fit": fit}  # the first touches all memory
+    print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':10}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
     for name, times in measured.items():
         ratio = statistics.median(one / two for one, two in zip(times, measured["torch"], strict=True))
         span = f"{min(times):.2f} .. {max(times):.2f}"
-        print(f"{name:15}{statistics.median(times):9.2f}{span:>16}{ratio:9.2f}")
+        print(f"{name:10}{statistics.median(times):9.2f}{span:>16}{ratio:9.2f}")
 
 
 if __name__ == "__main__":
