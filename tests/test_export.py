@@ -13,6 +13,7 @@ from references import randomize
 import tfseg
 from tfseg import exporting
 from tfseg.exporting import comparing, formats, job
+from tfseg.rewrites import splitting
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
@@ -173,6 +174,25 @@ def test_the_onnx_file_names_what_it_takes_and_carries_the_facts(exported):
     assert [tensor(one) for one in found.graph.output] == [("logits", ["batch", "height", "width", 3])]
     (entry,) = found.metadata_props
     assert (entry.key, json.loads(entry.value)["classes"]) == ("tfseg", NAMES)
+
+
+@pytest.mark.parametrize("rewrites", [(), ("split_filters",)])
+def test_dilated_kernels_in_onnx(rewrites, monkeypatch, tmp_path):
+    """Each is a convolution with a constant kernel, also the even one that is padded on one side more."""
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(splitting, "FILTERS", 40)
+    monkeypatch.setattr(splitting.slicing, "PAYING", 1)
+    image = x = keras.Input((None, None, 3))
+    for name, size, rate in (("odd", 3, (1, 3)), ("even", (4, 2), 2)):
+        x = keras.layers.Conv2D(80, size, padding="same", dilation_rate=rate, activation="relu", name=name)(x)
+    model = randomize(keras.Model(image, keras.layers.Conv2D(3, 1)(x)), seed=1)
+    model = tfseg.optimize(model, rewrites=rewrites)
+    assert any(isinstance(layer, splitting.SplitConv2D) for layer in model.layers) == bool(rewrites)
+    graph = onnx.load(tfseg.export(model, tmp_path / "dilated", ["onnx"], preprocessing="torch") / "model.onnx").graph
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == (5 if rewrites else 3)
+    assert {node.op_type for node in graph.node} <= {"Conv", "Relu", "Add", "Concat", "Transpose"}
+    assert {node.input[1] for node in convolutions} <= {tensor.name for tensor in graph.initializer}
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input

@@ -1,5 +1,7 @@
 """LiteRT, once TensorFlow Lite: for telephones and small boards."""
 
+from tfseg.native import native_operations
+
 
 def float32(job, path):
     """float32 throughout. Batch, height and width are 1 until the input is resized, as the interpreter can."""
@@ -42,11 +44,12 @@ def _write(job, path, *, types=(), first_choice=(), **options):
 
     # Keras would allow operations of TensorFlow too, which LiteRT alone does not run.
     target = {"supported_ops": [*first_choice, tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": list(types)}
-    job.network.export(
-        path,
-        format="litert",
-        verbose=False,
-        input_signature=[tf.TensorSpec(job.shape, "float32", "images")],
-        target_spec=target,
-        **options,
-    )
+    with native_operations(job.network, gradients=False):
+        job.network.export(
+            path,
+            format="litert",
+            verbose=False,
+            input_signature=[tf.TensorSpec(job.shape, "float32", "images")],
+            target_spec=target,
+            **options,
+        )

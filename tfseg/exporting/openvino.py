@@ -1,5 +1,7 @@
 """OpenVINO's intermediate representation: for Intel's processors."""
 
+from tfseg.native import native_operations
+
 
 def write(job, path):
     """A directory: `model.xml`, the graph, with the input `images`; and `model.bin`, the weights in float32.
@@ -10,4 +12,5 @@ def write(job, path):
 
     path.mkdir()
     signature = [tf.TensorSpec(job.shape, "float32", "images")]
-    job.network.export(str(path / "model.xml"), format="openvino", verbose=False, input_signature=signature)
+    with native_operations(job.network, gradients=False):
+        job.network.export(str(path / "model.xml"), format="openvino", verbose=False, input_signature=signature)

@@ -15,7 +15,7 @@ from tfseg.data.pipeline import batches
 from tfseg.evaluation import evaluate
 from tfseg.inference import preprocessing_of
 from tfseg.metrics import SCORES
-from tfseg.training.native import native_operations
+from tfseg.native import native_operations
 from tfseg.training.preparing import compile_model, make_losses, prepare, prepared
 from tfseg.training.recipes import RECIPES
 from tfseg.training.runs import Run
@@ -180,7 +180,7 @@ def _step(model, recipe, class_weights, seed, jit_compile):
         for index, generator in enumerate(generators):
             state = tf.stack([tf.constant(seed * len(generators) + index, tf.int64), number * _DRAWS])
             generator.assign(tf.cast(state, generator.dtype))
-        with native_operations(model):
+        with native_operations(model, gradients=True):
             return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(compiled, args=examples), axis=None)
 
     return step

@@ -1,8 +1,8 @@
-"""TensorFlow's single operations where Keras makes several, for the time in which a training step is traced.
+"""TensorFlow's single operations where Keras makes several, for the time in which a model is traced.
 
 BatchNorm over a batch is one operation there, where Keras writes it in some ten that each go through the map; and a
-dilated convolution is one as well, where Keras's rearranges the map before and behind (space to batch). Numbers differ
-by rounding.
+dilated convolution is one as well, where Keras's rearranges the map before and behind (space to batch), which no
+format but TensorFlow's has a quick way for. Numbers differ by rounding.
 """
 
 import contextlib
@@ -12,9 +12,14 @@ import keras
 
 
 @contextlib.contextmanager
-def native_operations(model):
-    """Within it, a model's layers are called in training as TensorFlow's operations; the model stays as it is."""
-    dilates = _can_train_dilated()
+def native_operations(model, *, gradients):
+    """Within it, a model's layers are called as TensorFlow's operations; the model stays as it is.
+
+    Args:
+        model: whose layers; those of models in it are left.
+        gradients: whether the operations will have to have them.
+    """
+    dilates = not gradients or _can_train_dilated()
     patched = []
     try:
         for layer in model.layers:
