@@ -28,12 +28,12 @@ def network(rates=(1, 2, (1, 3)), **norm):
 native = functools.partial(native_operations, gradients=True)
 
 
-def step(model, how=native):
+def step(model, how=native, **options):
     """`(the loss, its gradients, the statistics behind it)` of a step, and the names of its graph's operations."""
     kept = [tf.identity(one.value) for one in model.weights]
     images = tf.constant(scene(17, 20))
 
-    @tf.function
+    @tf.function(**options)
     def run():
         with how(model), tf.GradientTape() as tape:
             outputs = tf.cast(model(images, training=True), "float32")
@@ -48,11 +48,13 @@ def step(model, how=native):
     return found, [one.type for one in run.get_concrete_function().graph.get_operations()]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_the_same_step(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "compiled"), [("float32", False), ("float32", True), ("mixed_bfloat16", False), ("mixed_float16", False)]
+)
+def test_the_same_step(dtype, compiled):
     model = network()
     model = model if dtype == "float32" else preparing.with_dtype(model, dtype)
-    ours, names = step(model)
+    ours, names = step(model, jit_compile=compiled)
     theirs, keras_names = step(model, contextlib.nullcontext)
     tolerance = {"float32": 1e-5, "mixed_bfloat16": 0.05, "mixed_float16": 0.01}[dtype]
     assert all(relative(one, other) <= tolerance for one, other in zip(ours, theirs, strict=True))
@@ -62,7 +64,16 @@ def test_the_same_step(dtype):
 
 
 @pytest.mark.parametrize(
-    "norm", [{"scale": False}, {"center": False}, {"synchronized": True}, {"axis": 2}, {"renorm": True}, {"axis": 3}]
+    "norm",
+    [
+        {"scale": False},
+        {"center": False},
+        {"synchronized": True},
+        {"renorm": True},
+        {"axis": 2},
+        {"axis": 3},
+        {"dtype": "float64"},
+    ],
 )
 def test_other_norms(norm):
     """What is another function stays Keras's."""

@@ -38,7 +38,8 @@ def native_operations(model, *, gradients):
 
 
 def _is_plain(layer):
-    return layer.axis in (-1, 3) and layer.scale and layer.center and not (layer.synchronized or layer.renorm)
+    usual = layer.axis in (-1, 3) and layer.scale and layer.center and layer.variable_dtype == "float32"
+    return usual and not (layer.synchronized or layer.renorm)
 
 
 def _is_dilated(layer):

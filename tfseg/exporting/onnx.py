@@ -1,6 +1,7 @@
 """ONNX: for ONNX Runtime, and for what else reads it."""
 
 import contextlib
+import math
 import warnings
 
 from tfseg.native import native_operations
@@ -21,7 +22,7 @@ def write(job, path):
 
     # tf2onnx copies constants dozens of times (FCN-32s's half gigabyte does not go through in 16): so the large weights
     # are inputs to it, `weight_0` and so on, and become constants afterwards.
-    weights = [variable for variable in job.network.weights if variable.value.shape.num_elements() >= _LARGE]
+    weights = [one for one in job.network.weights if one.dtype == "float32" and math.prod(one.shape) >= _LARGE]
     shapes = {"images": job.shape} | {f"weight_{index}": weight.shape for index, weight in enumerate(weights)}
     signature = [keras.InputSpec(shape=shape, dtype="float32", name=name) for name, shape in shapes.items()]
 
