@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Without the last one, xdist waits for ever once a worker has been killed, as for want of memory.
+WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test test-full lint bench clean
