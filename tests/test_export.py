@@ -178,10 +178,17 @@ def test_the_onnx_file_names_what_it_takes_and_carries_the_facts(exported):
 
 @pytest.mark.parametrize("rewrites", [(), ("split_filters",)])
 def test_dilated_kernels_in_onnx(rewrites, monkeypatch, tmp_path):
-    """Each is a convolution with a constant kernel, also the even one that is padded on one side more."""
+    """Each is a convolution with a constant kernel, which tf2onnx did not see; the even one is padded unevenly."""
     onnx = pytest.importorskip("onnx")
     monkeypatch.setattr(splitting, "FILTERS", 40)
     monkeypatch.setattr(splitting.slicing, "PAYING", 1)
+    seen, fill = [], exporting.onnx._fill
+
+    def recording(graph, weights):
+        seen.extend(onnx.numpy_helper.to_array(tensor).size for tensor in graph.initializer)
+        fill(graph, weights)
+
+    monkeypatch.setattr(exporting.onnx, "_fill", recording)
     image = x = keras.Input((None, None, 3))
     for name, size, rate in (("odd", 3, (1, 3)), ("even", (4, 2), 2)):
         x = keras.layers.Conv2D(80, size, padding="same", dilation_rate=rate, activation="relu", name=name)(x)
@@ -193,6 +200,19 @@ def test_dilated_kernels_in_onnx(rewrites, monkeypatch, tmp_path):
     assert len(convolutions) == (5 if rewrites else 3)
     assert {node.op_type for node in graph.node} <= {"Conv", "Relu", "Add", "Concat", "Transpose"}
     assert {node.input[1] for node in convolutions} <= {tensor.name for tensor in graph.initializer}
+    assert max(seen) < 10_000  # of which each kernel has more
+
+
+def test_dilated_kernels_elsewhere(tmp_path):
+    interpreters = pytest.importorskip("ai_edge_litert.interpreter")
+    pytest.importorskip("openvino")
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", dilation_rate=2, activation="relu")(image)
+    model = randomize(keras.Model(image, keras.layers.Conv2D(3, 1)(x)), seed=1)
+    folder = tfseg.export(model, tmp_path / "dilated", ["openvino", "litert_float32"], preprocessing="torch")
+    assert "SpaceToBatch" not in (folder / "openvino" / "model.xml").read_text()
+    interpreter = interpreters.Interpreter(str(folder / "model_float32.tflite"))
+    assert "SPACE_TO_BATCH_ND" not in {one["op_name"] for one in interpreter._get_ops_details()}
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input

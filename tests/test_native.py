@@ -7,14 +7,16 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 from lively import lively, scene
 from references import relative
 
+from tfseg import training
 from tfseg.native import native_operations
-from tfseg.training import preparing
+from tfseg.training import loop, preparing
 
 
 def network(rates=(1, 2, (1, 3)), **norm):
@@ -93,6 +95,20 @@ def test_frozen_and_failing():
     with pytest.raises(ZeroDivisionError), native(model):
         raise ZeroDivisionError
     assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def test_the_loop_trains_by_them():
+    image = keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, padding="same", dilation_rate=2)(image)
+    x = layers.Conv2D(3, 1, name="logits")(layers.BatchNormalization()(x))
+    model = keras.Model(image, x)
+    recipe = training.Recipe(power=0.0, batch_size=1)
+    training.compile_model(model, recipe)
+    examples = scene(16, 20), np.zeros((1, 16, 20), "int32")
+    graph = loop._step(model, recipe, None, 0, False).get_concrete_function(examples, np.int64(0)).graph.as_graph_def()
+    names = {node.op for function in graph.library.function for node in function.node_def}
+    assert "FusedBatchNormV3" in names
+    assert "SpaceToBatchND" not in names
 
 
 def test_a_build_without_dilated_gradients():

@@ -1,8 +1,8 @@
 """TensorFlow's single operations where Keras makes several, for the time in which a model is traced.
 
 BatchNorm over a batch is one operation there, where Keras writes it in some ten that each go through the map; and a
-dilated convolution is one as well, where Keras's rearranges the map before and behind (space to batch), which no
-format but TensorFlow's has a quick way for. Numbers differ by rounding.
+dilated convolution is one as well, where Keras's rearranges the map before and behind (space to batch), by a dozen
+operations in the files of other runtimes. Numbers differ by rounding.
 """
 
 import contextlib
