@@ -232,6 +232,16 @@ def test_no_damage_crashes(tmp_path_factory, data):
         dict(converters.read(path))
 
 
+def test_a_type_in_fixed_width_is_no_type(tmp_path):
+    sound = caffe_files.network([("c", "Convolution", CONV)], version=1)
+    broken = sound.layers[0].SerializeToString() + b"\x2d\0\0\0\0"  # field 5, the type, as 32 bits
+    path = tmp_path / "fixed.caffemodel"
+    path.write_bytes(b"\x12" + _sized(broken))
+    (tmp_path / "sound.caffemodel").write_bytes(sound.SerializeToString())
+    read, expected = converters.read(path), converters.read(tmp_path / "sound.caffemodel")
+    assert list(read) == list(expected)  # as protobuf, which leaves a field of another wire type aside
+
+
 def test_what_cannot_be_read_is_told(tmp_path):
     conv = caffe_files.network([("c", "Convolution", CONV)])
     conv.layer[0].blobs[0].shape.dim[0] = 5

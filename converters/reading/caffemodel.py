@@ -89,8 +89,10 @@ def _layer(message, version):
             )
         if number == version.name and wire == LENGTH:
             name = text(value)
-        elif number == version.type:
-            kind = text(value) if wire == LENGTH else _V1_TYPES.get(value, f"type {value}")
+        elif number == version.type and wire == LENGTH:
+            kind = text(value)
+        elif number == version.type and wire == VARINT:
+            kind = _V1_TYPES.get(value, f"type {value}")
         elif number == version.blobs and wire == LENGTH:
             blobs.append(value)
         elif number == version.include and wire == LENGTH:
