@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*"]),
+    packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*", "tfseg_cli"]),
     package_data={"tfseg": ["py.typed", "serving/page.html"], "converters": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
@@ -43,14 +43,14 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "tfseg-convert = converters.commands.convert:main",
-            "tfseg-inspect = converters.commands.inspect:main",
-            "tfseg-predict = tfseg.commands.predict:main",
-            "tfseg-inspect-data = tfseg.commands.inspect_data:main",
-            "tfseg-train = tfseg.commands.train:main",
-            "tfseg-evaluate = tfseg.commands.evaluate:main",
-            "tfseg-export = tfseg.commands.export:main",
-            "tfseg-serve = tfseg.commands.serve:main",
+            "tfseg-convert = tfseg_cli.convert:main",
+            "tfseg-inspect = tfseg_cli.inspect:main",
+            "tfseg-predict = tfseg_cli.predict:main",
+            "tfseg-inspect-data = tfseg_cli.inspect_data:main",
+            "tfseg-train = tfseg_cli.train:main",
+            "tfseg-evaluate = tfseg_cli.evaluate:main",
+            "tfseg-export = tfseg_cli.export:main",
+            "tfseg-serve = tfseg_cli.serve:main",
         ]
     },
     classifiers=[

@@ -98,14 +98,14 @@ def _ours(directory, network, *, optimized=True, fixed=False, dtype="float32"):
 
     import converters
     import tfseg
-    from tfseg.inference import logits_function
-    from tfseg.training import preparing
+    from tfseg.prediction.model import logits_function
+    from tfseg.training import preparation
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     model, _ = converters.convert(directory / f"{network}.pth", network=network)
     if dtype != "float32":
-        model = preparing.with_dtype(model, dtype)
+        model = preparation.with_dtype(model, dtype)
     if not fixed:
         return logits_function(tfseg.optimize(model) if optimized else model)
     made = {}

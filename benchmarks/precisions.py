@@ -28,11 +28,11 @@ import tensorflow as tf
 import converters
 import tfseg
 from tfseg import data
-from tfseg.data.loading import load
+from tfseg.data.loader import load
 from tfseg.exporting import FORMATS
-from tfseg.inference import logits_function
 from tfseg.metrics import ConfusionMatrix, scores
-from tfseg.training.preparing import with_dtype
+from tfseg.prediction.model import logits_function
+from tfseg.training.preparation import with_dtype
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 THREADS, CALIBRATION = 2, 50

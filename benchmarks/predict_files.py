@@ -39,7 +39,7 @@ def work(name, photos, out):
     import keras
 
     import tfseg
-    from tfseg.clusters import Ray
+    from tfseg.prediction.ray import Ray
 
     keras.utils.set_random_seed(0)
     model = tfseg.FCN(tfseg.ResNet(18, width=1 / 2, output_stride=16), 21)

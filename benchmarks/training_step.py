@@ -43,10 +43,10 @@ def theirs():
 def ours(dtype):
     import tfseg
     from tfseg import training
-    from tfseg.training import loop, preparing
+    from tfseg.training import loop, preparation
 
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=8), CLASSES)
-    model = model if dtype == "float32" else preparing.with_dtype(model, dtype)
+    model = model if dtype == "float32" else preparation.with_dtype(model, dtype)
     recipe = training.Recipe(learning_rate=0.001, power=0.0, batch_size=BATCH)
     training.compile_model(model, recipe)
     run = loop._step(model, recipe, None, 0, False)

@@ -11,15 +11,15 @@ _HOMES = {
     "ConversionError": "errors",
     "Checkpoint": "reading",
     "read": "reading",
-    "fetch": "fetching",
-    "identify": "identifying",
+    "fetch": "downloads.fetch",
+    "identify": "identification.identify",
     "convert": "converting",
-    "import_weights": "importing",
-    "export_weights": "exporting",
-    "check_prototxt": "checking",
-    "compare": "comparing",
-    "verify": "verifying",
-    "Receipt": "receipts",
+    "import_weights": "weights.import_weights",
+    "export_weights": "weights.export_weights",
+    "check_prototxt": "programs.check_prototxt",
+    "compare": "proof.compare",
+    "verify": "proof.verify",
+    "Receipt": "weights.receipts",
 }
 
 __all__ = [

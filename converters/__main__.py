@@ -1,5 +1,5 @@
 """`python -m converters` is `tfseg-convert`."""
 
-from converters.commands.convert import main
+from tfseg_cli.convert import main
 
 main()

@@ -3,10 +3,10 @@
 import pathlib
 
 from converters.errors import ConversionError
-from converters.exporting import export_weights
-from converters.importing import OWN
-from converters.memory import saved_without_copies
-from converters.writing import atomic, check_target
+from converters.weights.export_weights import export_weights
+from converters.weights.import_weights import OWN
+from converters.weights.memory import saved_without_copies
+from converters.writing.files import atomic, check_target
 from tfseg.exporting.saved_model import write_any
 
 FORMS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (SavedModel)"

@@ -11,7 +11,7 @@ from PIL import Image
 import converters
 import tfseg
 from tfseg import drawing
-from tfseg.inference import preprocess, read_image
+from tfseg.images import preprocess, read_image
 
 HERE = pathlib.Path(__file__).parent
 OUT = HERE.parent / "out"

@@ -14,7 +14,7 @@ with contextlib.suppress(ImportError):
 
 # With `make test` a worker that is free takes the next file: behind these no long one is left for the end.
 FIRST = """test_training test_readme test_nets test_backends test_dilate_random test_export test_export_weights test_dilate
-test_dilate_applications test_saving test_rewrites test_train_commands test_convert_command test_training_twin""".split()
+test_dilate_applications test_saving test_rewrites test_train_command test_convert_command test_training_twin""".split()
 MEASURED = "relative difference from "
 
 

@@ -4,17 +4,16 @@ import pathlib
 import re
 import shutil
 
-import kaffe_nets
 import pytest
 import torch
-import training_twin
-from references import _filled, images
-from torchvision_cpu import import_torchvision
+from helpers import kaffe_nets, training_twin
+from helpers.paths import ROOT
+from helpers.references import _filled, images
+from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
 from converters.families.__main__ import table
 
-ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,17 +1,16 @@
 """The embedded sample: a really trained network, and what PyTorch computed with it."""
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
+from helpers.paths import EXAMPLES
 from PIL import Image
 
 import converters
 import tfseg
-from tfseg.inference import preprocess, read_image
+from tfseg.images import preprocess, read_image
 
-EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 CHECKPOINT = EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth"
 
 

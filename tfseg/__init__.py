@@ -5,25 +5,26 @@
 
 from tfseg import layers, losses, metrics, specs
 from tfseg.exporting import export
-from tfseg.inference import predict, preprocess, read_image
+from tfseg.images import preprocess, read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import metadata, set_metadata
-from tfseg.nets.deeplab import DeepLabV3, DeepLabV3Plus
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
+from tfseg.nets.deeplabv3 import DeepLabV3, DeepLabV3Plus
 from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
-from tfseg.nets.geometry import explain_geometry
+from tfseg.nets.fcn_geometry import explain_geometry
 from tfseg.nets.heads import FCN
 from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.registry import build, list_models
 from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
-from tfseg.predicting import predict_files
-from tfseg.rewrites.optimizing import optimize
-from tfseg.surgery.checking import check_dilation
-from tfseg.surgery.dilation import dilate
-from tfseg.surgery.sliding import convolutionalize
+from tfseg.prediction.files import predict_files
+from tfseg.prediction.model import predict
+from tfseg.rewrites.optimize import optimize
+from tfseg.surgery.check_dilation import check_dilation
+from tfseg.surgery.convolutionalize import convolutionalize
+from tfseg.surgery.dilate import dilate
 
 __version__ = "0.1.0"
 

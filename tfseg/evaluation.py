@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from tfseg import drawing
-from tfseg.data.loading import load, resized
+from tfseg.data.loader import load, resized
 from tfseg.data.masks import VOID
-from tfseg.folders import replacing
-from tfseg.inference import logits_function, preprocess, preprocessing_of
+from tfseg.images import preprocess
 from tfseg.metrics import SCORES, ConfusionMatrix, scores
-from tfseg.windows import slide, views
+from tfseg.prediction.model import logits_function, preprocessing_of
+from tfseg.prediction.windows import slide, views
+from tfseg.writing import replacing
 
 
 class Evaluation(NamedTuple):

@@ -4,11 +4,12 @@ Each is a sum over pixels and a divisor. `totals` gives the two apart, so that a
 divide by what all of them together hold.
 """
 
+import functools
+import operator
+
 import keras
 import numpy as np
 from keras import ops
-
-from tfseg.truth import is_ignored
 
 
 class _PixelLoss(keras.losses.Loss):
@@ -194,3 +195,16 @@ def _cross_entropy(logits, classes):
 
 def _snake(name):
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def ignored_ids(ignore_class):
+    """One id, several or None, as a tuple."""
+    if ignore_class is None:
+        return ()
+    return tuple(ignore_class) if isinstance(ignore_class, list | tuple) else (ignore_class,)
+
+
+def is_ignored(classes, ignore_class):
+    """Boolean tensor of the shape of `classes`: which pixels bear an id that does not count."""
+    nothing = ops.zeros_like(classes, dtype="bool")
+    return functools.reduce(operator.or_, [ops.equal(classes, one) for one in ignored_ids(ignore_class)], nothing)

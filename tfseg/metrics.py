@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfseg.truth import ignored_ids, is_ignored
+from tfseg.losses import ignored_ids, is_ignored
 
 SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 

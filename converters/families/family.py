@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from converters.rules import Table
+from converters.names.tables import Table
 from tfseg import specs
 
 COUNTER = (r".*\.num_batches_tracked", "a counter of training batches that nothing reads")

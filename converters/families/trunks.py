@@ -4,7 +4,7 @@ import functools
 import re
 
 from converters.families.family import COUNTER, Network
-from converters.rules import table
+from converters.names.tables import table
 
 # Of any segmenter on a ResNet or a DRN: the variables that `include_top=False` leaves out. And ResNet's last layers.
 HEAD = r"(?!(conv[1-5]|level\d)_).*"

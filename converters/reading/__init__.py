@@ -19,23 +19,15 @@ import os
 import re
 
 from converters.errors import ConversionError
-from converters.reading import (
-    caffe_hdf5,
-    caffemodel,
-    hdf5,
-    kaffe,
-    keras_hdf5,
-    keras_v3,
-    npz,
-    onnx_file,
-    safetensors,
-    tf_checkpoint,
-    tf_paths,
-    torch_legacy,
-    torch_zip,
-)
+from converters.reading import hdf5, safetensors
+from converters.reading.caffe import caffemodel, caffemodel_h5
 from converters.reading.checkpoint import Checkpoint
 from converters.reading.files import map_file, naming, refuse_stranger
+from converters.reading.keras import legacy_h5, v3
+from converters.reading.numpy import kaffe, npz
+from converters.reading.onnx import model_file
+from converters.reading.pytorch import legacy_stream, zip_file
+from converters.reading.tensorflow import checkpoint, paths
 from converters.reading.unwrapping import strip, unwrap
 from converters.reading.zip_archive import Archive
 
@@ -55,8 +47,8 @@ def read(path) -> Checkpoint:
     """
     path = os.fspath(path)
     with naming(path):
-        if files := tf_paths.find(path):
-            format, saved = tf_checkpoint.FORMAT, tf_checkpoint.load(files)
+        if files := paths.find(path):
+            format, saved = checkpoint.FORMAT, checkpoint.load(files)
         else:
             format, saved = _load(path, map_file(path))
         wrapper, tensors, extras = unwrap(saved)
@@ -72,32 +64,32 @@ def _load(path, data):
     if safetensors.recognises(head):
         return "safetensors", safetensors.load(data)
     if _PICKLE.match(head):
-        return torch_legacy.load(data)
+        return legacy_stream.load(data)
     if kaffe.recognises(head):
         return "kaffe", kaffe.load(data)
-    if onnx_file.recognises(head):
-        return "ONNX", onnx_file.load(path, data).tensors
+    if model_file.recognises(head):
+        return "ONNX", model_file.load(path, data).tensors
     if caffemodel.recognises(head):
         return "Caffe", caffemodel.load(data)
     if head.startswith(hdf5.MAGIC):
         with hdf5.damaged():
             file = hdf5.open_file(data)
-            if reader := next((one for one in (keras_hdf5, keras_v3) if one.recognises(file)), None):
+            if reader := next((one for one in (legacy_h5, v3) if one.recognises(file)), None):
                 return "Keras HDF5", reader.load(file, data)
-            if tensors := caffe_hdf5.load(file, data):
+            if tensors := caffemodel_h5.load(file, data):
                 return "Caffe", tensors
     return refuse_stranger(data)
 
 
 def _load_zip(archive):
     names = archive.names
-    root = torch_zip.find_root(names)
+    root = zip_file.find_root(names)
     if root is not None:
-        return "PyTorch zip", torch_zip.load(archive, root)
+        return "PyTorch zip", zip_file.load(archive, root)
     if npz.recognises(names):
         return "NumPy npz", npz.load(archive)
     if "config.json" in names:
-        return "Keras zip", keras_v3.load_archive(archive)
+        return "Keras zip", v3.load_archive(archive)
     raise ConversionError(
         "is a zip archive that holds neither a PyTorch checkpoint (data.pkl) nor NumPy arrays (.npy). If a checkpoint "
         f"is in it, unpack it and give that file. Received: {', '.join(map(ascii, names[:5])) or 'no members'}."

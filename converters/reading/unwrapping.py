@@ -1,8 +1,8 @@
 """Finding the tensors in what a file holds: training scripts wrap them and prefix them in many ways."""
 
 from converters.errors import ConversionError
-from converters.reading.inert import Placeholder
-from converters.reading.numpy_pickles import Array
+from converters.reading.pickle.inert import Placeholder
+from converters.reading.pickle.numpy_arrays import Array
 from converters.reading.tensors import Tensor, Unreadable
 
 # Keys under which the weights are found, the first one that holds tensors. Averaged weights come before the last step's

@@ -1,8 +1,8 @@
 """Photographs and masks: data sets on disk, their masks as class ids, and batches for training."""
 
-from tfseg.data.annotations import coco
+from tfseg.data.coco_masks import coco
 from tfseg.data.datasets import VOID, Dataset, Labels, Pair, ade20k, camvid, cityscapes, folder, voc
-from tfseg.data.inspecting import Inspection, contact_sheet, inspect_dataset
+from tfseg.data.inspection import Inspection, contact_sheet, inspect_dataset
 from tfseg.data.masks import read_mask
 from tfseg.data.pipeline import Augmentation, batches
 from tfseg.data.protocols import PROTOCOLS, open_protocol

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tfseg import specs
 from tfseg.data.masks import VOID, Labels, some
-from tfseg.folders import PICTURES
+from tfseg.images import PICTURES
 
 MASKS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".mat")
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfseg import specs
-from tfseg.data.loading import Loader
+from tfseg.data.loader import Loader
 from tfseg.data.masks import VOID
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tfseg.data import annotations, datasets
+from tfseg.data import coco_masks, datasets
 
 
 class Protocol(NamedTuple):
@@ -48,7 +48,7 @@ PROTOCOLS = {
     ),
     # torchvision's: 5,000 photographs in VOC's classes, and masks, at a shorter side of 520 pixels.
     "coco-val2017-voc": Protocol(
-        lambda root: annotations.coco(root, "val"),
+        lambda root: coco_masks.coco(root, "val"),
         {
             "fcn_resnet50": 60.5,
             "fcn_resnet101": 63.7,

@@ -1,6 +1,6 @@
 """Models on their way out of Python."""
 
+from tfseg.exporting.directory import export, summary
 from tfseg.exporting.formats import FORMATS
-from tfseg.exporting.writing import export, summary
 
 __all__ = ["FORMATS", "export", "summary"]

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from tfseg import specs
-from tfseg.folders import find_images
-from tfseg.inference import check_segmenter, preprocess, preprocessing_of, read_image
+from tfseg.images import find_images, preprocess, read_image
 from tfseg.layers import metadata
+from tfseg.prediction.model import check_segmenter, preprocessing_of
 
 _CALIBRATION = 100  # photographs at most: the ranges hardly change beyond
 

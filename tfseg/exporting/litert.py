@@ -1,6 +1,6 @@
 """LiteRT, once TensorFlow Lite: for telephones and small boards."""
 
-from tfseg.native import native_operations
+from tfseg.native_operations import native_operations
 
 
 def float32(job, path):

@@ -4,7 +4,7 @@ import contextlib
 import math
 import warnings
 
-from tfseg.native import native_operations
+from tfseg.native_operations import native_operations
 
 _OPSET = 18  # which every runtime of the last years reads
 _LARGE = 10_000  # numbers of a weight that is kept from tf2onnx

@@ -1,6 +1,6 @@
 """OpenVINO's intermediate representation: for Intel's processors."""
 
-from tfseg.native import native_operations
+from tfseg.native_operations import native_operations
 
 
 def write(job, path):

@@ -1,7 +1,7 @@
 """Layers that Keras lacks: sizes known only when an image comes, poolings with holes, and the model's own facts."""
 
-from tfseg.layers.denser import DensePadding, DilatedPooling, dense_padding
-from tfseg.layers.facts import Metadata, metadata, set_metadata
+from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
+from tfseg.layers.metadata import Metadata, metadata, set_metadata
 from tfseg.layers.resizing import AdaptiveAveragePooling, CropLike, DepthwiseConv2DTranspose, Rescale, ResizeLike
 
 __all__ = [

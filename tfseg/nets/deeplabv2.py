@@ -3,10 +3,10 @@
 import keras
 from keras.layers import Add, Maximum
 
+from tfseg import graphs
 from tfseg.layers import Rescale, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.heads import auxiliary_logits, check_features, interpolation, segmenter
-from tfseg.surgery import graphs
 
 SCALES = (0.5, 0.75)
 

@@ -9,7 +9,7 @@ from tfseg import specs
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import CropLike
 from tfseg.nets import blocks
-from tfseg.nets.geometry import explain_geometry
+from tfseg.nets.fcn_geometry import explain_geometry
 from tfseg.nets.vgg import stage_convs
 
 

@@ -4,9 +4,9 @@ import functools
 import inspect
 
 from tfseg import specs
-from tfseg.nets.deeplab import RATES, DeepLabV3, DeepLabV3Plus
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
+from tfseg.nets.deeplabv3 import RATES, DeepLabV3, DeepLabV3Plus
 from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.heads import FCN

@@ -57,7 +57,7 @@ class PastedBorder(keras.layers.Layer):
 
     Args:
         axes: of rows and columns, a dictionary each with `added`, `lost`, `start`, `near` and `far` of
-            `tfseg.rewrites.axes.Axis`.
+            `tfseg.rewrites.border_axes.Axis`.
     """
 
     def __init__(self, axes, **kwargs):

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfseg.rewrites.measuring import seconds
-from tfseg.rewrites.slicing import CONFIG, is_plain
-from tfseg.rewrites.splitting import SplitConv2D
+from tfseg.rewrites.slice_convolutions import CONFIG, is_plain
+from tfseg.rewrites.split_filters import SplitConv2D
+from tfseg.rewrites.timing import seconds
 
 RESULTS, TAPS = 4, 3  # made at once along an axis, and the kernel's length: F(4x4, 3x3)
 SPAN = RESULTS + TAPS - 1  # pixels that they depend on

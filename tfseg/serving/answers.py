@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from tfseg import drawing
-from tfseg.serving.refusals import Refused
+from tfseg.serving.errors import Refused
 
 
 def chosen_classes(wanted, exported):

@@ -8,8 +8,8 @@ import logging
 
 from aiohttp import web
 
-from tfseg.serving import answers, page, pictures, rest
-from tfseg.serving.refusals import Refused
+from tfseg.serving import answers, images, page, rest
+from tfseg.serving.errors import Refused
 
 _LOG = logging.getLogger("tfseg.serving")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -61,12 +61,12 @@ class Server:
         chosen = answers.chosen_classes(wanted, self.exported)
 
         def answer(data):
-            pixels = pictures.decode(data, self.limits.max_pixels)
+            pixels = images.decode(data, self.limits.max_pixels)
             return answers.OUTPUTS[output](pixels, self.exported.segment(pixels), self.exported, chosen)
 
         async with self._admitted(request):
             data = await self._picture(request)
-            pictures.count_pixels(data, self.limits.max_pixels)
+            images.count_pixels(data, self.limits.max_pixels)
             body, content_type = await self._run(answer, data)
         return web.Response(body=body, content_type=content_type)
 

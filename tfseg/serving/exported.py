@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from tfseg import drawing
-from tfseg.serving.refusals import Refused
+from tfseg.serving.errors import Refused
 
 
 class Exported:

@@ -8,8 +8,8 @@ import json
 
 import numpy as np
 
-from tfseg.serving.pictures import count_pixels
-from tfseg.serving.refusals import Refused
+from tfseg.serving.errors import Refused
+from tfseg.serving.images import count_pixels
 
 _MOST_VALUES = 8_000_000  # of an answer: about 150 MB of JSON
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from tfseg.data.pipeline import batches
 from tfseg.evaluation import evaluate
-from tfseg.inference import preprocessing_of
 from tfseg.metrics import SCORES
-from tfseg.native import native_operations
-from tfseg.training.preparing import compile_model, make_losses, prepare, prepared
+from tfseg.native_operations import native_operations
+from tfseg.prediction.model import preprocessing_of
+from tfseg.training.preparation import compile_model, make_losses, prepare, prepared
 from tfseg.training.recipes import RECIPES
 from tfseg.training.runs import Run
 

@@ -10,7 +10,7 @@ import zipfile
 
 import keras
 
-from tfseg.folders import replacing
+from tfseg.writing import replacing
 
 _STEP = "run.json"  # beside Keras's own in a .keras file
 

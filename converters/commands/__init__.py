@@ -1,1 +1,0 @@
-"""The command lines. Flags are parsed before anything heavy is imported."""

@@ -1,0 +1,1 @@
+"""Published checkpoints: known by name and hash, downloaded once, kept in a cache."""

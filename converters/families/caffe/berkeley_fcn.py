@@ -1,0 +1,123 @@
+"""The Berkeley FCNs: the networks of PASCAL VOC, PASCAL-Context, SIFT Flow and NYUDv2 as their authors published them.
+
+Facts read off https://github.com/shelhamer/fcn.berkeleyvision.org: */net.py, */test.prototxt, *_layers.py.
+"""
+
+import re
+
+from converters.families.family import Family, Network
+from converters.names.tables import table
+from tfseg import specs
+
+_SOURCE = "https://github.com/shelhamer/fcn.berkeleyvision.org"
+_TRAINED_IN_TURN = ("fcn32s", "fcn16s", "fcn8s")
+
+
+def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes=None, channels=None, **facts):
+    """One of the FCN-VGG four as a `Network`: Caffe's names, which their PyTorch port kept.
+
+    Args:
+        name: of `tfseg.specs.FCNS`.
+        heads: what the names of each head's layers end in: ("_sem", "_geo").
+        first: what the first convolution is called.
+        channel_scales: whether the at-once factors are in the file, one a channel.
+        classes: of the first head, where the number alone tells the data set; None: any.
+        channels: of the image, where they tell the network; None: any.
+    """
+    upscores = specs.FCNS[name]
+    # The first convolution before the others: the way back leads to the name it has here.
+    trunk = [(first, "conv1_1", "conv"), ("conv{s}_{i}", "conv{s}_{i}", "conv"), ("fc{i}", "fc{i}", "conv")]
+    scores = [(f"score_fr{head}", f"score_fr{head}", "conv") for head in heads]
+    rows = [(f"{layer}{head}", f"{layer}{head}", "upconv") for layer, *_ in upscores for head in heads]
+    skips = [skip for _, _, skip, _ in upscores if skip]
+    rows += [(f"score_{skip}{head}", f"score_{skip}{head}", "conv") for skip in skips for head in heads]
+    rows += [(f"scale_{skip}", f"scale_{skip}", "channel_scale") for skip in skips if channel_scales]
+    expected = {source for source, _, _ in rows}
+    wanted = {f"score_fr{heads[0]}.weight": (0, classes, "classes"), f"{first}.weight": (1, channels, "channels")}
+
+    def differences(shapes):
+        found = {key.rpartition(".")[0] for key in shapes if re.match(r"((score|scale)_pool|upscore)", key)}
+        absent, surplus = sorted(expected - found), sorted(found - expected)
+        wrong = [f"has no {layer}" for layer in absent] + [f"has {layer}, which {name} lacks" for layer in surplus]
+        for key, (axis, number, what) in wanted.items():
+            has = shapes[key][axis] if key in shapes else "no"
+            if number not in (None, has):
+                wrong.append(f"has {has} {what} instead of {number}")
+        return wrong
+
+    scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
+    distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
+    options = {"channel_scales": True} if channel_scales else {}
+    return Network(
+        name,
+        table((*trunk, *scores, *rows)),
+        differences,
+        f"{first}.weight",
+        distinct=distinct,
+        options=options,
+        **facts,
+    )
+
+
+FCN = Family(
+    name="shelhamer/fcn.berkeleyvision.org",
+    source=_SOURCE,
+    licence="BSD-2-Clause",
+    covers="FCN-32s, -16s, -8s, -8s-at-once of PASCAL VOC as their authors published them",
+    files=_SOURCE,
+    formats=("Caffe",),
+    preprocessing="fcn",
+    networks=(*map(network, _TRAINED_IN_TURN), network("fcn8s_atonce", channel_scales=True)),
+    classes="score_fr.weight",
+    head=r"(fc6|fc7|score_.*|scale_.*|upscore.*)/.*",
+    features="pool5",
+    dilates=False,
+    conventions=(),
+    datasets=("voc",),
+    distinct="it has PASCAL VOC's mean",
+    proof="OpenCV, 7.5e-7",
+)
+
+
+CONTEXT = FCN._replace(
+    name="shelhamer/pascalcontext-fcn",
+    covers="FCN-32s, -16s, -8s of PASCAL-Context: known by their 60 classes",
+    preprocessing="pascal_context",
+    networks=tuple(network(name, classes=60) for name in _TRAINED_IN_TURN),
+    datasets=("pascal_context",),
+    distinct="it has PASCAL-Context's mean",
+    proof="OpenCV, 5.6e-7",
+)
+
+SIFTFLOW = FCN._replace(
+    name="shelhamer/siftflow-fcn",
+    covers="FCN-32s, -16s, -8s of SIFT Flow: two outputs, semantic and geometric classes",
+    preprocessing="siftflow",
+    networks=tuple(network(name, heads=("_sem", "_geo")) for name in _TRAINED_IN_TURN),
+    classes="score_fr_sem.weight",
+    heads={"sem": "score_fr_sem.weight", "geo": "score_fr_geo.weight"},
+    datasets=("siftflow",),
+    distinct="",
+    proof="OpenCV, 6.1e-7",
+)
+
+NYUD = FCN._replace(
+    name="shelhamer/nyud-fcn",
+    covers="FCN-32s of NYUDv2, of colour or of HHA: known by their 40 classes",
+    preprocessing="nyud",
+    preprocessing_otherwise={"nyud_hha": "nyud-fcn32s-hha, which sees depth encoded in three channels"},
+    networks=(network("fcn32s", classes=40, channels=3),),
+    datasets=("nyud",),
+    distinct="it has NYUDv2's mean",
+    proof="OpenCV, 5.3e-7",
+)
+
+NYUD_DEPTH = NYUD._replace(
+    name="shelhamer/nyud-fcn-color-d",
+    covers="FCN-32s of NYUDv2, of colour and the logarithm of depth: four channels",
+    preprocessing="nyud_color_d",
+    preprocessing_otherwise={},
+    networks=(network("fcn32s", first="conv1_1_bgrd", channels=4),),
+    distinct="",
+    proof="OpenCV, 7.1e-7",
+)

@@ -1,0 +1,69 @@
+"""Caffe's DeepLabs on VGG16: LargeFOV, the reduced VGG16 that it begins from, and DeepLabV2's four branches.
+
+Facts read off https://github.com/meng-tang/rloss: exper/pascal_scribble/config/deeplab_{largeFOV,vgg16}/test.prototxt,
+the authors' networks in use; of the reduced VGG16 off https://gist.github.com/weiliu89/2ed6e13bfd5b57cf81d6.
+"""
+
+from converters.families.family import Family, Network
+from converters.names.tables import table
+from tfseg import specs
+
+_CONVS = ("conv{s}_{i}", "conv{s}_{i}", "conv")
+_COUNT = sum(specs.VGG_CONVS[16])
+
+
+def _network(name, rows, layers):
+    def differences(shapes):
+        found = sum(1 for key in shapes if key.startswith("conv") and key.endswith(".weight"))
+        wrong = [] if found == _COUNT else [f"has {found} convolutions instead of {_COUNT}"]
+        absent = [layer for layer in layers if shapes.get(f"{layer}.weight", ())[2:] != (3, 3)]
+        return wrong + [f"has no 3x3 convolution {layer}" for layer in absent]
+
+    return Network(name, table((_CONVS, *rows)), differences, "conv1_1.weight")
+
+
+_FACTS = {
+    "source": "https://github.com/meng-tang/rloss",
+    "licence": "BSD-2-Clause",
+    "formats": ("Caffe",),
+    "preprocessing": "deeplab",
+    "head": r"fc[678].*",
+    "features": r"pool5a?",
+    "dilates": False,
+    "conventions": (),
+    "datasets": ("voc",),
+}
+
+LARGEFOV = Family(
+    name="liangchiehchen/deeplab_largefov",
+    covers="DeepLab-LargeFOV on VGG16, and `VGG_ILSVRC_16_layers_fc_reduced.caffemodel`, from which it begins (its "
+    "scores are then new)",
+    files="http://liangchiehchen.com/projects/Init%20Models.html",
+    networks=(
+        _network(
+            "deeplab_largefov",
+            # ImageNet's scores stand in the reduced VGG16 alone; no segmenter has a place for them.
+            (("fc{i}", "fc{i}", "conv"), ("fc8_voc12", "fc8_score", "conv")),
+            ["fc6"],
+        ),
+    ),
+    classes="fc8_voc12.weight",
+    proof="OpenCV, 7.0e-7",
+    **_FACTS,
+)
+
+ASPP = Family(
+    name="liangchiehchen/deeplabv2_vgg16",
+    covers="DeepLabV2 on VGG16, four branches summed",
+    files="http://liangchiehchen.com/projects/DeepLabv2_vgg.html",
+    networks=(
+        _network(
+            "deeplabv2_vgg16",
+            (("fc8_voc12_{i}", "fc8_score_{i}", "conv"), ("fc{n}_{i}", "fc{n}_{i}", "conv")),
+            [f"fc6_{index}" for index in range(1, 5)],
+        ),
+    ),
+    classes="fc8_voc12_1.weight",
+    proof="OpenCV, 7.7e-7",
+    **_FACTS,
+)

@@ -1,0 +1,117 @@
+"""keras.applications: VGG and ResNet, under today's layer names and under those of ResNet-50 until 2019.
+
+Facts read off https://github.com/keras-team/keras: keras/src/applications/vgg16.py, vgg19.py, resnet.py; off
+https://github.com/keras-team/keras-applications: keras_applications/resnet50.py, where commit 36436f6 of August 2018
+put zeros about the pooling; and off https://github.com/fchollet/deep-learning-models: resnet50.py.
+"""
+
+from converters.families.family import Family, Network
+from converters.families.trunks import network
+from converters.names.tables import table
+from tfseg import specs
+
+_FORMATS = ("Keras HDF5", "Keras zip")
+
+# ---------------------------------------------------------------------------------------------------------------- VGG
+
+_VGG = table(
+    (
+        ("block{s}_conv{i}", "conv{s}_{i}", "keras_conv"),
+        ("fc1", "fc6", "keras_dense7x7"),
+        ("fc2", "fc7", "keras_dense"),
+        ("predictions", "fc8", "keras_dense"),
+    )
+)
+
+
+def _vgg(depth):
+    convolutions = {
+        f"block{stage}_conv{index}/kernel"
+        for stage, count in enumerate(specs.VGG_CONVS[depth], 1)
+        for index in range(1, count + 1)
+    }
+
+    def differences(shapes):
+        found = {key for key in shapes if key.startswith("block") and key.endswith("/kernel")}
+        return [] if found == convolutions else [f"has {len(found)} convolutions instead of {len(convolutions)}"]
+
+    return Network(f"vgg{depth}", _VGG, differences, "block1_conv1/kernel")
+
+
+VGG = Family(
+    name="keras/vgg",
+    covers="VGG 16 and 19, with and without top (`vgg16_weights_tf_dim_ordering_tf_kernels.h5`)",
+    files="https://keras.io/api/applications/vgg/",
+    source="https://github.com/keras-team/keras/blob/master/keras/src/applications/vgg16.py",
+    licence="Apache-2.0",
+    formats=_FORMATS,
+    preprocessing="caffe",
+    networks=tuple(map(_vgg, (16, 19))),
+    classes="predictions/bias",
+    head=r"fc[678]/.*",
+    conventions=(),
+    proof="keras.applications, 0",
+)
+
+# ------------------------------------------------------------------------------------------------------------- ResNet
+
+_NAMES = (
+    ("conv1_conv", "conv1_conv", "keras_conv"),
+    ("conv1_bn", "conv1_bn", "keras_norm"),
+    ("conv{s}_block{b}_{c}_conv", "conv{s}_block{b}_{c}_conv", "keras_conv"),
+    ("conv{s}_block{b}_{c}_bn", "conv{s}_block{b}_{c}_bn", "keras_norm"),
+    ("predictions", "predictions", "keras_dense"),
+    ("probs", "predictions", "keras_dense"),  # in keras_applications 1.0.8, whose files are still today's
+)
+_OLD_NAMES = (
+    ("conv1", "conv1_conv", "keras_conv"),
+    ("bn_conv1", "conv1_bn", "keras_norm"),
+    ("res{s}{b:a}_branch1", "conv{s}_block{b}_0_conv", "keras_conv"),
+    ("bn{s}{b:a}_branch1", "conv{s}_block{b}_0_bn", "keras_norm"),
+    ("res{s}{b:a}_branch2{c:a}", "conv{s}_block{b}_{c}_conv", "keras_conv"),
+    ("bn{s}{b:a}_branch2{c:a}", "conv{s}_block{b}_{c}_bn", "keras_norm"),
+    ("fc1000", "predictions", "keras_dense"),
+)
+
+
+def _resnet(depth, rows):
+    return network(f"resnet{depth}", specs.RESNETS[f"resnet{depth}"]._replace(biases="all"), rows)
+
+
+RESNET = Family(
+    name="keras/resnet",
+    covers="ResNet 50, 101, 152, with and without top",
+    files="https://keras.io/api/applications/resnet/",
+    source="https://github.com/keras-team/keras/blob/master/keras/src/applications/resnet.py",
+    licence="Apache-2.0",
+    formats=_FORMATS,
+    preprocessing="caffe",
+    networks=tuple(_resnet(depth, _NAMES) for depth in (50, 101, 152)),
+    classes="predictions/bias",
+    head=r"predictions/.*",
+    options={"biases": "all", "epsilon": 1.001e-5, "stride_in": "1x1"},
+    conventions=("previous", "new"),  # which are one where a 1x1 strides
+    proof="keras.applications, 5.1e-7",
+)
+
+OLD_RESNET = RESNET._replace(
+    name="keras-team/keras-applications",
+    covers="ResNet 50 of the years 2018 and 2019 (`resnet50_weights_tf_dim_ordering_tf_kernels.h5` of v0.2)",
+    files="https://github.com/fchollet/deep-learning-models/releases/tag/v0.2",
+    source="https://github.com/keras-team/keras-applications/blob/master/keras_applications/resnet50.py",
+    licence="MIT",
+    networks=(_resnet(50, _OLD_NAMES),),
+    classes="fc1000/bias",
+    options={"biases": "all", "epsilon": 1e-3, "stride_in": "1x1"},
+    distinct="zeros about the first pooling",
+    proof="keras_applications 1.0.8, 0",
+)
+
+OLDEST_RESNET = OLD_RESNET._replace(
+    name="fchollet/deep-learning-models",
+    covers="ResNet 50 of the years 2016 to 2018, whose first pooling drops an odd last row: the same files",
+    source="https://github.com/fchollet/deep-learning-models/blob/master/resnet50.py",
+    options=OLD_RESNET.options | {"stem_pool": (0, 0)},
+    distinct="no zeros about the first pooling, whose map is 55 pixels wide instead of 56 for an image of 224",
+    proof="keras_applications 1.0.4, 3.6e-8",
+)

@@ -1,0 +1,29 @@
+"""Families whose files come from PyTorch."""
+
+from converters.families.pytorch import (
+    csail,
+    deeplabv2,
+    drn,
+    encoding,
+    huggingface,
+    mmseg,
+    pytorch_fcn,
+    semseg,
+    smp,
+    timm,
+    torchvision,
+)
+
+__all__ = [
+    "csail",
+    "deeplabv2",
+    "drn",
+    "encoding",
+    "huggingface",
+    "mmseg",
+    "pytorch_fcn",
+    "semseg",
+    "smp",
+    "timm",
+    "torchvision",
+]

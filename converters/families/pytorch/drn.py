@@ -1,0 +1,133 @@
+"""fyu/drn: dilated residual networks as classifiers, and their segmenters of Cityscapes.
+
+Facts read off https://github.com/fyu/drn: drn.py, segment.py and datasets/cityscapes/info.json.
+"""
+
+import collections
+import functools
+import re
+
+from converters.families import trunks
+from converters.families.family import COUNTER, Family, Network
+from converters.names.tables import table
+from tfseg import specs
+
+_SOURCE = "https://github.com/fyu/drn"
+_FORMATS = ("PyTorch legacy stream", "PyTorch zip")
+_DEAD = "of a shortcut that the public code builds and never adds"
+
+# Where a segmenter keeps the modules of the classifier: all of them in one sequence, `base`, with DRN-C's ReLU and
+# DRN-A's ReLU and pooling among them.
+_STEMS = {
+    "A": (("conv1", "bn1"), ("base.0", "base.1")),
+    "C": (("conv1", "bn1"), ("base.0", "base.1")),
+    "D": (("layer0.0", "layer0.1"), ("base.0.0", "base.0.1")),
+}
+_LEVELS = {"A": ("layer{l}", "base.{l+3}"), "C": ("layer{l}", "base.{l+2}"), "D": ("layer{l}", "base.{l}")}
+_TARGETS = {"A": ("conv1", "conv{l+1}"), "C": ("level0", "level{l}"), "D": ("level0", "level{l}")}
+
+
+def _trunk(arch, segmenter):
+    """The rows of one of the three architectures without its top; projections first, as in `trunks.trunk`."""
+    (conv, norm), level = _STEMS[arch][segmenter], _LEVELS[arch][segmenter]
+    stem, stage = _TARGETS[arch]
+    rows = [(conv, f"{stem}_conv", "conv"), (norm, f"{stem}_bn", "norm")]
+    if arch == "D":  # a sequence of convolution, BatchNorm, ReLU
+        for number in (1, 2, 7, 8):
+            plain = level.replace("{l}", str(number))
+            for block in (1, 2):
+                place, target = 3 * (block - 1), f"level{number}_block{block}_1"
+                rows += [
+                    (f"{plain}.{place}", f"{target}_conv", "conv"),
+                    (f"{plain}.{place + 1}", f"{target}_bn", "norm"),
+                ]
+    return (
+        *rows,
+        (f"{level}.{{b}}.downsample.0", f"{stage}_block{{b+1}}_0_conv", "conv"),
+        (f"{level}.{{b}}.downsample.1", f"{stage}_block{{b+1}}_0_bn", "norm"),
+        (f"{level}.{{b}}.conv{{c}}", f"{stage}_block{{b+1}}_{{c}}_conv", "conv"),
+        (f"{level}.{{b}}.bn{{c}}", f"{stage}_block{{b+1}}_{{c}}_bn", "norm"),
+    )
+
+
+def _network(name, *, segmenter, top, prefix="", **facts):
+    """The row of one network: its trunk and what `top` adds."""
+    spec = specs.DRNS[name]
+    rows = (*_trunk(spec.arch, segmenter), *top)
+    if spec.arch == "A":
+        resnet = specs.RESNETS["resnet50"]
+        return trunks.network(prefix + name, resnet, rows, public=name, **facts)
+    dead = [(r"(layer7|base\.9)\.0\.downsample\..*", _DEAD)] if spec.arch == "C" and spec.bottleneck else []
+    names = table(rows, (COUNTER, *dead))
+    first, _ = names.backward("level0_conv/kernel")
+    differences = functools.partial(_differences, spec, names)
+    return Network(prefix + name, names, differences, first, filters=specs.DRN_FILTERS[0], public=name, **facts)
+
+
+def _differences(spec, names, shapes):
+    """In the words of our own layers: convolutions of each level, projections apart."""
+    paths = [row[0] for key, shape in shapes.items() if len(shape) == 4 and (row := names.forward(key))]
+    kernels = [re.fullmatch(r"(level\d)_block\d+_[1-3]_conv/kernel", path) for path in paths]
+    found = collections.Counter(kernel[1] for kernel in kernels if kernel)
+    expected = {f"level{level}": count * spec.convolutions(level) for level, count in enumerate(spec.blocks, 1)}
+    return [
+        f"{level} has {found[level]} convolutions instead of {count}"
+        for level, count in expected.items()
+        if found[level] != count
+    ]
+
+
+DRN = Family(
+    name="fyu/drn",
+    covers="DRN-A-50, DRN-C-26, -42, -58 and DRN-D-22, -24, -38, -40, -54, -56, -105, -107",
+    files=_SOURCE,
+    proof="its code, 4.6e-6",
+    source=f"{_SOURCE}/blob/master/drn.py",
+    licence="BSD-3-Clause",
+    formats=_FORMATS,
+    preprocessing="torch",
+    networks=tuple(
+        _network(name, segmenter=False, top=[("fc", "predictions", "dense" if spec.arch == "A" else "dense1x1")])
+        for name, spec in specs.DRNS.items()
+    ),
+    classes="fc.weight",
+    head=r"predictions/.*",
+    dilates=False,
+    conventions=(),
+    distinct="its last two stages are dilated, each from its second block on",
+)
+
+_LOGITS, _UP = ("seg", "logits", "conv"), ("up", "up", "upconv_depthwise")
+
+
+def _segmenters(name):
+    """Files of both forms: with the transposed convolution, and, by `use_torch_up`, with an interpolation instead."""
+    made = _network(name, segmenter=True, top=[_LOGITS, _UP], prefix="drnseg_")
+
+    def differences(shapes):
+        absent = "seg.weight" in shapes and "up.weight" not in shapes
+        return made.differences(shapes) + (["has no up.weight"] if absent else [])
+
+    yield made._replace(differences=differences)
+    interpolation = {"upsampling": "bilinear_align_corners"}
+    yield _network(name, segmenter=True, top=[_LOGITS], prefix="drnseg_", options=interpolation)
+
+
+SEGMENTER = Family(
+    name="fyu/drnseg",
+    covers="DRNSeg on each of these",
+    files="http://go.yf.io/drn-cityscapes-models",
+    proof="its code, 4.9e-6",
+    source=f"{_SOURCE}/blob/master/segment.py",
+    licence="BSD-3-Clause",
+    formats=_FORMATS,
+    preprocessing="drn_cityscapes",
+    networks=tuple(network for name in specs.DRNS for network in _segmenters(name)),
+    classes="seg.weight",
+    head=r"(logits|up)/.*",
+    features=r"level8_block\d+_\d_relu|conv5_block\d+_out",
+    dilates=False,
+    conventions=(),
+    datasets=("cityscapes",),
+    outputs=slice(0),  # the logarithms of probabilities, of a map that can be larger than the image
+)

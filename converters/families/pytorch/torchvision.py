@@ -1,0 +1,150 @@
+"""torchvision: VGG, ResNet and its relatives, and the FCN and DeepLabV3 segmenters on them.
+
+Facts read off https://github.com/pytorch/vision: torchvision/models/vgg.py, resnet.py and segmentation/*.py.
+"""
+
+import functools
+import re
+
+from converters.families.family import COUNTER, Family, Network
+from converters.families.heads import aspp
+from converters.families.trunks import FEATURES, HEAD, network, trunk
+from converters.names.tables import table
+from tfseg import specs
+
+_FORMATS = ("PyTorch zip", "PyTorch legacy stream", "ONNX")
+
+
+def _public_classifier(name, *, num_classes, output_stride, aux):
+    from torchvision import models
+
+    if output_stride == 32:
+        return getattr(models, name)(weights=None, num_classes=num_classes)
+    # torchvision's own dilation; it refuses 18 and 34, and VGG does not know the option.
+    replaced = [output_stride <= 4, output_stride <= 8, output_stride <= 16]
+    return getattr(models, name)(weights=None, num_classes=num_classes, replace_stride_with_dilation=replaced)
+
+
+def _public_segmenter(name, *, num_classes, output_stride, aux):
+    from torchvision.models import segmentation
+
+    if output_stride != 8:
+        raise ValueError(f"torchvision's {name} has output stride 8 only")
+    return getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=aux)
+
+
+# ------------------------------------------------------------------------------------------------------------- ResNet
+
+_SPECS = {name: specs.RESNETS[name] for name in specs.TORCHVISION_RESNETS}
+
+RESNET = Family(
+    name="torchvision/resnet",
+    covers="ResNet 18 to 152, ResNeXt-50 32x4d, -101 32x8d and 64x4d, Wide ResNet-50-2 and -101-2",
+    files="https://docs.pytorch.org/vision/stable/models.html",
+    proof="torchvision, 5.8e-6",
+    source="https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py",
+    licence="BSD-3-Clause",
+    formats=_FORMATS,
+    preprocessing="torch",
+    networks=tuple(
+        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name)
+        for name, spec in _SPECS.items()
+    ),
+    classes="fc.weight",
+    head=r"predictions/.*",
+    public=_public_classifier,
+)
+
+# Modules of the heads, without their prefix.
+_FCN_HEAD = (("0", "head_conv", "conv"), ("1", "head_bn", "norm"), ("4", "logits", "conv"))
+_DEEPLABV3_HEAD = (
+    *aspp("0"),
+    ("1", "head_conv", "conv"),
+    ("2", "head_bn", "norm"),
+    ("4", "logits", "conv"),
+)
+_HEADS = {"fcn": _FCN_HEAD, "deeplabv3": _DEEPLABV3_HEAD}
+
+
+def _segmenter(head, name, spec):
+    rows = [(f"classifier.{source}", target, kind) for source, target, kind in _HEADS[head]]
+    rows += [(f"aux_classifier.{source}", f"aux_{target}", kind) for source, target, kind in _FCN_HEAD]
+    public = f"{head}_{name}" if name in ("resnet50", "resnet101") else None
+    return network(f"{head}_{name}", spec, [*trunk(spec, "backbone."), *rows], public=public)
+
+
+SEGMENTATION = Family(
+    name="torchvision/segmentation",
+    covers="FCN and DeepLabV3 on ResNet-50 and -101, auxiliary heads; on any other ResNet above",
+    files="https://docs.pytorch.org/vision/stable/models.html",
+    proof="torchvision, 4.7e-6",
+    source="https://github.com/pytorch/vision/tree/main/torchvision/models/segmentation",
+    licence="BSD-3-Clause",
+    formats=_FORMATS,
+    preprocessing="torch",
+    networks=tuple(_segmenter(head, name, spec) for head in _HEADS for name, spec in _SPECS.items()),
+    classes="classifier.4.weight",
+    aux="aux_classifier.4.weight",
+    head=HEAD,
+    features=FEATURES,
+    options={"output_stride": 8},
+    datasets=("voc",),
+    public=_public_segmenter,
+)
+
+# ---------------------------------------------------------------------------------------------------------------- VGG
+
+
+def _vgg_features(depth, batch_norm):
+    """The rows of `features`: torchvision numbers convolution, BatchNorm, ReLU and pooling in one sequence."""
+    rows, index = [], 0
+    for stage, count in enumerate(specs.VGG_CONVS[depth], 1):
+        for conv in range(1, count + 1):
+            rows.append((f"features.{index}", f"conv{stage}_{conv}", "conv"))
+            if batch_norm:
+                rows.append((f"features.{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
+            index += 3 if batch_norm else 2
+        index += 1
+    return tuple(rows)
+
+
+_VGG_TOP = (("classifier.0", "fc6", "dense7x7"), ("classifier.3", "fc7", "dense"), ("classifier.6", "fc8", "dense"))
+
+
+def _vgg_differences(features, shapes):
+    expected = {source: 4 if kind == "conv" else 1 for source, _, kind in features}
+    found = {
+        key.removesuffix(".weight"): len(shape)
+        for key, shape in shapes.items()
+        if re.match(r"features\.\d+\.weight", key)
+    }
+    if found == expected:
+        return []
+    counts = [f"{list(ranks.values()).count(4)} convolutions" for ranks in (found, expected)]
+    norms = ["with BatchNorm" if 1 in ranks.values() else "without BatchNorm" for ranks in (found, expected)]
+    if counts[0] == counts[1] and norms[0] == norms[1]:
+        return [f"`features` numbers its convolutions otherwise than {', '.join(expected)}"]
+    return [f"`features` has {counts[0]} {norms[0]} instead of {counts[1]} {norms[1]}"]
+
+
+def vgg_network(name, depth, batch_norm):
+    features = _vgg_features(depth, batch_norm)
+    names = table(features + _VGG_TOP, (COUNTER,))
+    return Network(name, names, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
+
+
+VGG = Family(
+    name="torchvision/vgg",
+    covers="VGG 11, 13, 16, 19, with and without BatchNorm",
+    files="https://docs.pytorch.org/vision/stable/models.html",
+    proof="torchvision, 5.9e-6",
+    source="https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py",
+    licence="BSD-3-Clause",
+    formats=_FORMATS,
+    preprocessing="torch",
+    networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),
+    classes="classifier.6.weight",
+    head=r"fc[678]/.*",
+    conventions=(),
+    public=_public_classifier,
+)

@@ -1,0 +1,1 @@
+"""Caffe: binary and HDF5 networks, and prototxts."""

@@ -1,0 +1,1 @@
+"""What NumPy saves: .npz archives, and the .npy files of caffe-tensorflow."""

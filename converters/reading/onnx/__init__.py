@@ -1,0 +1,1 @@
+"""ONNX files: tensors and nodes, and the layers with weights in order of computation."""

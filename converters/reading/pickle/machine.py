@@ -1,0 +1,366 @@
+"""A reader of pickles that cannot run anything.
+
+It is a machine of its own and no subclass of `pickle.Unpickler`, whose BUILD sets attributes on whatever a file points
+at, and which allocates as much as a damaged length says. This one knows lists, dictionaries, text, numbers and calls of
+constructors (see `inert`); every length is checked against the bytes that are there; the memo is a dictionary.
+"""
+
+import struct
+import warnings
+from pickle import decode_long
+
+from converters.errors import ConversionError
+from converters.reading.pickle import inert
+
+# What constructors may be handed altogether, per byte of the pickle: without a limit, a few bytes that convert one long
+# text again and again would fill the memory.
+_WORK_PER_BYTE = 64
+_SCALARS = (str, bytes, int, float, bool, type(None))
+
+
+def load(data: memoryview, position: int = 0, *, constructors=None, persistent=None):
+    """One pickled object and the position behind it.
+
+    Dictionaries of any kind come back as `dict`, deques and foreign classes as `inert.Placeholder`.
+
+    Args:
+        data: the bytes; read from `position` up to the STOP opcode.
+        constructors: {(module, name): function} that builds data from the arguments in the file.
+        persistent: function of a persistent id (a storage of PyTorch); none are allowed without it.
+    Raises: ConversionError for a truncated or damaged pickle, and for one that calls anything else.
+    """
+    machine = _Machine(data, position, {**_CONTAINERS, **(constructors or {})}, persistent)
+    try:
+        return machine.run(), machine.position
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        if isinstance(error, ConversionError):
+            raise
+        raise ConversionError(
+            f"the pickle is damaged at byte {machine.position} ({type(error).__name__}). Download the file again."
+        ) from error
+
+
+_OPCODES = {}
+
+
+def _opcode(*codes):
+    """Register a method of the machine for opcodes: (b"x",) or, with an argument for the method, (b"x", argument)."""
+
+    def register(method):
+        for code, *argument in codes:
+            _OPCODES[code[0]] = (method, argument)
+        return method
+
+    return register
+
+
+class _Machine:
+    def __init__(self, data, position, constructors, persistent):
+        self.data, self.position = data, position
+        self.constructors, self.persistent = constructors, persistent
+        self.stack, self.marks, self.memo = [], [], {}
+        self.work = _WORK_PER_BYTE * len(data) + 2**20
+
+    def run(self):
+        while (code := self.take(1)[0]) != b"."[0]:
+            if code not in _OPCODES:
+                raise ConversionError(
+                    f"the pickle is damaged: unknown opcode {bytes([code])!r} before byte {self.position}."
+                )
+            method, argument = _OPCODES[code]
+            method(self, *argument)
+        return self.stack.pop()
+
+    def take(self, count) -> bytes:
+        end = self.position + count
+        if end > len(self.data):
+            raise ConversionError(
+                f"the file is truncated: its pickle goes on to byte {end} or beyond. Received: {len(self.data)} bytes. "
+                "Download it again."
+            )
+        taken = self.data[self.position : end].tobytes()
+        self.position = end
+        return taken
+
+    def number(self, layout):
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+
+    def line(self) -> bytes:
+        line = bytearray()
+        while (byte := self.take(1)) != b"\n":
+            line += byte
+        return bytes(line)
+
+    def since_mark(self) -> list:
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    # Numbers and text
+
+    @_opcode((b"N", None), (b"\x88", True), (b"\x89", False))
+    def constant(self, value):
+        self.stack.append(value)
+
+    @_opcode((b"]", list), (b"}", dict), (b")", tuple), (b"\x8f", set))
+    def empty(self, kind):
+        self.stack.append(kind())
+
+    @_opcode((b"K", "<B"), (b"M", "<H"), (b"J", "<i"), (b"G", ">d"))
+    def binary_number(self, layout):
+        self.stack.append(self.number(layout))
+
+    @_opcode((b"\x8a", "<B"), (b"\x8b", "<I"))
+    def long(self, layout):
+        self.stack.append(decode_long(self.take(self.number(layout))))
+
+    @_opcode((b"I", int), (b"L", int), (b"F", float))
+    def text_number(self, kind):
+        line = self.line()
+        self.stack.append(line == b"01" if line in (b"00", b"01") else kind(line.rstrip(b"L")))
+
+    @_opcode((b"X", "<I"), (b"\x8c", "<B"), (b"\x8d", "<Q"))
+    def text(self, layout):
+        self.stack.append(self.take(self.number(layout)).decode("utf-8", "surrogatepass"))
+
+    @_opcode((b"B", "<I"), (b"C", "<B"), (b"\x8e", "<Q"))
+    def raw_bytes(self, layout):
+        self.stack.append(self.take(self.number(layout)))
+
+    @_opcode((b"\x96", "<Q"))
+    def byte_array(self, layout):
+        self.stack.append(bytearray(self.take(self.number(layout))))
+
+    @_opcode((b"T", "<I"), (b"U", "<B"))
+    def python_2_text(self, layout):
+        # Names and raw array bytes alike; latin-1 keeps both.
+        self.stack.append(self.take(self.number(layout)).decode("latin-1"))
+
+    @_opcode((b"S",))
+    def quoted_text(self):
+        line = self.line().strip()
+        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+            raise ValueError("a text without its quotes")
+        with warnings.catch_warnings(action="ignore"):  # unknown escapes, a typing error only in source
+            self.stack.append(line[1:-1].decode("unicode-escape"))
+
+    @_opcode((b"V",))
+    def unicode_line(self):
+        self.stack.append(self.line().decode("raw-unicode-escape"))
+
+    # The stack and the memo
+
+    @_opcode((b"\x80", 1), (b"\x95", 8))
+    def skip(self, count):  # the protocol number; the length of a frame
+        self.take(count)
+
+    @_opcode((b"(",))
+    def mark(self):
+        self.marks.append(len(self.stack))
+
+    @_opcode((b"0",))
+    def pop(self):
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.stack.pop()
+
+    @_opcode((b"1",))
+    def pop_mark(self):
+        self.since_mark()
+
+    @_opcode((b"2",))
+    def duplicate(self):
+        self.stack.append(self.stack[-1])
+
+    @_opcode((b"q", "<B"), (b"r", "<I"))
+    def put(self, layout):
+        self.memo[self.number(layout)] = self.stack[-1]
+
+    @_opcode((b"p",))
+    def put_line(self):
+        self.memo[int(self.line())] = self.stack[-1]
+
+    @_opcode((b"\x94",))
+    def memoize(self):
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    @_opcode((b"h", "<B"), (b"j", "<I"))
+    def get(self, layout):
+        self.stack.append(self.memo[self.number(layout)])
+
+    @_opcode((b"g",))
+    def get_line(self):
+        self.stack.append(self.memo[int(self.line())])
+
+    # Containers
+
+    @_opcode((b"\x85", 1), (b"\x86", 2), (b"\x87", 3))
+    def short_tuple(self, count):
+        items = tuple(self.stack[-count:])
+        if len(items) != count:
+            raise IndexError("an empty stack")
+        self.stack[-count:] = [items]
+
+    @_opcode((b"t", tuple), (b"l", list))
+    def sequence(self, kind):
+        self.stack.append(kind(self.since_mark()))
+
+    @_opcode((b"\x91",))
+    def frozen_set(self):
+        self.stack.append(frozenset(map(_key, self.since_mark())))
+
+    @_opcode((b"d",))
+    def dictionary(self):
+        items = self.since_mark()
+        self.stack.append({})
+        self.fill(items)
+
+    @_opcode((b"a",))
+    def append(self):
+        self.extend([self.stack.pop()])
+
+    @_opcode((b"e",), (b"\x90",))
+    def appends(self):
+        self.extend(self.since_mark())
+
+    @_opcode((b"s",))
+    def set_item(self):
+        value, key = self.stack.pop(), self.stack.pop()
+        self.fill([key, value])
+
+    @_opcode((b"u",))
+    def set_items(self):
+        self.fill(self.since_mark())
+
+    def extend(self, items):
+        target = self.stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif isinstance(target, set):
+            target.update(map(_key, items))
+        elif not isinstance(target, inert.Placeholder):  # a subclass of list keeps its name only
+            raise TypeError(f"items for a {type(target).__name__}")
+
+    def fill(self, items):
+        target = self.stack[-1]
+        if len(items) % 2:
+            raise ValueError("a key without a value")
+        if isinstance(target, dict):
+            target.update((_key(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
+        elif not isinstance(target, inert.Placeholder):
+            raise TypeError(f"items for a {type(target).__name__}")
+
+    # Names and calls
+
+    @_opcode((b"c",))
+    def name(self):
+        module, name = self.line().decode(), self.line().decode()
+        self.stack.append(inert.resolve(module, name, self.constructors))
+
+    @_opcode((b"\x93",))
+    def name_from_stack(self):
+        name, module = self.stack.pop(), self.stack.pop()
+        if type(name) is not str or type(module) is not str:
+            raise TypeError("a name that is no text")
+        self.stack.append(inert.resolve(module, name, self.constructors))
+
+    @_opcode((b"R",), (b"\x81",))
+    def call_with_tuple(self):
+        args, callee = self.stack.pop(), self.stack.pop()
+        self.call(callee, args)
+
+    @_opcode((b"\x92",))
+    def call_with_keywords(self):
+        _keywords, args, callee = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self.call(callee, args)
+
+    @_opcode((b"o",))
+    def call_since_mark(self):
+        callee, *args = self.since_mark()
+        self.call(callee, tuple(args))
+
+    @_opcode((b"i",))
+    def call_named(self):
+        args = tuple(self.since_mark())
+        self.name()
+        self.call(self.stack.pop(), args)
+
+    def call(self, callee, args):
+        if type(args) is not tuple:
+            raise TypeError("a call without a tuple of arguments")
+        self.work -= sum(len(arg) for arg in args if hasattr(arg, "__len__"))
+        if self.work < 0:
+            raise ConversionError("the pickle unfolds into far more than its own size; the file is damaged or hostile.")
+        self.stack.append(inert.call(callee, args))
+
+    @_opcode((b"b",))
+    def build(self):
+        state = self.stack.pop()
+        target = self.stack[-1]
+        # Attributes that someone set on a dictionary or a tensor (`_metadata` of a state_dict) are left out.
+        if hasattr(target, "build"):
+            target.build(state)
+
+    @_opcode((b"Q",))
+    def persistent_object(self):
+        self.persist(self.stack.pop())
+
+    @_opcode((b"P",))
+    def persistent_line(self):
+        self.persist(self.line().decode())
+
+    def persist(self, identity):
+        if self.persistent is None:
+            raise ConversionError("the pickle refers to data outside itself. Save it with torch.save or numpy.savez.")
+        self.stack.append(self.persistent(identity))
+
+
+def _key(key):
+    """The key itself, or one compared by identity in place of a key that is not a scalar.
+
+    Hashing tuples of tuples that share their items takes exponential time; only text keys matter here.
+    """
+    return key if isinstance(key, _SCALARS) else inert.Placeholder(type(key).__name__)
+
+
+def _dictionary(items=(), *_):
+    pairs = items.items() if isinstance(items, dict) else items
+    return {_key(key): value for key, value in pairs}
+
+
+def _byte_array(content=b"", encoding="latin-1"):
+    return bytearray(_encode(content, encoding))
+
+
+def _encode(text, encoding="utf-8"):
+    """Raw bytes travel through protocol 2 as latin-1 text."""
+    if isinstance(text, bytes | bytearray):
+        return bytes(text)
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "ascii"):
+        raise TypeError("an encoding that is not used for data")
+    return text.encode(encoding)
+
+
+def _reconstructor(kind, *_):
+    """An object of a plain class, as protocols 0 and 1 write it."""
+    return inert.call(kind, ())
+
+
+_CONTAINERS = {
+    ("builtins", "list"): lambda items=(): list(items),
+    ("builtins", "tuple"): lambda items=(): tuple(items),
+    ("builtins", "set"): lambda items=(): set(map(_key, items)),
+    ("builtins", "frozenset"): lambda items=(): frozenset(map(_key, items)),
+    ("builtins", "dict"): _dictionary,
+    ("builtins", "bytearray"): _byte_array,
+    ("builtins", "complex"): lambda real=0.0, imaginary=0.0: complex(float(real), float(imaginary)),
+    ("builtins", "slice"): lambda *_: inert.Placeholder("builtins.slice"),
+    ("builtins", "range"): lambda *_: inert.Placeholder("builtins.range"),
+    ("collections", "OrderedDict"): _dictionary,
+    ("collections", "Counter"): _dictionary,
+    ("collections", "defaultdict"): lambda factory=None, items=(): _dictionary(items),
+    ("_codecs", "encode"): _encode,
+    ("copyreg", "_reconstructor"): _reconstructor,
+}

@@ -1,0 +1,1 @@
+"""Weights into a model and back: plan, import, export, receipt."""

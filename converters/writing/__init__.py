@@ -1,0 +1,1 @@
+"""Writing files in foreign formats, each whole or not at all."""

@@ -1,0 +1,82 @@
+"""Caffe's binary networks: the layers with weights, written as `converters.reading.caffe.caffemodel` names them."""
+
+import math
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.reading.caffe.blobs import PARTS
+from converters.reading.protobuf.wire import LENGTH
+from converters.writing.files import atomic
+
+_TYPES = {
+    "conv": "Convolution",
+    "upconv": "Deconvolution",
+    "dense": "InnerProduct",
+    "dense7x7": "InnerProduct",
+    "batchnorm": "BatchNorm",
+    "scale": "Scale",
+    "channel_scale": "Scale",
+}
+_FACTOR = np.ones(1, "float32")  # of BatchNorm, whose sums are written divided
+
+
+def write_caffemodel(path, arrays, kinds, name, *, overwrite=False):
+    """Writes a V2 network, one tensor in memory at a time; Caffe finds the layers of its prototxt by their names.
+
+    Args:
+        path: the file, written whole or not at all.
+        arrays: {"layer.part": float32 array}, asked for twice, first for its shape.
+        kinds: {"layer.part": kind of its row in the table}.
+        name: of the network.
+        overwrite: whether a file at `path` is replaced.
+    Raises: ConversionError for another element type, and what `converters.writing.files.atomic` raises.
+    """
+    layers = {}
+    for key in arrays:
+        layer, _, part = key.rpartition(".")
+        layers.setdefault((layer, _TYPES[kinds[key]]), {})[part] = key
+    with atomic(path, overwrite) as partial, open(partial, "wb") as file:
+        file.write(_text(1, name))
+        for (layer, kind), keys in layers.items():
+            parts = [part for part in PARTS[kind] if part in keys or part == "factor"]
+            _write_layer(file, layer, kind, [arrays[keys[part]] if part in keys else _FACTOR for part in parts])
+
+
+def _write_layer(file, name, kind, blobs):
+    for blob in blobs:
+        if blob.dtype != np.float32:
+            raise ConversionError(f"A .caffemodel holds float32 numbers alone. Received: {blob.dtype} in {name!r}.")
+    heads = [_blob_head(blob) for blob in blobs]
+    start = _text(1, name) + _text(2, kind)
+    sizes = [len(head) + blob.nbytes for head, blob in zip(heads, blobs, strict=True)]
+    tags = [_head(7, size) for size in sizes]
+    file.write(_head(100, len(start) + sum(sizes) + sum(map(len, tags))) + start)
+    for tag, head, blob in zip(tags, heads, blobs, strict=True):
+        file.write(tag + head)
+        file.write(np.ascontiguousarray(blob, "<f4").reshape(-1).view(np.uint8).data)
+
+
+def _blob_head(blob):
+    """All of a blob but its numbers: they come last, so that they need not be held."""
+    sizes = b"".join(map(_varint, blob.shape))
+    shape = _head(1, len(sizes)) + sizes
+    return _head(7, len(shape)) + shape + _head(5, 4 * math.prod(blob.shape))
+
+
+def _text(number, value):
+    encoded = value.encode()
+    return _head(number, len(encoded)) + encoded
+
+
+def _head(number, length):
+    return _varint(number << 3 | LENGTH) + _varint(length)
+
+
+def _varint(value):
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)

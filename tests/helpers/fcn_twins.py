@@ -1,0 +1,127 @@
+"""mmsegmentation's FCN and DeepLabV3 and PyTorch-Encoding's FCN in torch, on dilated ResNets.
+
+Written from the facts of `converters/families/mmseg.py` and `encoding.py`, under the names of the checkpoints: what our
+networks are compared with where the repositories cannot be installed.
+"""
+
+import torch
+from helpers.deep_stem_twins import add_stages, run_stages, stem
+from torch import nn
+from torch.nn.functional import interpolate
+
+STEMS = {"": (64,), "c": (32, 32, 64), "d": (32, 32, 64), "s": (64, 64, 128)}
+
+
+class Trunk(nn.Module):
+    """A ResNet at output stride 8; `deep` is the name of a deep stem, which mmsegmentation closes with its norm."""
+
+    def __init__(self, depth, letter, width, deep):
+        super().__init__()
+        widths = STEMS[letter]
+        if letter:
+            convs = list(stem(width, widths))
+            parts = [one for i in (0, 2, 4) for one in (*convs[i : i + 2], nn.ReLU())]
+            self.add_module(deep, nn.Sequential(*(parts if deep == "stem" else parts[:7])))
+            if deep != "stem":
+                self.bn1 = parts[7]
+        else:
+            self.conv1 = nn.Conv2d(3, int(64 * width), 7, 2, 3, bias=False)
+            self.bn1 = nn.BatchNorm2d(int(64 * width))
+        average = letter == "d"
+        self.features = add_stages(self, depth, width, True, new=False, stem_width=widths[-1], average=average)
+
+    def forward(self, x):
+        x = self.stem(x) if hasattr(self, "stem") else self.bn1(self.conv1(x)).relu()
+        return run_stages(self, x)
+
+
+def sized(maps, image, corners):
+    return [interpolate(one, image.shape[2:], mode="bilinear", align_corners=corners) for one in maps]
+
+
+# ------------------------------------------------------------------------------------------------------ mmsegmentation
+
+
+class ConvModule(nn.Module):
+    def __init__(self, inside, outside, kernel, rate=1):
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, kernel, padding=rate * (kernel // 2), dilation=rate, bias=False)
+        self.bn = nn.BatchNorm2d(outside)
+
+    def forward(self, x):
+        return self.bn(self.conv(x)).relu()
+
+
+class FCNHead(nn.Module):
+    def __init__(self, inside, num_classes, convs=1, concat=False):
+        super().__init__()
+        filters = inside // 4
+        self.convs = nn.Sequential(*(ConvModule(filters if i else inside, filters, 3) for i in range(convs)))
+        self.conv_cat = ConvModule(inside + filters, filters, 3) if concat else None
+        self.conv_seg = nn.Conv2d(filters, num_classes, 1)
+
+    def forward(self, x):
+        y = self.convs(x)
+        return self.conv_seg(y if self.conv_cat is None else self.conv_cat(torch.cat([x, y], 1)))
+
+
+class ASPPHead(nn.Module):
+    def __init__(self, inside, num_classes):
+        super().__init__()
+        filters = 512
+        self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvModule(inside, filters, 1))
+        self.aspp_modules = nn.ModuleList(
+            ConvModule(inside, filters, 1 if rate == 1 else 3, rate) for rate in (1, 12, 24, 36)
+        )
+        self.bottleneck = ConvModule(5 * filters, filters, 3)
+        self.conv_seg = nn.Conv2d(filters, num_classes, 1)
+
+    def forward(self, x):
+        pooled = self.image_pool(x).expand(-1, -1, *x.shape[2:])
+        return self.conv_seg(self.bottleneck(torch.cat([pooled, *(one(x) for one in self.aspp_modules)], 1)))
+
+
+class Mmseg(nn.Module):
+    """The logits of both heads at the image's size; `head` is "fcn" or "deeplabv3"."""
+
+    def __init__(self, depth, letter, head, num_classes=7, width=1):
+        super().__init__()
+        self.backbone = Trunk(depth, letter, width, "stem")
+        inside = self.backbone.features
+        heads = {
+            "fcn": lambda: FCNHead(inside, num_classes, 2, True),
+            "deeplabv3": lambda: ASPPHead(inside, num_classes),
+        }
+        self.decode_head = heads[head]()
+        self.auxiliary_head = FCNHead(inside // 2, num_classes)
+
+    def forward(self, image):
+        fourth, x = self.backbone(image)
+        return sized([self.decode_head(x), self.auxiliary_head(fourth)], image, False)
+
+
+# ---------------------------------------------------------------------------------------------------- PyTorch-Encoding
+
+
+class Conv5(nn.Module):
+    def __init__(self, inside, num_classes):
+        super().__init__()
+        filters = inside // 4
+        norm, last = nn.BatchNorm2d(filters), nn.Conv2d(filters, num_classes, 1)
+        self.conv5 = nn.Sequential(
+            nn.Conv2d(inside, filters, 3, padding=1, bias=False), norm, nn.ReLU(), nn.Dropout(0.1), last
+        )
+
+
+class Encoding(nn.Module):
+    """The logits of both heads at the image's size."""
+
+    def __init__(self, depth, letter, num_classes=7, width=1):
+        super().__init__()
+        self.pretrained = Trunk(depth, letter, width, "conv1")
+        inside = self.pretrained.features
+        self.head, self.auxlayer = Conv5(inside, num_classes), Conv5(inside // 2, num_classes)
+
+    def forward(self, image):
+        fourth, x = self.pretrained(image)
+        return sized([self.head.conv5(x), self.auxlayer.conv5(fourth)], image, True)

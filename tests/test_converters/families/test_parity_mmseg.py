@@ -1,0 +1,79 @@
+"""Converted networks compute what mmsegmentation's do, layer by layer, auxiliary heads included."""
+
+import pytest
+import torch
+from helpers.fcn_twins import Mmseg
+from helpers.references import _filled, images
+
+import converters
+from converters import ConversionError
+
+PUBLIC = "a twin of open-mmlab/mmsegmentation"
+FAMILY = "open-mmlab/mmsegmentation"
+TOLERANCE = 1e-5
+SIZES = ((65, 83), (64, 312))  # the second is 39 pixels wide at stride 8: rate 36 reads some
+
+
+def net(depth=50, letter="c", head="fcn", **options):
+    return _filled(Mmseg, 0, 1.0, depth=depth, letter=letter, head=head, **options)
+
+
+def check(depth, letter, head, width, record):
+    module = net(depth, letter, head, width=width)
+    model, receipt = converters.convert(module, aux=True)
+    assert (receipt.family, receipt.network) == (FAMILY, f"{head}_resnet{depth}{letter}")
+    weighted = {layer.name for layer in model.layers if layer.weights}
+    for size in SIZES:
+        comparison = converters.compare(model, module, images(*size))
+        assert {row.layer for row in comparison} == weighted | set(model.output_names)
+        record(f"{head}_r{depth}-d8, v1{letter or 'b'}, width {width:g}", comparison.worst)
+        comparison.assert_close(TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("depth", "letter", "head"),
+    [
+        pytest.param(50, "c", "fcn", marks=pytest.mark.full),
+        pytest.param(50, "", "fcn", marks=pytest.mark.full),
+        (50, "d", "fcn"),
+        (50, "c", "deeplabv3"),
+    ],
+)
+def test_heads_and_stems(depth, letter, head, record):
+    check(depth, letter, head, 1 / 16, record)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("head", ["fcn", "deeplabv3"])
+@pytest.mark.parametrize("letter", ["c", "", "d"])
+@pytest.mark.parametrize("depth", [50, 101])
+def test_every_network_at_full_width(depth, letter, head, record):
+    check(depth, letter, head, 1, record)
+
+
+@pytest.mark.parametrize(
+    ("letter", "head"), [pytest.param("c", "fcn", marks=pytest.mark.full), ("d", "fcn"), ("", "deeplabv3")]
+)
+def test_the_module_gets_its_own_bits_back(tmp_path, letter, head):
+    module = net(letter=letter, head=head, width=1 / 16)
+    model, _ = converters.convert(module, aux=True)
+    converters.export_weights(model, tmp_path / "back.pth", family=FAMILY)
+    back = torch.load(tmp_path / "back.pth", weights_only=True)
+    expected = {key: value for key, value in module.state_dict().items() if not key.endswith("num_batches_tracked")}
+    assert back.keys() == expected.keys()
+    assert all(torch.equal(back[key], value) for key, value in expected.items())
+
+
+def test_a_training_file_and_its_features(tmp_path):
+    module = net(width=1 / 16)
+    torch.save({"meta": {"epoch": 3, "classes": ["a"]}, "state_dict": module.state_dict()}, tmp_path / "iter_1.pth")
+    model, receipt = converters.convert(tmp_path / "iter_1.pth", include_top=False)
+    assert model.output_shape == (None, None, None, 128)
+    assert receipt.network == "fcn_resnet50c"
+    with pytest.raises(ConversionError, match=r"were trained with 'previous'. Received: convention='new'"):
+        converters.convert(tmp_path / "iter_1.pth", convention="new")
+
+
+def test_basic_blocks_are_not_taken_for_bottlenecks():
+    with pytest.raises(ConversionError, match=r"basic blocks where bottlenecks are expected"):
+        converters.convert(net(depth=18, width=1 / 8))

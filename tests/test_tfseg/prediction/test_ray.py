@@ -1,0 +1,180 @@
+"""A folder on a Ray cluster of two workers: the files of one process, whatever dies on the way."""
+
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import types
+
+import keras
+import numpy as np
+import pytest
+from helpers import run_command
+from helpers.segmenters import narrow_fcn
+from PIL import Image
+
+import tfseg
+from tfseg.prediction import folders, ray
+from tfseg.prediction.files import CHUNK
+from tfseg.prediction.ray import Ray
+
+
+@pytest.fixture(scope="module")
+def model():
+    return narrow_fcn()
+
+
+# ------------------------------------------------------------------------------------------------------ without a cluster
+
+
+def test_without_ray_the_way_out_is_told(model, tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r'The engine "ray" needs Ray Data: pip install "tfseg\[ray\]"'):
+        tfseg.predict_files(model, tmp_path, tmp_path / "maps", engine=Ray(), progress=False)
+
+
+def test_no_cluster_at_that_address():
+    def init(address, **_):
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    with pytest.raises(ValueError, match=r"No Ray cluster at auto: Could not find any running"):
+        Ray("auto")._connect(types.SimpleNamespace(init=init))
+
+
+def test_a_model_that_cannot_travel_is_refused_here(tmp_path):
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Lambda(lambda x: x[..., :2])(image), name="homemade")
+    with pytest.raises(ValueError, match=r"The model 'homemade' cannot travel as a .keras file: "):
+        ray._archive(network)
+
+
+def test_workers_are_as_many_as_there_is_room_for():
+    cluster = {"CPU": 7.0, "GPU": 2.0}
+    assert Ray()._room(cluster) == 7
+    assert Ray(cpus=2)._room(cluster) == 3
+    assert Ray(gpus=0.5)._room(cluster) == 4
+    assert Ray(workers=2)._room(cluster) == 2
+    for engine in (Ray(workers=8), Ray(cpus=8), Ray(gpus=3)):
+        with pytest.raises(ValueError, match=r"room for [07] workers of . CPUs and . GPUs. Received: workers="):
+            engine._room(cluster)
+
+
+def test_jobs_and_models_travel_as_they_are(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = [folders.Job(pathlib.Path("a b.jpg"), pathlib.Path("maps/ä.png"), None)]
+    assert ray._unpacked(ray._packed(jobs)) == [(tmp_path / "a b.jpg", tmp_path / "maps" / "ä.png", None)]
+    picture = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    there = ray._restored(ray._archive(model))
+    np.testing.assert_array_equal(tfseg.predict(there, picture), tfseg.predict(model, picture))
+
+
+# --------------------------------------------------------------------------------------------------------- on a cluster
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Six chunks of photographs of three sizes, and two files that are none."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(6 * CHUNK - 2):
+        size = ((240, 320), (320, 240), (233, 311))[random.integers(3)]
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize(size[::-1]).save(folder / f"{index:03}.jpg")
+    for name in ("bad.jpg", "007b.png"):
+        (folder / name).write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(model, photos, tmp_path_factory):
+    """What one process makes of them: the outcome and `{name: bytes}`."""
+    out = tmp_path_factory.mktemp("alone")
+    return tfseg.predict_files(model, photos, out, progress=False), contents(out)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two cores, and two GPUs that exist in its books alone."""
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def workers():
+    """Process ids of this cluster's workers."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words, status = path.read_text(), (path.parent / "status").read_text()
+        except OSError:  # it has just ended
+            continue
+        if "MapWorker(MapBatches(_Worker))" in words and _descends(status):
+            found.append(int(path.parent.name))
+    return found
+
+
+def _descends(status):
+    parent = int(status.split("PPid:")[1].split()[0])
+    if parent <= 1:
+        return False
+    return parent == os.getpid() or _descends(pathlib.Path(f"/proc/{parent}/status").read_text())
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_two_workers_write_what_one_process_writes(model, photos, alone, cluster, tmp_path):
+    found = tfseg.predict_files(model, photos, tmp_path / "maps", engine=Ray(workers=2, gpus=1), progress=False)
+    expected, files = alone
+    assert found[:3] == expected[:3]
+    assert [path.name for path, _ in found.failed] == ["007b.png", "bad.jpg"]
+    assert contents(tmp_path / "maps") == files
+    with pytest.raises(ValueError, match=r"has room for 2 workers of 1 CPUs and 0 GPUs. Received: workers=3"):
+        tfseg.predict_files(model, photos, tmp_path / "none", engine=Ray(workers=3), progress=False)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("default")
+def test_the_work_of_a_killed_worker_is_done_anew(model, photos, alone, cluster, tmp_path):
+    out, found = tmp_path / "maps", []
+    run = threading.Thread(
+        target=lambda: found.append(
+            tfseg.predict_files(model, photos, out, engine=Ray(workers=2), progress=False, scales=(1.0,))
+        )
+    )
+    run.start()
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (out.is_dir() and any(out.glob("*.png"))):
+        time.sleep(0.02)
+    victims = workers()
+    assert len(victims) == 2
+    os.kill(victims[0], signal.SIGKILL)
+    assert len(list(out.glob("*.png"))) < 6 * CHUNK - 2  # in the midst of it
+    run.join(timeout=200)
+    assert found[0][:3] == alone[0][:3]
+    assert contents(out) == alone[1]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("existing", [True, False], ids=["a cluster that runs", "a cluster of its own"])
+def test_the_command(model, photos, alone, cluster, tmp_path, existing):
+    model.save(tmp_path / "model.keras")
+    address = [f"--ray_address={cluster.get_runtime_context().gcs_address}"] if existing else []
+    paths = [f"--model={tmp_path}/model.keras", f"--images={photos}/00*.*", f"--output={tmp_path}/maps"]
+    command = ["tfseg_cli.predict", "--engine=ray", "--workers=1"]
+    code, out, err = run_command.finish(run_command.start(*command, *paths, *address))
+    assert code == 1
+    assert "10 images predicted, 0 kept, 1 failed" in out, err
+    assert "11/11 images" in err
+    assert "failed: " in err
+    assert "Traceback" not in err
+    files = contents(tmp_path / "maps")
+    files.pop("failures.json")
+    assert files.items() <= alone[1].items()

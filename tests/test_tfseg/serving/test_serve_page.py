@@ -1,0 +1,129 @@
+"""The page of the server, in a headless Chromium: a photograph dropped, its classes shown, hidden, and counted."""
+
+import base64
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("aiohttp")
+playwright = pytest.importorskip("playwright.sync_api")
+
+from helpers.served import CLASSES, COLORS, encoded, expected, photograph, serving, write_folder  # noqa: E402
+
+from tfseg.serving.exported import Exported  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no Chromium", allow_module_level=True)
+
+DROP = """([data, name]) => {
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name, {type: "image/png"}));
+    document.getElementById("drop").dispatchEvent(
+        new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
+}"""
+CANVAS = """() => {
+    const view = document.getElementById("view");
+    const data = view.getContext("2d").getImageData(0, 0, view.width, view.height).data;
+    return [view.height, view.width, Array.from(data)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    exported = Exported(write_folder(tmp_path_factory.mktemp("exported") / "colours"))
+    with serving(exported, max_pixels=10_000) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, port):
+    """The page, whose `told` are the words of the browser: errors, alerts, and requests to anyone else."""
+    address = f"http://127.0.0.1:{port}/"
+    page = browser.new_page()
+    page.told = []
+
+    def ask(request):
+        if not request.url.startswith((address, "blob:", "data:")):
+            page.told.append(request.url)
+
+    page.on("console", lambda message: page.told.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.on("dialog", lambda dialog: (page.told.append(dialog.message), dialog.dismiss()))
+    page.on("request", ask)
+    page.goto(address)
+    yield page
+    page.close()
+
+
+def shown(page):
+    height, width, values = page.evaluate(CANVAS)
+    return np.reshape(values, (height, width, 4))[..., :3]
+
+
+def drop(page, name, data):
+    page.evaluate(DROP, [base64.b64encode(data).decode(), name])
+
+
+def settled(page, text):
+    """Waits until the status says it; fails with what it says instead."""
+    playwright.expect(page.locator("#status")).to_have_text(re.compile(text), timeout=30_000)
+
+
+def test_a_person_drops_a_photograph(page):
+    pixels = photograph()
+    classes = expected(pixels)
+    drop(page, "photo.png", encoded(pixels))
+    settled(page, r"^photo.png: 83 x 65 pixels in \d+\.\d s\.$")
+
+    shares = np.bincount(classes.ravel()) / classes.size
+    rows = [row.inner_text().split("\n") for row in page.locator("#classes label").all()]
+    assert rows == [[CLASSES[index], f"{100 * shares[index]:.1f} %"] for index in np.argsort(-shares)]
+    assert page.get_attribute("#view", "aria-label").startswith("The photograph under the colours of its classes: ")
+
+    page.locator("#strength").fill("100")
+    np.testing.assert_array_equal(shown(page), np.array(COLORS)[classes])
+    page.get_by_role("checkbox", name="green").uncheck()  # by what a screen reader reads
+    np.testing.assert_array_equal(shown(page), np.where((classes == 1)[..., None], pixels, np.array(COLORS)[classes]))
+    page.get_by_role("button", name="Hide all").click()
+    np.testing.assert_array_equal(shown(page), pixels)
+    page.get_by_role("button", name="Show all").press("Enter")
+    np.testing.assert_array_equal(shown(page), np.array(COLORS)[classes])
+    page.locator("#strength").fill("50")
+    assert np.abs(shown(page) - (np.array(COLORS)[classes] + pixels) / 2).max() <= 1.5
+
+    drop(page, "notes.png", b"no picture")
+    settled(page, "^This browser cannot show notes.png.$")
+    assert "error" in page.get_attribute("#status", "class")
+    large = photograph(1, (240, 320))  # the server takes 10,000 pixels
+    page.set_input_files("#file", {"name": "large.png", "mimeType": "image/png", "buffer": encoded(large)})
+    settled(page, r"^large.png: 115 x 86 pixels in .* s, made smaller for this server's limit of 10000 pixels\.$")
+    assert page.told == []
+
+
+def test_what_the_server_says_is_shown(page, port):
+    page.route(
+        "**/segment*", lambda route: route.fulfill(status=503, json={"error": "256 requests are waiting already."})
+    )
+    drop(page, "photo.png", encoded(photograph()))
+    settled(page, "^256 requests are waiting already.$")
+    assert not page.is_visible("#result")
+
+
+def test_the_browser_runs_nothing_but_the_page(page):
+    assert page.title() == "colours"
+    with pytest.raises(playwright.Error):  # the policy: neither strangers' scripts nor their servers
+        page.evaluate("fetch('http://127.0.0.1:1/')")
+    assert any("Content Security Policy" in one for one in page.told)

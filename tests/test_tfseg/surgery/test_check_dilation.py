@@ -1,0 +1,84 @@
+"""`tfseg.check_dilation`: the report on the law."""
+
+import keras
+import numpy as np
+import pytest
+from helpers.chains import conv, halved, net, squeezed
+from helpers.random_weights import lively, scene
+from helpers.references import copy_weights
+from keras import layers
+
+import tfseg
+from tfseg import specs
+
+V1 = specs.RESNETS["resnet50"]._replace(stride_in="1x1")
+
+
+def test_the_report_of_a_law_that_holds():
+    model = lively(tfseg.ResNet(V1, width=1 / 16))
+    report = tfseg.check_dilation(model, tfseg.dilate(model, 8), scene(97, 129))
+    report.assert_holds()
+    assert report.holds
+    assert report.broken is None
+    (row,) = report.outputs
+    assert (row.name, row.relative <= 1e-6) == ("conv5_block3_out", True)
+    head, line, verdict = str(report).splitlines()
+    assert head.split("  ")[0] == "output"
+    assert "4 x 5 -> 13 x 17" in line
+    assert "32 -> 8" in line
+    assert verdict == "The law holds: on the old grid, the new map is the old map."
+
+
+@pytest.mark.parametrize(("convention", "layer"), [("new", "conv4_block1_2_conv"), ("one", "conv5_block1_2_conv")])
+def test_the_report_of_a_law_that_does_not_hold(convention, layer):
+    model = lively(tfseg.ResNet(50, width=1 / 16))
+    report = tfseg.check_dilation(model, tfseg.dilate(model, 8, convention=convention), scene(97, 129))
+    assert not report.holds
+    assert report.broken[0] == layer
+    assert report.outputs[0].relative > 0.05
+    with pytest.raises(
+        AssertionError, match=rf"427 x 427 -> \d+ x \d+(.|\n)*does not hold: {layer} is the first layer"
+    ):
+        report.assert_holds()
+
+
+def test_weights_that_were_changed_are_found():
+    model = lively(net(halved, squeezed(layers.GlobalAveragePooling2D)))
+    dilated = tfseg.dilate(model, 2)
+    assert tfseg.check_dilation(model, dilated, scene(40, 41)).holds
+    dilated.get_layer("last").bias.assign_add(np.full(6, 0.1, "float32"))
+    assert tfseg.check_dilation(model, dilated, scene(40, 41)).broken[0] == "last"
+    dilated.get_layer("last").bias.assign(np.full(6, np.nan, "float32"))
+    assert not tfseg.check_dilation(model, dilated, scene(40, 41)).holds
+
+
+def test_maps_of_the_wrong_size_are_no_dilated_maps():
+    model = lively(net())
+    image = keras.Input((None, None, 3))
+    x = conv(3, strides=2, padding="same", name="first")(layers.ZeroPadding2D(8)(image))
+    wide = keras.Model(image, conv(2, name="behind")(layers.Conv2D(6, 3, padding="same", name="last")(x)))
+    report = tfseg.check_dilation(model, copy_weights(model, wide), scene(40, 41))
+    assert report.outputs[0].relative == np.inf
+    assert report.broken == ("first", np.inf)
+
+
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [
+        (lambda: tfseg.VGG(16, width=1 / 32), 212),
+        (lambda: tfseg.ResNet(V1, width=1 / 16), 483),
+        (
+            lambda: keras.applications.MobileNet(
+                weights=None, include_top=False, alpha=0.25, input_shape=(None, None, 3)
+            ),
+            315,
+        ),
+    ],
+    ids=["VGG16", "ResNet50", "MobileNet"],
+)
+def test_receptive_fields_are_the_published_ones(build, size):
+    """Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields, appendix."""
+    model = lively(build())
+    (row,) = tfseg.check_dilation(model, tfseg.dilate(model, 8), scene(64, 64)).outputs
+    assert [field.size for field in row.fields] == [(size, size)] * 2
+    assert [field.stride for field in row.fields] == [32, 8]

@@ -1,0 +1,280 @@
+"""`tfseg.dilate` layer by layer: the law, and what is kept."""
+
+import keras
+import numpy as np
+import pytest
+from helpers.chains import branches, chain, conv, halved, inner, net, squeezed
+from helpers.random_weights import dilated_exactly, law_difference, lively, scene
+from helpers.references import copy_weights, output, relative
+from keras import layers, ops
+
+import tfseg
+from tfseg import specs
+
+SIZES = ((65, 70), (80, 81))
+V1 = specs.RESNETS["resnet50"]._replace(stride_in="1x1")
+SHORT = {
+    "basic": specs.RESNETS["resnet18"]._replace(blocks=(1, 1, 2, 2)),
+    "bottleneck": specs.RESNETS["resnet50"]._replace(blocks=(1, 1, 2, 2)),
+    "v1": V1._replace(blocks=(1, 1, 2, 2)),
+    "resnext": specs.RESNETS["resnext50_32x4d"]._replace(blocks=(1, 1, 1, 2)),
+}
+
+
+# ------------------------------------------------------------------------------------------------------------- the law
+
+
+@pytest.mark.parametrize(
+    "window", [(1, 2, "valid"), (2, 2, "valid"), (3, 2, "same"), ((4, 3), 1, "same"), (5, 2, "valid")], ids=str
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda *window: layers.Conv2D(5, *window),
+        lambda *window: layers.SeparableConv2D(5, *window),
+        layers.DepthwiseConv2D,
+        layers.MaxPooling2D,
+        layers.AveragePooling2D,
+    ],
+    ids=["Conv2D", "SeparableConv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D"],
+)
+def test_windows(kind, window):
+    """At output stride 4 it is the first layer to lose its stride; at 2 its map is twice as dense already."""
+    model = net(halved, kind(*window))
+    for output_stride in (4, 2):
+        dilated_exactly(model, output_stride, 8 * window[1] // output_stride, SIZES)
+
+
+def test_a_stride_is_lost_in_part():
+    for padding in ("same", "valid"):
+        model = net(conv(4, strides=4, padding=padding), layers.MaxPooling2D(5, 4, padding=padding))
+        dilated = dilated_exactly(model, 16, 4, [(200, 231)])
+        assert dilated.get_layer("last").strides == (1, 1)
+
+
+def again(x):
+    """One layer, called twice on equally dense maps."""
+    layer = layers.Conv2D(4, 3, padding="same")
+    return layer(layers.ReLU()(layer(x)))
+
+
+BETWEEN = {  # behind a layer that loses its stride
+    "borders": chain(layers.ZeroPadding2D(((2, 0), (1, 3))), layers.Cropping2D(((0, 1), (1, 0)))),
+    "dilation": chain(conv(3, dilation_rate=2, padding="same"), conv((1, 4), dilation_rate=2)),
+    "groups": conv(3, groups=2, padding="same"),
+    "norms": chain(layers.BatchNormalization(), layers.LayerNormalization(), layers.UnitNormalization()),
+    "layers of pixels": chain(layers.Dropout(0.5), layers.Dense(4), layers.PReLU(shared_axes=[1, 2])),
+    "preprocessing": chain(layers.Rescaling(2.0, 0.1), layers.Normalization(mean=[0.1] * 4, variance=[0.5] * 4)),
+    "operations": lambda x: ops.maximum(x * 2 - ops.sigmoid(x), -x / 3.0) + np.ones((1, 1, 4), "float32"),
+    "channels": lambda x: ops.concatenate([x - ops.mean(x, axis=-1, keepdims=True), ops.relu(x)], axis=-1),
+    "windows as operations": chain(
+        lambda x: ops.pad(x, [[0, 0], [1, 0], [0, 2], [0, 0]], constant_values=0.5),
+        lambda x: ops.max_pool(x, 3, 1, "same") - ops.average_pool(x, (3, 3), 1, "same"),
+    ),
+    "squeeze and excite": chain(squeezed(layers.GlobalAveragePooling2D, keepdims=True), conv(3)),
+    "squeeze to a vector": chain(squeezed(layers.GlobalMaxPooling2D), conv(3)),
+    "squeeze by an operation": lambda x: x * ops.mean(x, axis=(1, 2), keepdims=True),
+    "branches": branches(layers.Concatenate(), conv(3, padding="same"), conv(1), lambda x: x),
+    "a model inside": chain(inner(conv(3), layers.ReLU()), keras.Sequential([layers.Conv2D(4, 3), layers.ReLU()])),
+    "a model in a model": inner(inner(conv(3, name="core"), layers.ReLU()), conv(2)),
+    "a model called twice": branches(layers.Add(), *[inner(conv(3, padding="same"))] * 2),
+    "a layer called twice": again,
+    "the size of another": lambda x: (
+        tfseg.layers.ResizeLike()([layers.GlobalAveragePooling2D(keepdims=True)(x), x]) + x
+    ),
+    "the window of another": lambda x: tfseg.layers.CropLike(1)([x, conv(3)(x)]),
+}
+
+
+@pytest.mark.parametrize("step", BETWEEN.values(), ids=BETWEEN)
+def test_what_stands_between(step):
+    dilated_exactly(net(halved, step), 2, 4, SIZES)
+
+
+def test_branches_that_a_denser_grid_makes_unequal():
+    """Both read the same pixels of the original, but a kernel of 3 has a place between the last two, on odd sizes."""
+    model = net(
+        branches(
+            layers.Add(),
+            conv(3, strides=2),
+            chain(layers.Cropping2D(1), conv(1, strides=2)),
+            chain(layers.Cropping2D(((1, 1), (0, 0))), layers.Conv2D(4, (1, 3), strides=2)),
+        )
+    )
+    for output_stride in (4, 2, 1):
+        dilated = dilated_exactly(model, output_stride, 8 // output_stride, [(82, 80), (81, 84), (79, 77)])
+    assert [layer.name for layer in dilated.layers if "crop_" in layer.name or layer.name.endswith("crop")]
+
+
+def test_in_front_of_the_dense_part_the_unknown_may_stand():
+    centred = layers.Lambda(lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))
+    enlarged = chain(layers.Conv2DTranspose(4, 3, strides=2), halved, layers.UpSampling2D(), halved)
+    dilated_exactly(net(layers.RandomFlip(), enlarged, centred), 2, 2, SIZES)
+    dilated_exactly(net(layers.GroupNormalization(2), layers.Resizing(40, 50)), 2, 2, SIZES)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Doubled(layers.Layer):
+    pixelwise = True
+
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_layer_that_says_what_it_is():
+    dilated_exactly(net(halved, Doubled()), 2, 4, SIZES)
+
+
+FIXED = {  # what only a map of known size can have
+    "flatten": chain(layers.Flatten(), layers.Dense(3)),
+    "pooling of all pixels": chain(layers.AveragePooling2D((5, 6)), layers.Flatten(), layers.Dense(3)),
+    "one pixel spreads": lambda x: x * layers.Dense(6)(layers.MaxPooling2D((5, 6))(x)),
+    "a kernel as large as the map": lambda x: x - layers.DepthwiseConv2D((5, 6))(x),
+    "torch's windows": chain(tfseg.layers.AdaptiveAveragePooling(2), layers.Flatten(), layers.Dense(3)),
+}
+
+
+@pytest.mark.parametrize("step", FIXED.values(), ids=FIXED)
+def test_maps_of_known_size(step):
+    start = net(halved, size=(40, 45))
+    model = keras.Model(start.input, step(start.get_layer("last").output))
+    lively(model)
+    dilated = tfseg.dilate(model, 2)
+    assert law_difference(model, dilated, scene(40, 45), 4) <= 1e-5
+
+
+def test_several_inputs_and_outputs():
+    images = {name: keras.Input((None, None, 3), name=name) for name in ("left", "right")}
+    first, second = (conv(3, strides=2, padding="same")(image) for image in images.values())
+    deep = conv(3, strides=2, padding="same")(layers.Add()([first, second]))
+    vector = layers.Dense(2)(layers.GlobalAveragePooling2D()(deep))
+    model = lively(keras.Model(images, {"deep": deep, "vector": vector, "first": first}))
+    dilated = tfseg.dilate(model, 2)
+    pixels = {"left": scene(33, 40), "right": scene(33, 40, seed=1)}
+    old, new = (net(pixels) for net in (model, dilated))
+    assert relative(new["deep"][:, ::2, ::2], old["deep"]) <= 1e-5
+    assert relative(new["vector"], old["vector"]) <= 1e-5
+    np.testing.assert_array_equal(new["first"], old["first"])
+    assert tfseg.check_dilation(model, dilated, list(pixels.values())).holds
+
+
+# ------------------------------------------------------------------------------------------------- the nets of tfseg
+
+
+@pytest.mark.parametrize("convention", specs.CONVENTIONS)
+@pytest.mark.parametrize(
+    "spec", [pytest.param(50, marks=pytest.mark.full), *(SHORT[name] for name in SHORT)], ids=["50", *SHORT]
+)
+def test_a_dilated_resnet_is_the_resnet_that_is_built_so(spec, convention):
+    model = lively(tfseg.ResNet(spec, width=1 / 8))
+    for output_stride in (16, 8):
+        options = {"output_stride": output_stride, "convention": convention}
+        built = copy_weights(model, tfseg.ResNet(spec, width=1 / 8, **options))
+        dilated = tfseg.dilate(model, **options)
+        np.testing.assert_array_equal(output(dilated, scene(65, 96)), output(built, scene(65, 96)))
+
+
+def test_a_dilated_vgg_is_the_vgg_that_is_built_so():
+    model = lively(tfseg.VGG(16, width=1 / 16))
+    for output_stride in (16, 8, 4):
+        built = copy_weights(model, tfseg.VGG(16, width=1 / 16, output_stride=output_stride))
+        dilated = tfseg.dilate(model, output_stride)
+        for size in ((97, 129), (135, 160)):
+            np.testing.assert_array_equal(output(dilated, scene(*size)), output(built, scene(*size)))
+
+
+@pytest.mark.parametrize(("name", "options"), [("MobileNet", {"alpha": 0.25}), ("VGG16", {})])
+def test_twice_is_once(name, options):
+    """A dilated net can be dilated in its turn, its paddings and its poolings with holes, too."""
+    build = getattr(keras.applications, name)
+    model = build(weights=None, include_top=False, input_shape=(None, None, 3), **options)
+    once = dilated_exactly(model, 8, 4, [(97, 101)])
+    twice = tfseg.dilate(tfseg.dilate(model, 16), 8)
+    np.testing.assert_array_equal(output(twice, scene(97, 101)), output(once, scene(97, 101)))
+
+
+# -------------------------------------------------------------------------------------------------------- what is kept
+
+
+@pytest.fixture(scope="module")
+def model():
+    return lively(keras.applications.MobileNetV3Small(weights=None, include_top=False, input_shape=(None, None, 3)))
+
+
+def test_names_and_weights_are_kept_and_the_original_is_left_alone(model):
+    before = {variable.path: np.array(variable) for variable in model.weights}
+    nodes = {layer.name: len(layer._inbound_nodes) for layer in model.layers}
+    model.get_layer("conv").trainable = False
+    dilated = tfseg.dilate(model, 8)
+    model.get_layer("conv").trainable = True
+    assert dilated.name == model.name
+    assert not dilated.compiled
+    assert {variable.path for variable in dilated.weights} == set(before)
+    for variable in dilated.weights:
+        np.testing.assert_array_equal(variable, before[variable.path])
+    for variable in model.weights:
+        np.testing.assert_array_equal(variable, before[variable.path])
+    assert {layer.name: len(layer._inbound_nodes) for layer in model.layers} == nodes
+    assert not dilated.get_layer("conv").trainable
+    names = {layer.name for layer in model.layers}
+    new = {layer.name for layer in dilated.layers}
+    assert names <= new
+    assert {name.rpartition("_")[2] for name in new - names} == {"fill", "grid"}
+    assert tfseg.dilate(model, 16, name="other").name == "other"
+
+
+def test_a_dilated_model_is_saved_and_loaded(model, tmp_path):
+    dilated = tfseg.dilate(model, 8)
+    dilated.save(tmp_path / "dilated.keras")
+    loaded = keras.saving.load_model(tmp_path / "dilated.keras")
+    np.testing.assert_array_equal(output(loaded, scene(65, 80)), output(dilated, scene(65, 80)))
+    mixed = lively(net(halved, *(chain(step, conv(1)) for step in BETWEEN.values())))
+    dilated = tfseg.dilate(mixed, 2)
+    dilated.save(tmp_path / "mixed.keras")
+    loaded = keras.saving.load_model(tmp_path / "mixed.keras")
+    np.testing.assert_array_equal(output(loaded, scene(120, 129)), output(dilated, scene(120, 129)))
+
+
+def test_facts_travel():
+    model = tfseg.ResNet(18, width=1 / 16)
+    tfseg.set_metadata(model, classes=["a", "b"])
+    assert tfseg.metadata(tfseg.dilate(model, 8)) == tfseg.metadata(model)
+
+
+@pytest.fixture
+def half_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def test_precision_travels(half_precision):
+    def pooled(x):
+        return ops.max_pool(x * ops.mean(x, axis=(1, 2), keepdims=True), 2, 2, "valid")
+
+    model = net(layers.MaxPooling2D(2, padding="same"), pooled, branches(layers.Add(), halved, conv(2, strides=2)))
+    keras.config.set_dtype_policy("float32")
+    dilated = tfseg.dilate(model, 2)
+    assert {layer.compute_dtype for layer in dilated.layers[1:]} == {"bfloat16"}
+    assert any(isinstance(layer, tfseg.layers.DilatedPooling) for layer in dilated.layers)
+
+
+def test_adapted_layers_compute_what_they_computed():
+    normal = layers.Normalization()
+    normal.adapt(scene(40, 40) * 3 + 1)
+    image = keras.Input((None, None, 3))
+    dilated_exactly(keras.Model(image, conv(3, strides=2)(normal(image))), 1, 2, SIZES)
+
+
+def test_models_that_are_sequential():
+    model = keras.Sequential(
+        [keras.Input((None, None, 3)), *(layers.Conv2D(4, 3, strides=2, padding="same") for _ in range(3))], name="row"
+    )
+    assert dilated_exactly(model, 4, 2, SIZES).name == "row"
+    assert tfseg.check_dilation(model, tfseg.dilate(model, 4), scene(33, 40)).holds
+
+
+def test_the_models_own_stride_changes_nothing():
+    model = lively(net())
+    same = tfseg.dilate(model, 4)
+    np.testing.assert_array_equal(output(same, scene(33, 40)), output(model, scene(33, 40)))

@@ -1,0 +1,234 @@
+"""`tfseg.dilate` on random nets: exact, or refused by name; never wrong."""
+
+import collections
+
+import hypothesis
+import keras
+import numpy as np
+import pytest
+from helpers.random_weights import is_alive, lively, scene
+from helpers.references import output, relative
+from hypothesis import strategies
+from keras import layers, ops
+
+import tfseg
+
+CHANNELS = 4
+
+
+class Net:
+    """One random net: layer upon layer, with branches that meet again. `random` is a `random.Random`."""
+
+    def __init__(self, random):
+        self.random = random
+        self.sizes = [self.pair(40, 90) for _ in range(2)]
+        self.static = self.random.random() < 0.5
+        if self.static:
+            self.sizes = self.sizes[:1]
+        image = keras.Input((*(self.sizes[0] if self.static else (None, None)), CHANNELS))
+        x, self.stride = image, 1
+        strides = self.random.randrange(2, 5)
+        for _ in range(strides):
+            for _ in range(self.random.randrange(0, 3)):
+                x = self.pick(self.BETWEEN)(self, x)
+            self.factor = 2
+            x = self.pick(self.STRIDING)(self, x)
+            self.stride *= self.factor
+        for _ in range(self.random.randrange(0, 3)):
+            x = self.pick(self.BETWEEN)(self, x)
+        outputs = self.pick([x, x, x, self.classifier(x)])
+        self.model = lively(keras.Model(image, outputs), self.random.randrange(2**32))
+        self.output_stride = 2 ** self.random.randrange(strides)
+
+    def pick(self, choices):
+        return choices[self.random.randrange(len(choices))]
+
+    def pair(self, start, stop):
+        return self.random.randrange(start, stop), self.random.randrange(start, stop)
+
+    def kernel(self, most=5):
+        sizes = self.pair(1, most + 1)
+        return sizes if self.random.random() < 0.3 else sizes[:1] * 2
+
+    def padding(self):
+        return self.pick(["same", "valid"])
+
+    # ------------------------------------------------------------------------------------------------ single layers
+
+    def conv(self, x, strides=1, kernel=None, padding=None):
+        kernel, padding = kernel or self.kernel(), padding or self.padding()
+        dilation = self.random.randrange(1, 3) if strides == 1 and kernel != 1 else 1
+        kind = self.pick([layers.Conv2D, layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D])
+        filters = () if kind is layers.DepthwiseConv2D else (CHANNELS,)
+        return kind(*filters, kernel, strides=strides, padding=padding, dilation_rate=dilation)(x)
+
+    def pool(self, x, strides=1, window=None, padding=None):
+        window, padding = window or self.kernel(3), padding or self.padding()
+        if self.random.random() < 0.2:
+            return self.pick([ops.max_pool, ops.average_pool])(x, window, strides, padding)
+        return self.pick([layers.MaxPooling2D, layers.AveragePooling2D])(window, strides, padding)(x)
+
+    def border(self, x):
+        sides = tuple(self.pair(0, 3) for _ in range(2))
+        if self.random.random() < 0.2:
+            return ops.pad(x, [[0, 0], *map(list, sides), [0, 0]])
+        return self.pick([layers.ZeroPadding2D, layers.Cropping2D])(sides)(x)
+
+    def pixelwise(self, x):
+        return self.pick([layers.BatchNormalization(), layers.LeakyReLU(), ops.tanh, layers.LayerNormalization()])(x)
+
+    def inner(self, x):
+        steps = [layers.Conv2D(CHANNELS, self.kernel(), padding="same"), layers.LeakyReLU()]
+        return keras.Sequential(steps)(x)
+
+    def enlarged(self, x):
+        """Rarely, as it can be dilated only in front of the dense part."""
+        return layers.UpSampling2D()(self.stride_alone(x)) if self.random.random() < 0.1 else self.pixelwise(x)
+
+    # ----------------------------------------------------------------------------------------------------- branches
+
+    def squeeze_and_excite(self, x):
+        way = self.random.randrange(3)
+        if way == 0:
+            squeezed = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        elif way == 1:
+            squeezed = layers.Reshape((1, 1, CHANNELS))(layers.GlobalMaxPooling2D()(x))
+        else:
+            squeezed = ops.mean(x, axis=(1, 2), keepdims=True)
+        gate = layers.Conv2D(CHANNELS, 1, activation="sigmoid")(squeezed)
+        return layers.Multiply()([x, gate]) if self.random.random() < 0.5 else x * gate
+
+    def residual(self, x):
+        y = self.pixelwise(self.conv(x, padding="same"))
+        return self.joined([x, y])
+
+    def joined(self, branches):
+        way = self.random.randrange(5)
+        if way == 0:
+            return layers.Conv2D(CHANNELS, 1)(layers.Concatenate()(branches))
+        if way == 1 and len(branches) == 2:
+            return branches[0] - branches[1]
+        return self.pick([layers.Add, layers.Average, layers.Maximum])()(branches)
+
+    def stride_alone(self, x, strides=2):
+        return self.pick([Net.conv, Net.pool])(self, x, strides)
+
+    def stride_three(self, x):
+        self.factor = 3 if self.random.random() < 0.05 else 2
+        return self.stride_alone(x, self.factor)
+
+    def stride_in_branches(self, x):
+        """Each strides somewhere. Of fixed sizes, larger branches are cropped; else they halve and round alike."""
+        count = self.random.randrange(2, 4)
+        if not self.static:
+            halves = self.pick([self.ROUNDED_UP, self.ROUNDED_DOWN, self.SHRUNK])
+            return self.joined([self.pixelwise(self.pick(halves)(self, x)) for _ in range(count)])
+        branches = []
+        for _ in range(count):
+            y = x
+            for _ in range(self.random.randrange(0, 2)):
+                y = self.pick(self.SINGLE)(self, y)
+            y = self.stride_alone(y)
+            for _ in range(self.random.randrange(0, 2)):
+                y = self.pick(self.SINGLE)(self, y)
+            branches.append(y)
+        common = [min(branch.shape[axis] for branch in branches) for axis in (1, 2)]
+        return self.joined([self.cropped(branch, common) for branch in branches])
+
+    def cropped(self, x, size):
+        more = [x.shape[axis] - wanted for axis, wanted in zip((1, 2), size, strict=True)]
+        before = [self.random.randrange(extra + 1) for extra in more]
+        sides = tuple((first, extra - first) for first, extra in zip(before, more, strict=True))
+        return layers.Cropping2D(sides)(x) if any(more) else x
+
+    def classifier(self, x):
+        if self.static and self.random.random() < 0.5:
+            x = layers.Flatten()(x)
+        else:
+            x = self.pick([layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D])()(x)
+        return layers.Dense(3)(x)
+
+    SINGLE = (conv, pool, border, pixelwise)
+    BETWEEN = (*SINGLE, conv, pixelwise, inner, squeeze_and_excite, residual, residual, enlarged)
+    STRIDING = (stride_alone, stride_alone, stride_three, stride_in_branches, stride_in_branches)
+    ROUNDED_UP = (
+        lambda self, x: self.conv(x, 2, padding="same"),
+        lambda self, x: self.pool(x, 2, padding="same"),
+        lambda self, x: self.conv(x, 2, 1, "valid"),
+        lambda self, x: self.conv(layers.ZeroPadding2D(1)(x), 2, 3, "valid"),
+        lambda self, x: self.pool(layers.ZeroPadding2D(((2, 0), (1, 1)))(x), 2, 3, "valid"),
+    )
+    ROUNDED_DOWN = (
+        lambda self, x: self.pool(x, 2, 2, "valid"),
+        lambda self, x: self.conv(x, 2, 2, "valid"),
+        lambda self, x: self.conv(layers.ZeroPadding2D(((0, 1), (0, 1)))(x), 2, 3, "valid"),
+        lambda self, x: self.conv(layers.Cropping2D(((1, 0), (1, 0)))(x), 2, 1, "valid"),
+    )
+    SHRUNK = (
+        lambda self, x: self.pool(x, 2, 3, "valid"),
+        lambda self, x: self.conv(x, 2, 3, "valid"),
+        lambda self, x: self.conv(self.pool(x, 1, 2, "valid"), 2, 2, "valid"),
+        lambda self, x: self.conv(layers.Cropping2D(1)(x), 2, 1, "valid"),
+    )
+
+
+def verdict(random):
+    """What became of one net: "exact", "refused", "no net" (too small for its kernels) or "dead" (constant)."""
+    try:
+        net = Net(random)
+        for size in net.sizes:  # under a kernel larger than the map TensorFlow makes numbers up; Keras raises
+            net.model.compute_output_shape((1, *size, CHANNELS))
+        values = [output(net.model, scene(*size, channels=CHANNELS)) for size in net.sizes]
+    except hypothesis.errors.HypothesisException:
+        raise
+    except Exception:
+        return "no net"
+    if not all(value.size and np.isfinite(value).all() and is_alive(value) for value in values):
+        return "dead"
+    try:
+        dilated = tfseg.dilate(net.model, net.output_stride)
+    except ValueError as error:
+        if "cannot be dilated" in str(error):
+            return "refused"
+        raise
+    step = net.stride // net.output_stride
+    for size, theirs in zip(net.sizes, values, strict=True):
+        ours = output(dilated, scene(*size, channels=CHANNELS))
+        assert np.isfinite(ours).all()
+        old_grid = ours[:, ::step, ::step] if ours.ndim == 4 else ours
+        assert relative(old_grid, theirs) <= 1e-5, f"output stride {net.output_stride}, image {size}"
+    return "exact"
+
+
+def tally(count, seed):
+    """The verdicts on as many nets as it takes to have `count` that live; the choices are hypothesis's."""
+    counts = collections.Counter()
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategies.randoms(use_true_random=False))
+    def check(random):
+        found = verdict(random)
+        keras.backend.clear_session()
+        counts[found] += 1
+        hypothesis.assume(found in ("exact", "refused"))
+
+    check()
+    return counts
+
+
+# Two thousand in all, in parts that workers can share.
+@pytest.mark.parametrize(
+    ("count", "seed"), [(16, 0), *(pytest.param(500, seed, marks=pytest.mark.full) for seed in (1, 2, 3, 4))]
+)
+def test_random_nets_are_dilated_exactly_or_refused(count, seed):
+    counts = tally(count, seed)
+    print(dict(counts))  # shown by pytest -rP
+    assert counts["exact"] + counts["refused"] >= count
+    assert counts["exact"] > 0.7 * count  # most are not refused
+    assert counts["dead"] + counts["no net"] < 0.5 * count

@@ -1,0 +1,108 @@
+"""The networks under the torch backend, without TensorFlow, compute what they compute under TensorFlow."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from helpers.paths import ROOT, TESTS
+from helpers.references import images, output, randomize, relative
+
+import tfseg
+from tfseg import specs
+
+HERE = pathlib.Path(__file__).parent
+SIZES = ((65, 83), (64, 96))
+SHORT = specs.RESNETS["resnet50"]._replace(blocks=(1, 1, 1, 1))
+NETS = {
+    "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 16),
+    "fcn16s": lambda: tfseg.FCN16s(5, width=1 / 32, padding="same"),
+    "fcn8s_atonce": lambda: tfseg.FCN8sAtOnce(5, width=1 / 32, padding="same"),
+    "fcn_resnet18": lambda: tfseg.FCN(tfseg.ResNet(18, output_stride=8, width=1 / 8), 5, aux=True),
+    "deeplabv2": lambda: tfseg.DeepLabV2(tfseg.ResNet(SHORT, output_stride=8, width=1 / 8), 5, multi_scale=True),
+    "pspnet_resnet18": lambda: tfseg.PSPNet(tfseg.ResNet(18, output_stride=8, width=1 / 8), 5, filters=16, aux=True),
+    "drnseg": lambda: tfseg.DRNSeg(tfseg.DRN("d_24", width=1 / 8), 5),
+    "drnseg align corners": lambda: tfseg.DRNSeg(
+        tfseg.DRN("c_26", width=1 / 8), 5, upsampling="bilinear_align_corners"
+    ),
+    "resnet": lambda: tfseg.ResNet(SHORT._replace(stride_in="1x1"), output_stride=16, width=1 / 8),
+    "resnet, SAME": lambda: tfseg.ResNet(
+        SHORT._replace(stride_in=("1x1", "1x1", "3x3", "3x3"), stem_pool="same", stem_same=True), width=1 / 8
+    ),
+    "resnext": lambda: tfseg.ResNet(SHORT._replace(groups=32, group_width=4), output_stride=8, width=1 / 8),
+    "resnest": lambda: tfseg.ResNet("resnest14d", output_stride=16, width=1 / 8),
+    "resnet classifier": lambda: tfseg.ResNet(SHORT, include_top=True, num_classes=5, width=1 / 8),
+    "vgg": lambda: tfseg.VGG(11, batch_norm=True, output_stride=8, width=1 / 16),
+    "vgg classifier": lambda: tfseg.VGG(16, include_top=True, num_classes=5, width=1 / 32),
+}
+
+
+def small_classifier(pool):
+    steps = [keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu") for _ in range(3)]
+    steps += [pool, keras.layers.Dense(9, activation="relu"), keras.layers.Dropout(0.5), keras.layers.Dense(5)]
+    for index, step in enumerate(steps):  # both processes must call them alike
+        step.name = f"step{index}"
+    return keras.Sequential([keras.Input((40, 48, 3)), *steps])
+
+
+COPIED = {  # for these, and for files, Keras loads TensorFlow where it can
+    "slid": lambda: tfseg.convolutionalize(small_classifier(keras.layers.Flatten()), 7),
+    "slid, dilated": lambda: tfseg.dilate(
+        tfseg.convolutionalize(small_classifier(keras.layers.GlobalAveragePooling2D())), 2
+    ),
+}
+SAVED = ("drnseg", "fcn8s_atonce", "fcn_resnet18", "slid")
+OTHER_PROCESS = "import test_backends; test_backends.compute()"
+
+
+def compute():
+    """In the other process: what every net makes of images, filled by path, and some read from files of this one."""
+    assert keras.backend.backend() == "torch"
+    weights, results = np.load("weights.npz"), {}
+    for name, build in (NETS | COPIED).items():
+        net = build()
+        for variable in net.weights:
+            variable.assign(weights[f"{name} {variable.path}"])
+        results |= named_outputs(name, net)
+        assert name in COPIED or "tensorflow" not in sys.modules
+    for name in SAVED:
+        results |= named_outputs(f"{name} saved", keras.saving.load_model(f"{name}.keras"))
+    np.savez("results.npz", **results)
+
+
+def named_outputs(name, net):
+    return {
+        f"{name} {size} {index}": value
+        for size in SIZES
+        for index, value in enumerate(keras.tree.flatten(output(net, images(*size))))
+    }
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return {name: randomize(build()) for name, build in (NETS | COPIED).items()}
+
+
+@pytest.fixture(scope="module")
+def results(nets, tmp_path_factory):
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("torch")
+    np.savez(
+        folder / "weights.npz",
+        **{f"{name} {variable.path}": variable for name, net in nets.items() for variable in net.weights},
+    )
+    for name in SAVED:
+        nets[name].save(folder / f"{name}.keras")
+    environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join(map(str, (HERE, TESTS, ROOT)))}
+    subprocess.run([sys.executable, "-c", OTHER_PROCESS], cwd=folder, env=environment, check=True, timeout=300)
+    with np.load(folder / "results.npz") as found:
+        return dict(found)
+
+
+@pytest.mark.parametrize("name", [*NETS, *COPIED, *(f"{name} saved" for name in SAVED)])
+def test_both_backends_agree(name, nets, results):
+    for key, theirs in named_outputs(name, nets[name.removesuffix(" saved")]).items():
+        assert relative(results[key], theirs) <= 1e-5

@@ -1,0 +1,163 @@
+"""The losses and their gradients against PyTorch's, and against the formulas of the papers in NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from helpers.references import relative
+
+from tfseg import losses
+
+torch = pytest.importorskip("torch")
+tf = pytest.importorskip("tensorflow")
+
+CLASSES = 4
+WEIGHTS = (0.5, 1.0, 2.0, 3.0)
+
+
+def batch(seed=0):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(2, 5, 7, CLASSES)).astype("float32") * 3
+    true = random.choice([0, 1, 2, 255], size=(2, 5, 7)).astype("int32")  # 3 is a class that no pixel has
+    return true, logits
+
+
+def gradient(loss, true, logits):
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(true, logits)
+    return float(value), tape.gradient(value, logits).numpy()
+
+
+def torch_gradient(function, true, logits):
+    logits = torch.tensor(logits, requires_grad=True)
+    value = function(logits.permute(0, 3, 1, 2), torch.tensor(true).long())
+    value.backward()
+    return value.item(), logits.grad.numpy()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_cross_entropy_is_pytorchs(weights, reduction):
+    true, logits = batch()
+    theirs = torch.nn.CrossEntropyLoss(
+        ignore_index=255, reduction=reduction, weight=None if weights is None else torch.tensor(weights)
+    )
+    expected, expected_gradient = torch_gradient(theirs, true, logits)
+    ours = losses.CrossEntropy(class_weights=weights, reduction=reduction)
+    value, found = gradient(ours, true[..., None], logits)
+    assert value == pytest.approx(expected, rel=1e-6)
+    assert relative(found, expected_gradient) <= 1e-6
+
+
+def test_hard_examples_are_the_hardest():
+    true, logits = batch()
+    each = torch.nn.functional.cross_entropy(
+        torch.tensor(logits).permute(0, 3, 1, 2), torch.tensor(true).long(), ignore_index=255, reduction="none"
+    ).numpy()[true != 255]
+    kept = int(np.ceil(0.3 * each.size))
+    value, found = gradient(losses.OnlineHardExamples(0.3), true, logits)
+    assert value == pytest.approx(np.sort(each)[-kept:].mean(), rel=1e-6)
+    assert (np.abs(found).sum(axis=-1) > 0).sum() == kept
+    whole, _ = gradient(losses.OnlineHardExamples(1.0), true, logits)
+    assert whole == pytest.approx(each.mean(), rel=1e-6)
+
+
+def probabilities(true, logits):
+    exponents = np.exp(logits.astype("float64") - logits.max(axis=-1, keepdims=True))
+    p = exponents / exponents.sum(axis=-1, keepdims=True)
+    return p, np.take_along_axis(p, np.where(true == 255, 0, true)[..., None], axis=-1)[..., 0]
+
+
+def test_focal():
+    true, logits = batch()
+    _, p = probabilities(true, logits)
+    p = p[true != 255]
+    expected = ((1 - p) ** 2 * -np.log(p)).mean()
+    assert gradient(losses.Focal(), true, logits)[0] == pytest.approx(expected, rel=1e-5)
+    plain, zero = (gradient(loss, true, logits) for loss in (losses.CrossEntropy(), losses.Focal(gamma=0)))
+    assert zero[0] == pytest.approx(plain[0], rel=1e-6)
+    assert relative(zero[1], plain[1]) <= 1e-6
+
+
+def test_focal_of_what_is_certain():
+    """A pixel whose loss rounds to nothing must not make the gradient of its power undefined."""
+    true, logits = np.zeros((1, 1, 1), "int32"), np.array([[[[200.0, 0, 0, 0]]]], "float32")
+    for gamma in (0.5, 1.0, 2.0):
+        value, found = gradient(losses.Focal(gamma=gamma), true, logits)
+        assert value == pytest.approx(0, abs=1e-12)
+        assert np.isfinite(found).all()
+
+
+def test_dice():
+    true, logits = batch()
+    p, _ = probabilities(true, logits)
+    counted = true != 255
+    expected = []
+    for one in range(3):
+        inside, found = (true == one)[counted], p[..., one][counted]
+        expected.append(1 - (2 * found[inside].sum() + 1) / (inside.sum() + found.sum() + 1))
+    assert gradient(losses.Dice(), true, logits)[0] == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+LOSSES = {
+    "cross-entropy": losses.CrossEntropy(class_weights=WEIGHTS),
+    "hard": losses.OnlineHardExamples(0.5, ignore_class=(3, 255)),
+    "focal": losses.Focal(gamma=1.5, reduction="sum"),
+    "dice": losses.Dice(smooth=0.5, class_weights=WEIGHTS),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_what_is_ignored_moves_nothing(loss):
+    true, logits = batch()
+    value, found = gradient(loss, true, logits)
+    assert (found[true == 255] == 0).all()
+    logits[true == 255] += np.float32(5)
+    assert gradient(loss, true, logits)[0] == value
+    nothing, found = gradient(loss, np.full_like(true, 255), logits)
+    assert nothing == 0
+    assert (found == 0).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_losses_come_back_from_their_configuration(loss):
+    true, logits = batch()
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert float(again(true, logits)) == float(loss(true, logits))
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "focal"])  # the others look at all of a call's pixels together
+def test_two_halves_make_the_whole(name):
+    """What a step on two devices does: sums and divisors apart, added, divided at the end."""
+    loss = LOSSES[name]
+    true, logits = batch()
+    halves = [loss.totals(true[index : index + 1], logits[index : index + 1]) for index in range(2)]
+    total, divisor = (sum(map(float, one)) for one in zip(*halves, strict=True))
+    whole, below = loss.totals(true, logits)
+    assert total == pytest.approx(float(whole), rel=1e-6)
+    if loss.get_config()["reduction"] == "mean":
+        assert divisor == pytest.approx(float(below), rel=1e-6)
+
+
+def test_half_precision_logits_are_summed_in_single():
+    true, logits = batch()
+    half = logits.astype("float16")
+    assert float(losses.CrossEntropy()(true, half)) == float(losses.CrossEntropy()(true, half.astype("float32")))
+
+
+def test_class_weights():
+    counts = np.array([10, 40, 50, 0])
+    np.testing.assert_allclose(losses.median_frequency_weights(counts), [4, 1, 0.8, 0])
+    np.testing.assert_allclose(losses.median_frequency_weights(counts, images_with=[50, 100, 100, 0]), [2, 1, 0.8, 0])
+    np.testing.assert_allclose(losses.enet_weights([1, 3]), 1 / np.log([1.27, 1.77]))
+
+
+def test_what_cannot_be_is_told():
+    true, logits = batch()
+    with pytest.raises(ValueError, match=r"a number for each of the 4 classes. Received: 2"):
+        losses.CrossEntropy(class_weights=(1, 2))(true, logits)
+    with pytest.raises(ValueError, match=r'reduction is "mean" or "sum". Received: \'none\''):
+        losses.Dice(reduction="none")
+    with pytest.raises(ValueError, match=r"fraction is above 0 and at most 1. Received: 0"):
+        losses.OnlineHardExamples(0)
