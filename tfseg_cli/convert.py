@@ -54,11 +54,11 @@ def main():
 def _convert():
     from converters import saving
     from converters.identification.sources import open_source
-    from converters.writing import safetensors
+    from converters.writing import files
 
     saving.check(_OUTPUT.value, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
-        safetensors.check_target(_RECEIPT.value, _OVERWRITE.value)
+        files.check_target(_RECEIPT.value, _OVERWRITE.value)
     scales = _scales(_MULTI_SCALE.value)
     image = _photograph() if _VERIFY.value else None
     source = open_source(_CHECKPOINT.value, progress=show_download)

@@ -45,7 +45,7 @@ def dataset(tmp_path):
 def test_scores_are_those_of_all_pixels(dataset, tmp_path):
     model = threshold()
     found = evaluation.evaluate(model, dataset)
-    pairs = [data.loading.load(pair, dataset.labels) for pair in dataset.pairs]
+    pairs = [data.loader.load(pair, dataset.labels) for pair in dataset.pairs]
     true, predicted = (np.stack(one) for one in zip(*((m, tfseg.predict(model, i)) for i, m in pairs), strict=True))
     expected = by_hand(true, predicted, 2)
     for name, value in expected.items():
@@ -76,7 +76,7 @@ def test_scores_are_those_of_all_pixels(dataset, tmp_path):
 )
 def test_a_model_of_single_pixels_sees_the_same_in_every_way(dataset, options):
     model = threshold()
-    image, _ = data.loading.load(dataset.pairs[0], dataset.labels)
+    image, _ = data.loader.load(dataset.pairs[0], dataset.labels)
     expected = evaluation.class_map(model, image)
     np.testing.assert_array_equal(evaluation.class_map(model, image, **options), expected)
 

@@ -251,7 +251,7 @@ def test_shares_of_a_batch_are_the_batch(tmp_path):
 
 
 def test_rates_rise_and_fall():
-    schedule = training.preparing.Poly(0.1, 100, power=0.9, warmup=10)
+    schedule = training.preparation.Poly(0.1, 100, power=0.9, warmup=10)
     rates = [float(schedule(step)) for step in (0, 4, 9, 50, 100, 120)]
     expected = [0.01, 0.05 * 0.96**0.9, 0.1 * 0.91**0.9, 0.1 * 0.5**0.9, 0, 0]
     np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-9)
