@@ -9,10 +9,10 @@ from converters.errors import ConversionError
 from converters.families import FAMILIES
 from converters.identification.identify import check_parts, chosen, others, ranked, sizes
 from converters.identification.sources import open_source
+from converters.memory import lazy_zeros
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.onnx_geometry import check_geometry
 from converters.weights.import_weights import fill, hint, variable_shapes
-from converters.weights.memory import lazy_zeros
 from converters.weights.plan import plan
 from converters.weights.receipts import Receipt
 from tfseg import specs

@@ -3,9 +3,9 @@
 import pathlib
 
 from converters.errors import ConversionError
+from converters.memory import saved_without_copies
 from converters.weights.export_weights import export_weights
 from converters.weights.import_weights import OWN
-from converters.weights.memory import saved_without_copies
 from converters.writing.files import atomic, check_target
 from tfseg.exporting.saved_model import write_any
 

@@ -1,45 +1,128 @@
-"""How far a long run is."""
+"""How far a long run is: the one way in which this project counts images, steps and bytes.
+
+A function that may take long has a parameter `progress`, of type `ProgressOption`. It passes that on to `track`, which
+yields items and counts them, or turns it into a function with `as_progress` and calls that itself.
+"""
 
 import datetime
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TextIO, TypeVar
 
-_BAR = 24  # characters
+Progress = Callable[[int, int | None], None]
+"""A function called with what is done and with how much there is in all; None if that is not known.
+
+The first call, usually with 0, is the start. A smaller count than before is a new start.
+"""
+
+ProgressOption = Progress | bool | None
+"""What a caller may pass: True shows progress on stderr, False and None show nothing, a function is called."""
+
+Item = TypeVar("Item")
+
+_BAR_WIDTH = 24  # characters
+_LARGE_UNITS = {"bytes": (1e6, "MB")}  # units that are shown in larger ones: how many times larger, and their name
 
 
-def track(items, unit="images", *, total=None, stream=None, seconds=10.0, clock=time.monotonic):
-    """Yields the items, and tells on stderr how many are done, how fast, and the time left.
-
-    On a terminal one line that redraws itself; in a log file a line at most every `seconds`, and one at the end.
+def as_progress(progress: ProgressOption, unit: str = "images") -> Progress:
+    """The function that `progress` stands for.
 
     Args:
-        items: a sequence, or any iterable if `total` is given.
-        unit: what they are, in the plural.
-        total: how many there are.
-        stream: where to write.
-        seconds: between two lines where the stream is not a terminal.
-        clock: seconds that pass.
+        progress: True, False, None, or the function itself.
+        unit: what is counted, in the plural; "bytes" are shown as megabytes.
+    Returns: a `ProgressLine` for True, a function that does nothing for False and None, else `progress`.
     """
-    stream = stream or sys.stderr
-    terminal, total = stream.isatty(), len(items) if total is None else total
-    start = shown = clock()
+    if callable(progress):
+        return progress
+    return ProgressLine(unit) if progress else _ignore
+
+
+def track(
+    items: Iterable[Item], progress: ProgressOption = True, *, unit: str = "images", total: int | None = None
+) -> Iterator[Item]:
+    """Yields the items and reports how many are done: 0 before the first one, then after each.
+
+    Args:
+        items: items to go through.
+        progress: where to report, see `ProgressOption`.
+        unit: what the items are, in the plural.
+        total: how many items there are; by default their length, if they have one.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    report = as_progress(progress, unit)
     try:
+        report(0, total)
         for done, item in enumerate(items, 1):
             yield item
-            now = clock()
-            if done == total or now - shown >= (0.1 if terminal else seconds):
-                shown = now
-                text = _line(done, total, unit, now - start)
-                # To the line's beginning, and the rest of the old line erased.
-                stream.write(f"\r{text}\x1b[K" if terminal else f"{text}\n")
-                stream.flush()
+            report(done, total)
     finally:
-        if terminal and shown != start:
-            stream.write("\n")
+        if isinstance(report, ProgressLine):
+            report.end()
 
 
-def _line(done, total, unit, elapsed):
-    bar = "#" * (_BAR * done // total)
-    rate = done / max(elapsed, 1e-9)
-    left = datetime.timedelta(seconds=round((total - done) / rate))
-    return f"[{bar:.<{_BAR}}] {done}/{total} {unit}, {rate:.3g}/s, {left} left"
+class ProgressLine:
+    """A `Progress` that writes how much is done, how fast, and the time left.
+
+    A terminal shows one line that redraws itself. A log file gets a line at most every `seconds`, and one at the end.
+
+    Args:
+        unit: what is counted, in the plural; "bytes" are shown as megabytes.
+        stream: where to write; by default stderr.
+        seconds: least time between two lines of a log file.
+        clock: function that returns the time in seconds.
+    """
+
+    def __init__(
+        self,
+        unit: str = "images",
+        *,
+        stream: TextIO | None = None,
+        seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scale, self._unit = _LARGE_UNITS.get(unit, (1, unit))
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._pause = 0.1 if self._terminal else seconds
+        self._clock = clock
+        self._done: int | None = None
+        self._unfinished = False  # whether the cursor stands after a line that has no end yet
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = self._clock()
+        if self._done is None or done < self._done:
+            self._first, self._start, self._shown = done, now, now
+        elif done == total or now - self._shown >= self._pause:
+            self._shown = now
+            self._write(self._text(done, total, now - self._start))
+        self._done = done
+        if done == total:
+            self.end()
+
+    def end(self) -> None:
+        """Ends the line of a terminal, so that other text begins on a line of its own."""
+        if self._unfinished:
+            self._stream.write("\n")
+            self._unfinished = False
+
+    def _write(self, text: str) -> None:
+        # On a terminal: back to the beginning of the line, and erase what is left of the old text.
+        self._stream.write(f"\r{text}\x1b[K" if self._terminal else f"{text}\n")
+        self._stream.flush()
+        self._unfinished = self._terminal
+
+    def _text(self, done: int, total: int | None, seconds: float) -> str:
+        rate = (done - self._first) / max(seconds, 1e-9)
+        shown = f"{done / self._scale:.0f}"
+        speed = f"{rate / self._scale:.3g}{'' if self._scale == 1 else f' {self._unit}'}/s"
+        if total is None:
+            return f"{shown} {self._unit}, {speed}"
+        bar = "#" * (_BAR_WIDTH * done // total if total else 0)
+        left = datetime.timedelta(seconds=round((total - done) / rate)) if rate else "unknown time"
+        return f"[{bar:.<{_BAR_WIDTH}}] {shown}/{total / self._scale:.0f} {self._unit}, {speed}, {left} left"
+
+
+def _ignore(done: int, total: int | None) -> None:
+    """A `Progress` that shows nothing."""

@@ -1,7 +1,9 @@
 """How every command starts and ends; imports absl alone, so that `--help` answers at once."""
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 
 from absl import app, flags
 
@@ -33,8 +35,18 @@ def launch(command):
     app.run(run)
 
 
-def show_download(done, total):
-    """One line on a terminal that counts a download's megabytes."""
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\rdownloading {done / 1e6:.0f}{f' of {total / 1e6:.0f}' if total else ''} MB", end=end, file=sys.stderr)
+def show_download(done: int, total: int | None) -> None:
+    """A `tfseg.progress.Progress` that shows on stderr how much of a download has arrived.
+
+    Args:
+        done: bytes that have arrived.
+        total: bytes of the whole file; None if the server does not tell.
+    """
+    _download_line()(done, total)
+
+
+@functools.cache
+def _download_line() -> Callable[[int, int | None], None]:
+    from tfseg.progress import ProgressLine  # here, because it loads Keras and most runs download nothing
+
+    return ProgressLine("bytes")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from converters.weights.memory import empty
+from converters.memory import empty
 
 _BLOCK = (64, 8)  # rows and columns copied at a time: source and target lines of a block stay in the cache
 _LARGE = 1 << 20  # elements; below, one plain copy is as fast

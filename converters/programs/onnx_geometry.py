@@ -4,7 +4,7 @@ import math
 
 import tfseg
 from converters.errors import ConversionError
-from converters.weights.memory import lazy_zeros
+from converters.memory import lazy_zeros
 from tfseg.nets import blocks
 
 _LISTED = 3

@@ -8,8 +8,8 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.families import FAMILIES
 from converters.identification.identify import some
+from converters.memory import view
 from converters.weights.import_weights import OWN, variable_shapes
-from converters.weights.memory import view
 from converters.weights.receipts import Receipt
 from converters.writing.caffemodel import write_caffemodel
 from converters.writing.files import atomic

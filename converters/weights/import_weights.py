@@ -8,9 +8,9 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.identification.identify import others, ranked, sizes, some
 from converters.identification.sources import open_source
+from converters.memory import assign
 from converters.names import layouts
 from converters.programs.onnx_geometry import check_geometry
-from converters.weights.memory import assign
 from converters.weights.plan import Assignment, MappingError, Plan, plan
 from converters.weights.receipts import Receipt
 from tfseg import specs

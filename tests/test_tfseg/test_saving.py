@@ -8,9 +8,8 @@ from helpers import checkpoints, run_command
 from helpers.references import images, output
 
 import converters
-from converters import ConversionError
+from converters import ConversionError, memory
 from converters.saving import check, save
-from converters.weights import memory
 
 
 @pytest.fixture(scope="module")
