@@ -1,7 +1,6 @@
 """`tfseg-predict`: what it writes, what it keeps, what it refuses, how it stops."""
 
 import contextlib
-import io
 import json
 import signal
 import time
@@ -16,7 +15,6 @@ from PIL import Image
 
 import tfseg
 from tfseg.prediction import folders
-from tfseg.progress import track
 from tfseg_cli import predict
 from tfseg_cli.common import load_model
 
@@ -289,43 +287,3 @@ def test_what_is_no_model_says_so(tmp_path, name, message):
         (tmp_path / file).write_bytes(b"no model")
     with pytest.raises(ValueError, match=message):
         load_model(tmp_path / name)
-
-
-# ------------------------------------------------------------------------------------------------------------ progress
-
-
-class Stream(io.StringIO):
-    def __init__(self, terminal):
-        super().__init__()
-        self.isatty = lambda: terminal
-
-
-def tracked(count, terminal):
-    """What `track` writes about items of four seconds each."""
-    stream, now = Stream(terminal), [0.0]
-    items = []
-    for item in track(range(count), stream=stream, seconds=10, clock=lambda: now[0]):
-        items.append(item)
-        now[0] += 4
-    assert items == list(range(count))
-    return stream.getvalue()
-
-
-def test_a_log_file_gets_a_line_now_and_then():
-    lines = tracked(7, terminal=False).splitlines()
-    assert lines == [
-        "[##########..............] 3/7 images, 0.25/s, 0:00:16 left",
-        "[####################....] 6/7 images, 0.25/s, 0:00:04 left",
-        "[########################] 7/7 images, 0.25/s, 0:00:00 left",
-    ]
-
-
-def test_a_terminal_gets_one_line_that_redraws_itself():
-    text = tracked(3, terminal=True)
-    assert text.count("\r") == 3
-    assert text.index("\n") == len(text) - 1
-    assert "1/3 images, 0.25/s, 0:00:08 left" in text
-
-
-def test_nothing_to_do_says_nothing():
-    assert tracked(0, terminal=True) == tracked(0, terminal=False) == ""
