@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import kaffe_nets
-from helpers.random_weights import law_difference, lively, scene
+from helpers.random_weights import old_grid_difference, random_image, randomize_weights
 from helpers.references import copy_weights, output, relative
 from keras import layers
 
@@ -42,7 +42,7 @@ def conv_norm(x, filters, kernel_size, name, *, relu=False, **options):
 
 @pytest.fixture(scope="module")
 def classifier():
-    return lively(excerpt())
+    return randomize_weights(excerpt())
 
 
 @pytest.mark.parametrize("size", [(128, 160), (136, 152), (200, 168)])
@@ -52,35 +52,35 @@ def test_what_the_document_writes_is_the_new_convention(classifier, size):
     for name in ("conv4_1_3x3", "conv4_2_3x3"):
         assert ours.get_layer(name).dilation_rate == written.get_layer(name).dilation_rate == (2, 2)
         assert ours.get_layer(name).strides == (1, 1)
-    assert relative(output(ours, scene(*size)), output(written, scene(*size))) <= 1e-6
+    assert relative(output(ours, random_image(*size)), output(written, random_image(*size))) <= 1e-6
 
 
 def test_the_document_promises_what_only_previous_keeps(classifier):
     new, previous = (tfseg.dilate(classifier, 8, convention=convention) for convention in ("new", "previous"))
-    report = tfseg.check_dilation(classifier, new, scene(128, 160))
+    report = tfseg.check_dilation(classifier, new, random_image(128, 160))
     assert not report.holds
     assert report.broken[0] == "conv4_1_3x3"
     assert report.outputs[0].relative > 0.1
     assert "conv4_1_3x3 is the first layer to break it" in str(report)
-    tfseg.check_dilation(classifier, previous, scene(128, 160)).assert_holds()
+    tfseg.check_dilation(classifier, previous, random_image(128, 160)).assert_holds()
     rates = [previous.get_layer(f"conv4_{unit}_3x3").dilation_rate for unit in (1, 2)]
     assert rates == [(1, 1), (2, 2)]
 
 
 def test_it_would_be_right_if_the_1x1_strode():
     """As in Caffe's ResNets: then the 3x3 of the first block stands behind the stride, and all conventions are one."""
-    classifier = lively(excerpt(stride_in="1x1"))
+    classifier = randomize_weights(excerpt(stride_in="1x1"))
     for convention in ("new", "previous"):
         dilated = tfseg.dilate(classifier, 8, convention=convention)
         assert dilated.get_layer("conv4_1_3x3").dilation_rate == (2, 2)
-        tfseg.check_dilation(classifier, dilated, scene(136, 168)).assert_holds()
+        tfseg.check_dilation(classifier, dilated, random_image(136, 168)).assert_holds()
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Its classifier, narrow, in a file of its names."""
     net = kaffe_nets.Net()
-    kaffe_nets.classifier(net, scene(64, 64))
+    kaffe_nets.classifier(net, random_image(64, 64))
     return net, net.save(tmp_path_factory.mktemp("note") / "classifier.npy")
 
 
@@ -92,7 +92,7 @@ def test_one_file_in_both_conventions(checkpoint):
         converters.convert(path, include_top=False, output_stride=8, convention=convention)[0]
         for convention in ("new", "previous")
     )
-    image = scene(96, 128)
+    image = random_image(96, 128)
     written = kaffe_nets.features(net, image, 50, 1 / 8, (None, "1x1", None, None), (1, 1, 2, 4))
     assert relative(output(new, image), written) <= 1e-6
     report = tfseg.check_dilation(classifier, new, image)
@@ -108,7 +108,7 @@ def test_the_file_goes_into_a_segmenter(checkpoint):
     assert receipt.transplant == "a ResNet classifier into a segmenter"
     assert all(name.startswith(("ppm_", "head_", "logits/")) for name in receipt.untouched)
     features, _ = converters.convert(path, include_top=False, **options)
-    image = scene(96, 80)
+    image = random_image(96, 80)
     assert model(image).shape == (1, 96, 80, 3)
     trunk = keras.Model(model.input, model.get_layer("conv5_block3_out").output)
     np.testing.assert_array_equal(output(trunk, image), output(features, image))
@@ -116,16 +116,16 @@ def test_the_file_goes_into_a_segmenter(checkpoint):
 
 @pytest.mark.full
 def test_resnet50_with_an_fcn_head_by_hand():
-    classifier = lively(keras.applications.ResNet50(weights=None, classes=7))
+    classifier = randomize_weights(keras.applications.ResNet50(weights=None, classes=7))
     dilated = tfseg.dilate(tfseg.convolutionalize(classifier), 8)
     x = layers.Conv2D(512, 3, padding="same", use_bias=False)(dilated.get_layer("conv5_block3_out").output)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Conv2D(21, 1, name="logits")(layers.Dropout(0.1)(x))
     model = keras.Model(dilated.input, tfseg.layers.ResizeLike()([x, dilated.input]))
-    assert model(scene(97, 129)).shape == (1, 97, 129, 21)
-    assert keras.Model(model.input, x)(scene(97, 129)).shape == (1, 13, 17, 21)
+    assert model(random_image(97, 129)).shape == (1, 97, 129, 21)
+    assert keras.Model(model.input, x)(random_image(97, 129)).shape == (1, 13, 17, 21)
     ends = [keras.Model(net.input, net.get_layer("conv5_block3_out").output) for net in (classifier, dilated)]
-    assert law_difference(*ends, scene(224, 224), 4) <= 1e-5
+    assert old_grid_difference(*ends, random_image(224, 224), 4) <= 1e-5
     np.testing.assert_allclose(
-        output(dilated, scene(224, 224))[:, 0, 0], output(classifier, scene(224, 224)), rtol=1e-4
+        output(dilated, random_image(224, 224))[:, 0, 0], output(classifier, random_image(224, 224)), rtol=1e-4
     )

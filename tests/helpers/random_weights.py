@@ -9,7 +9,7 @@ from helpers.references import output, relative
 import tfseg
 
 
-def lively(model, seed=0):
+def randomize_weights(model, seed=0):
     """Every weight drawn anew, so that signals neither die nor explode; returns the model."""
     random = np.random.default_rng(seed)
     draws = {
@@ -38,7 +38,7 @@ def _layers(model):
             yield from _layers(layer)
 
 
-def scene(height, width, *, channels=3, seed=0):
+def random_image(height, width, *, channels=3, seed=0):
     """One image `(1, height, width, channels)`: patches of 16 pixels under noise, so that deep maps vary, too."""
     random = np.random.default_rng(seed)
     patches = random.normal(size=(height // 16 + 1, width // 16 + 1, channels))
@@ -46,26 +46,29 @@ def scene(height, width, *, channels=3, seed=0):
     return (patches + 0.5 * random.normal(size=patches.shape))[None].astype("float32")
 
 
-def is_alive(value):
+def is_nonconstant(value):
     """Whether an output differs from number to number by more than what a tolerance of 1e-5 would hide."""
     axes = (1, 2) if value.ndim == 4 and value[..., 0].size > 1 else None
     return bool(value.std(axis=axes).mean() > 3e-3 * np.abs(value).max())
 
 
-def law_difference(model, dilated, pixels, step):
+def old_grid_difference(model, dilated, pixels, step):
     """The largest relative difference of any output on the old grid: maps are sampled, vectors taken as they are."""
     old, new = (keras.tree.flatten(output(net, pixels)) for net in (model, dilated))
-    assert all(map(is_alive, old))
+    assert all(map(is_nonconstant, old))
     return max(
         relative(ours[:, ::step, ::step] if ours.ndim == 4 else ours, theirs)
         for theirs, ours in zip(old, new, strict=True)
     )
 
 
-def dilated_exactly(model, output_stride, step, sizes, *, tolerance=1e-5, **options):
-    """`tfseg.dilate` of a model with lively weights, the law tested at every size; returns the result."""
-    lively(model)
+def dilate_and_check(model, output_stride, step, sizes, *, tolerance=1e-5, **options):
+    """`tfseg.dilate` of a model with random weights, the law tested at every size; returns the result."""
+    randomize_weights(model)
     dilated = tfseg.dilate(model, output_stride, **options)
     for size in sizes:
-        assert law_difference(model, dilated, scene(*size, channels=model.inputs[0].shape[3]), step) <= tolerance
+        assert (
+            old_grid_difference(model, dilated, random_image(*size, channels=model.inputs[0].shape[3]), step)
+            <= tolerance
+        )
     return dilated

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from helpers.random_weights import lively, scene
+from helpers.random_weights import random_image, randomize_weights
 from helpers.references import output, relative
 from keras import layers
 
@@ -13,7 +13,7 @@ from tfseg.rewrites import slice_convolutions, split_filters
 def same(model, optimized, sizes, tolerance=1e-5):
     """Asserts that both compute the same at each size, and the same classes."""
     for size in sizes:
-        pixels = scene(*size, channels=model.inputs[0].shape[3])
+        pixels = random_image(*size, channels=model.inputs[0].shape[3])
         for ours, theirs in zip(*(keras.tree.flatten(output(one, pixels)) for one in (optimized, model)), strict=True):
             assert ours.shape == theirs.shape
             assert relative(ours, theirs) <= tolerance
@@ -39,12 +39,12 @@ def network(x, *made):
 
 def model_of(*made, channels=4, size=(None, None)):
     image = keras.Input((*size, channels))
-    return lively(keras.Model(image, network(image, *made)))
+    return randomize_weights(keras.Model(image, network(image, *made)))
 
 
 def bilinear(model):
     """Lively, with the transposed convolutions that the networks begin with."""
-    for layer in lively(model).layers:
+    for layer in randomize_weights(model).layers:
         if isinstance(layer, layers.Conv2DTranspose):
             layer.kernel.assign(tfseg.BilinearInitializer()(layer.kernel.shape))
     return model

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.random_weights import lively, scene
+from helpers.random_weights import random_image, randomize_weights
 from helpers.references import relative
 from keras import layers
 
@@ -25,7 +25,7 @@ def network(rates=(1, 2, (1, 3)), **norm):
     for rate in rates:
         x = layers.Conv2D(16, 3, padding="same", dilation_rate=rate, activation="relu", use_bias=rate != 2)(x)
         x = layers.BatchNormalization(momentum=0.8, **norm)(x)
-    return lively(keras.Model(image, x))
+    return randomize_weights(keras.Model(image, x))
 
 
 native = functools.partial(native_operations, gradients=True)
@@ -34,7 +34,7 @@ native = functools.partial(native_operations, gradients=True)
 def step(model, how=native, **options):
     """`(the loss, its gradients, the statistics behind it)` of a step, and the names of its graph's operations."""
     kept = [tf.identity(one.value) for one in model.weights]
-    images = tf.constant(scene(17, 20))
+    images = tf.constant(random_image(17, 20))
 
     @tf.function(**options)
     def run():
@@ -82,7 +82,7 @@ def test_other_norms(norm):
     """What is another function stays Keras's."""
     image = keras.Input((17, 20, 3))
     x = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
-    model = lively(keras.Model(image, layers.BatchNormalization(**norm)(x)))
+    model = randomize_weights(keras.Model(image, layers.BatchNormalization(**norm)(x)))
     (ours, names), (theirs, _) = step(model), step(model, contextlib.nullcontext)
     assert all(relative(one, other) <= 1e-5 for one, other in zip(ours, theirs, strict=True))
     assert names.count("FusedBatchNormV3") == (norm == {"axis": 3})
@@ -105,7 +105,7 @@ def test_the_loop_trains_by_them():
     model = keras.Model(image, x)
     recipe = training.Recipe(power=0.0, batch_size=1)
     training.compile_model(model, recipe)
-    examples = scene(16, 20), np.zeros((1, 16, 20), "int32")
+    examples = random_image(16, 20), np.zeros((1, 16, 20), "int32")
     graph = loop._step(model, recipe, None, 0, False).get_concrete_function(examples, np.int64(0)).graph.as_graph_def()
     names = {node.op for function in graph.library.function for node in function.node_def}
     assert "FusedBatchNormV3" in names

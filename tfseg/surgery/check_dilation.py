@@ -51,7 +51,7 @@ class DilationReport:
         head = ("output", "map", "stride", "receptive field", "max |difference|", "relative")
         rows = [head]
         for row in self.outputs:
-            cells = zip(row.shapes, row.fields, strict=True)
+            cells = zip(row.shapes, row.receptive_fields, strict=True)
             before, after = ((" x ".join(map(str, shape[1:-1])) or "-", *_words(field)) for shape, field in cells)
             pairs = (one if one == other else f"{one} -> {other}" for one, other in zip(before, after, strict=True))
             rows.append((row.name, *pairs, f"{row.difference:.3g}", f"{row.relative:.2g}"))

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers.random_weights import lively, scene
+from helpers.random_weights import random_image, randomize_weights
 from helpers.references import output, relative
 from helpers.rewritten import bilinear, eager, kinds, model_of, same
 from keras import layers
@@ -66,7 +66,7 @@ def test_an_optimized_network_optimizes_to_itself(fcn, eager_slicing):
     ids=["VGG", "ResNet"],
 )
 def test_a_dilated_network_by_all_rewrites(build, eager_slicing):
-    model = lively(tfseg.FCN(build(), 5))
+    model = randomize_weights(tfseg.FCN(build(), 5))
     optimized = tfseg.optimize(model)
     assert layers.BatchNormalization not in kinds(optimized)
     assert SplitConv2D in kinds(optimized)
@@ -92,7 +92,7 @@ def test_a_dilated_network_by_all_rewrites(build, eager_slicing):
     ids=["MobileNet", "ResNet50", "ResNet50V2"],
 )
 def test_networks_of_keras(build, norms):
-    model = lively(build())
+    model = randomize_weights(build())
     optimized = tfseg.optimize(model)
     same(model, optimized, [(64, 96)])
     assert sum(isinstance(layer, layers.BatchNormalization) for layer in optimized.layers) == norms
@@ -113,7 +113,7 @@ def test_networks_of_keras(build, norms):
     ],
 )
 def test_one_network_of_each_kind(name, eager_slicing):
-    model = lively(tfseg.build(name, num_classes=5, width=1 / 16))
+    model = randomize_weights(tfseg.build(name, num_classes=5, width=1 / 16))
     same(model, tfseg.optimize(model), [(65, 83)])
 
 
@@ -127,7 +127,7 @@ def test_a_network_in_bfloat16(eager_slicing):
     """As near to the network in float32 as before."""
     model = bilinear(tfseg.FCN32s(5, width=1 / 32))
     rounded = with_dtype(model, "mixed_bfloat16")
-    pixels = scene(33, 47)
+    pixels = random_image(33, 47)
     theirs, before, ours = (output(one, pixels) for one in (model, rounded, tfseg.optimize(rounded)))
     assert 1e-4 < relative(ours, theirs) <= 2 * relative(before, theirs)
 
@@ -222,7 +222,7 @@ def test_what_cannot_be_folded_stays():
         shared(layers.Conv2D(4, 1)(image)),
         layers.BatchNormalization(axis=1)(layers.Conv2D(4, 1)(keras.layers.Resizing(5, 5)(image))),
     ]
-    model = lively(keras.Model(image, results))
+    model = randomize_weights(keras.Model(image, results))
     optimized = tfseg.optimize(model)
     assert len(optimized.layers) == len(model.layers)
     same(model, optimized, [(9, 14)])

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers.random_weights import lively, scene
+from helpers.random_weights import random_image, randomize_weights
 from helpers.references import output, relative
 from helpers.rewritten import kinds, model_of, same
 from keras import layers
@@ -22,7 +22,7 @@ def trunk(padding, *filters):
             x = layers.Conv2D(count, 3, padding="same" if index or number else "valid", activation="relu")(x)
         x = layers.MaxPooling2D(padding="same")(x)
         maps.append(layers.Conv2D(2, 1)(x))
-    return lively(keras.Model(image, [maps[-2], maps[-1]]))
+    return randomize_weights(keras.Model(image, [maps[-2], maps[-1]]))
 
 
 def test_the_border_is_exact_at_every_remainder():
@@ -53,7 +53,7 @@ def test_the_border_of_other_shapes():
     optimized = tfseg.optimize(model)
     assert PastedBorder in kinds(optimized)
     same(model, optimized, [(height, 30 - height) for height in range(7, 15)])
-    batch = np.concatenate([scene(9, 12, channels=4, seed=seed) for seed in (1, 2)])
+    batch = np.concatenate([random_image(9, 12, channels=4, seed=seed) for seed in (1, 2)])
     assert relative(output(optimized, batch), output(model, batch)) <= 1e-5
     still = model_of(*(type(one).from_config(one.get_config()) for one in made), size=(12, 17))
     same(still, tfseg.optimize(still), [(12, 17)])

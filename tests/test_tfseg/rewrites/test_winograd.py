@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from helpers.random_weights import lively, scene
+from helpers.random_weights import random_image, randomize_weights
 from helpers.references import output, relative
 from helpers.rewritten import same
 from keras import layers
@@ -52,7 +52,7 @@ def test_the_law():
 def test_it_is_the_convolution(size, rate, padding, measured):
     image = keras.Input((None, None, 6))
     conv = layers.Conv2D(5, 3, padding=padding, dilation_rate=rate, activation="relu")
-    model = lively(keras.Model(image, conv(image)))
+    model = randomize_weights(keras.Model(image, conv(image)))
     optimized = tfseg.optimize(model, fixed_size=size)
     assert forms(optimized) == [conv.name]
     same(model, optimized, [size])
@@ -60,9 +60,9 @@ def test_it_is_the_convolution(size, rate, padding, measured):
 
 def test_batches_without_a_bias_and_saving(measured, tmp_path):
     image = keras.Input((None, None, 6))
-    model = lively(keras.Model(image, layers.Conv2D(5, 3, use_bias=False)(image)))
+    model = randomize_weights(keras.Model(image, layers.Conv2D(5, 3, use_bias=False)(image)))
     optimized = tfseg.optimize(model, fixed_size=(7, 9))
-    batch = np.concatenate([scene(7, 9, channels=6, seed=seed) for seed in range(3)])
+    batch = np.concatenate([random_image(7, 9, channels=6, seed=seed) for seed in range(3)])
     logits = output(optimized, batch)
     assert relative(logits, output(model, batch)) <= 1e-5
     optimized.save(tmp_path / "model.keras")
@@ -73,13 +73,13 @@ def test_batches_without_a_bias_and_saving(measured, tmp_path):
 
 @pytest.mark.full
 def test_a_dilated_network(measured):
-    model = lively(tfseg.FCN(tfseg.dilate(tfseg.ResNet(18, width=1 / 8), 8), 5))
+    model = randomize_weights(tfseg.FCN(tfseg.dilate(tfseg.ResNet(18, width=1 / 8), 8), 5))
     optimized = tfseg.optimize(model, fixed_size=(65, 83))
     assert len(forms(optimized)) == 16  # of the blocks all but one, which strides still; and the head
     assert tfseg.metadata(optimized) == tfseg.metadata(model)
     assert (optimized.input_shape, optimized.output_shape) == ((None, 65, 83, 3), (None, 65, 83, 5))
     same(model, optimized, [(65, 83)])
-    pixels = scene(65, 83)
+    pixels = random_image(65, 83)
     assert relative(logits_function(optimized)(pixels), output(optimized, pixels)) <= 1e-6
     assert len(measured) < 16  # one of each kind
 
@@ -87,7 +87,7 @@ def test_a_dilated_network(measured):
 @pytest.mark.full
 def test_an_fcn_with_its_border(measured, monkeypatch):
     monkeypatch.setattr(slice_convolutions, "PAYING", 64)
-    model = lively(tfseg.FCN32s(5, width=1 / 16))
+    model = randomize_weights(tfseg.FCN32s(5, width=1 / 16))
     optimized = tfseg.optimize(model, fixed_size=(47, 66))
     assert {"conv3_2", "conv4_1", "conv5_3"} <= set(forms(optimized))  # among them, some that were split before
     same(model, optimized, [(47, 66)])
@@ -105,7 +105,7 @@ def test_what_stays(measured):
         layers.Conv2D(8, 3, padding="same", dtype="mixed_bfloat16"),
         layers.DepthwiseConv2D(3),
     )
-    model = lively(keras.Model(image, [layer(image) for layer in kinds]))
+    model = randomize_weights(keras.Model(image, [layer(image) for layer in kinds]))
     assert forms(tfseg.optimize(model, fixed_size=(9, 14))) == []
     assert forms(tfseg.optimize(keras.Model(image, layers.Conv2D(8, 3)(image)))) == []
     assert measured == []
@@ -116,7 +116,7 @@ def test_only_where_it_pays(measured, monkeypatch):
     monkeypatch.setattr(winograd, "gain", lambda conv, config: next(gains))
     image = keras.Input((None, None, 8))
     first, second = (layers.Conv2D(8, 3, name=name) for name in ("first", "second"))
-    model = lively(keras.Model(image, second(first(image))))
+    model = randomize_weights(keras.Model(image, second(first(image))))
     assert forms(tfseg.optimize(model, fixed_size=(9, 14))) == ["second"]
 
 
@@ -131,7 +131,7 @@ def test_the_measurement():
 
 def test_sizes_that_do_not_fit(measured):
     image = keras.Input((None, None, 3))
-    model = lively(keras.Model(image, layers.Conv2D(8, 3, padding="same")(image)))
+    model = randomize_weights(keras.Model(image, layers.Conv2D(8, 3, padding="same")(image)))
     optimized = tfseg.optimize(model, fixed_size=(20, 30))
     with pytest.raises(ValueError, match=r"takes images of \(20, 30\), height and width\. Received: \(20, 31\)"):
         tfseg.predict(optimized, np.zeros((20, 31, 3), "uint8"), preprocessing="torch")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.chains import conv, halved, net, squeezed
-from helpers.random_weights import lively, scene
+from helpers.random_weights import random_image, randomize_weights
 from helpers.references import copy_weights
 from keras import layers
 
@@ -15,8 +15,8 @@ V1 = specs.RESNETS["resnet50"]._replace(stride_in="1x1")
 
 
 def test_the_report_of_a_law_that_holds():
-    model = lively(tfseg.ResNet(V1, width=1 / 16))
-    report = tfseg.check_dilation(model, tfseg.dilate(model, 8), scene(97, 129))
+    model = randomize_weights(tfseg.ResNet(V1, width=1 / 16))
+    report = tfseg.check_dilation(model, tfseg.dilate(model, 8), random_image(97, 129))
     report.assert_holds()
     assert report.holds
     assert report.broken is None
@@ -31,8 +31,8 @@ def test_the_report_of_a_law_that_holds():
 
 @pytest.mark.parametrize(("convention", "layer"), [("new", "conv4_block1_2_conv"), ("one", "conv5_block1_2_conv")])
 def test_the_report_of_a_law_that_does_not_hold(convention, layer):
-    model = lively(tfseg.ResNet(50, width=1 / 16))
-    report = tfseg.check_dilation(model, tfseg.dilate(model, 8, convention=convention), scene(97, 129))
+    model = randomize_weights(tfseg.ResNet(50, width=1 / 16))
+    report = tfseg.check_dilation(model, tfseg.dilate(model, 8, convention=convention), random_image(97, 129))
     assert not report.holds
     assert report.broken[0] == layer
     assert report.outputs[0].relative > 0.05
@@ -43,21 +43,21 @@ def test_the_report_of_a_law_that_does_not_hold(convention, layer):
 
 
 def test_weights_that_were_changed_are_found():
-    model = lively(net(halved, squeezed(layers.GlobalAveragePooling2D)))
+    model = randomize_weights(net(halved, squeezed(layers.GlobalAveragePooling2D)))
     dilated = tfseg.dilate(model, 2)
-    assert tfseg.check_dilation(model, dilated, scene(40, 41)).holds
+    assert tfseg.check_dilation(model, dilated, random_image(40, 41)).holds
     dilated.get_layer("last").bias.assign_add(np.full(6, 0.1, "float32"))
-    assert tfseg.check_dilation(model, dilated, scene(40, 41)).broken[0] == "last"
+    assert tfseg.check_dilation(model, dilated, random_image(40, 41)).broken[0] == "last"
     dilated.get_layer("last").bias.assign(np.full(6, np.nan, "float32"))
-    assert not tfseg.check_dilation(model, dilated, scene(40, 41)).holds
+    assert not tfseg.check_dilation(model, dilated, random_image(40, 41)).holds
 
 
 def test_maps_of_the_wrong_size_are_no_dilated_maps():
-    model = lively(net())
+    model = randomize_weights(net())
     image = keras.Input((None, None, 3))
     x = conv(3, strides=2, padding="same", name="first")(layers.ZeroPadding2D(8)(image))
     wide = keras.Model(image, conv(2, name="behind")(layers.Conv2D(6, 3, padding="same", name="last")(x)))
-    report = tfseg.check_dilation(model, copy_weights(model, wide), scene(40, 41))
+    report = tfseg.check_dilation(model, copy_weights(model, wide), random_image(40, 41))
     assert report.outputs[0].relative == np.inf
     assert report.broken == ("first", np.inf)
 
@@ -78,7 +78,7 @@ def test_maps_of_the_wrong_size_are_no_dilated_maps():
 )
 def test_receptive_fields_are_the_published_ones(build, size):
     """Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields, appendix."""
-    model = lively(build())
-    (row,) = tfseg.check_dilation(model, tfseg.dilate(model, 8), scene(64, 64)).outputs
-    assert [field.size for field in row.fields] == [(size, size)] * 2
-    assert [field.stride for field in row.fields] == [32, 8]
+    model = randomize_weights(build())
+    (row,) = tfseg.check_dilation(model, tfseg.dilate(model, 8), random_image(64, 64)).outputs
+    assert [field.size for field in row.receptive_fields] == [(size, size)] * 2
+    assert [field.stride for field in row.receptive_fields] == [32, 8]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.chains import branches, chain
-from helpers.random_weights import is_alive, lively, scene
+from helpers.random_weights import is_nonconstant, random_image, randomize_weights
 from helpers.references import output, relative
 from keras import layers, ops
 
@@ -97,13 +97,13 @@ GATED = {  # what reads all of a larger image, or its padding: only equal at the
 }
 
 
-def slid_exactly(model, *, size=SIZE, tolerance=1e-6, **options):
-    """`tfseg.convolutionalize` of a model with lively weights, equal at its own size; returns the result."""
-    lively(model)
+def convolutionalize_and_check(model, *, size=SIZE, tolerance=1e-6, **options):
+    """`tfseg.convolutionalize` of a model with random weights, equal at its own size; returns the result."""
+    randomize_weights(model)
     slid = tfseg.convolutionalize(model, **options)
     assert slid.input_shape == (None, None, None, 3)
-    theirs, ours = (output(net, scene(*size)) for net in (model, slid))
-    assert is_alive(theirs)
+    theirs, ours = (output(net, random_image(*size)) for net in (model, slid))
+    assert is_nonconstant(theirs)
     assert ours.shape == (1, 1, 1, theirs.shape[-1])
     assert relative(ours.reshape(theirs.shape), theirs) <= tolerance
     return slid
@@ -112,8 +112,8 @@ def slid_exactly(model, *, size=SIZE, tolerance=1e-6, **options):
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_every_window_of_a_larger_image_is_classified(head):
     model = classifier(head)
-    slid = slid_exactly(model)
-    large = scene(SIZE[0] + 11, SIZE[1] + 8)
+    slid = convolutionalize_and_check(model)
+    large = random_image(SIZE[0] + 11, SIZE[1] + 8)
     windows = [large[:, row : row + SIZE[0], column : column + SIZE[1]] for row in (0, 4, 8) for column in (0, 4, 8)]
     theirs = output(model, np.concatenate(windows))
     assert relative(output(slid, large), theirs.reshape(1, 3, 3, -1)) <= 2e-6
@@ -121,8 +121,8 @@ def test_every_window_of_a_larger_image_is_classified(head):
 
 @pytest.mark.parametrize("head", GATED.values(), ids=GATED)
 def test_what_reads_all_of_the_image_still_does(head):
-    slid = slid_exactly(classifier(head))
-    assert output(slid, scene(SIZE[0] + 11, SIZE[1] + 8)).shape == (1, 3, 3, 5)
+    slid = convolutionalize_and_check(classifier(head))
+    assert output(slid, random_image(SIZE[0] + 11, SIZE[1] + 8)).shape == (1, 3, 3, 5)
 
 
 def test_poolings_of_a_part_of_the_map_keep_their_strides():
@@ -133,29 +133,31 @@ def test_poolings_of_a_part_of_the_map_keep_their_strides():
         (layers.AveragePooling2D((6, 8)), (1, 5, 5, 5)),
         (layers.AveragePooling2D((6, 8), padding="same"), (1, 5, 5, 5)),
     ):
-        slid = slid_exactly(classifier(chain(pool, flat, dense(5))))
-        assert output(slid, scene(SIZE[0] + 16, SIZE[1] + 16)).shape == shape
+        slid = convolutionalize_and_check(classifier(chain(pool, flat, dense(5))))
+        assert output(slid, random_image(SIZE[0] + 16, SIZE[1] + 16)).shape == shape
 
 
 def test_models_inside_models():
     inner = classifier(size=(None, None))
     model = keras.Sequential([keras.Input((*SIZE, 3)), layers.Rescaling(0.5), inner, layers.Flatten(), layers.Dense(5)])
-    assert "second" in [layer.name for layer in slid_exactly(model).layers]
+    assert "second" in [layer.name for layer in convolutionalize_and_check(model).layers]
     taught = keras.applications.MobileNetV2(
         weights=None, include_top=False, pooling="avg", alpha=0.35, input_shape=(96, 96, 3)
     )
     image = keras.Input((96, 96, 3))
     front = layers.RandomFlip()(keras.applications.mobilenet_v2.preprocess_input(image * 100)[..., ::-1])
-    slid = slid_exactly(keras.Model(image, dense(3)(taught(front))), size=(96, 96))
-    assert output(slid, scene(130, 160)).shape == (1, 2, 3, 3)
+    slid = convolutionalize_and_check(keras.Model(image, dense(3)(taught(front))), size=(96, 96))
+    assert output(slid, random_image(130, 160)).shape == (1, 2, 3, 3)
 
 
 def test_images_of_a_size_that_is_told():
     model = classifier(average(), dense(5), size=(None, None))
-    slid_exactly(model, input_size=SIZE)
-    slid = slid_exactly(tfseg.ResNet(18, include_top=True, num_classes=4, width=1 / 8), size=(96, 96), input_size=96)
+    convolutionalize_and_check(model, input_size=SIZE)
+    slid = convolutionalize_and_check(
+        tfseg.ResNet(18, include_top=True, num_classes=4, width=1 / 8), size=(96, 96), input_size=96
+    )
     assert slid.get_layer("avg_pool").pool_size == (3, 3)
-    told = slid_exactly(classifier(average(), dense(5)), input_size=SIZE)
+    told = convolutionalize_and_check(classifier(average(), dense(5)), input_size=SIZE)
     assert told.output_shape == (None, None, None, 5)
 
 
@@ -177,15 +179,15 @@ def test_applications(name, size, options, record):
     model = getattr(keras.applications, name)(
         **{"weights": None, "classes": 7, "classifier_activation": None, "input_shape": (size, size, 3)} | options
     )
-    lively(model)
+    randomize_weights(model)
     slid = tfseg.convolutionalize(model, input_size=size)
-    theirs, ours = (output(net, scene(size, size)) for net in (model, slid))
-    assert is_alive(theirs)
+    theirs, ours = (output(net, random_image(size, size)) for net in (model, slid))
+    assert is_nonconstant(theirs)
     difference = relative(ours.reshape(theirs.shape), theirs)
     record(f"{name} at {size}", difference)
     assert ours.shape == (1, 1, 1, 7)
     assert difference <= 1e-5
-    assert output(slid, scene(size + 64, size + 32)).shape == (1, 3, 2, 7)
+    assert output(slid, random_image(size + 64, size + 32)).shape == (1, 3, 2, 7)
     assert paths(slid) == {"/".join(path.split("/")[-2:]) for path in paths(model)}  # inner models are dissolved
 
 
@@ -205,8 +207,8 @@ def paths(model):
 )
 def test_the_networks_of_this_package(build):
     model = build(include_top=True, num_classes=6)
-    slid = slid_exactly(model, size=(224, 224), tolerance=5e-6, input_size=224)
-    rows, columns = output(slid, scene(260, 290)).shape[1:3]
+    slid = convolutionalize_and_check(model, size=(224, 224), tolerance=5e-6, input_size=224)
+    rows, columns = output(slid, random_image(260, 290)).shape[1:3]
     assert (rows, columns) in ((2, 3), (3, 4))  # padding makes the last map of ResNet larger
 
 
@@ -215,36 +217,38 @@ def test_the_networks_of_this_package(build):
 
 def test_vgg_slides_and_is_dilated():
     """The front end of DeepLab-LargeFOV, but with all 7 x 7 weights of fc6."""
-    model = lively(tfseg.VGG(16, include_top=True, num_classes=6, width=1 / 32))
+    model = randomize_weights(tfseg.VGG(16, include_top=True, num_classes=6, width=1 / 32))
     slid = tfseg.convolutionalize(model)
     dense = tfseg.dilate(slid, 8)
     assert dense.get_layer("fc6").dilation_rate == (4, 4)
     assert dense.get_layer("fc6").kernel_size == (7, 7)
-    report = tfseg.check_dilation(slid, dense, scene(260, 300))
+    report = tfseg.check_dilation(slid, dense, random_image(260, 300))
     report.assert_holds()
     assert "2 x 3" in str(report)
-    np.testing.assert_allclose(output(dense, scene(224, 224))[:, 0, 0], output(model, scene(224, 224)), rtol=1e-4)
+    np.testing.assert_allclose(
+        output(dense, random_image(224, 224))[:, 0, 0], output(model, random_image(224, 224)), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["average", "maximum", "average pooling of all", "two poolings", "norms"])
 def test_what_slides_can_be_dilated(name):
-    slid = tfseg.convolutionalize(lively(classifier(HEADS[name])))
-    tfseg.check_dilation(slid, tfseg.dilate(slid, 1), scene(51, 60)).assert_holds()
+    slid = tfseg.convolutionalize(randomize_weights(classifier(HEADS[name])))
+    tfseg.check_dilation(slid, tfseg.dilate(slid, 1), random_image(51, 60)).assert_holds()
 
 
 def test_a_dilated_classifier_slides():
-    model = lively(classifier(average(), dense(5)))
+    model = randomize_weights(classifier(average(), dense(5)))
     dense_one = tfseg.dilate(model, 2)
     slid = tfseg.convolutionalize(dense_one)
-    theirs = output(dense_one, scene(*SIZE))
-    assert relative(output(slid, scene(*SIZE))[:, 0, 0], theirs) <= 1e-6
+    theirs = output(dense_one, random_image(*SIZE))
+    assert relative(output(slid, random_image(*SIZE))[:, 0, 0], theirs) <= 1e-6
 
 
 # -------------------------------------------------------------------------------------------------------- what is kept
 
 
 def test_names_and_weights_are_kept_and_the_original_is_left_alone():
-    model = lively(classifier(HEADS["flatten"]))
+    model = randomize_weights(classifier(HEADS["flatten"]))
     model.get_layer("second").trainable = False
     nodes = [len(layer._inbound_nodes) for layer in model.layers]
     before = {variable.path: np.array(variable) for variable in model.weights}
@@ -264,10 +268,10 @@ def test_names_and_weights_are_kept_and_the_original_is_left_alone():
 
 
 def test_a_sliding_model_is_saved_and_loaded(tmp_path):
-    slid = tfseg.convolutionalize(lively(classifier(HEADS["flatten"])), 7)
+    slid = tfseg.convolutionalize(randomize_weights(classifier(HEADS["flatten"])), 7)
     slid.save(tmp_path / "slid.keras")
     loaded = keras.saving.load_model(tmp_path / "slid.keras")
-    np.testing.assert_array_equal(output(loaded, scene(50, 60)), output(slid, scene(50, 60)))
+    np.testing.assert_array_equal(output(loaded, random_image(50, 60)), output(slid, random_image(50, 60)))
 
 
 def test_precision_and_regularizers_travel():
@@ -285,8 +289,8 @@ def test_several_outputs():
     image = keras.Input((*SIZE, 3))
     x = trunk(image)
     outputs = {"deep": dense(5)(flat(x)), "early": dense(2)(average()(x))}
-    model = lively(keras.Model(image, outputs))
-    theirs, ours = (net(scene(*SIZE)) for net in (model, tfseg.convolutionalize(model)))
+    model = randomize_weights(keras.Model(image, outputs))
+    theirs, ours = (net(random_image(*SIZE)) for net in (model, tfseg.convolutionalize(model)))
     for name in outputs:
         assert relative(ours[name][:, 0, 0], theirs[name]) <= 1e-6
 
@@ -299,7 +303,7 @@ def test_several_outputs():
 )
 def test_more_classes_keep_what_is_known(head):
     heads = HEADS | {"operations of any units": chain(average(), dense(5), lambda x: 2 * x)}
-    model = lively(classifier(chain(*([heads[head]]))))
+    model = randomize_weights(classifier(chain(*([heads[head]]))))
     old, new = tfseg.convolutionalize(model), tfseg.convolutionalize(model, 8)
     assert new.output_shape[-1] == 8
     for one, other in zip(old.weights, new.weights, strict=True):
@@ -308,11 +312,11 @@ def test_more_classes_keep_what_is_known(head):
     kernel = np.array(new.weights[-2 if new.weights[-1].path.endswith("bias") else -1])
     assert np.abs(kernel[..., 5:]).min() > 0
     same = tfseg.convolutionalize(model, 5)
-    np.testing.assert_array_equal(output(same, scene(50, 60)), output(old, scene(50, 60)))
+    np.testing.assert_array_equal(output(same, random_image(50, 60)), output(old, random_image(50, 60)))
 
 
 def test_fewer_classes_begin_anew():
-    model = lively(classifier(flat, dense(9), dense(5, name="scores")))
+    model = randomize_weights(classifier(flat, dense(9), dense(5, name="scores")))
     new = tfseg.convolutionalize(model, 3)
     assert new.output_shape[-1] == 3
     np.testing.assert_array_equal(new.get_layer("first").kernel, model.get_layer("first").kernel)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.chains import branches, chain, conv, halved, inner, net, squeezed
-from helpers.random_weights import dilated_exactly, law_difference, lively, scene
+from helpers.random_weights import dilate_and_check, old_grid_difference, random_image, randomize_weights
 from helpers.references import copy_weights, output, relative
 from keras import layers, ops
 
@@ -42,13 +42,13 @@ def test_windows(kind, window):
     """At output stride 4 it is the first layer to lose its stride; at 2 its map is twice as dense already."""
     model = net(halved, kind(*window))
     for output_stride in (4, 2):
-        dilated_exactly(model, output_stride, 8 * window[1] // output_stride, SIZES)
+        dilate_and_check(model, output_stride, 8 * window[1] // output_stride, SIZES)
 
 
 def test_a_stride_is_lost_in_part():
     for padding in ("same", "valid"):
         model = net(conv(4, strides=4, padding=padding), layers.MaxPooling2D(5, 4, padding=padding))
-        dilated = dilated_exactly(model, 16, 4, [(200, 231)])
+        dilated = dilate_and_check(model, 16, 4, [(200, 231)])
         assert dilated.get_layer("last").strides == (1, 1)
 
 
@@ -88,7 +88,7 @@ BETWEEN = {  # behind a layer that loses its stride
 
 @pytest.mark.parametrize("step", BETWEEN.values(), ids=BETWEEN)
 def test_what_stands_between(step):
-    dilated_exactly(net(halved, step), 2, 4, SIZES)
+    dilate_and_check(net(halved, step), 2, 4, SIZES)
 
 
 def test_branches_that_a_denser_grid_makes_unequal():
@@ -102,15 +102,15 @@ def test_branches_that_a_denser_grid_makes_unequal():
         )
     )
     for output_stride in (4, 2, 1):
-        dilated = dilated_exactly(model, output_stride, 8 // output_stride, [(82, 80), (81, 84), (79, 77)])
+        dilated = dilate_and_check(model, output_stride, 8 // output_stride, [(82, 80), (81, 84), (79, 77)])
     assert [layer.name for layer in dilated.layers if "crop_" in layer.name or layer.name.endswith("crop")]
 
 
 def test_in_front_of_the_dense_part_the_unknown_may_stand():
     centred = layers.Lambda(lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))
     enlarged = chain(layers.Conv2DTranspose(4, 3, strides=2), halved, layers.UpSampling2D(), halved)
-    dilated_exactly(net(layers.RandomFlip(), enlarged, centred), 2, 2, SIZES)
-    dilated_exactly(net(layers.GroupNormalization(2), layers.Resizing(40, 50)), 2, 2, SIZES)
+    dilate_and_check(net(layers.RandomFlip(), enlarged, centred), 2, 2, SIZES)
+    dilate_and_check(net(layers.GroupNormalization(2), layers.Resizing(40, 50)), 2, 2, SIZES)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -122,7 +122,7 @@ class Doubled(layers.Layer):
 
 
 def test_a_layer_that_says_what_it_is():
-    dilated_exactly(net(halved, Doubled()), 2, 4, SIZES)
+    dilate_and_check(net(halved, Doubled()), 2, 4, SIZES)
 
 
 FIXED = {  # what only a map of known size can have
@@ -138,9 +138,9 @@ FIXED = {  # what only a map of known size can have
 def test_maps_of_known_size(step):
     start = net(halved, size=(40, 45))
     model = keras.Model(start.input, step(start.get_layer("last").output))
-    lively(model)
+    randomize_weights(model)
     dilated = tfseg.dilate(model, 2)
-    assert law_difference(model, dilated, scene(40, 45), 4) <= 1e-5
+    assert old_grid_difference(model, dilated, random_image(40, 45), 4) <= 1e-5
 
 
 def test_several_inputs_and_outputs():
@@ -148,9 +148,9 @@ def test_several_inputs_and_outputs():
     first, second = (conv(3, strides=2, padding="same")(image) for image in images.values())
     deep = conv(3, strides=2, padding="same")(layers.Add()([first, second]))
     vector = layers.Dense(2)(layers.GlobalAveragePooling2D()(deep))
-    model = lively(keras.Model(images, {"deep": deep, "vector": vector, "first": first}))
+    model = randomize_weights(keras.Model(images, {"deep": deep, "vector": vector, "first": first}))
     dilated = tfseg.dilate(model, 2)
-    pixels = {"left": scene(33, 40), "right": scene(33, 40, seed=1)}
+    pixels = {"left": random_image(33, 40), "right": random_image(33, 40, seed=1)}
     old, new = (net(pixels) for net in (model, dilated))
     assert relative(new["deep"][:, ::2, ::2], old["deep"]) <= 1e-5
     assert relative(new["vector"], old["vector"]) <= 1e-5
@@ -166,21 +166,21 @@ def test_several_inputs_and_outputs():
     "spec", [pytest.param(50, marks=pytest.mark.full), *(SHORT[name] for name in SHORT)], ids=["50", *SHORT]
 )
 def test_a_dilated_resnet_is_the_resnet_that_is_built_so(spec, convention):
-    model = lively(tfseg.ResNet(spec, width=1 / 8))
+    model = randomize_weights(tfseg.ResNet(spec, width=1 / 8))
     for output_stride in (16, 8):
         options = {"output_stride": output_stride, "convention": convention}
         built = copy_weights(model, tfseg.ResNet(spec, width=1 / 8, **options))
         dilated = tfseg.dilate(model, **options)
-        np.testing.assert_array_equal(output(dilated, scene(65, 96)), output(built, scene(65, 96)))
+        np.testing.assert_array_equal(output(dilated, random_image(65, 96)), output(built, random_image(65, 96)))
 
 
 def test_a_dilated_vgg_is_the_vgg_that_is_built_so():
-    model = lively(tfseg.VGG(16, width=1 / 16))
+    model = randomize_weights(tfseg.VGG(16, width=1 / 16))
     for output_stride in (16, 8, 4):
         built = copy_weights(model, tfseg.VGG(16, width=1 / 16, output_stride=output_stride))
         dilated = tfseg.dilate(model, output_stride)
         for size in ((97, 129), (135, 160)):
-            np.testing.assert_array_equal(output(dilated, scene(*size)), output(built, scene(*size)))
+            np.testing.assert_array_equal(output(dilated, random_image(*size)), output(built, random_image(*size)))
 
 
 @pytest.mark.parametrize(("name", "options"), [("MobileNet", {"alpha": 0.25}), ("VGG16", {})])
@@ -188,9 +188,9 @@ def test_twice_is_once(name, options):
     """A dilated net can be dilated in its turn, its paddings and its poolings with holes, too."""
     build = getattr(keras.applications, name)
     model = build(weights=None, include_top=False, input_shape=(None, None, 3), **options)
-    once = dilated_exactly(model, 8, 4, [(97, 101)])
+    once = dilate_and_check(model, 8, 4, [(97, 101)])
     twice = tfseg.dilate(tfseg.dilate(model, 16), 8)
-    np.testing.assert_array_equal(output(twice, scene(97, 101)), output(once, scene(97, 101)))
+    np.testing.assert_array_equal(output(twice, random_image(97, 101)), output(once, random_image(97, 101)))
 
 
 # -------------------------------------------------------------------------------------------------------- what is kept
@@ -198,7 +198,9 @@ def test_twice_is_once(name, options):
 
 @pytest.fixture(scope="module")
 def model():
-    return lively(keras.applications.MobileNetV3Small(weights=None, include_top=False, input_shape=(None, None, 3)))
+    return randomize_weights(
+        keras.applications.MobileNetV3Small(weights=None, include_top=False, input_shape=(None, None, 3))
+    )
 
 
 def test_names_and_weights_are_kept_and_the_original_is_left_alone(model):
@@ -227,12 +229,12 @@ def test_a_dilated_model_is_saved_and_loaded(model, tmp_path):
     dilated = tfseg.dilate(model, 8)
     dilated.save(tmp_path / "dilated.keras")
     loaded = keras.saving.load_model(tmp_path / "dilated.keras")
-    np.testing.assert_array_equal(output(loaded, scene(65, 80)), output(dilated, scene(65, 80)))
-    mixed = lively(net(halved, *(chain(step, conv(1)) for step in BETWEEN.values())))
+    np.testing.assert_array_equal(output(loaded, random_image(65, 80)), output(dilated, random_image(65, 80)))
+    mixed = randomize_weights(net(halved, *(chain(step, conv(1)) for step in BETWEEN.values())))
     dilated = tfseg.dilate(mixed, 2)
     dilated.save(tmp_path / "mixed.keras")
     loaded = keras.saving.load_model(tmp_path / "mixed.keras")
-    np.testing.assert_array_equal(output(loaded, scene(120, 129)), output(dilated, scene(120, 129)))
+    np.testing.assert_array_equal(output(loaded, random_image(120, 129)), output(dilated, random_image(120, 129)))
 
 
 def test_facts_travel():
@@ -261,20 +263,20 @@ def test_precision_travels(half_precision):
 
 def test_adapted_layers_compute_what_they_computed():
     normal = layers.Normalization()
-    normal.adapt(scene(40, 40) * 3 + 1)
+    normal.adapt(random_image(40, 40) * 3 + 1)
     image = keras.Input((None, None, 3))
-    dilated_exactly(keras.Model(image, conv(3, strides=2)(normal(image))), 1, 2, SIZES)
+    dilate_and_check(keras.Model(image, conv(3, strides=2)(normal(image))), 1, 2, SIZES)
 
 
 def test_models_that_are_sequential():
     model = keras.Sequential(
         [keras.Input((None, None, 3)), *(layers.Conv2D(4, 3, strides=2, padding="same") for _ in range(3))], name="row"
     )
-    assert dilated_exactly(model, 4, 2, SIZES).name == "row"
-    assert tfseg.check_dilation(model, tfseg.dilate(model, 4), scene(33, 40)).holds
+    assert dilate_and_check(model, 4, 2, SIZES).name == "row"
+    assert tfseg.check_dilation(model, tfseg.dilate(model, 4), random_image(33, 40)).holds
 
 
 def test_the_models_own_stride_changes_nothing():
-    model = lively(net())
+    model = randomize_weights(net())
     same = tfseg.dilate(model, 4)
-    np.testing.assert_array_equal(output(same, scene(33, 40)), output(model, scene(33, 40)))
+    np.testing.assert_array_equal(output(same, random_image(33, 40)), output(model, random_image(33, 40)))

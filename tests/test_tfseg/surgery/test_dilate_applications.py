@@ -5,7 +5,7 @@ import re
 
 import keras
 import pytest
-from helpers.random_weights import dilated_exactly, law_difference, lively, scene
+from helpers.random_weights import dilate_and_check, old_grid_difference, random_image, randomize_weights
 
 import tfseg
 
@@ -21,7 +21,7 @@ FIXED = {"NASNetMobile": (160, 160)}  # its paddings are worked out when it is b
 @functools.lru_cache(1)
 def backbone(name, size):
     # The names of EfficientNet's augmenting layers count up; nothing else depends on what was built before.
-    return lively(getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(*size, 3)))
+    return randomize_weights(getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(*size, 3)))
 
 
 def paths(model):
@@ -43,8 +43,8 @@ def test_a_dilated_backbone_has_the_old_map_on_the_old_grid(name, output_stride,
     # Without the names of inner models, which are dissolved, and the numbers of ConvNeXt's nameless variables.
     assert paths(dilated) == {"/".join(path.split("/")[-2:]) for path in paths(model)}
     for height, width in [fixed] if fixed else SIZES:
-        pixels = scene(height, width)
-        difference = law_difference(model, dilated, pixels, 32 // output_stride)
+        pixels = random_image(height, width)
+        difference = old_grid_difference(model, dilated, pixels, 32 // output_stride)
         record(f"{name} at output stride {output_stride}", difference)
         assert difference <= 1e-5
     # As large as the image says, but for what paddings of "valid" stems cut off.
@@ -59,4 +59,4 @@ def test_a_dilated_classifier_has_the_old_logits(name):
     model = getattr(keras.applications, name)(
         weights=None, input_shape=(96, 96, 3), classes=7, classifier_activation=None
     )
-    dilated_exactly(model, 8, 1, [(96, 96)])
+    dilate_and_check(model, 8, 1, [(96, 96)])

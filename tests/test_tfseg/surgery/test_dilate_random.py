@@ -6,7 +6,7 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
-from helpers.random_weights import is_alive, lively, scene
+from helpers.random_weights import is_nonconstant, random_image, randomize_weights
 from helpers.references import output, relative
 from hypothesis import strategies
 from keras import layers, ops
@@ -37,7 +37,7 @@ class Net:
         for _ in range(self.random.randrange(0, 3)):
             x = self.pick(self.BETWEEN)(self, x)
         outputs = self.pick([x, x, x, self.classifier(x)])
-        self.model = lively(keras.Model(image, outputs), self.random.randrange(2**32))
+        self.model = randomize_weights(keras.Model(image, outputs), self.random.randrange(2**32))
         self.output_stride = 2 ** self.random.randrange(strides)
 
     def pick(self, choices):
@@ -178,12 +178,12 @@ def verdict(random):
         net = Net(random)
         for size in net.sizes:  # under a kernel larger than the map TensorFlow makes numbers up; Keras raises
             net.model.compute_output_shape((1, *size, CHANNELS))
-        values = [output(net.model, scene(*size, channels=CHANNELS)) for size in net.sizes]
+        values = [output(net.model, random_image(*size, channels=CHANNELS)) for size in net.sizes]
     except hypothesis.errors.HypothesisException:
         raise
     except Exception:
         return "no net"
-    if not all(value.size and np.isfinite(value).all() and is_alive(value) for value in values):
+    if not all(value.size and np.isfinite(value).all() and is_nonconstant(value) for value in values):
         return "dead"
     try:
         dilated = tfseg.dilate(net.model, net.output_stride)
@@ -193,7 +193,7 @@ def verdict(random):
         raise
     step = net.stride // net.output_stride
     for size, theirs in zip(net.sizes, values, strict=True):
-        ours = output(dilated, scene(*size, channels=CHANNELS))
+        ours = output(dilated, random_image(*size, channels=CHANNELS))
         assert np.isfinite(ours).all()
         old_grid = ours[:, ::step, ::step] if ours.ndim == 4 else ours
         assert relative(old_grid, theirs) <= 1e-5, f"output stride {net.output_stride}, image {size}"

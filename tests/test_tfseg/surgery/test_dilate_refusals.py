@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.chains import conv, halved, inner, net
-from helpers.random_weights import scene
+from helpers.random_weights import random_image
 from keras import layers, ops
 
 import tfseg
@@ -187,6 +187,6 @@ def test_a_convention_that_nobody_knows():
 def test_what_cannot_be_compared():
     model = net()
     with pytest.raises(ValueError, match=r"Both models have the same outputs. Received: 1 of 'net', 2 of 'two'"):
-        tfseg.check_dilation(model, keras.Model(model.input, [model.output] * 2, name="two"), scene(20, 20))
+        tfseg.check_dilation(model, keras.Model(model.input, [model.output] * 2, name="two"), random_image(20, 20))
     with pytest.raises(ValueError, match=r"The model 'sub' is a subclass"):
-        tfseg.check_dilation(model, Subclass(name="sub"), scene(20, 20))
+        tfseg.check_dilation(model, Subclass(name="sub"), random_image(20, 20))
