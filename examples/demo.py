@@ -11,7 +11,8 @@ from PIL import Image
 import converters
 import tfseg
 from tfseg import drawing
-from tfseg.images import preprocess, read_image
+from tfseg.images import read_image
+from tfseg.preprocessing import preprocess
 
 HERE = pathlib.Path(__file__).parent
 OUT = HERE.parent / "out"

@@ -9,7 +9,8 @@ from PIL import Image
 
 import converters
 import tfseg
-from tfseg.images import preprocess, read_image
+from tfseg.images import read_image
+from tfseg.preprocessing import preprocess
 
 CHECKPOINT = EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth"
 

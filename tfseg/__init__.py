@@ -5,7 +5,7 @@
 
 from tfseg import layers, losses, metrics, specs
 from tfseg.exporting import export
-from tfseg.images import preprocess, read_image
+from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers import metadata, set_metadata
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
@@ -21,6 +21,7 @@ from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
 from tfseg.prediction.files import predict_files
 from tfseg.prediction.model import predict
+from tfseg.preprocessing import preprocess
 from tfseg.rewrites.optimize import optimize
 from tfseg.surgery.check_dilation import check_dilation
 from tfseg.surgery.convolutionalize import convolutionalize

@@ -9,10 +9,10 @@ import numpy as np
 from tfseg import drawing
 from tfseg.data.loader import load, resized
 from tfseg.data.masks import VOID
-from tfseg.images import preprocess
 from tfseg.metrics import SCORES, ConfusionMatrix, scores
 from tfseg.prediction.model import logits_function, preprocessing_of
 from tfseg.prediction.windows import slide, views
+from tfseg.preprocessing import preprocess
 from tfseg.writing import replacing
 
 

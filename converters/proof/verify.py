@@ -8,8 +8,8 @@ from converters.errors import ConversionError
 from converters.families import FAMILIES
 from converters.identification.sources import open_source
 from converters.proof.compare import compare
-from tfseg.images import preprocess
 from tfseg.layers import metadata
+from tfseg.preprocessing import preprocess
 
 
 def verify(model, receipt, path, pixels, *, tolerance=1e-5):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tfseg import specs
 from tfseg.data.masks import VOID, Labels, some
-from tfseg.images import PICTURES
+from tfseg.images import IMAGE_SUFFIXES
 
 MASKS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".mat")
 
@@ -64,7 +64,7 @@ def folder(root, split=None, *, num_classes, images="images", masks="masks", voi
         else:
             names = names_of(root, split)
     labels = Labels(num_classes, void=tuple(void), palette=palette)
-    pairs = _matched(_by_stem(images, PICTURES), _by_stem(masks, MASKS, endings=("_mask", "_L")), names, root)
+    pairs = _matched(_by_stem(images, IMAGE_SUFFIXES), _by_stem(masks, MASKS, endings=("_mask", "_L")), names, root)
     return Dataset(f"{root.name}/{split}" if split else root.name, pairs, labels, _tuple(classes))
 
 
@@ -131,7 +131,7 @@ def camvid(root, split="train"):
     for (images, masks), labels in forms.items():
         if images.is_dir() and masks.is_dir():
             names = names_of(root, split) if labels is CAMVID_COLORS else None
-            pairs = _matched(_by_stem(images, PICTURES), _by_stem(masks, MASKS, endings=("_L",)), names, root)
+            pairs = _matched(_by_stem(images, IMAGE_SUFFIXES), _by_stem(masks, MASKS, endings=("_L",)), names, root)
             return _known("camvid", split, pairs, labels)
     raise ValueError(
         f"{root}: expected one of CamVid's forms: "
@@ -150,7 +150,7 @@ def ade20k(root, split="training"):
     """
     root = pathlib.Path(root)
     images, masks = _directory(root, "images", split), _directory(root, "annotations", split)
-    pairs = _matched(_by_stem(images, PICTURES), _by_stem(masks, MASKS), None, root)
+    pairs = _matched(_by_stem(images, IMAGE_SUFFIXES), _by_stem(masks, MASKS), None, root)
     return _known("ade20k", split, pairs, ADE20K)
 
 

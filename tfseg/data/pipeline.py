@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfseg import specs
 from tfseg.data.loader import Loader
 from tfseg.data.masks import VOID
+from tfseg.preprocessing import preprocess
 
 
 class Augmentation(NamedTuple):
@@ -97,7 +97,7 @@ def batches(
     def finish(image, mask, position):
         image, mask = augment(image, mask, augmentation, (seed, position))
         mask = (mask,) * outputs if outputs > 1 else mask
-        return _normalised(image, preprocessing), mask
+        return preprocess(image, preprocessing), mask
 
     options = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     examples = examples.map(index).map(load, **options).map(finish, **options)
@@ -160,16 +160,6 @@ def _jittered(image, strength, seed):
     image = (image - middle) * contrast + middle
     grey = tf.reduce_sum(image * (0.299, 0.587, 0.114), axis=-1, keepdims=True)
     return tf.clip_by_value((image - grey) * saturation + grey, 0, 255)
-
-
-def _normalised(image, preprocessing):
-    """As `tfseg.preprocess`, in the graph."""
-    import tensorflow as tf
-
-    facts = specs.PREPROCESSING[preprocessing] if isinstance(preprocessing, str) else preprocessing
-    image = image[..., ::-1] if facts["channel_order"] == "BGR" else image
-    mean, std = (tf.constant(facts[key], tf.float32) for key in ("mean", "std"))
-    return (image / facts["divisor"] - mean) / std
 
 
 def _check(augmentation):

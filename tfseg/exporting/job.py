@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from tfseg import specs
-from tfseg.images import find_images, preprocess, read_image
+from tfseg.images import find_images, read_image
 from tfseg.layers import metadata
 from tfseg.prediction.model import check_segmenter, preprocessing_of
+from tfseg.preprocessing import preprocess
 
 _CALIBRATION = 100  # photographs at most: the ranges hardly change beyond
 

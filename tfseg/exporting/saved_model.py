@@ -3,6 +3,8 @@
 import contextlib
 import io
 
+from tfseg.preprocessing import preprocess
+
 
 def write(job, path):
     """A SavedModel of three signatures, the first also `serving_default`; the batch is of any size in all of them.
@@ -18,7 +20,6 @@ def write(job, path):
     import tensorflow as tf
 
     model, dtype = job.network, tf.uint8 if job.num_classes <= 256 else tf.int32
-    order, divisor, mean, std = (job.preprocessing[key] for key in ("channel_order", "divisor", "mean", "std"))
 
     @tf.function(input_signature=[tf.TensorSpec(job.shape, tf.float32)])
     def network(images):  # one trace for all three
@@ -28,11 +29,8 @@ def write(job, path):
         return {"logits": network(images)}
 
     def classes(images):
-        images = tf.cast(images, "float32")
-        if order == "BGR":
-            images = images[..., ::-1]
-        images = (images / divisor - tf.constant(mean, "float32")) / tf.constant(std, "float32")
-        return {"classes": tf.cast(tf.argmax(network(images), axis=-1), dtype)}
+        prepared = preprocess(images, job.preprocessing)
+        return {"classes": tf.cast(tf.argmax(network(prepared), axis=-1), dtype)}
 
     def classes_from_bytes(image_bytes):
         def decode(one):

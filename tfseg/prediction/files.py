@@ -13,12 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tfseg import drawing
-from tfseg.images import MAX_PIXELS, picture_size, preprocess, read_image
+from tfseg.images import MAX_PIXELS, find_images, image_size, read_image
 from tfseg.layers import metadata
 from tfseg.prediction import folders
 from tfseg.prediction.model import check_segmenter, class_maps, preprocessing_of
 from tfseg.prediction.windows import slide, views
+from tfseg.preprocessing import preprocess
 from tfseg.progress import track
+from tfseg.writing import replacing
 
 CHUNK = 32  # jobs that may share batches: wherever a chunk is worked on, its batches are the same
 _SIDE = 60_000  # pixels of an overlay with its legend: a JPEG ends at 65,535
@@ -102,7 +104,7 @@ def predict_files(
     check_segmenter(model)
     settings = Settings(preprocessing or preprocessing_of(model), **seeing)
     settings.check()
-    images, out = folders.find_images(pattern), pathlib.Path(out)
+    images, out = find_images(pattern), pathlib.Path(out)
     folders.check(images, out)  # all shards alike
     images = folders.share(images, shard)
     jobs = folders.plan(images, out, overlays=overlays, overwrite=overwrite)
@@ -110,7 +112,7 @@ def predict_files(
     if jobs:
         out.mkdir(parents=True, exist_ok=True)
         with contextlib.closing((engine or predict_jobs)(model, jobs, settings)) as results:
-            for image, reason in track(results, total=len(jobs)) if progress else results:
+            for image, reason in track(results, progress, total=len(jobs)):
                 if reason:
                     failed.append((image, reason))
         folders.sweep(jobs)
@@ -123,7 +125,7 @@ def _list_failures(path, failed):
     """Writes `{image: reason}` and returns the path; where there are none, the list of an earlier run vanishes."""
     if not failed:
         return path.unlink(missing_ok=True)
-    with folders.replacing(path) as half:
+    with replacing(path) as half:
         half.write_text(json.dumps({str(image): reason for image, reason in failed}, indent=1))
     return path
 
@@ -194,7 +196,7 @@ def _read_ahead(pool, jobs, settings):
 def _read(path, settings):
     """Pixels; None for a large image, to be read when it has the memory to itself; or the exception."""
     try:
-        width, height = picture_size(path)
+        width, height = image_size(path)
         if settings.pixels < width * height <= settings.max_pixels:
             return None
         return read_image(path, max_pixels=settings.max_pixels)
@@ -249,8 +251,8 @@ def _write(job, pixels, classes, facts, limit):
     if job.overlay:
         step = math.ceil(max(math.sqrt(classes.size / limit), max(classes.shape) / _SIDE))
         picture = drawing.overlay(pixels[::step, ::step], classes[::step, ::step], facts["colors"], facts["classes"])
-        with folders.replacing(job.overlay) as half:
+        with replacing(job.overlay) as half:
             picture.save(half, quality=92)
     if job.mask:
-        with folders.replacing(job.mask) as half:
+        with replacing(job.mask) as half:
             drawing.write_mask(half, classes, facts["colors"])

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfseg.images import _rgb, preprocess, read_image
+from tfseg.images import read_image, to_rgb
 from tfseg.layers import metadata
 from tfseg.prediction.windows import slide, views
+from tfseg.preprocessing import preprocess
 
 
 def predict(model, image, *, preprocessing=None, scales=(1.0,), flip=False, window=None, overlap=1 / 3):
@@ -37,7 +38,7 @@ def predict(model, image, *, preprocessing=None, scales=(1.0,), flip=False, wind
     if isinstance(image, str | os.PathLike):
         image = read_image(image)
     elif hasattr(image, "convert"):  # PIL's; its type cannot be named without loading PIL
-        image = _rgb(image, "a PIL image")
+        image = to_rgb(image, "a Pillow image")
     pixels = np.asarray(image)
     if pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
         raise ValueError(

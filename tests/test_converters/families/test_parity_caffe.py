@@ -115,7 +115,8 @@ def test_pspnet(depth, tmp_path, record):
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real VGG16 is not here")
 def test_the_real_vgg16_sees_a_photograph_as_opencv_does(tmp_path, record):
-    from tfseg.images import preprocess, read_image
+    from tfseg.images import read_image
+    from tfseg.preprocessing import preprocess
 
     photograph = read_image(STREET)
     net = caffe_nets.Net(*photograph.shape[:2])
