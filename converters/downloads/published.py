@@ -3,22 +3,24 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from converters.errors import ConversionError
+from converters.types import Path
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
+class PublishedFile:
     """One published file.
 
-    Args:
+    Attributes:
         name: unique; the published file name without its ".pth".
         urls: where the publisher keeps it, in the order to try.
         family: the family of key names that it is written in.
         network: the network of that family that it holds.
         hash: "algorithm:hex" as published, perhaps only the first digits ("sha256:397923af").
         mebibytes: the file's size as published (rounded to a thousandth); None where the publisher does not say.
-        licence: what the publisher says of the weights, and no more.
+        license: what the publisher says of the weights, and no more.
         source: the page or file that this row was read from.
     """
 
@@ -28,11 +30,12 @@ class Published:
     network: str
     hash: str
     mebibytes: float | None
-    licence: str
+    license: str
     source: str
 
     @property
-    def filename(self):
+    def filename(self) -> str:
+        """The name under which the cache keeps it."""
         return self.name + ".pth"
 
 
@@ -40,7 +43,7 @@ _TERMS = "torchvision is BSD-3-Clause; its weights may have terms of their own, 
 _IMAGENET = _TERMS.format("the ImageNet-1k images")
 _COCO = _TERMS.format("the COCO 2017 images (and ImageNet-1k, for the backbone)")
 
-# One file a line, and its size in MiB as published. torchvision's naming rule: the eight digits behind the last dash
+# One file a line, and its size in MiB as published. torchvision's naming rule: the eight digits after the last dash
 # are the first of the file's SHA-256.
 _TORCHVISION = {
     "torchvision/vgg": """
@@ -103,7 +106,7 @@ _DRN = """
     drn_d_105-12b40979
 """
 
-_CONVERTED = "pytorch-fcn's code is MIT; for its converted weights it states no licence. "
+_CONVERTED = "pytorch-fcn's code is MIT; for its converted weights it states no license. "
 _FCN = _CONVERTED + "The Caffe originals: as Caffe (BSD-2-Clause) and its bundled models, unrestricted use"
 _VGG = _CONVERTED + "The Caffe original: see https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
 
@@ -127,48 +130,48 @@ _WKENTARO_2017 = {
 }
 
 
-def _torchvision(names, source):
+def _torchvision(names: Mapping[str, str], source: str) -> Iterator[PublishedFile]:
     for family, listed in names.items():
         for line in listed.split("\n")[1:-1]:
             name, *size = line.split()
             network, _, digits = name.rpartition("-")
-            yield Published(
+            yield PublishedFile(
                 name=name,
                 urls=(f"https://download.pytorch.org/models/{name}.pth",),
                 family=family,
                 network=network.removesuffix("_coco"),
                 hash=f"sha256:{digits}",
                 mebibytes=float(size[0]) if size else None,
-                licence=_COCO if network.endswith("_coco") else _IMAGENET,
+                license=_COCO if network.endswith("_coco") else _IMAGENET,
                 source=source,
             )
 
 
-def _wkentaro(files, commit):
+def _wkentaro(files: Mapping[str, tuple[str, ...]], commit: str) -> Iterator[PublishedFile]:
     for name, (network, md5, *ids) in files.items():
-        yield Published(
+        yield PublishedFile(
             name=name,
             urls=tuple(f"https://drive.google.com/uc?id={id_}" for id_ in ids),
             family="wkentaro/vgg16_from_caffe" if network == "vgg16" else "wkentaro/pytorch-fcn",
             network=network,
             hash=f"md5:{md5}",
             mebibytes=None,
-            licence=_VGG if network == "vgg16" else _FCN,
+            license=_VGG if network == "vgg16" else _FCN,
             source=f"https://github.com/wkentaro/pytorch-fcn/tree/{commit}/torchfcn/models",
         )
 
 
-def _drn(names):
+def _drn(names: str) -> Iterator[PublishedFile]:
     for name in names.split():
         network, _, digits = name.rpartition("-")
-        yield Published(
+        yield PublishedFile(
             name=name,
             urls=(f"http://dl.yf.io/drn/{name}.pth",),
             family="fyu/drn",
             network=network,
             hash=f"sha256:{digits}",
             mebibytes=None,
-            licence="drn's code is BSD-3-Clause; of its weights, trained on ImageNet-1k images, it says nothing more",
+            license="drn's code is BSD-3-Clause; of its weights, trained on ImageNet-1k images, it says nothing more",
             source="https://github.com/fyu/drn/blob/d75db2ee7070426db7a9264ee61cf489f8cf178c/drn.py",
         )
 
@@ -182,20 +185,26 @@ PUBLISHED = (
 )
 
 
-def find(name):
-    """The `Published` row of that name, with or without ".pth"; `None` where there is none."""
+def find(name: str) -> PublishedFile | None:
+    """The `PublishedFile` of that name, with or without ".pth"; `None` where there is none."""
     name = name.removesuffix(".pth")
     return next((row for row in PUBLISHED if row.name == name), None)
 
 
-def recognise(path, *, algorithms=("sha256",), hasher=None):
-    """The `Published` row whose file this is, whatever it is called; `None` for a file of no row.
+def recognize(
+    path: Path,
+    *,
+    algorithms: Iterable[str] = ("sha256",),
+    hasher: Callable[[Path, str], str] | None = None,
+) -> PublishedFile | None:
+    """The `PublishedFile` whose file this is, whatever it is called; `None` for a file of no row.
 
     Args:
         path: a local file.
         algorithms: which published hashes to compare with. Each costs one reading of the file: torchvision publishes
             "sha256", pytorch-fcn "md5".
-        hasher: called as `digest`, which it is by default; a caller that remembers hashes passes its own.
+        hasher: a function with the signature of `digest`, which is the default. A caller that remembers hashes passes
+            its own.
     Raises: ConversionError naming a file that cannot be read.
     """
     hasher = hasher or digest
@@ -208,7 +217,7 @@ def recognise(path, *, algorithms=("sha256",), hasher=None):
     return None
 
 
-def digest(path, algorithm):
+def digest(path: Path, algorithm: str) -> str:
     """The file's hash as lower-case hex, read in pieces (`hashlib` lets other threads run meanwhile).
 
     Raises: ConversionError naming a file that cannot be read.
@@ -223,6 +232,7 @@ def digest(path, algorithm):
         ) from error
 
 
-def new_hash(algorithm):
+def new_hash(algorithm: str) -> "hashlib._Hash":
+    """A hash of `hashlib` that bytes can be added to."""
     # Machines in FIPS mode refuse MD5 unless told that it protects nothing.
     return hashlib.new(algorithm, usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""A server that misbehaves in every way we know of, and what it has to give."""
+"""A server that misbehaves in every known way, and the bytes that it serves."""
 
 import contextlib
 import hashlib
@@ -38,7 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.hits.append(self.path)
         name = url.path.strip("/").replace("/", "_").partition(".")[0].partition("-")[0]
-        getattr(self, f"get_{name}")()
+        getattr(self, "get_good" if name.startswith("good_") else f"get_{name}")()
 
     def answer(self, body=BODY, status=200, **headers):
         self.send_response(status)
@@ -179,7 +179,7 @@ def publish_in(monkeypatch):
     """A function that makes the table of published files one row."""
 
     def publish(*urls, hash, name="net"):
-        row = published.Published(name, urls, "family", "network", hash, None, "none", "none")
+        row = published.PublishedFile(name, urls, "family", "network", hash, None, "none", "none")
         monkeypatch.setattr(published, "PUBLISHED", (row,))
 
     return publish

@@ -8,9 +8,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # a download needs no Keras, which the import of tfseg loads
+    from tfseg.progress import Progress
 
 _CHUNK = 1 << 18
-_SLOWEST = 1024  # bytes in `timeout` seconds; a server that drips never trips the socket's own timeout
+_SLOWEST = 1024  # bytes in `timeout` seconds; a server that sends byte by byte never reaches the socket's own timeout
 
 _ADVICE = {
     401: "the server asks for a password",
@@ -24,20 +29,22 @@ _ADVICE = {
 class Failure(Exception):
     """One address did not give the file: the next one may."""
 
-    def __init__(self, url, problem, received):
+    def __init__(self, url: str, problem: str, received: str):
         super().__init__(f"{url}: {problem}. Received: {received}")
 
 
-def new_opener():
+def new_opener() -> urllib.request.OpenerDirector:
     """An opener that keeps cookies from one request to the next, and follows redirects to http and https only."""
     return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _HttpRedirects())
 
 
 @contextlib.contextmanager
-def opened(opener, url, timeout):
-    """The server's answer, once it has said 200.
+def opened(opener: urllib.request.OpenerDirector, url: str, timeout: float) -> Iterator[http.client.HTTPResponse]:
+    """The server's answer, once its status is 200.
 
     Args:
+        opener: the result of `new_opener`: it holds the cookies.
+        url: address of the file.
         timeout: seconds to wait for a silent server.
     Raises: Failure naming the address and what came from it.
     """
@@ -56,8 +63,18 @@ def opened(opener, url, timeout):
         yield response
 
 
-def chunks(response, url, timeout, progress):
-    """The answer's body in pieces, `progress(bytes_done, bytes_total)` told after each; all of it or a Failure."""
+def chunks(
+    response: http.client.HTTPResponse, url: str, timeout: float, progress: "Progress | None"
+) -> Iterator[bytes]:
+    """The answer's body in pieces, all of it or a `Failure`; `progress(bytes_done, bytes_total)` is called after each.
+
+    Args:
+        response: the server's answer, from `opened`.
+        url: its address, for messages.
+        timeout: seconds in which a minimum of bytes must arrive.
+        progress: called with the bytes done and the bytes in all, or None where the server does not say how many.
+    Raises: Failure where the server stalls or the connection is cut.
+    """
     # http.client has already parsed Content-Length; `None` means that the server closes the connection at the end.
     total, done = response.length, 0
     mark, done_at_mark = time.monotonic(), 0
@@ -81,7 +98,7 @@ def chunks(response, url, timeout, progress):
 
 
 @contextlib.contextmanager
-def _network(url):
+def _network(url: str) -> Iterator[None]:
     """Whatever urllib raises becomes a `Failure`."""
     try:
         yield
@@ -98,10 +115,12 @@ def _network(url):
 
 
 class _HttpRedirects(urllib.request.HTTPRedirectHandler):
-    # urllib would follow to ftp as well, and its own words for a loop take four lines.
+    # urllib would also follow redirects to ftp, and its own message for a loop takes four lines.
     inf_msg = "endless redirects: "
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
             raise urllib.error.HTTPError(req.full_url, code, f"redirect to {newurl}", headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
