@@ -13,6 +13,7 @@ import numpy as np
 from converters.families import FAMILIES
 from converters.families.pytorch import torchvision
 from converters.reading import Checkpoint
+from converters.reading.files import naming
 from converters.reading.onnx import weighted_layers
 from converters.reading.tensors import Block, Tensor
 from converters.reading.unwrapping import strip
@@ -58,7 +59,8 @@ def name_tensors(checkpoint):
     Raises:
         ConversionError: a quantized network, or weights that the graph computes.
     """
-    graph = weighted_layers.load_network(checkpoint.path)
+    with naming(checkpoint.path):
+        graph = weighted_layers.weighted_graph(checkpoint.graph)
     for network, layers in _candidates(graph):
         tensors, facts = _tensors(network, layers)
         if network.differences({key: tensor.shape for key, tensor in tensors.items()}):
@@ -68,8 +70,13 @@ def name_tensors(checkpoint):
             notes.append(f"BatchNorm folded into the convolutions: identity here ({folded} layers)")
         if not _has_modules(graph):
             notes.append("the file does not name the modules: its tensors are named by their places in the graph")
-        files = (checkpoint.path, *graph.files)
-        named = Checkpoint(checkpoint.path, checkpoint.format, graph.others | tensors, files=files)
+        named = Checkpoint(
+            checkpoint.path,
+            checkpoint.format,
+            graph.others | tensors,
+            files=checkpoint.files,
+            graph=checkpoint.graph,
+        )
         return Named(named, facts, tuple(notes))
     return Named(checkpoint, {}, ())
 
@@ -88,7 +95,7 @@ def _candidates(graph):
             if found and all(found):
                 names = [path.rpartition("/")[0] for path, _ in found]
                 yield network, dict(zip(names, layers.values(), strict=True))
-    elif not (graph.operations - _OPERATIONS or graph.others or not all(layer.centred for layer in graph.layers)):
+    elif not (graph.operations - _OPERATIONS or graph.others or not all(layer.centered for layer in graph.layers)):
         yield from sorted(_by_place(graph), key=lambda fit: _folded(*fit))
 
 

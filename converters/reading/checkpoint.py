@@ -1,43 +1,67 @@
 """What `read` returns."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any
 
 import numpy as np
 
 from converters.errors import ConversionError
 from converters.reading.files import naming
+from converters.reading.onnx.model_file import OnnxGraph
+from converters.reading.tensors import AnyTensor, Tensor
+from converters.types import Path, Shape
 
 
-class Checkpoint(Mapping):
+class Checkpoint(Mapping[str, np.ndarray]):
     """The tensors of a file by name, read when asked for: `checkpoint[key]` is a read-only array.
 
     Where the format allows, the array is a view of the file's memory map, so that it takes no memory of its own.
 
     Attributes:
-        path: what was read: a file, or what a checkpoint in several files is called.
-        files: the paths of the files that it is.
+        path: the file that was read, or the name of a checkpoint that consists of several files.
+        files: the paths of all files that it consists of.
         format: "PyTorch zip", "PyTorch legacy stream", "pickle", "safetensors", "Caffe", "kaffe", "Keras HDF5",
-            "Keras zip", "ONNX" or "NumPy npz".
+            "Keras zip", "ONNX", "TensorFlow checkpoint" or "NumPy npz".
         wrapper: keys under which the tensors were found, outermost first, as ("model_state_dict",).
-        prefix: what was stripped from every key, as "module.".
+        prefix: text that was stripped from every key, as "module.".
         shapes, dtypes: {key: shape}, {key: NumPy dtype}; they load nothing.
-        extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer); None for a value
-            that is neither text nor number.
+        extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer). The value is None
+            if it is neither text nor number.
+        graph: the operations of an ONNX model, parsed once; None for every other format.
+
+    Example:
+        >>> checkpoint = converters.read("street.pth")
+        >>> checkpoint.format
+        'PyTorch zip'
+        >>> checkpoint["backbone.conv1.weight"].shape == checkpoint.shapes["backbone.conv1.weight"]
+        True
     """
 
-    def __init__(self, path, format, tensors, *, files=(), wrapper=(), prefix="", extras=None):
-        self.path, self.format = Path(path), format
-        self.files = tuple(map(Path, files or (path,)))
+    def __init__(
+        self,
+        path: Path,
+        format: str,
+        tensors: Mapping[str, AnyTensor],
+        *,
+        files: Iterable[Path] = (),
+        wrapper: tuple[str, ...] = (),
+        prefix: str = "",
+        extras: Mapping[str, Any] | None = None,
+        graph: OnnxGraph | None = None,
+    ) -> None:
+        self.path, self.format = FilePath(path), format
+        self.files = tuple(map(FilePath, files)) or (self.path,)
         self.wrapper, self.prefix, self.extras = wrapper, prefix, dict(extras or {})
+        self.graph = graph
+        self._tensors: dict[str, Tensor] = {}
         for key, tensor in tensors.items():
             with naming(f"tensor {key!r}"):
-                tensor.check()
-        self._tensors = tensors
-        self.shapes = {key: tensor.shape for key, tensor in tensors.items()}
-        self.dtypes = {key: tensor.dtype for key, tensor in tensors.items()}
+                self._tensors[key] = tensor.check()
+        self.shapes: dict[str, Shape] = {key: tensor.shape for key, tensor in self._tensors.items()}
+        self.dtypes: dict[str, np.dtype] = {key: tensor.dtype for key, tensor in self._tensors.items()}
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: str) -> np.ndarray:
         tensor = self._tensors[key]
         with naming(self.path), naming(f"tensor {key!r}"):
             try:
@@ -47,22 +71,22 @@ class Checkpoint(Mapping):
             except ValueError as error:  # NumPy's own limits: 64 axes, sizes beyond an address
                 raise ConversionError(f"shape {tensor.shape} cannot be an array; the file is damaged.") from error
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._tensors)
 
-    def __contains__(self, key):  # Mapping's own would read the tensor
+    def __contains__(self, key: object) -> bool:  # Mapping's own method would read the tensor
         return key in self._tensors
 
-    # Two checkpoints are one only if they are the same object: comparing values would read both files.
+    # A checkpoint equals itself alone: to compare values, both files would be read.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
     @property
-    def description(self):
-        """Format, number and bytes of the tensors, and what was unwrapped, stripped and left out, in one line."""
+    def description(self) -> str:
+        """One line: format, number and bytes of the tensors, and what was unwrapped, stripped and left out."""
         size = sum(int(np.prod(shape)) * self.dtypes[key].itemsize for key, shape in self.shapes.items())
         parts = [f"{self.format}, {len(self)} tensors, {size / 1e6:.1f} MB"]
         if self.wrapper:
@@ -73,5 +97,5 @@ class Checkpoint(Mapping):
             parts.append(f"left out: {', '.join(map(repr, self.extras))}")
         return "; ".join(parts)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Checkpoint {self.path.name!r}: {self.description}>"

@@ -5,6 +5,7 @@ import mmap
 import os
 import re
 import stat
+from typing import NoReturn
 
 from converters.errors import ConversionError
 
@@ -58,6 +59,8 @@ def map_file(path) -> memoryview:
         raise ConversionError("permission denied. Make the file readable (chmod u+r) or copy it.") from None
 
 
+_WEB_PAGE = rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)"
+
 # First match wins; each says what the file is and the way out.
 _STRANGERS = (
     (
@@ -65,7 +68,7 @@ _STRANGERS = (
         "is a Git LFS pointer, a few lines that stand for the real file. Run `git lfs pull`, or download it directly",
     ),
     (
-        rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)",
+        _WEB_PAGE,
         "looks like a web page, not a checkpoint: the server sent a page (a login, a quota, an error) in its place. "
         "Open the link in a browser, then download again",
     ),
@@ -96,7 +99,16 @@ _STRANGERS = (
 )
 
 
-def refuse_stranger(data: memoryview):
+def is_web_page(head: bytes) -> bool:
+    """Whether a file begins as HTML or XML does: servers send pages (a login, a quota, an error) in a file's place.
+
+    Args:
+        head: first bytes of the file.
+    """
+    return re.match(_WEB_PAGE, head) is not None
+
+
+def refuse_stranger(data: memoryview) -> NoReturn:
     """Raise the ConversionError that fits a file which is none of the known formats."""
     head = bytes(data[:512])
     for pattern, what in _STRANGERS:

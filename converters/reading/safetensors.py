@@ -8,8 +8,7 @@ import json
 import math
 
 from converters.errors import ConversionError
-from converters.reading import dtypes
-from converters.reading.tensors import MAX_AXES, Block, Tensor, Unreadable
+from converters.reading.tensors import MAX_AXES, Block, Tensor, Unreadable, dtype_named
 
 MAX_HEADER = 100_000_000
 DTYPES = {
@@ -33,7 +32,7 @@ DTYPES = {
 }
 
 
-def recognises(head: bytes) -> bool:
+def recognizes(head: bytes) -> bool:
     return head[8:9] == b"{" and head[6:8] == b"\0\0"
 
 
@@ -108,7 +107,7 @@ def _tensor(key, entry, content):
     code, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if code not in DTYPES:
         return Unreadable(f"has the element type {ascii(code)[:40]}. Expected one of {', '.join(DTYPES)}.")
-    dtype = dtypes.named(DTYPES[code])
+    dtype = dtype_named(DTYPES[code])
     if math.prod(shape) * dtype.itemsize != end - begin:
         raise ConversionError(
             f"tensor {key!r}: expected as many bytes as shape {shape} of {dtype} takes. Received: {end - begin} bytes. "

@@ -6,6 +6,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.reading.caffe.blobs import PARTS
+from converters.reading.caffe.fields import BlobField, LayerField, NetField, ShapeField
 from converters.reading.protobuf.wire import LENGTH
 from converters.writing.files import atomic
 
@@ -37,7 +38,7 @@ def write_caffemodel(path, arrays, kinds, name, *, overwrite=False):
         layer, _, part = key.rpartition(".")
         layers.setdefault((layer, _TYPES[kinds[key]]), {})[part] = key
     with atomic(path, overwrite) as partial, open(partial, "wb") as file:
-        file.write(_text(1, name))
+        file.write(_text(NetField.NAME, name))
         for (layer, kind), keys in layers.items():
             parts = [part for part in PARTS[kind] if part in keys or part == "factor"]
             _write_layer(file, layer, kind, [arrays[keys[part]] if part in keys else _FACTOR for part in parts])
@@ -48,10 +49,10 @@ def _write_layer(file, name, kind, blobs):
         if blob.dtype != np.float32:
             raise ConversionError(f"A .caffemodel holds float32 numbers alone. Received: {blob.dtype} in {name!r}.")
     heads = [_blob_head(blob) for blob in blobs]
-    start = _text(1, name) + _text(2, kind)
+    start = _text(LayerField.NAME, name) + _text(LayerField.TYPE, kind)
     sizes = [len(head) + blob.nbytes for head, blob in zip(heads, blobs, strict=True)]
-    tags = [_head(7, size) for size in sizes]
-    file.write(_head(100, len(start) + sum(sizes) + sum(map(len, tags))) + start)
+    tags = [_head(LayerField.BLOBS, size) for size in sizes]
+    file.write(_head(NetField.LAYERS, len(start) + sum(sizes) + sum(map(len, tags))) + start)
     for tag, head, blob in zip(tags, heads, blobs, strict=True):
         file.write(tag + head)
         file.write(np.ascontiguousarray(blob, "<f4").reshape(-1).view(np.uint8).data)
@@ -60,8 +61,8 @@ def _write_layer(file, name, kind, blobs):
 def _blob_head(blob):
     """All of a blob but its numbers: they come last, so that they need not be held."""
     sizes = b"".join(map(_varint, blob.shape))
-    shape = _head(1, len(sizes)) + sizes
-    return _head(7, len(shape)) + shape + _head(5, 4 * math.prod(blob.shape))
+    shape = _head(ShapeField.DIM, len(sizes)) + sizes
+    return _head(BlobField.SHAPE, len(shape)) + shape + _head(BlobField.DATA, 4 * math.prod(blob.shape))
 
 
 def _text(number, value):

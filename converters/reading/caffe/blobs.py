@@ -38,7 +38,7 @@ class Averaged(Tensor):
         return scaled
 
 
-def named(layer, kind, blobs, *, transposed=False):
+def name_blobs(layer, kind, blobs, *, transposed=False):
     """{"layer.part": tensor} of a layer's blobs.
 
     Args:

@@ -11,7 +11,7 @@ import re
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
-from converters.reading.caffe.blobs import named
+from converters.reading.caffe.blobs import name_blobs
 
 _BLOBS = "data"
 
@@ -25,7 +25,7 @@ def load(file, data) -> dict:
         return None
     tensors = {}
     for name, blobs in _layers(root, (), data):
-        tensors |= named(name, _type(name, [blob.shape for blob in blobs]), blobs)
+        tensors |= name_blobs(name, _type(name, [blob.shape for blob in blobs]), blobs)
     if not tensors:
         raise ConversionError("holds no layer with weights in its group `data`.")
     return tensors

@@ -5,12 +5,11 @@ https://github.com/hszhao/PSPNet.
 """
 
 import pathlib
-import re
 from typing import NamedTuple
 
 from converters.errors import ConversionError
 from converters.reading.caffe import caffemodel
-from converters.reading.files import naming
+from converters.reading.files import is_web_page, naming
 from converters.reading.protobuf.text_format import Message, Word, parse
 
 _LARGEST = 2**24  # bytes; those of the largest networks are a tenth of it
@@ -115,7 +114,7 @@ def _text(path):
         raise ConversionError("is no file. Expected a Caffe prototxt.")
     with open(path, "rb") as file:
         data = file.read(_LARGEST + 1)
-    if b"\0" in data[:4096] and caffemodel.recognises(data[:512]):
+    if b"\0" in data[:4096] and caffemodel.recognizes(data[:512]):
         raise ConversionError(
             "is a .caffemodel, which holds weights. Expected the prototxt that describes the network, a text."
         )
@@ -127,7 +126,7 @@ def _text(path):
         text = "\0"
     if "\0" in text:
         raise ConversionError("is a binary file. Expected a Caffe prototxt, which is text.")
-    if re.match(r"(?i)\s*<(!doctype|html|\?xml)", text):
+    if is_web_page(data[:512]):
         raise ConversionError("is a web page: open the link in a browser, and download the prototxt itself.")
     return text
 

@@ -17,7 +17,7 @@ _BESIDE = ("model_weights", "optimizer_weights")
 _TOP = "top_level_model_weights"
 
 
-def recognises(file) -> bool:
+def recognizes(file) -> bool:
     return _listing(file) is not None
 
 

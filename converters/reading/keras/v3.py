@@ -34,7 +34,7 @@ _VARIABLES = {
 _OPTIONAL = {"gamma": "scale", "beta": "center", "bias": "use_bias"}  # variable: the option that leaves it out
 
 
-def recognises(file) -> bool:
+def recognizes(file) -> bool:
     import h5py
 
     groups = {key: hdf5.child(file, key) for key in file if file.get(key, getlink=True).__class__ is h5py.HardLink}

@@ -21,7 +21,7 @@ _HEAD = re.compile(rb"\x93NUMPY.{2,6}\{'descr': '\|O\d?'", re.DOTALL)
 _LISTED = ("weights", "biases")
 
 
-def recognises(head: bytes) -> bool:
+def recognizes(head: bytes) -> bool:
     return _HEAD.match(head) is not None
 
 

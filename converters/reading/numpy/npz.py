@@ -15,7 +15,7 @@ _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _HEAD = 65536  # NumPy itself trusts headers of up to 10,000 bytes
 
 
-def recognises(names) -> bool:
+def recognizes(names) -> bool:
     return len(names) > 0 and all(name.endswith(".npy") for name in names)
 
 

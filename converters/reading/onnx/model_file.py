@@ -1,146 +1,187 @@
 """ONNX models, `.onnx`: the initializers and the nodes of the graph, read without the onnx package.
 
-A tensor is a view of the file, or of the file beside it that holds the data of large models, wherever its bytes lie as
-they are used; numbers written one by one (`int32_data` and the like) are gathered when asked for.
+A tensor is a view of the file, wherever its bytes lie as they are used. Large models keep their data in a file beside
+the model: then it is a view of that file. Numbers written one by one (`int32_data` and the like) are gathered when
+asked for.
 
 Reference: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and docs/ExternalData.md
 """
 
+import dataclasses
 import math
-import pathlib
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.reading import dtypes
-from converters.reading.files import map_file, naming
-from converters.reading.protobuf.wire import FIXED32, FIXED64, LENGTH, VARINT, fields, text, varints
-from converters.reading.tensors import Block, Tensor, Unreadable
+from converters.reading.files import naming
+from converters.reading.onnx.external_data import ExternalData
+from converters.reading.onnx.fields import (
+    AttributeField,
+    EntryField,
+    GraphField,
+    ModelField,
+    NodeField,
+    TensorField,
+    ValueInfoField,
+)
+from converters.reading.protobuf.wire import Value, fields, integers, is_fixed, signed, text
+from converters.reading.tensors import AnyTensor, Block, Tensor, Unreadable, dtype_named
+from converters.types import Path
 
+# Element types of TensorProto.
 _TYPES = {
     **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16"},
     **{11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16"},
     **{17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 24: "float8_e8m0fnu"},
 }
 _STRING = 8
-_FLOATS, _INT32, _INT64, _RAW, _DOUBLES, _UINT64 = 4, 5, 7, 9, 10, 11  # the fields that may hold a tensor's numbers
-_EXTERNAL = 1
+_EXTERNAL = 1  # data location of a tensor that lies in another file
+
+AttributeValue = float | int | str | tuple[int, ...] | AnyTensor | None
 
 
-class Node(NamedTuple):
-    """An operation; its attributes are numbers, tuples of them, texts and tensors, by name."""
+@dataclasses.dataclass(frozen=True)
+class OnnxNode:
+    """An operation.
 
-    type: str
-    name: str
-    inputs: list
-    outputs: list
-    attributes: dict
+    Attributes:
+        type: name of the operator, such as "Conv".
+        name: name of the node, or "".
+        inputs, outputs: names of the values; "" for an optional input that is left out.
+        attributes: numbers, tuples of integers, texts and tensors, by name.
+    """
+
+    type: str = ""
+    name: str = ""
+    inputs: list[str] = dataclasses.field(default_factory=list)
+    outputs: list[str] = dataclasses.field(default_factory=list)
+    attributes: dict[str, AttributeValue] = dataclasses.field(default_factory=dict)
 
 
-class Graph(NamedTuple):
-    """What a model computes: nodes in order, tensors by name, names of the results; and its further files."""
+class OnnxGraph(NamedTuple):
+    """What a model computes.
 
-    nodes: list
-    tensors: dict
-    outputs: list
-    files: tuple
+    Attributes:
+        nodes: operations in the order of the file.
+        tensors: initializers by name.
+        outputs: names of the results.
+        files: further files that hold the model's data.
+    """
+
+    nodes: list[OnnxNode]
+    tensors: dict[str, AnyTensor]
+    outputs: list[str]
+    files: tuple[Path, ...]
 
 
-def recognises(head: bytes) -> bool:
-    """A model begins with the version of its format, and behind that with a short name or another of its fields."""
+def recognizes(head: bytes) -> bool:
+    """Whether a file begins as a model does: its format's version, then a short name or another of its fields."""
     return re.match(rb"\x08[\x01-\x7f]([\x12\x1a\x22][\0-\x7f]|[\x28\x32\x3a\x42])", head) is not None
 
 
-def load(path, data: memoryview) -> Graph:
+def load(path: Path, data: memoryview) -> OnnxGraph:
     """The graph of a model.
 
-    Raises: ConversionError for a damaged file, a model without a graph, and data in a file that is not there, too
-        short, or outside the model's directory.
+    Args:
+        path: where the model lies; its data may lie beside it.
+        data: bytes of the model.
+    Raises: ConversionError for a damaged file, and a model without a graph. Also for data in a file that is missing,
+        too short, or outside the model's directory.
     """
     graph, operators = None, False
-    for number, wire, value in fields(data):
-        if number == 7 and wire == LENGTH:
+    for number, value in fields(data):
+        if number == ModelField.GRAPH and isinstance(value, memoryview):
             graph = value
-        operators |= number == 8
+        operators |= number == ModelField.OPSET_IMPORT
     if graph is None or not operators:
         raise ConversionError(
             f"has no {'set of operators' if graph is not None else 'graph'}, which every ONNX model has; the file is "
             "cut short or damaged. Copy or download it again."
         )
-    external = _External(path)
-    nodes, tensors, outputs = [], {}, []
-    for number, wire, value in fields(graph):
-        if wire != LENGTH:
+    external = ExternalData(path)
+    nodes: list[OnnxNode] = []
+    tensors: dict[str, AnyTensor | None] = {}
+    outputs: list[str] = []
+    for number, value in fields(graph):
+        if not isinstance(value, memoryview):
             continue
-        if number == 1:
+        if number == GraphField.NODE:
             nodes.append(_node(value, external))
-        elif number == 5:
+        elif number == GraphField.INITIALIZER:
             name, tensor = _tensor(value, external)
             if name in tensors:
-                raise ConversionError(f"has two tensors of the name {name!r}; nobody can tell which of them counts.")
+                raise ConversionError(f"has two tensors of the name {name!r}; it is ambiguous which of them counts.")
             tensors[name] = tensor
-        elif number == 12:
-            outputs.append(next((text(one) for field, _, one in fields(value) if field == 1), ""))
-    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    return Graph(nodes, tensors, outputs, tuple(external.maps))
+        elif number == GraphField.OUTPUT:
+            outputs.append(next((text(part) for field, part in fields(value) if field == ValueInfoField.NAME), ""))
+    known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    return OnnxGraph(nodes, known, outputs, external.files)
 
 
-def _node(message, external):
-    kind, name, inputs, outputs, attributes = "", "", [], [], {}
-    for number, wire, value in fields(message):
-        if wire != LENGTH:
+def _node(message: memoryview, external: ExternalData) -> OnnxNode:
+    node = OnnxNode()
+    for number, value in fields(message):
+        if not isinstance(value, memoryview):
             continue
-        if number == 1:
-            inputs.append(text(value))
-        elif number == 2:
-            outputs.append(text(value))
-        elif number == 3:
-            name = text(value)
-        elif number == 4:
-            kind = text(value)
-        elif number == 5:
-            key, attribute = _attribute(value, external)
-            attributes[key] = attribute
-    return Node(kind, name, inputs, outputs, attributes)
+        match number:
+            case NodeField.INPUT:
+                node.inputs.append(text(value))
+            case NodeField.OUTPUT:
+                node.outputs.append(text(value))
+            case NodeField.NAME:
+                node = dataclasses.replace(node, name=text(value))
+            case NodeField.OP_TYPE:
+                node = dataclasses.replace(node, type=text(value))
+            case NodeField.ATTRIBUTE:
+                name, content = _attribute(value, external)
+                node.attributes[name] = content
+    return node
 
 
-def _attribute(message, external):
-    name, content, several = "", None, []
-    for number, wire, value in fields(message):
-        if number == 1 and wire == LENGTH:
+def _attribute(message: memoryview, external: ExternalData) -> tuple[str, AttributeValue]:
+    """Name and value of an attribute."""
+    name = ""
+    content: AttributeValue = None
+    several: list[int] = []
+    for number, value in fields(message):
+        if number == AttributeField.NAME and isinstance(value, memoryview):
             name = text(value)
-        elif number == 2 and wire == FIXED32:
+        elif number == AttributeField.FLOAT and isinstance(value, np.ndarray) and is_fixed(value, 4):
             content = float(value.view("<f4").ravel()[-1])
-        elif number == 3 and wire == VARINT:
-            content = _signed(value)
-        elif number == 4 and wire == LENGTH:
+        elif number == AttributeField.INT and isinstance(value, int):
+            content = signed(value)
+        elif number == AttributeField.STRING and isinstance(value, memoryview):
             content = text(value)
-        elif number == 5 and wire == LENGTH:
+        elif number == AttributeField.TENSOR and isinstance(value, memoryview):
             _, content = _tensor(value, external)
-        elif number == 8:
-            several += _integers(wire, value)
+        elif number == AttributeField.INTS:
+            several += integers(value)
     return name, tuple(several) if several else content
 
 
-def _tensor(message, external):
-    """`(name, tensor)`; None for one of texts."""
-    name, code, shape, chunks, place, location = "", 0, [], {}, {}, 0
-    for number, wire, value in fields(message):
-        if number == 1:
-            shape += _integers(wire, value)
-        elif number == 2 and wire == VARINT:
+def _tensor(message: memoryview, external: ExternalData) -> tuple[str, AnyTensor | None]:
+    """Name and tensor of a message; None in place of a tensor of texts."""
+    name, code, location = "", 0, 0
+    sizes: list[int] = []
+    place: dict[str, str] = {}
+    chunks: dict[int, list[Value]] = {}
+    for number, value in fields(message):
+        if number == TensorField.DIMS:
+            sizes += integers(value)
+        elif number == TensorField.DATA_TYPE and isinstance(value, int):
             code = value
-        elif number == 8 and wire == LENGTH:
+        elif number == TensorField.NAME and isinstance(value, memoryview):
             name = text(value)
-        elif number == 13 and wire == LENGTH:
-            entry = {field: text(one) for field, kind, one in fields(value) if kind == LENGTH}
-            place[entry.get(1, "")] = entry.get(2, "")
-        elif number == 14 and wire == VARINT:
+        elif number == TensorField.EXTERNAL_DATA and isinstance(value, memoryview):
+            entry = {field: text(part) for field, part in fields(value) if isinstance(part, memoryview)}
+            place[entry.get(EntryField.KEY, "")] = entry.get(EntryField.VALUE, "")
+        elif number == TensorField.DATA_LOCATION and isinstance(value, int):
             location = value
         else:
-            chunks.setdefault(number, []).append((wire, value))
+            chunks.setdefault(number, []).append(value)
     if code == _STRING:
         return name, None
     with naming(f"tensor {name!r}"):
@@ -149,94 +190,52 @@ def _tensor(message, external):
                 f"has ONNX's element type {code}. Expected a type of at least one byte a number: export the network "
                 "in float32, before it is quantized."
             )
-        dtype, shape = dtypes.named(_TYPES[code]), tuple(shape)
-        if any(size < 0 for size in shape):
-            raise ConversionError(f"has the shape {list(shape)}; the file is damaged.")
-        size = math.prod(shape) * dtype.itemsize
-        block = external.block(place, size) if location == _EXTERNAL else _block(chunks, dtype)
-        if block.nbytes != size:
-            raise ConversionError(f"of shape {list(shape)} and {dtype} has {block.nbytes} bytes; the file is damaged.")
-        return name, Tensor(block, dtype, shape)
+        dtype = dtype_named(_TYPES[code])
+        if any(size < 0 for size in sizes):
+            raise ConversionError(f"has the shape {sizes}; the file is damaged.")
+        nbytes = math.prod(sizes) * dtype.itemsize
+        block = external.block(place, nbytes) if location == _EXTERNAL else _block(chunks, dtype)
+        if block.nbytes != nbytes:
+            raise ConversionError(f"of shape {sizes} and {dtype} has {block.nbytes} bytes; the file is damaged.")
+        return name, Tensor(block, dtype, tuple(sizes))
 
 
-def _block(chunks, dtype):
-    """The numbers of a tensor in whichever field they lie."""
-    if _RAW in chunks:
-        wires = {LENGTH}
-        field = _RAW
-    elif _FLOATS in chunks or _DOUBLES in chunks:
-        field, wires = (_FLOATS, {LENGTH, FIXED32}) if _FLOATS in chunks else (_DOUBLES, {LENGTH, FIXED64})
-    else:
-        gathered = [one for number in (_INT32, _INT64, _UINT64) for one in chunks.get(number, ())]
-        return _gather(gathered, dtype)
-    if any(wire not in wires for wire, _ in chunks[field]):
-        raise ConversionError("has data that are no bytes; the file is damaged.")
-    pieces = [memoryview(value).cast("B") if wire == LENGTH else value for wire, value in chunks[field]]
+def _block(chunks: Mapping[int, list[Value]], dtype: np.dtype) -> Block:
+    """The numbers of a tensor, in whichever field they lie."""
+    for field, width in ((TensorField.RAW_DATA, None), (TensorField.FLOAT_DATA, 4), (TensorField.DOUBLE_DATA, 8)):
+        if field in chunks:
+            return _join(chunks[field], width)
+    integer_fields = (TensorField.INT32_DATA, TensorField.INT64_DATA, TensorField.UINT64_DATA)
+    return _gather([value for field in integer_fields for value in chunks.get(field, ())], dtype)
+
+
+def _join(chunks: list[Value], width: int | None) -> Block:
+    """The bytes of a field, packed or, with `width`, as numbers of so many bytes."""
+    pieces: list[memoryview | np.ndarray] = []
+    for value in chunks:
+        if isinstance(value, memoryview):
+            pieces.append(value.cast("B"))
+        elif width and isinstance(value, np.ndarray) and is_fixed(value, width):
+            pieces.append(value)
+        else:
+            raise ConversionError("has data that are no bytes; the file is damaged.")
     if len(pieces) == 1 and isinstance(pieces[0], memoryview):
         return Block.of(pieces[0])
-    return Block(sum(piece.nbytes for piece in pieces), lambda: memoryview(b"".join(bytes(one) for one in pieces)))
+    return Block(sum(piece.nbytes for piece in pieces), lambda: memoryview(b"".join(map(bytes, pieces))))
 
 
-def _gather(chunks, dtype):
-    """Numbers of variable length, one or many a field; of float16 and bfloat16 the bits, as integers."""
-    if any(wire not in (VARINT, LENGTH) for wire, _ in chunks):
-        raise ConversionError("has data that are no numbers; the file is damaged.")
-    count = sum(1 if wire == VARINT else int((np.frombuffer(value, np.uint8) < 0x80).sum()) for wire, value in chunks)
+def _gather(chunks: list[Value], dtype: np.dtype) -> Block:
+    """Numbers of variable length, one or many a field; for float16 and bfloat16 their bits, as integers."""
+    count = 0
+    for value in chunks:
+        if isinstance(value, np.ndarray):
+            raise ConversionError("has data that are no numbers; the file is damaged.")
+        # The last byte of every varint is below 128.
+        count += 1 if isinstance(value, int) else int((np.frombuffer(value, np.uint8) < 0x80).sum())
     mask = (1 << 8 * dtype.itemsize) - 1
 
-    def data():
-        numbers = [number & mask for wire, value in chunks for number in _integers(wire, value)]
+    def data() -> memoryview:
+        numbers = [number & mask for value in chunks for number in integers(value)]
         return memoryview(np.array(numbers, f"<u{dtype.itemsize}").tobytes())
 
     return Block(count * dtype.itemsize, data)
-
-
-def _integers(wire, value):
-    if wire == VARINT:
-        return [_signed(value)]
-    return list(varints(value)) if wire == LENGTH else []
-
-
-def _signed(value):
-    return value - (1 << 64) if value >> 63 else value
-
-
-class _External:
-    """The files beside a model that hold its data, each mapped once; none but those in its own directory."""
-
-    def __init__(self, path):
-        self._directory = pathlib.Path(path).parent
-        self.maps = {}
-
-    def block(self, place, size):
-        """The bytes that `{"location", "offset", "length"}` mean; without a length, as many as the tensor needs."""
-        offset, length = (self._number(place, key, default) for key, default in (("offset", 0), ("length", size)))
-        data = self._map(place.get("location", ""))
-        if offset + length > len(data):
-            raise ConversionError(
-                f"lies at bytes {offset} to {offset + length} of {place['location']!r}. Received: a file of "
-                f"{len(data)} bytes. It is truncated, or of another model; copy it again."
-            )
-        return Block.of(data[offset : offset + length])
-
-    def _map(self, location):
-        path = self._directory / location
-        inside = location and not re.match(r"[/\\]|\w:", location) and ".." not in re.split(r"[/\\]", location)
-        if not inside or not path.resolve().is_relative_to(self._directory.resolve()):
-            raise ConversionError(
-                f"has its data in {location!r}, outside the model's directory, from which nothing is read. Put that "
-                "file beside the model and save the model anew (onnx.save_model with save_as_external_data=True)."
-            )
-        if not path.exists():
-            raise ConversionError(f"has its data in {location!r}, which is not there: put that file beside the model.")
-        if path not in self.maps:
-            with naming(location):
-                self.maps[path] = map_file(path)
-        return self.maps[path]
-
-    @staticmethod
-    def _number(place, key, default):
-        given = place.get(key, str(default))
-        if not re.fullmatch(r"\d{1,19}", given, re.ASCII):
-            raise ConversionError(f"has the {key} {given[:40]!r} in its file; the model is damaged.")
-        return int(given)

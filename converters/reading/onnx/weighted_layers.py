@@ -1,109 +1,128 @@
-"""What an ONNX graph computes, as far as weights go: its layers with weights, in order of computation.
+"""What an ONNX graph computes with weights: its layers, in order of computation.
 
-The order is the graph's own, not that of its list: at a sum the longer branch comes first, at a concatenation the first
-one, and of several results the deepest. So exporters and optimizers, which list nodes as they like, all give the same.
+The order follows the wires of the graph, not the order of its list. At a sum the longer branch comes first, at a
+concatenation the first one, and among several results the deepest. Exporters and optimizers list nodes as they like;
+for the same network, this order is always the same.
 
 Reference: https://onnx.ai/onnx/operators
 """
 
+import dataclasses
 import re
 from collections import ChainMap
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from converters.errors import ConversionError
-from converters.reading.files import map_file, naming
-from converters.reading.onnx.model_file import load
-from converters.reading.tensors import Tensor
+from converters.reading.onnx.model_file import AttributeValue, OnnxGraph, OnnxNode
+from converters.reading.tensors import AnyTensor, Tensor
+from converters.types import Path
 
 _LAYERS = {"Conv": 4, "ConvTranspose": 4, "Gemm": 2, "MatMul": 2}  # axes of the weight
 _NORM = "BatchNormalization"
-_JOINS = {"Add", "Sum", "Concat", "Mul"}  # all inputs are data; of other nodes the first one is
+_JOINS = {"Add", "Sum", "Concat", "Mul"}  # all inputs are data; for other nodes only the first one
 _SETTINGS = {"Resize", "Upsample", "Clip", "Dropout", "Pad", "Reshape", "Unsqueeze", "Squeeze", "ReduceMean", "Slice"}
 _QUANTIZED = re.compile(r"QLinear.*|.*Integer|.*QuantizeLinear|DequantizeLinear|QGemm|MatMulNBits")
-NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # behind the data, in this order
+NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # inputs after the data, in this order
 # torch >= 1.13 names a node by the modules around it, one that is numbered with its parent: /layer1/layer1.0/conv1/Conv
 _PATH = re.compile(r"/(.+)/(?:Conv|ConvTranspose|Gemm|MatMul)(?:_\d+)?")
 
+Pool = tuple[AttributeValue, AttributeValue, AttributeValue, bool]
+"""Kernel, strides and pads of a maximum pooling, and whether its sizes are rounded up."""
 
-class Layer(NamedTuple):
+
+@dataclasses.dataclass(frozen=True)
+class WeightedLayer:
     """A node with weights.
 
     Attributes:
-        module: name of the module that it was, or None where the file does not tell.
+        module: name of the torch module that the node was, or None where the file does not tell.
         weight, bias: tensors, as torch lays them out; the bias may be None.
         facts: what Keras calls `strides`, `dilation_rate` and `groups`.
-        centred: whether a convolution with stride 1 would keep the size: as many zeros on all sides as it reaches over.
-        norm: `{"gamma", "beta", "moving_mean", "moving_variance"}` of the normalisation right behind it, or None.
-        epsilon: of that.
+        centered: whether a convolution with stride 1 would keep the size, with equal zeros on all sides.
+        norm: tensors of the BatchNorm directly after the node, by `NORM_PARTS`, or None.
+        epsilon: epsilon of that BatchNorm.
         feeds: indices of the layers whose results reach this one without another layer between.
     """
 
     module: str | None
     weight: Tensor
     bias: Tensor | None
-    facts: dict
-    centred: bool
-    norm: dict | None
+    facts: dict[str, AttributeValue]
+    centered: bool
+    norm: dict[str, Tensor] | None
     epsilon: float
-    feeds: frozenset
+    feeds: frozenset[int]
 
 
-class Network(NamedTuple):
-    """Attributes:
-    layers: in order of computation.
-    operations: types of all nodes on the way of the data.
-    pools: `(kernel, strides, pads, whether sizes are rounded up)` of the maximum poolings.
-    others: tensors that enter the data elsewhere, by name.
-    files: that hold the model's data beside it.
+@dataclasses.dataclass(frozen=True)
+class WeightedGraph:
+    """A graph, reduced to what has weights.
+
+    Attributes:
+        layers: nodes with weights, in order of computation.
+        operations: types of all nodes on the way of the data.
+        pools: maximum poolings on the way of the data.
+        others: tensors that enter the data elsewhere, by name.
+        files: files beside the model that hold its data.
     """
 
-    layers: list
-    operations: set
-    pools: set
-    others: dict
-    files: tuple
+    layers: list[WeightedLayer]
+    operations: set[str]
+    pools: set[Pool]
+    others: dict[str, Tensor]
+    files: tuple[Path, ...]
 
 
-def load_network(path) -> Network:
-    """The layers of the graph in a file.
+def weighted_graph(graph: OnnxGraph) -> WeightedGraph:
+    """The layers with weights of a graph, in order of computation.
 
-    Raises: ConversionError for a damaged file, a quantized network, weights that the graph computes, and nodes that
-        are not in order.
+    Args:
+        graph: graph of the file, as `Checkpoint.graph` has it.
+    Raises: ConversionError for a quantized network, weights that the graph computes, and nodes that are not in order.
     """
-    with naming(path):
-        return _Walk(load(path, map_file(path))).network()
+    return _Walk(graph).result()
+
+
+class _Layout(NamedTuple):
+    """How a node treats its input: names for Keras, and whether it keeps the size."""
+
+    facts: dict[str, AttributeValue]
+    centered: bool
 
 
 class _Walk:
-    def __init__(self, graph):
+    def __init__(self, graph: OnnxGraph) -> None:
         self._graph = graph
-        self._constants = {
-            node.outputs[0]: node.attributes["value"]
+        constants: dict[str, AnyTensor] = {
+            node.outputs[0]: value
             for node in graph.nodes
-            if node.type == "Constant" and node.outputs and isinstance(node.attributes.get("value"), Tensor)
+            if node.type == "Constant" and node.outputs and isinstance(value := node.attributes.get("value"), Tensor)
         }
-        self._tensors = ChainMap(graph.tensors, self._constants)
+        self._tensors = ChainMap(graph.tensors, constants)
         self._makers = {output: node for node in graph.nodes for output in node.outputs if output}
-        self._users = {}
+        self._users: dict[str, list[OnnxNode]] = {}
         for node in graph.nodes:
             for value in node.inputs:
                 self._users.setdefault(value, []).append(node)
 
-    def network(self):
+    def result(self) -> WeightedGraph:
         depths = self._depths()
-        ways = [node for node in self._way(depths) if node.type not in ("Constant", "Identity")]
+        way = [node for node in self._way(depths) if node.type not in ("Constant", "Identity")]
         quantized = [node.type for node in self._graph.nodes if _QUANTIZED.fullmatch(node.type)]
         if quantized:
             raise ConversionError(
                 f"is a quantized network: its graph has {quantized[0]}. Export the network in float32, before it is "
                 "quantized."
             )
-        nodes = [node for node in ways if self._is_layer(node)]
+        nodes = [node for node in way if self._is_layer(node)]
         places = {id(node): index for index, node in enumerate(nodes)}
-        sources, norms, others = {}, {}, {}
+        sources: dict[str, frozenset[int]] = {}
+        norms: dict[int, OnnxNode] = {}
+        others: dict[str, Tensor] = {}
         additions = {id(self._addition(node)) for node in nodes if node.type == "MatMul"}
-        for node in ways:
-            inside = frozenset().union(*(sources.get(value, ()) for value in self._data(node)))
+        for node in way:
+            inside = frozenset[int]().union(*(sources.get(value, ()) for value in self._data(node)))
             before = id(self._makers.get(node.inputs[0])) if node.type == _NORM and len(node.inputs) == 5 else None
             if before in places:
                 norms[places[before]] = node
@@ -115,12 +134,13 @@ class _Walk:
             self._layer(node, norms.get(index), sources.get(node.inputs[0], frozenset()))
             for index, node in enumerate(nodes)
         ]
-        pools = {_pool(node) for node in ways if node.type == "MaxPool"}
-        return Network(layers, {node.type for node in ways}, pools, others, self._graph.files)
+        pools = {_pool(node) for node in way if node.type == "MaxPool"}
+        return WeightedGraph(layers, {node.type for node in way}, pools, others, self._graph.files)
 
-    def _depths(self):
+    def _depths(self) -> dict[str, int]:
         """Value -> how many layers lie before it, on the longest way."""
-        depths, known = {}, set()
+        depths: dict[str, int] = {}
+        known: set[str] = set()
         for node in self._graph.nodes:
             for value in node.inputs:
                 if value in self._makers and value not in known:
@@ -133,9 +153,9 @@ class _Walk:
             known.update(node.outputs)
         return depths
 
-    def _way(self, depths):
+    def _way(self, depths: Mapping[str, int]) -> list[OnnxNode]:
         """The nodes on the way of the data, in order of computation."""
-        found, seen = [], set()
+        way, seen = [], set()
         stack = [(value, False) for value in sorted(self._graph.outputs, key=lambda value: depths.get(value, 0))]
         while stack:
             value, done = stack.pop()
@@ -143,7 +163,7 @@ class _Walk:
             if node is None:
                 continue
             if done:
-                found.append(node)
+                way.append(node)
             elif id(node) not in seen:
                 seen.add(id(node))
                 stack.append((value, True))
@@ -151,28 +171,27 @@ class _Walk:
                 if node.type != "Concat":
                     inputs = sorted(inputs, key=lambda value: -depths.get(value, 0))
                 stack += [(value, False) for value in reversed(inputs)]
-        return found
+        return way
 
     @staticmethod
-    def _data(node):
+    def _data(node: OnnxNode) -> list[str]:
         return node.inputs if node.type in _JOINS else node.inputs[:1]
 
-    def _is_layer(self, node):
-        """A product of matrices is one if a weight takes part in it."""
+    def _is_layer(self, node: OnnxNode) -> bool:
+        """Whether a node has weights; a product of matrices has, if a matrix of the file takes part in it."""
         if node.type == "MatMul":
-            return len(node.inputs) == 2 and self._resolve(node.inputs[1]) is not None
+            matrix = self._resolve(node.inputs[1]) if len(node.inputs) == 2 else None
+            return matrix is not None and len(matrix.shape) == 2
         return node.type in _LAYERS and len(node.inputs) > 1
 
-    def _floats(self, name):
+    def _floats(self, name: str) -> Tensor | None:
         tensor = self._resolve(name)
         return tensor if tensor is not None and tensor.dtype.kind not in "iub" else None
 
-    def _resolve(self, value):
-        """The tensor behind a name: an initializer, a constant, or one of them by another name or transposed."""
+    def _resolve(self, value: str) -> Tensor | None:
+        """The tensor for a name: an initializer, a constant, or one of these by another name or transposed."""
         if value in self._tensors:
-            tensor = self._tensors[value]
-            tensor.check()
-            return tensor
+            return self._tensors[value].check()
         node = self._makers.get(value)
         if node is None or not node.inputs:
             return None
@@ -183,7 +202,7 @@ class _Walk:
             return _transpose(tensor) if tensor is not None and len(tensor.shape) == 2 else None
         return None
 
-    def _layer(self, node, norm, feeds):
+    def _layer(self, node: OnnxNode, norm: OnnxNode | None, feeds: frozenset[int]) -> WeightedLayer:
         weight = self._weight(node, node.inputs[1])
         bias = self._bias(node, node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
         names = [node.inputs[1]]
@@ -196,22 +215,22 @@ class _Walk:
         scaled = given.get("alpha", 1) != 1 or given.get("beta", 1) != 1 or given.get("transA", 0)
         if node.type == "Gemm" and scaled:
             raise ConversionError(f"the node {node.name!r} scales or transposes its input, which no network here does.")
-        facts, centred = _geometry(node, weight) if _LAYERS[node.type] == 4 else ({}, True)
+        layout = _layout(node, weight) if _LAYERS[node.type] == 4 else _Layout({}, True)
         parts, epsilon = None, 0.0
         if norm:
             parts = {part: self._weight(norm, name) for part, name in zip(NORM_PARTS, norm.inputs[1:], strict=False)}
-            epsilon = norm.attributes.get("epsilon", 1e-5)
-        return Layer(_module(node, names), weight, bias, facts, centred, parts, epsilon, feeds)
+            epsilon = _epsilon(norm)
+        return WeightedLayer(_module(node, names), weight, bias, layout.facts, layout.centered, parts, epsilon, feeds)
 
-    def _addition(self, node):
-        """The sum with a bias behind a product, or None."""
+    def _addition(self, node: OnnxNode) -> OnnxNode | None:
+        """The sum with a bias after a product, or None."""
         users = self._users.get(node.outputs[0], [])
         if len(users) != 1 or users[0].type != "Add":
             return None
         shapes = [tensor.shape for name in users[0].inputs if (tensor := self._floats(name)) is not None]
         return users[0] if len(shapes) == 1 and len(shapes[0]) == 1 else None
 
-    def _weight(self, node, name):
+    def _weight(self, node: OnnxNode, name: str) -> Tensor:
         tensor = self._resolve(name)
         where = f"the weight {name!r} of the node {node.name or node.type!r}"
         if tensor is None:
@@ -222,8 +241,11 @@ class _Walk:
             )
         return tensor
 
-    def _bias(self, node, name):
-        """torch's newer exporter, without its optimizer, expands a zero to the bias of a convolution that has none."""
+    def _bias(self, node: OnnxNode, name: str) -> Tensor | None:
+        """The bias of a convolution, or None.
+
+        torch's newer exporter, without its optimizer, expands a zero where there is no bias.
+        """
         maker = self._makers.get(name)
         while maker is not None and maker.type in ("Expand", "CastLike", "Cast") and maker.inputs:
             name = maker.inputs[0]
@@ -234,37 +256,50 @@ class _Walk:
         return self._weight(node, name)
 
 
-def _transpose(tensor):
+def _transpose(tensor: Tensor) -> Tensor:
+    if len(tensor.shape) != 2:
+        raise ConversionError(f"has a matrix of {len(tensor.shape)} axes in its graph; the file is damaged.")
     rows, columns = tensor.shape
     return Tensor(tensor.block, tensor.dtype, (columns, rows), (1, columns) if tensor.strides is None else None)
 
 
-def _module(node, names):
+def _epsilon(norm: OnnxNode) -> float:
+    epsilon = norm.attributes.get("epsilon", 1e-5)
+    if not isinstance(epsilon, float):
+        raise ConversionError(f"the epsilon of the node {norm.name!r} is not a number; the file is damaged.")
+    return epsilon
+
+
+def _module(node: OnnxNode, names: list[str]) -> str | None:
+    """The name of the torch module that a node was, by the names of its tensors or by its own."""
     for name, part in zip(names, (".weight", ".bias"), strict=False):
         if name.endswith(part):
             return name.removesuffix(part)
-    found = _PATH.fullmatch(node.name)
-    if not found:
+    path = _PATH.fullmatch(node.name)
+    if not path:
         return None
-    modules = []
-    for module in found[1].split("/"):
+    modules: list[str] = []
+    for module in path[1].split("/"):
         if modules and module.startswith(f"{modules[-1]}."):
             modules.pop()
         modules.append(module)
     return ".".join(modules)
 
 
-def _geometry(node, weight):
+def _layout(node: OnnxNode, weight: Tensor) -> _Layout:
     given, axes = node.attributes, max(len(weight.shape) - 2, 0)
     ones = (1,) * axes
     rates, pads = given.get("dilations", ones), given.get("pads", (0,) * 2 * axes)
-    reach = tuple(rate * (size - 1) // 2 for rate, size in zip(rates, weight.shape[2:], strict=False))
     facts = {"strides": given.get("strides", ones), "dilation_rate": rates, "groups": given.get("group", 1)}
-    return facts, pads == reach * 2 and given.get("auto_pad") in (None, "NOTSET")
+    if not isinstance(rates, tuple):
+        return _Layout(facts, False)
+    reach = tuple(rate * (size - 1) // 2 for rate, size in zip(rates, weight.shape[2:], strict=False))
+    return _Layout(facts, pads == reach * 2 and given.get("auto_pad") in (None, "NOTSET"))
 
 
-def _pool(node):
+def _pool(node: OnnxNode) -> Pool:
     given = node.attributes
     kernel = given.get("kernel_shape", ())
-    pads, strides = given.get("pads", (0,) * 2 * len(kernel)), given.get("strides", (1,) * len(kernel))
+    axes = len(kernel) if isinstance(kernel, tuple) else 0
+    pads, strides = given.get("pads", (0,) * 2 * axes), given.get("strides", (1,) * axes)
     return kernel, strides, pads, bool(given.get("ceil_mode", 0))

@@ -5,9 +5,8 @@ import re
 
 import numpy as np
 
-from converters.reading import dtypes
 from converters.reading.pickle.inert import Name, Placeholder
-from converters.reading.tensors import MAX_AXES, Block, Tensor, Unreadable
+from converters.reading.tensors import MAX_AXES, Block, Tensor, Unreadable, dtype_named
 
 _OBJECTS = Unreadable(
     "is a NumPy array of Python objects. Expected numbers. Save each array of numbers under a key of its own."
@@ -19,7 +18,7 @@ class _Dtype:
 
     def __init__(self, name, *_):
         if isinstance(name, Name) and name.module == "ml_dtypes":
-            self.dtype = dtypes.named(name.name)
+            self.dtype = dtype_named(name.name)
         elif isinstance(name, str) and re.fullmatch(r"[<>=|]?[?bBhHiIlLqQefdgFDGSUVOmM]\d{0,9}", name):
             self.dtype = np.dtype(name)
         else:

@@ -6,9 +6,8 @@ Written against the layout that `torch/_utils.py` and `torch/_tensor.py` documen
 from dataclasses import dataclass
 
 from converters.errors import ConversionError
-from converters.reading import dtypes
 from converters.reading.pickle import inert, numpy_arrays
-from converters.reading.tensors import Block, Tensor, Unreadable
+from converters.reading.tensors import Block, Tensor, Unreadable, dtype_named
 
 # Storage classes name their element type in words of C; quantized ones hold plain integers plus a scale kept elsewhere.
 _STORAGES = {
@@ -89,7 +88,7 @@ def _tensor(storage, dtype, offset, size, stride):
     if not isinstance(storage, Storage):
         raise TypeError("a tensor without a storage")
     try:
-        dtype = dtypes.named(dtype)
+        dtype = dtype_named(dtype)
     except ConversionError as error:
         return Unreadable(str(error))
     return Tensor(storage, dtype, tuple(size), tuple(stride), offset, storage.byteorder)

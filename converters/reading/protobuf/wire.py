@@ -1,23 +1,29 @@
-"""The wire format of protocol buffers, as far as weights need it: tags, lengths and views of the bytes.
+"""The wire format of protocol buffers, as much of it as weights need: tags, lengths and views of the bytes.
 
 Reference: https://protobuf.dev/programming-guides/encoding
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from converters.errors import ConversionError
 
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
 _WIDTHS = {FIXED64: 8, FIXED32: 4}
-_NAMES = "the file is truncated or damaged; copy or download it again"
+_ADVICE = "the file is truncated or damaged; copy or download it again"
+
+Value = int | memoryview | np.ndarray
+"""A field's value: a varint; length-delimited bytes; or fixed-width numbers, as bytes of shape `(count, 4 or 8)`."""
 
 
-def fields(message: memoryview):
-    """Every field of a message in order, as `(number, wire type, value)`.
+def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
+    """Every field of a message in order, as `(field number, value)`.
 
-    The value is an int (varint), a memoryview (length-delimited), or, for all fixed-width numbers of one field that
-    follow each other, their bytes `(count, 4 or 8)`.
+    All fixed-width numbers of one field that follow each other come as one value.
 
+    Args:
+        message: bytes of the message, without a tag and a length before them.
     Raises: ConversionError at the first byte that cannot be a field of a message of this length.
     """
     position = 0
@@ -25,8 +31,9 @@ def fields(message: memoryview):
         start = position
         tag, position = _varint(message, position)
         number, wire = tag >> 3, tag & 7
+        value: Value
         if number == 0:
-            raise ConversionError(f"expected a field's number at byte {start} of a message. Received: 0; {_NAMES}.")
+            raise ConversionError(f"expected a field's number at byte {start} of a message. Received: 0; {_ADVICE}.")
         if wire == VARINT:
             value, position = _varint(message, position)
         elif wire == LENGTH:
@@ -35,45 +42,64 @@ def fields(message: memoryview):
             if len(value) < length:
                 raise ConversionError(
                     f"expected {length} bytes in field {number}. Received: {len(value)} to the end of its message; "
-                    f"{_NAMES}."
+                    f"{_ADVICE}."
                 )
             position += length
         elif wire in _WIDTHS:
             value, position = _run(message, start, position, _WIDTHS[wire])
         else:
-            raise ConversionError(f"expected a wire type 0, 1, 2 or 5 at byte {start}. Received: {wire}; {_NAMES}.")
-        yield number, wire, value
+            raise ConversionError(f"expected a wire type 0, 1, 2 or 5 at byte {start}. Received: {wire}; {_ADVICE}.")
+        yield number, value
 
 
-def varints(packed: memoryview):
-    """The numbers of a packed field, signed."""
-    position = 0
-    while position < len(packed):
-        value, position = _varint(packed, position)
-        yield value - (1 << 64) if value >> 63 else value
+def is_fixed(value: Value, width: int) -> bool:
+    """Whether a value consists of numbers of `width` bytes, 4 or 8."""
+    return isinstance(value, np.ndarray) and value.shape[-1] == width
 
 
-def text(value) -> str:
-    """A string field; bytes that are no UTF-8 show as replacement characters."""
+def integers(value: Value) -> list[int]:
+    """The signed integers of a field that is repeated or packed; none for a field of another wire type."""
+    if isinstance(value, int):
+        return [signed(value)]
+    if not isinstance(value, memoryview):
+        return []
+    numbers, position = [], 0
+    while position < len(value):
+        number, position = _varint(value, position)
+        numbers.append(signed(number))
+    return numbers
+
+
+def signed(value: int) -> int:
+    """The integer whose two's complement of 64 bits a varint holds."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def text(value: Value) -> str:
+    """A string field; bytes that are not UTF-8 show as replacement characters."""
     return bytes(value).decode("utf-8", errors="replace") if isinstance(value, memoryview) else ""
 
 
-def _varint(message, position):
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """The number at a position, and the position after it."""
     value = 0
     for index, byte in enumerate(message[position : position + 10]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value & (1 << 64) - 1, position + index + 1
-    raise ConversionError(f"expected a number at byte {position} of a message of {len(message)}; {_NAMES}.")
+    raise ConversionError(f"expected a number at byte {position} of a message of {len(message)}; {_ADVICE}.")
 
 
-def _run(message, start, position, width):
-    """All numbers from `start` on that bear the tag which stands there: files unpacked have one tag a number."""
+def _run(message: memoryview, start: int, position: int, width: int) -> tuple[np.ndarray, int]:
+    """The numbers from `start` on that have the tag there, and the position after them.
+
+    A repeated field that is not packed has one tag for each number.
+    """
     step = position - start + width
     entries = np.frombuffer(message, np.uint8, count=(len(message) - start) // step * step, offset=start)
     entries = entries.reshape(-1, step)
     if not len(entries):
-        raise ConversionError(f"expected {width} bytes at byte {position} of a message of {len(message)}; {_NAMES}.")
+        raise ConversionError(f"expected {width} bytes at byte {position} of a message of {len(message)}; {_ADVICE}.")
     count, window = 1, 1
     while count < len(entries):  # in growing steps, so that many short runs cost no more than one long one
         same = (entries[count : count + window, :-width] == entries[0, :-width]).all(axis=1)

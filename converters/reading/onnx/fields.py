@@ -1,0 +1,71 @@
+"""Field numbers of ONNX's messages, as much of them as weights and operations need.
+
+Reference: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+"""
+
+import enum
+
+
+class ModelField(enum.IntEnum):
+    """Fields of ModelProto."""
+
+    GRAPH = 7
+    OPSET_IMPORT = 8
+
+
+class GraphField(enum.IntEnum):
+    """Fields of GraphProto."""
+
+    NODE = 1
+    INITIALIZER = 5
+    OUTPUT = 12
+
+
+class ValueInfoField(enum.IntEnum):
+    """Fields of ValueInfoProto."""
+
+    NAME = 1
+
+
+class NodeField(enum.IntEnum):
+    """Fields of NodeProto."""
+
+    INPUT = 1
+    OUTPUT = 2
+    NAME = 3
+    OP_TYPE = 4
+    ATTRIBUTE = 5
+
+
+class AttributeField(enum.IntEnum):
+    """Fields of AttributeProto."""
+
+    NAME = 1
+    FLOAT = 2
+    INT = 3
+    STRING = 4
+    TENSOR = 5
+    INTS = 8
+
+
+class TensorField(enum.IntEnum):
+    """Fields of TensorProto."""
+
+    DIMS = 1
+    DATA_TYPE = 2
+    FLOAT_DATA = 4
+    INT32_DATA = 5
+    INT64_DATA = 7
+    NAME = 8
+    RAW_DATA = 9
+    DOUBLE_DATA = 10
+    UINT64_DATA = 11
+    EXTERNAL_DATA = 13
+    DATA_LOCATION = 14
+
+
+class EntryField(enum.IntEnum):
+    """Fields of StringStringEntryProto."""
+
+    KEY = 1
+    VALUE = 2
