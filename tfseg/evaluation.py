@@ -1,116 +1,168 @@
 """How good a segmenter is on a data set, as papers measure it: whole photographs, several sizes, or sliding windows."""
 
+import dataclasses
 import json
 import pathlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from tfseg import drawing
-from tfseg.data.loader import load, resized
+from tfseg.data.datasets import Dataset, Pair
+from tfseg.data.loader import load, resize_pair
 from tfseg.data.masks import VOID
 from tfseg.metrics import SCORES, ConfusionMatrix, scores
 from tfseg.prediction.model import logits_function, preprocessing_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import preprocess
-from tfseg.writing import replacing
+from tfseg.progress import ProgressOption, track
+from tfseg.types import Path, Preprocessing, Size
+from tfseg.writing import atomic
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Evaluation", "class_map", "draw_confusion", "draw_pair", "evaluate"]
 
 
-class Evaluation(NamedTuple):
-    """What a model scored.
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a model scored on a data set. As text, it is the table that a paper prints.
 
     Attributes:
-        dataset: `tfseg.data.Dataset`.
-        matrix: pixels by true class (row) and predicted one (column).
-        accuracies: pixel accuracy of each photograph, in the data set's order; NaN where nothing counts.
-        published: `(score, what it is of)` to compare with, or None.
+        dataset: data set that was measured.
+        matrix: number of pixels by true class (row) and predicted class (column).
+        accuracies: pixel accuracy of each photograph, in the order of the data set; NaN if all pixels are void.
+        published: a score in percent to compare with, and what it was measured on; or None.
+
+    Example:
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(2), ("road", "car"))
+        >>> evaluation = tfseg.evaluation.Evaluation(dataset, np.array([[3, 1], [0, 4]]), (0.875,))
+        >>> print(evaluation)
+        class                        IoU  accuracy  of pixels
+        road                       75.00     75.00      50.00
+        car                        80.00    100.00      50.00
+        pixel accuracy             87.50
+        mean accuracy              87.50
+        mean iou                   77.50
+        frequency weighted iou     77.50
     """
 
-    dataset: object
+    dataset: Dataset
     matrix: np.ndarray
-    accuracies: tuple
-    published: tuple | None = None
+    accuracies: tuple[float, ...]
+    published: tuple[float, str] | None = None
 
     @property
-    def scores(self):
+    def scores(self) -> dict[str, Any]:
+        """The scores of the matrix, as `tfseg.metrics.scores` returns them."""
         return scores(self.matrix)
 
-    def __str__(self):
-        """The table that a paper prints, in percent."""
-        found, names = self.scores, self.dataset.classes or range(self.dataset.num_classes)
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes, or their numbers if the data set does not name them."""
+        return [str(name) for name in self.dataset.classes or range(self.dataset.num_classes)]
+
+    def __str__(self) -> str:
+        values = self.scores
         share = self.matrix.sum(axis=1) / max(1, self.matrix.sum())
         lines = [f"{'class':24}{'IoU':>8}{'accuracy':>10}{'of pixels':>11}"]
-        for name, iou, accuracy, part in zip(names, found["iou"], found["accuracy"], share, strict=True):
-            lines.append(f"{name!s:24}{_percent(iou):>8}{_percent(accuracy):>10}{_percent(part):>11}")
-        lines += [f"{name.replace('_', ' '):24}{_percent(found[name]):>8}" for name in SCORES]
+        for name, iou, accuracy, part in zip(self.class_names, values["iou"], values["accuracy"], share, strict=True):
+            lines.append(f"{name:24}{_percent(iou):>8}{_percent(accuracy):>10}{_percent(part):>11}")
+        lines += [f"{name.replace('_', ' '):24}{_percent(values[name]):>8}" for name in SCORES]
         if self.published:
             lines.append(f"{'published mean iou':24}{self.published[0]:8.2f}  {self.published[1]}")
         return "\n".join(lines)
 
-    def save(self, path):
-        """Writes all of it as JSON; NaN as null."""
-        found = self.scores
-        facts = {
+    def save(self, path: Path) -> None:
+        """Writes everything as JSON; NaN as null.
+
+        Args:
+            path: where the JSON file is written.
+        Raises:
+            OSError: the file cannot be written.
+        """
+        values = self.scores
+        content = {
             "dataset": self.dataset.name,
             "photographs": len(self.accuracies),
-            **{name: _plain(found[name]) for name in SCORES},
+            **{name: _plain(values[name]) for name in SCORES},
             "classes": list(self.dataset.classes or range(self.dataset.num_classes)),
-            "iou": [_plain(value) for value in found["iou"]],
-            "accuracy": [_plain(value) for value in found["accuracy"]],
+            "iou": [_plain(value) for value in values["iou"]],
+            "accuracy": [_plain(value) for value in values["accuracy"]],
             "confusion_matrix": self.matrix.tolist(),
             "pixel_accuracies": {
                 str(pair.image): _plain(value) for pair, value in zip(self.dataset.pairs, self.accuracies, strict=True)
             },
         }
-        with replacing(pathlib.Path(path)) as half:
-            half.write_text(json.dumps(facts, indent=1))
+        with atomic(path, overwrite=True) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1))
 
-    def worst(self, count=8):
-        """The pairs of lowest pixel accuracy, the worst first."""
+    def worst(self, count: int = 8) -> list[Pair]:
+        """The pairs of lowest pixel accuracy, the worst first.
+
+        Args:
+            count: number of pairs.
+        """
         order = np.argsort([1.0 if np.isnan(value) else value for value in self.accuracies], kind="stable")
         return [self.dataset.pairs[index] for index in order[:count]]
 
 
 def evaluate(
-    model,
-    dataset,
+    model: keras.Model,
+    dataset: Dataset,
     *,
-    scales=(1.0,),
-    flip=False,
-    window=None,
-    overlap=1 / 3,
-    preprocessing=None,
-    shorter_side=None,
-    track=iter,
-    published=None,
-):
-    """Counts every pixel of a data set.
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: Size | None = None,
+    overlap: float = 1 / 3,
+    preprocessing: Preprocessing | None = None,
+    shorter_side: int | None = None,
+    progress: ProgressOption = False,
+    published: tuple[float, str] | None = None,
+) -> Evaluation:
+    """The scores of a model over all pixels of a data set.
 
     Args:
-        model: segmenter.
-        dataset: `tfseg.data.Dataset`.
-        scales, flip, window, overlap: as in `class_map`.
-        preprocessing: as in `tfseg.predict`.
+        model: segmentation model.
+        dataset: photographs and masks to measure on.
+        scales: factors by which the sides of a photograph are resized; the probabilities at all scales are averaged.
+        flip: whether the model sees the mirrored photograph, too.
+        window: `(height, width)` in pixels of the window that slides over a photograph, see `class_map`.
+        overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+        preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it; by default, the one that
+            the model carries.
         shorter_side: pixels to which the shorter side of photographs and masks is resized first, as some protocols
-            want; None: they stay.
-        track: wraps the pairs, as `tfseg.progress.track`.
-        published: `(score, what it is of)`, shown beside ours.
-    Returns: `Evaluation`.
+            want; None keeps their sizes.
+        progress: True shows on stderr how many photographs are done, how fast, and the time left. A function is called
+            with the numbers of photographs done and in all.
+        published: a score in percent to show below the scores, and what it was measured on.
     Raises:
-        ValueError: a pair that cannot be read, or a model of another number of classes.
+        ValueError: a pair cannot be read, or the model predicts a class that the data set does not have.
+
+    Example:
+        >>> model, receipt = converters.convert("street.pth")
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(11))
+        >>> evaluation = tfseg.evaluation.evaluate(model, dataset)
+        >>> evaluation.scores["pixel_accuracy"] > 0.8
+        True
     """
     counts, accuracies = ConfusionMatrix(dataset.num_classes), []
-    for pair in track(dataset.pairs):
+    for pair in track(dataset.pairs, progress, unit="photographs"):
         image, mask = load(pair, dataset.labels)
         if shorter_side:
-            image, mask = resized(image, mask, shorter_side)
+            image, mask = resize_pair(image, mask, shorter_side)
         classes = class_map(
             model, image, scales=scales, flip=flip, window=window, overlap=overlap, preprocessing=preprocessing
         )
         if classes.max() >= dataset.num_classes:
             raise ValueError(
-                f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} more: it "
-                f"predicts {classes.max()}."
+                f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} more. "
+                f"Received: class {classes.max()} in a prediction."
             )
         counts.update_classes(mask, classes)
         counted = mask != VOID
@@ -118,63 +170,109 @@ def evaluate(
     return Evaluation(dataset, counts.matrix(), tuple(accuracies), published)
 
 
-def class_map(model, image, *, scales=(1.0,), flip=False, window=None, overlap=1 / 3, preprocessing=None):
-    """The class of every pixel of one photograph, by the mean of probabilities over sizes, mirror images and windows.
+def class_map(
+    model: keras.Model,
+    image: np.ndarray,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: Size | None = None,
+    overlap: float = 1 / 3,
+    preprocessing: Preprocessing | None = None,
+) -> np.ndarray:
+    """The class of every pixel of one photograph, as published scores are measured.
+
+    It differs from `tfseg.predict` in its windows. They slide over the photograph at each scale, a smaller photograph
+    is padded to their size, and all pixels of a window count the same.
 
     Args:
-        model: segmenter.
-        image: uint8 `(height, width, 3)`, RGB.
-        scales: factors of its sides at which the model sees it.
-        flip: whether the model sees it mirrored too.
-        window: `(height, width)` of what the model sees at once, slid over the photograph at every scale; None: all.
-        overlap: of two windows side by side, as a share of their side.
-        preprocessing: as in `tfseg.predict`.
+        model: segmentation model.
+        image: photograph, uint8 `(height, width, 3)`, RGB.
+        scales: factors by which the sides of the photograph are resized; the probabilities at all scales are averaged.
+        flip: whether the model sees the mirrored photograph, too.
+        window: `(height, width)` in pixels of what the model sees at once; None for the whole photograph.
+        overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+        preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it; by default, the one that
+            the model carries.
     Returns: integers `(height, width)`.
+
+    Example:
+        >>> model, receipt = converters.convert("street.pth")
+        >>> tfseg.evaluation.class_map(model, tfseg.read_image("street.png")).shape
+        (360, 480)
     """
     logits = logits_function(model)
 
-    def slid(images):
+    def slid(images: np.ndarray) -> np.ndarray:
         height, width = images.shape[1:3]
         size = window or (height, width)
-        # Photographs smaller than the window are seen on a ground of zeros, the mean colour.
+        # A photograph smaller than the window is padded with zeros, the mean color.
         padded = np.pad(images, ((0, 0), (0, max(0, size[0] - height)), (0, max(0, size[1] - width)), (0, 0)))
-        found = None
+        result = None
         for rows, columns, values in slide(logits, padded, size, overlap):
-            if found is None:
-                found = np.empty((*padded.shape[:3], values.shape[-1]), "float32")
-            found[:, rows, columns] = values
-        return found[:, :height, :width]
+            if result is None:
+                result = np.empty((*padded.shape[:3], values.shape[-1]), "float32")
+            result[:, rows, columns] = values
+        assert result is not None  # there is at least one block
+        return result[:, :height, :width]
 
-    pixels = preprocess(image, preprocessing or preprocessing_of(model))
-    return views(slid, scales, flip)(pixels[None])[0].argmax(axis=-1)
+    prepared = preprocess(image, preprocessing or preprocessing_of(model))
+    return views(slid, scales, flip)(prepared[None])[0].argmax(axis=-1)
 
 
-def overlay(model, pair, dataset, **options):
-    """The photograph of a pair under the model's classes, and under the true ones beside it: a PIL image."""
+def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) -> "Image.Image":
+    """A Pillow image: a photograph under the predicted classes, and beside it under the true ones.
+
+    Args:
+        model: segmentation model.
+        pair: photograph and mask.
+        dataset: data set that the pair is from.
+        **options: options of `class_map`.
+
+    Example:
+        >>> model, receipt = converters.convert("street.pth")
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(11))
+        >>> picture = tfseg.evaluation.draw_pair(model, pair, dataset)
+        >>> picture.width >= 2 * 480, picture.height > 360
+        (True, True)
+    """
     from PIL import Image
 
     image, mask = load(pair, dataset.labels)
-    found = class_map(model, image, **options).astype("uint8")
-    known = np.where(mask == VOID, found, mask)
-    pictures = [drawing.overlay(image, one, dataset.colors, dataset.classes) for one in (found, known)]
-    sheet = Image.new("RGB", (sum(one.width for one in pictures), max(one.height for one in pictures)), "white")
+    predicted = class_map(model, image, **options).astype("uint8")
+    true = np.where(mask == VOID, predicted, mask)
+    pictures = [drawing.overlay(image, classes, dataset.colors, dataset.classes) for classes in (predicted, true)]
+    size = sum(picture.width for picture in pictures), max(picture.height for picture in pictures)
+    sheet = Image.new("RGB", size, "white")
     sheet.paste(pictures[0], (0, 0))
     sheet.paste(pictures[1], (pictures[0].width, 0))
     return sheet
 
 
-def draw_confusion(found, path):
-    """Draws the confusion matrix of an `Evaluation`, each row in shares of its true class.
+def draw_confusion(evaluation: Evaluation, path: Path) -> None:
+    """Draws the confusion matrix of an evaluation, each row as shares of its true class.
 
+    Args:
+        evaluation: result of `evaluate`.
+        path: where the PNG is written.
     Raises:
         ValueError: matplotlib is not installed.
+
+    Example:
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(2), ("road", "car"))
+        >>> evaluation = tfseg.evaluation.Evaluation(dataset, np.array([[3, 1], [0, 4]]), (0.875,))
+        >>> tfseg.evaluation.draw_confusion(evaluation, "confusion.png")
+        >>> tfseg.read_image("confusion.png").shape[-1]
+        3
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ValueError('Drawing the confusion matrix needs matplotlib: pip install "tfseg[plots]".') from error
-    names = [str(name) for name in found.dataset.classes or range(found.dataset.num_classes)]
-    share = found.matrix / np.maximum(1, found.matrix.sum(axis=1, keepdims=True))
+    names = evaluation.class_names
+    share = evaluation.matrix / np.maximum(1, evaluation.matrix.sum(axis=1, keepdims=True))
     side = 2.5 + 0.3 * len(names)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
@@ -183,13 +281,13 @@ def draw_confusion(found, path):
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    with replacing(pathlib.Path(path)) as half:
-        figure.savefig(half, dpi=120)
+    with atomic(path, overwrite=True) as unfinished:
+        figure.savefig(unfinished, dpi=120)
 
 
-def _percent(value):
+def _percent(value: float) -> str:
     return "-" if np.isnan(value) else f"{100 * value:.2f}"
 
 
-def _plain(value):
+def _plain(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

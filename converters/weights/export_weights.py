@@ -12,8 +12,8 @@ from converters.memory import view
 from converters.weights.import_weights import OWN, variable_shapes
 from converters.weights.receipts import Receipt
 from converters.writing.caffemodel import write_caffemodel
-from converters.writing.files import atomic
-from converters.writing.safetensors import write_safetensors
+from converters.writing.files import atomic, conversion_errors
+from tfseg.exporting.safetensors import write_safetensors
 from tfseg.layers import metadata
 
 
@@ -42,7 +42,9 @@ def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
     name, network, table = _table(model, shapes, family, caffe=path.suffix == ".caffemodel")
     arrays = _Exported(model, shapes, table, dtype)
     if path.suffix == ".safetensors":
-        write_safetensors(path, arrays, {"format": "pt", "tfseg_family": name}, overwrite=overwrite)
+        facts = {"format": "keras" if name == OWN else "pt", "tfseg_family": name}
+        with conversion_errors(path):
+            write_safetensors(path, arrays, facts, overwrite=overwrite)
     elif path.suffix == ".caffemodel":
         write_caffemodel(path, arrays, arrays.kinds, model.name, overwrite=overwrite)
     else:

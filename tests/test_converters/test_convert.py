@@ -41,7 +41,7 @@ def test_formats_wrappers_and_prefixes_are_found(tmp_path, suffix, wrap):
     if suffix == "npz":
         np.savez(path, **state)
     elif suffix == "safetensors":
-        from converters.writing.safetensors import write_safetensors
+        from tfseg.exporting.safetensors import write_safetensors
 
         write_safetensors(path, state)
     elif suffix == "legacy.pth":

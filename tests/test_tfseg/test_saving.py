@@ -89,7 +89,7 @@ def test_a_save_that_breaks_leaves_the_old_file(tmp_path, small, monkeypatch, na
         raise failure
 
     # The last thing that each form does before its file is whole.
-    monkeypatch.setattr("converters.writing.safetensors.os.replace", breaks)
+    monkeypatch.setattr("tfseg.writing.os.replace", breaks)
     stopped = isinstance(failure, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt if stopped else ConversionError, match=None if stopped else "No space left"):
         save(small, target, overwrite=True)

@@ -15,6 +15,7 @@ from PIL import Image
 
 import tfseg
 from tfseg.prediction import folders
+from tfseg.writing import atomic
 from tfseg_cli import predict
 from tfseg_cli.common import load_model
 
@@ -230,7 +231,7 @@ def test_only_what_is_missing_is_planned(photos, tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     (tmp_path / "a.png").write_text("old")
-    with contextlib.suppress(RuntimeError), folders.replacing(tmp_path / "a.png") as half:
+    with contextlib.suppress(RuntimeError), atomic(tmp_path / "a.png", overwrite=True) as half:
         half.write_text("ne")
         raise RuntimeError
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.png", "old")]

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import shutil
 import tempfile
 
 import keras
@@ -12,6 +11,7 @@ from tfseg.exporting.formats import FORMATS, check_formats
 from tfseg.exporting.job import Job
 from tfseg.exporting.saved_model import writing
 from tfseg.rewrites.winograd import WinogradConv2D
+from tfseg.writing import atomic
 
 
 def export(model, path, formats=("saved_model",), *, preprocessing=None, calibration=None, size=None, receipt=None):
@@ -64,13 +64,9 @@ def export(model, path, formats=("saved_model",), *, preprocessing=None, calibra
             "directory of some like those that the network will see."
         )
     _check_runtimes(model, formats)
-    # Made beside its place and renamed: an interrupted export leaves nothing that looks like a model.
-    half = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        made, aside = half / "made", half / "aside"
+    with atomic(path) as made, tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as aside:
         made.mkdir()
-        aside.mkdir()
-        comparison = Comparison(job, aside)
+        comparison = Comparison(job, pathlib.Path(aside))
         report = {}
         for name in formats:
             form = FORMATS[name]
@@ -78,9 +74,6 @@ def export(model, path, formats=("saved_model",), *, preprocessing=None, calibra
             report[name] = {"artifact": form.artifact} | comparison.of(made / form.artifact, form)
         for file, content in (("metadata.json", job.metadata), ("export.json", report)):
             (made / file).write_text(json.dumps(content, indent=2) + "\n")
-        made.rename(path)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return path
 
 

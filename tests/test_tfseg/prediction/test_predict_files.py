@@ -129,10 +129,10 @@ def test_what_exists_is_kept_and_what_failed_is_tried_again(model, photos, tmp_p
 def test_what_killed_processes_left_is_swept(model, photos, tmp_path):
     out = tmp_path / "maps"
     out.mkdir()
-    for name in (".77-3.png", ".123-3_overlay.jpg", ".77-other.png", ".notes-3.png"):
+    for name in (".00000077.partial.3.png", ".abc12345.partial.3_overlay.jpg", ".00000077.partial.other.png", ".notes-3.png"):
         (out / name).write_bytes(b"half")
     predict(model, photos / "3.png", out)
-    assert names(out) == [".77-other.png", ".notes-3.png", "3.png", "3_overlay.jpg"]
+    assert names(out) == [".00000077.partial.other.png", ".notes-3.png", "3.png", "3_overlay.jpg"]
 
 
 def test_results_that_cannot_be_written_end_the_run(model, photos, tmp_path, monkeypatch):

@@ -1,0 +1,158 @@
+"""Files and directories are written whole or not at all."""
+
+import errno
+import os
+import pathlib
+
+import pytest
+
+from tfseg.writing import WritingError, atomic, check_target, remove_unfinished
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(path, text, directory):
+    """Writes a file, or a directory with a file."""
+    if directory:
+        path.mkdir()
+    (path / "file" if directory else path).write_text(text)
+
+
+def content(path):
+    return (path / "file" if path.is_dir() else path).read_text()
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_target_appears_when_the_block_succeeds(tmp_path, directory):
+    target = tmp_path / "result.weights.h5"
+    with atomic(target) as partial:
+        assert partial.parent == tmp_path
+        assert partial.name.endswith("result.weights.h5")  # writers look at the suffix
+        write(partial, "new", directory)
+        assert not target.exists()
+    assert content(target) == "new"
+    assert names(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_existing_target_is_replaced_only_when_allowed(tmp_path, directory):
+    target = tmp_path / "x"
+    write(target, "old", directory)
+    with pytest.raises(WritingError, match=r"x: exists already.*--overwrite \(overwrite=True\)"), atomic(target):
+        pytest.fail("the body must not begin")
+    with atomic(target, overwrite=True) as partial:
+        write(partial, "new", directory)
+        assert content(target) == "old"
+    assert content(target) == "new"
+    assert names(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize("directory", [False, True])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ZeroDivisionError, SystemExit])
+def test_failing_block_leaves_nothing(tmp_path, directory, failure):
+    target = tmp_path / "x"
+    write(target, "old", directory)
+
+    def fail():
+        with atomic(target, overwrite=True) as partial:
+            write(partial, "half", directory)
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert content(target) == "old"
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_failing_rename_leaves_the_old_content(tmp_path, monkeypatch, directory):
+    target, replace = tmp_path / "x", os.replace
+    write(target, "old", directory)
+
+    def refuse(source, destination):
+        if pathlib.Path(destination) == target and content(pathlib.Path(source)) == "new":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        replace(source, destination)
+
+    monkeypatch.setattr("tfseg.writing.os.replace", refuse)
+    with (
+        pytest.raises(PermissionError, match=r"Permission denied: '.*/x'"),
+        atomic(target, overwrite=True) as partial,
+    ):
+        write(partial, "new", directory)
+    assert content(target) == "old"
+    assert names(tmp_path) == ["x"]
+
+
+def test_files_reach_the_disk_before_the_rename(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("tfseg.writing.os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    with atomic(tmp_path / "x") as partial:
+        (partial / "inner").mkdir(parents=True)
+        files = [partial / "a", partial / "inner" / "b"]
+        for file in files:
+            file.write_text("text")
+    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path / "x").rglob("*") if path.is_file())
+
+
+def test_target_written_by_another_process_in_the_meantime_stays(tmp_path):
+    def write_both():
+        with atomic(tmp_path / "x") as partial:
+            partial.write_text("mine")
+            (tmp_path / "x").write_text("other")
+
+    with pytest.raises(WritingError, match="exists already"):
+        write_both()
+    assert content(tmp_path / "x") == "other"
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing/x", "missing does not exist. Create it first"),
+        ("file/x", "file does not exist"),
+        ("..", "expected the name of a file"),
+        (".", "expected the name of a file"),
+        ("file", "exists already"),
+    ],
+)
+def test_unusable_target_is_refused(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("file").write_text("")
+    with pytest.raises(WritingError, match=message):
+        check_target(name)
+    with pytest.raises(WritingError, match=message), atomic(name):
+        pytest.fail("the body must not begin")
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 255])
+def test_errors_of_the_system_name_the_target(tmp_path, name):
+    def write_text():
+        with atomic(tmp_path / name) as partial:
+            if name != "x":
+                partial.write_text("too long a name")
+
+    with pytest.raises(OSError, match=rf"(No such file or directory|File name too long): '.*/{name}'$"):
+        write_text()
+    assert names(tmp_path) == []
+
+
+def test_errors_about_other_files_name_those(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"'.*/source'$"), atomic(tmp_path / "x") as partial:
+        partial.write_text((tmp_path / "source").read_text())
+
+
+def test_unfinished_files_of_killed_processes_are_removed(tmp_path):
+    unfinished = []
+    for name, directory in (("a.png", False), ("a.png", True), ("other.png", False)):
+        with pytest.raises(FileNotFoundError), atomic(tmp_path / name) as partial:
+            unfinished.append(partial)
+        write(partial, "half", directory)
+    (tmp_path / ".notes.a.png").write_text("")
+    (tmp_path / "a.png").write_text("whole")
+    remove_unfinished([tmp_path / "a.png", tmp_path / "b.png"])
+    assert names(tmp_path) == sorted([unfinished[2].name, ".notes.a.png", "a.png"])
