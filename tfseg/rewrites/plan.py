@@ -15,7 +15,7 @@ class Step:
     Attributes:
         operation: of the original model: the one that is called, or beside which a helper stands.
         args, kwargs: with a `Ref` where a tensor stands.
-        kind, changes: another class, and what is different in the configuration; see `graphs.Copies.of`.
+        kind, changes: another class, and what is different in the configuration; see `graphs.LayerCopies.of`.
         values: of its variables, if they are not the operation's.
         purpose: of a helper, which ends its name; None for a call of the original.
     """
@@ -131,7 +131,7 @@ class Plan:
 
     def build(self, size=None):
         """The new model, weights included; for images of one size, if that is given."""
-        copies = graphs.Copies(self.model)
+        copies = graphs.LayerCopies(self.model)
         inputs = [copies.of(layer, **_sized(layer, size)).output for layer in graphs.input_layers(self.model)]
         tensors, own = dict(zip(self.inputs, inputs, strict=True)), []
         for step in self.steps:

@@ -1,103 +1,37 @@
-"""What becomes of each kind of layer on a denser grid.
+"""The rules of `dilate`: what each kind of layer becomes on a denser grid.
 
 A rule is a function of the surgeon and a call, and returns the maps that the call makes. The tables at the end say
-which kind of layer has which rule: a class of Keras or of this package, not its subclasses, which may do anything.
+which kind of layer has which rule. They list classes of Keras and of this package; a subclass may compute anything.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from tfseg import graphs
 from tfseg.layers import DensePadding, DilatedPooling
-from tfseg.surgery.grids import Grid, Window
+from tfseg.surgery.calls import GriddedCall, GriddedTensor
+from tfseg.surgery.dilation_surgeon import WAY_OUT, DilationSurgeon
+from tfseg.surgery.grids import KernelWindow, PixelGrid, window_of
 
-WAY_OUT = "Dilate a model that ends before it, and build the rest on the result."
+Rule = Callable[[DilationSurgeon, GriddedCall], list[GriddedTensor]]
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Map(graphs.Value):
-    """A tensor of the new model, and its grid: None of vectors, and of what a pooling of all pixels left."""
-
-    grid: Grid | None
-
-    @property
-    def rate(self):
-        return self.grid.rate if self.grid else 1
-
-    @property
-    def spreads(self):
-        """Whether it is the same at every pixel: a vector for the whole image, as `(batch, 1, 1, channels)`."""
-        return all(side == 1 for side in self.tensor.shape[-3:-1])
+# -------------------------------------------------------------------------------------------- layers that read windows
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Call:
-    """One call of the original, its tensors replaced by what stands for them in the new model, `graphs.Value`s."""
-
-    operation: keras.Operation
-    args: tuple
-    kwargs: dict
-
-    @property
-    def maps(self):
-        return [leaf for leaf in self._leaves if isinstance(leaf, graphs.Value)]
-
-    @property
-    def constants(self):
-        return [leaf for leaf in self._leaves if hasattr(leaf, "shape") and not isinstance(leaf, graphs.Value)]
-
-    @property
-    def has_placed_constants(self):
-        """Whether an array among the arguments has rows or columns."""
-        return any(side != 1 for constant in self.constants for side in tuple(constant.shape)[-3:-1])
-
-    @property
-    def _leaves(self):
-        return keras.tree.flatten((self.args, self.kwargs))
-
-    @property
-    def dense(self):
-        """Whether a map that it takes is denser than the original's."""
-        return any(one.rate > 1 for one in self.maps)
-
-    @property
-    def grid(self):
-        return next(one.grid for one in self.maps if one.grid)
-
-    def on(self, maps):
-        """The same call on other maps."""
-        swap = dict(zip(map(id, self.maps), maps, strict=True))
-        args, kwargs = keras.tree.map_structure(lambda leaf: swap.get(id(leaf), leaf), (self.args, self.kwargs))
-        return dataclasses.replace(self, args=args, kwargs=kwargs)
-
-    def result(self, layer, grid):
-        """What `layer` makes of the arguments, as maps on one grid."""
-        return [Map(tensor, grid) for tensor in self.tensors(layer)]
-
-    def tensors(self, layer):
-        """What `layer` makes of the arguments."""
-        args, kwargs = keras.tree.map_structure(
-            lambda leaf: leaf.tensor if isinstance(leaf, graphs.Value) else leaf, (self.args, self.kwargs)
-        )
-        return keras.tree.flatten(layer(*args, **kwargs))
-
-
-# ----------------------------------------------------------------------------------------------------- layers that look
-
-
-def convolution(surgeon, call):
-    """Neighbours lie `rate` pixels apart: dilation. What "same" pads, the original's size says."""
+def convolution(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """Neighbors lie `rate` pixels apart: dilation. What "same" pads follows from the size of the original map."""
     layer, grid = call.operation, call.grid
     window = window_of(layer)
     kept, lost = surgeon.split(call, window.strides)
-    behind = grid.behind(window, kept)
+    grid_after = grid.after(window, kept)
     if grid.rate == lost == 1:
-        return call.result(surgeon.copies.of(layer), behind)
+        return call.result(surgeon.copies.of(layer), grid_after)
     if max(window.extent) == 1:
-        return call.result(surgeon.copies.of(layer, strides=(kept, kept)), behind)
+        return call.result(surgeon.copies.of(layer, strides=(kept, kept)), grid_after)
     (source,) = call.maps
     x, padding = source.tensor, layer.padding
     if _must_pad(grid, window, lost):
@@ -117,22 +51,32 @@ def convolution(surgeon, call):
         rate = {"previous": grid.rate, "new": grid.rate * lost, "one": 1}[surgeon.convention]
         if rate > 1 and kept > 1:
             surgeon.refuse(call, f"it would keep a stride of {kept} beside a dilation", 'Use convention="previous".')
-        x = _reached(surgeon, call, x, window, rate - grid.rate)
-    dilation_rate = tuple(rate * own for own in layer.dilation_rate)
+        x = _with_reach(surgeon, call, x, window, rate - grid.rate)
+    dilation_rate = tuple(rate * old_rate for old_rate in layer.dilation_rate)
     copy = surgeon.copies.of(layer, strides=(kept, kept), padding=padding, dilation_rate=dilation_rate)
-    return call.on([Map(x, grid)]).result(copy, behind)
+    return call.on([GriddedTensor(x, grid)]).result(copy, grid_after)
 
 
-def _must_pad(grid, window, lost):
-    """Whether the convolution's own padding, spread or left out, is not what its denser form needs."""
+def _must_pad(grid: PixelGrid, window: KernelWindow, lost: int) -> bool:
+    """Whether the convolution's own padding, with holes or without, is not what its denser form needs."""
     if window.padding == "valid":
-        return lost > 1 and any(np.any(after > 0) for _, after in grid.padding(window))
-    # At stride 1 Keras pads a dilated kernel alike on both sides, as is right for odd kernels.
+        return lost > 1 and any(bool(np.any(after > 0)) for _, after in grid.padding(window))
+    # At stride 1 Keras pads a dilated kernel equally on both sides, as is right for odd kernels.
     return window.strides != (1, 1) or any(extent % 2 == 0 for extent in window.extent)
 
 
-def _reached(surgeon, call, x, window, more):
-    """A map with the border that a kernel `more` pixels wider between its neighbours needs, its middle where it was."""
+def _with_reach(
+    surgeon: DilationSurgeon, call: GriddedCall, x: keras.KerasTensor, window: KernelWindow, more: int
+) -> keras.KerasTensor:
+    """A map with the border that a wider kernel needs, so that the kernel's center stays where it was.
+
+    Args:
+        surgeon: state of the dilation.
+        call: call of the convolution.
+        x: map that the convolution reads.
+        window: window of the original convolution.
+        more: pixels that are added between two places of the kernel; negative if they are removed.
+    """
     borders = tuple((size // 2 * more, (size - size // 2) * more) for size in (extent - 1 for extent in window.extent))
     if more > 0:
         return surgeon.helper(call, layers.ZeroPadding2D, "pad", padding=borders)(x)
@@ -142,15 +86,15 @@ def _reached(surgeon, call, x, window, more):
     return x
 
 
-def pooling(surgeon, call):
-    """Windows with holes; one that covers all of the map is a global pooling by another name."""
+def pooling(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """Windows with holes; a window that covers all of the map is a global pooling by another name."""
     layer, grid = call.operation, call.grid
     window = window_of(layer)
     if grid.is_covered_by(window) and not grid.is_one_pixel:
-        return whole(surgeon, call)
+        return whole_map(surgeon, call)
     kept, lost = surgeon.split(call, window.strides)
     if grid.rate == lost == 1:
-        return call.result(surgeon.copies.of(layer), grid.behind(window, kept))
+        return call.result(surgeon.copies.of(layer), grid.after(window, kept))
     dense = surgeon.copies.of(
         layer,
         DilatedPooling,
@@ -163,165 +107,163 @@ def pooling(surgeon, call):
         border=grid.border,
     )
     (source,) = call.maps
-    return [Map(surgeon.every(kept, call, dense(source.tensor)), grid.behind(window, kept))]
+    return [GriddedTensor(surgeon.every(kept, call, dense(source.tensor)), grid.after(window, kept))]
 
 
-def dense_form(surgeon, call):
-    """Of a network that was dilated before: the grid that it stands for becomes denser once more."""
+def dilated_before(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """A layer that an earlier `dilate` made: the grid that it stands for becomes denser once more."""
     layer, grid = call.operation, call.grid
     copy = surgeon.copies.of(layer, dilation_rate=layer.dilation_rate * grid.rate)
     sizes = tuple(copy.size_behind(size, axis) for axis, size in enumerate(grid.sizes, 1))
-    return call.result(copy, grid._replace(sizes=sizes, border=(0, 0)))
+    return call.result(copy, dataclasses.replace(grid, sizes=sizes, border=(0, 0)))
 
 
-def border(surgeon, call):
-    """Rows and columns of zeros, or left out: `rate` times as many."""
+def border(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """Rows and columns of zeros, or cropped ones: `rate` times as many."""
     layer, rate = call.operation, call.grid.rate
     key, sign = ("padding", 1) if isinstance(layer, layers.ZeroPadding2D) else ("cropping", -1)
     sides = getattr(layer, key)
-    scaled = tuple(tuple(rate * pixels for pixels in side) for side in sides)
-    return call.result(
-        surgeon.copies.of(layer, **{key: scaled}), call.grid.bordered([sign * sum(side) for side in sides])
-    )
+    changes: dict[str, Any] = {key: tuple(tuple(rate * pixels for pixels in side) for side in sides)}
+    return call.result(surgeon.copies.of(layer, **changes), call.grid.bordered(sign * sum(side) for side in sides))
 
 
-def bare_pad(surgeon, call):
-    """`keras.ops.pad`."""
+def bare_pad(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`keras.ops.pad`, which pads `rate` times as much."""
     operation, rate = call.operation, call.grid.rate
     pads = operation.pad_width
     if operation.mode != "constant" or len(pads) != 4 or any(map(any, (pads[0], pads[3]))):
-        return other(surgeon, call, "it does not pad rows and columns with a constant")
+        return unknown(surgeon, call, "it does not pad rows and columns with a constant")
     scaled = [[0, 0], *([rate * pixels for pixels in side] for side in pads[1:3]), [0, 0]]
-    return call.result(
-        surgeon.copies.of(operation, pad_width=scaled), call.grid.bordered([sum(side) for side in pads[1:3]])
-    )
+    return call.result(surgeon.copies.of(operation, pad_width=scaled), call.grid.bordered(map(sum, pads[1:3])))
 
 
-# ------------------------------------------------------------------------------------------------- layers that do not
+# --------------------------------------------------------------------------------------- layers that read single pixels
 
 
-def pixelwise(surgeon, call):
-    """Every pixel by itself: what goes on in the channels stays. Several maps must be of one grid."""
+def pixelwise(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """Every pixel by itself: the layer computes along the channels, and stays. Several maps must share one grid."""
     operation = call.operation
     if not works_on_channels(operation):
-        return other(surgeon, call, "it works along more than the channels")
+        return unknown(surgeon, call, "it works along more than the channels")
     if call.has_placed_constants:
-        return other(surgeon, call, "its constants have rows or columns")
+        return unknown(surgeon, call, "its constants have rows or columns")
     call = call.on(surgeon.aligned(call))
-    return call.result(surgeon.copies.of(operation), Grid.joined([one.grid for one in call.maps if one.grid]))
+    grids = [tracked.grid for tracked in call.maps if tracked.grid]
+    return call.result(surgeon.copies.of(operation), PixelGrid.joined(grids))
 
 
-def works_on_channels(operation):
+def works_on_channels(operation: keras.Operation) -> bool:
+    """Whether the axis of a pixelwise layer is that of the channels."""
     axes = keras.tree.flatten(getattr(operation, "axis", -1))
     shared = getattr(operation, "shared_axes", (1, 2))  # PReLU's
     return set(axes) <= {-1, 3} and {1, 2} <= set(shared or ())
 
 
-def reduction(surgeon, call):
-    """`keras.ops.mean` and its like: over the pixels, or over the channels."""
+def reduction(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`keras.ops.mean` and similar operations: over the pixels, or over the channels."""
     operation = call.operation
     axes = reduced_axes(operation)
     if {1, 2} <= axes:
-        return whole(surgeon, call)
+        return whole_map(surgeon, call)
     if axes == {3} and operation.keepdims:
         return call.result(surgeon.copies.of(operation), call.grid)
-    return other(surgeon, call, f"it reduces over axis={operation.axis}")
+    return unknown(surgeon, call, f"it reduces over axis={operation.axis}")
 
 
-def reduced_axes(operation):
-    """Of an operation that reduces `(batch, height, width, channels)`: 0 to 3."""
+def reduced_axes(operation: keras.Operation) -> set[int]:
+    """The axes, 0 to 3, that an operation on `(batch, height, width, channels)` reduces."""
     axes = range(4) if operation.axis is None else keras.tree.flatten(operation.axis)
     return {axis % 4 for axis in axes}
 
 
-def whole(surgeon, call):
-    """What reads all pixels, in whatever order, gets those of the original map; there is no grid behind it."""
-    maps = [surgeon.on_old_grid(one, call) for one in call.maps]
+# ------------------------------------------------------------------------- layers that read all of a map, or resize it
+
+
+def whole_map(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """A layer that reads all pixels, in whatever order, gets those of the original map; its result has no grid."""
+    maps = [surgeon.on_old_grid(tracked, call) for tracked in call.maps]
     return call.on(maps).result(surgeon.copies.of(call.operation), None)
 
 
-def enlarging(surgeon, call):
-    """Transposed convolutions, repeated pixels: left alone where the map is the original's."""
+def upsampling(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """Transposed convolutions and repeated pixels: copied unchanged where the map is the original's."""
     layer, grid = call.operation, call.grid
-    if call.dense:
+    if call.is_dense:
         surgeon.refuse(call, "it enlarges a map that is denser already", WAY_OUT)
     strides = getattr(layer, "strides", None) or layer.size
     if strides[0] != strides[1]:
         surgeon.refuse(call, f"its strides differ: {tuple(strides)}", WAY_OUT)
     (result,) = call.result(surgeon.copies.of(layer), None)
-    # Sizes grow by the stride, and by a border that one size tells.
+    # Sizes grow by the stride and by a constant border, so the result for one size says all.
     _, *foreseen, _ = surgeon.foreseen(call, 0)[0]
     sizes = tuple(
-        stride * (size - size[0]) + found for stride, size, found in zip(strides, grid.sizes, foreseen, strict=True)
+        stride * (size - size[0]) + first for stride, size, first in zip(strides, grid.sizes, foreseen, strict=True)
     )
-    return [Map(result.tensor, Grid(grid.stride / strides[0], 1, sizes))]
+    return [GriddedTensor(result.tensor, PixelGrid(grid.stride / strides[0], 1, sizes))]
 
 
-def resize_like(surgeon, call):
+def resize_like(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`ResizeLike`: right where the resized map is the original's, or one pixel."""
     source, reference = call.maps
     if source.rate > 1 or (reference.rate > 1 and not source.spreads):
         surgeon.refuse(call, "it interpolates between pixels of the original map", WAY_OUT)
     return call.result(surgeon.copies.of(call.operation), reference.grid)
 
 
-def crop_like(surgeon, call):
-    """The offset is in pixels of the original map."""
+def crop_like(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`CropLike`, whose offset counts pixels of the original map."""
     layer = call.operation
     source, reference = call.maps
     if not (source.grid and reference.grid and source.rate == reference.rate):
-        return other(surgeon, call, "the maps that it takes are not equally dense")
+        return unknown(surgeon, call, "the maps that it takes are not equally dense")
     rest = source.grid.bordered([-layer.offset] * 2)
-    if call.dense and any(np.any(has < wants) for has, wants in zip(rest.sizes, reference.grid.sizes, strict=True)):
+    sizes = zip(rest.sizes, reference.grid.sizes, strict=True)
+    if call.is_dense and any(np.any(available < wanted) for available, wanted in sizes):
         surgeon.refuse(call, "on a denser grid the map that it crops ends too early", WAY_OUT)
     copy = surgeon.copies.of(layer, offset=layer.offset * source.rate)
-    return call.result(copy, source.grid._replace(sizes=reference.grid.sizes, border=(0, 0)))
+    return call.result(copy, dataclasses.replace(source.grid, sizes=reference.grid.sizes, border=(0, 0)))
 
 
-def resampling(surgeon, call):
-    """`Resizing` and crops of images, in front of the network: what follows counts from their result."""
-    if call.dense:
+def resampling(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`Resizing` and crops of images, in front of the network: the grids start again from their result."""
+    if call.is_dense:
         surgeon.refuse(call, "it chooses its own pixels", WAY_OUT)
-    results = call.result(surgeon.copies.of(call.operation), None)
-    return [Map(one.tensor, Grid.of_input(one.tensor.shape)._replace(stride=call.grid.stride)) for one in results]
+    return [
+        GriddedTensor(tensor, dataclasses.replace(PixelGrid.of_input(tensor.shape), stride=call.grid.stride))
+        for tensor in call.tensors(surgeon.copies.of(call.operation))
+    ]
 
 
-def other(surgeon, call, why=None):
-    """A layer that is not known: copied where the maps are the original's and it keeps their size, else refused."""
-    if call.dense:
+def unknown(surgeon: DilationSurgeon, call: GriddedCall, why: str | None = None) -> list[GriddedTensor]:
+    """A layer without a rule: copied if the maps are the original's and it keeps their size, else refused.
+
+    Args:
+        surgeon: state of the dilation.
+        call: call of the layer.
+        why: reason of the refusal; None for a layer that no table lists.
+    """
+    if call.is_dense:
         if why is None and not is_known(call.operation):
             surgeon.refuse(
                 call,
                 "it is not known to treat every pixel by itself",
                 f"If it does, set `pixelwise = True` on its class. Else: {WAY_OUT}",
             )
-        surgeon.refuse(call, why or "it is none of those that treat every pixel by itself", WAY_OUT)
-    results = call.result(surgeon.copies.of(call.operation), None)
-    if any(len(one.tensor.shape) == 4 for one in results):
+        surgeon.refuse(call, why or "it is not a layer that treats every pixel by itself", WAY_OUT)
+    results = call.tensors(surgeon.copies.of(call.operation))
+    if any(len(tensor.shape) == 4 for tensor in results):
         for index in (0, 1):  # an even and an odd size
             size = tuple(int(size[index]) for size in call.grid.sizes)
             if any(len(shape) == 4 and shape[1:3] != size for shape in surgeon.foreseen(call, index)):
                 surgeon.refuse(call, "what it does to the size of a map is not known", WAY_OUT)
-    return [Map(one.tensor, call.grid if len(one.tensor.shape) == 4 else None) for one in results]
+    return [GriddedTensor(tensor, call.grid if len(tensor.shape) == 4 else None) for tensor in results]
 
 
 # --------------------------------------------------------------------------------------------------------------- tables
 
 
-def window_of(operation):
-    """The window of a convolution or pooling, of `keras.ops.max_pool` too."""
-    if hasattr(operation, "kernel_size"):
-        holes = zip(_pair(operation.dilation_rate), _pair(operation.kernel_size), strict=True)
-        extent = tuple(dilation * (size - 1) + 1 for dilation, size in holes)
-    else:
-        extent = _pair(operation.pool_size)
-    return Window(extent, _pair(operation.strides or operation.pool_size), operation.padding)
-
-
-def _pair(value):
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def _table(*rows):
+def _table(*rows: tuple[str, Rule]) -> dict[str, Rule]:
+    """`{name of a class: rule}` from rows of names, separated by spaces."""
     return {name: rule for names, rule in rows for name in names.split()}
 
 
@@ -329,13 +271,13 @@ LAYERS = _table(
     ("Conv2D DepthwiseConv2D SeparableConv2D", convolution),
     ("MaxPooling2D AveragePooling2D", pooling),
     ("ZeroPadding2D Cropping2D", border),
-    ("Conv2DTranspose DepthwiseConv2DTranspose UpSampling2D", enlarging),
+    ("Conv2DTranspose DepthwiseConv2DTranspose UpSampling2D", upsampling),
     ("Resizing CenterCrop RandomCrop Rescale", resampling),
-    ("DilatedPooling DensePadding", dense_form),
+    ("DilatedPooling DensePadding", dilated_before),
     ("ResizeLike", resize_like),
     ("CropLike", crop_like),
-    ("AdaptiveAveragePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole),
-    ("GlobalAveragePooling2D GlobalMaxPooling2D", whole),
+    ("AdaptiveAveragePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole_map),
+    ("GlobalAveragePooling2D GlobalMaxPooling2D", whole_map),
     ("Activation ELU Identity LeakyReLU PReLU ReLU Softmax", pixelwise),
     ("ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout2D", pixelwise),
     ("Add Average Concatenate Maximum Minimum Multiply Subtract", pixelwise),
@@ -355,15 +297,16 @@ OPERATIONS = _table(
 )
 
 
-def rule_of(operation):
+def rule_of(operation: keras.Operation) -> Rule:
     """The rule for an operation, by its class's name if Keras or this package made the class."""
     if getattr(type(operation), "pixelwise", False):
         return pixelwise
     if not is_known(operation):
-        return other
+        return unknown
     table = LAYERS if isinstance(operation, keras.Layer) else OPERATIONS
-    return table.get(type(operation).__name__, other)
+    return table.get(type(operation).__name__, unknown)
 
 
-def is_known(operation):
+def is_known(operation: keras.Operation) -> bool:
+    """Whether the operation's class belongs to Keras or to this package."""
     return type(operation).__module__.partition(".")[0] in ("keras", "tfseg")

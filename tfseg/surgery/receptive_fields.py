@@ -1,65 +1,72 @@
-"""How far the pixels of each map lie apart on the image, and how much of it they see."""
+"""How far the pixels of each map lie apart on the image, and how much of the image they see."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+import keras
 from keras import layers
 
 from tfseg.layers import DilatedPooling, ResizeLike
 from tfseg.surgery import dilation_rules
+from tfseg.surgery.grids import window_of
 
 
-class Field(NamedTuple):
-    """Of the pixels of a map.
+class ReceptiveField(NamedTuple):
+    """The part of the image that a pixel of a map sees.
 
     Attributes:
-        stride: image pixels from one to the next; None where there is no map, but what a pooling of all of it left.
-        size: the receptive field, image pixels, rows and columns; infinite behind a pooling of all pixels.
+        stride: image pixels from one pixel of the map to the next; None if there is no map, but what a pooling of all
+            of it left.
+        size: the receptive field in image pixels, rows and columns; infinite after a pooling of all pixels.
     """
 
     stride: Fraction | None
-    size: tuple
+    size: tuple[float | Fraction, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return " x ".join("image" if math.isinf(side) else f"{float(side):g}" for side in self.size)
 
 
-IMAGE = Field(Fraction(1), (1, 1))
-WHOLE = Field(None, (math.inf, math.inf))
+IMAGE = ReceptiveField(Fraction(1), (1, 1))
+WHOLE = ReceptiveField(None, (math.inf, math.inf))
 
 
-def behind(operation, fields):
-    """The field behind an operation on maps with these fields; None if it takes no map."""
+def field_after(operation: keras.Operation, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+    """The receptive field after an operation on maps with these fields; None if it takes no map."""
     if not fields:
         return None
-    strides = [field.stride for field in fields if field.stride]
-    field = Field(max(strides, default=None), tuple(map(max, *(field.size for field in fields), (0, 0))))
+    stride = max((field.stride for field in fields if field.stride), default=None)
+    size = tuple(map(max, *(field.size for field in fields), (0, 0)))
     rule = dilation_rules.rule_of(operation)
-    if rule is dilation_rules.whole or (
+    if rule is dilation_rules.whole_map or (
         rule is dilation_rules.reduction and {1, 2} <= dilation_rules.reduced_axes(operation)
     ):
         return WHOLE
-    if field.stride is None:
-        return field
+    if stride is None:
+        return ReceptiveField(None, size)
     if isinstance(operation, DilatedPooling):
-        return _wider(field, [operation.dilation_rate * (size - 1) for size in operation.pool_size], 1)
+        return _wider(stride, size, [operation.dilation_rate * (side - 1) for side in operation.pool_size], 1)
     if rule in (dilation_rules.convolution, dilation_rules.pooling):
-        window = dilation_rules.window_of(operation)
-        return _wider(field, [extent - 1 for extent in window.extent], window.strides[0])
+        window = window_of(operation)
+        return _wider(stride, size, [extent - 1 for extent in window.extent], window.strides[0])
     if isinstance(operation, layers.Conv2DTranspose):
-        more = [-(-size // stride) - 1 for size, stride in zip(operation.kernel_size, operation.strides, strict=True)]
-        return _wider(field, more, Fraction(1, operation.strides[0]))
+        more = [-(-side // step) - 1 for side, step in zip(operation.kernel_size, operation.strides, strict=True)]
+        return _wider(stride, size, more, Fraction(1, operation.strides[0]))
     if isinstance(operation, layers.UpSampling2D):
-        more = int(operation.interpolation != "nearest")
-        return _wider(field, [more, more], Fraction(1, operation.size[0]))
+        more = [int(operation.interpolation != "nearest")] * 2
+        return _wider(stride, size, more, Fraction(1, operation.size[0]))
     if isinstance(operation, ResizeLike):
         source, reference = fields
-        return _wider(source, [1, 1], 1)._replace(stride=reference.stride) if source.stride else field
-    return field
+        if source.stride:
+            return _wider(source.stride, source.size, [1, 1], 1)._replace(stride=reference.stride)
+    return ReceptiveField(stride, size)
 
 
-def _wider(field, pixels, strides):
-    """Each pixel sees so many more of the map before, and lies `strides` of them from the next."""
-    size = tuple(side + field.stride * more for side, more in zip(field.size, pixels, strict=True))
-    return Field(field.stride * strides, size)
+def _wider(
+    stride: Fraction, size: Sequence[float | Fraction], more: Sequence[int], step: int | Fraction
+) -> ReceptiveField:
+    """Each pixel sees so many more pixels of the map before, and lies `step` of them from the next."""
+    grown = tuple(side + stride * pixels for side, pixels in zip(size, more, strict=True))
+    return ReceptiveField(stride * step, grown)

@@ -395,9 +395,9 @@ CANNOT = r"of the model 'classifier' cannot slide: "
         (
             lambda: classifier(branches(list, chain(average(), dense(5)), average())),
             {"num_classes": 3},
-            r"num_classes is that of one output. Received: 'classifier', which has several",
+            r"num_classes belongs to one output. Received: 'classifier', which has 2",
         ),
-        (lambda: classifier(HEADS["operations"]), {"num_classes": 3}, rf"\(Subtract\) {CANNOT}it stands behind"),
+        (lambda: classifier(HEADS["operations"]), {"num_classes": 3}, rf"\(Subtract\) {CANNOT}it stands after"),
         (
             lambda: classifier(average(), front=lambda x: layers.ReLU()(x)),
             {"num_classes": 3},
@@ -406,12 +406,12 @@ CANNOT = r"of the model 'classifier' cannot slide: "
         (
             lambda: classifier(average(), dense(5, name="d"), layers.BatchNormalization(name="bn")),
             {"num_classes": 3},
-            rf"'bn' \(BatchNormalization\) {CANNOT}it stands behind 'd', whose num_classes change",
+            rf"'bn' \(BatchNormalization\) {CANNOT}it stands after 'd', whose num_classes change",
         ),
         (
             lambda: classifier(HEADS["two readers"]),
             {"num_classes": 3},
-            rf"\(Add\) {CANNOT}it stands behind",
+            rf"\(Add\) {CANNOT}it stands after",
         ),
         (
             lambda: classifier(layers.AdaptiveAveragePooling2D(2, name="ap"), flat, dense(5)),
@@ -482,7 +482,7 @@ CANNOT = r"of the model 'classifier' cannot slide: "
                 branches(layers.Concatenate(name="join"), average(), chain(layers.MaxPooling2D(2), average()))
             ),
             {},
-            r"'join' \(Concatenate\).*joins what does not slide in the same steps",
+            r"'join' \(Concatenate\).*joins tensors that do not slide in the same steps",
         ),
     ],
 )

@@ -103,7 +103,7 @@ def no_configuration():
         (
             lambda: net(halved, layers.GroupNormalization(2, name="gn")),
             2,
-            r"'gn' \(GroupNormalization\).*none of those that treat every pixel by itself. Dilate a model",
+            r"'gn' \(GroupNormalization\).*not a layer that treats every pixel by itself. Dilate a model",
         ),
         (
             lambda: net(halved, layers.LayerNormalization(axis=[1, 2, 3], name="ln"), size=(32, 32)),
@@ -159,7 +159,7 @@ def no_configuration():
             2,
             r"The layer 'shared' of the model 'net' is called more than once, and its calls would need different configurations: unchanged, and strides=.*dilation_rate=\(2, 2\). Give each call a layer of its own",
         ),
-        (two_of_one_name, 2, r"Two layers of the model 'net' bear the name 'same'.*rename one of them"),
+        (two_of_one_name, 2, r"Two layers of the model 'net' have the name 'same'.*rename one of them"),
         (
             two_densities,
             1,
