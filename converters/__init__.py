@@ -12,6 +12,7 @@ _HOMES = {
     "Checkpoint": "reading",
     "read": "reading",
     "fetch": "downloads.fetch",
+    "register": "families.registry",
     "identify": "identification.identify",
     "convert": "converting",
     "import_weights": "weights.import_weights",
@@ -34,6 +35,7 @@ __all__ = [
     "identify",
     "import_weights",
     "read",
+    "register",
     "verify",
 ]
 

@@ -1,7 +1,8 @@
 """The types that signatures of this package share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,3 +17,13 @@ Shapes = Mapping[str, Shape]
 
 Arrays = Mapping[str, np.ndarray]
 """Key of a tensor -> its values."""
+
+
+class TorchModule(Protocol):
+    """A live torch module, of which this package uses the state dictionary."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+
+Weights = Path | Sequence[Path] | Mapping[str, Any] | TorchModule
+"""Where weights come from: path, URL or published name, several of those, arrays by key, or a torch module."""

@@ -1,52 +1,11 @@
-"""The families of checkpoints, in the documented order: where several fit a file, the first is taken."""
+"""Families of checkpoints: one record each, in a registry that a user's own families join (`register`).
 
-from converters.families import caffe, keras, pytorch, tensorflow
+A family says which tensor names are which variables (`table`), which networks it has (`FamilyNetwork`) and what else
+its publisher decided (`Family`). CONTRIBUTING.md, "Add a family", has a worked example.
+"""
 
-FAMILIES = {
-    family.name: family
-    for family in (
-        pytorch.torchvision.VGG,
-        pytorch.torchvision.RESNET,
-        pytorch.torchvision.SEGMENTATION,
-        pytorch.pytorch_fcn.FCN,
-        pytorch.pytorch_fcn.VGG16_FROM_CAFFE,
-        pytorch.timm.RESNET,
-        pytorch.huggingface.RESNET,
-        pytorch.semseg.PSPNET,
-        pytorch.semseg.INITMODEL,
-        pytorch.csail.PPM,
-        pytorch.csail.C1,
-        pytorch.deeplabv2.KAZUTO,
-        pytorch.deeplabv2.KAZUTO_BASE,
-        pytorch.deeplabv2.ISHT7,
-        pytorch.drn.DRN,
-        pytorch.drn.SEGMENTER,
-        pytorch.smp.SMP,
-        pytorch.mmseg.MMSEG,
-        pytorch.encoding.FCN,
-        caffe.vgg.VGG,
-        caffe.berkeley_fcn.CONTEXT,
-        caffe.berkeley_fcn.SIFTFLOW,
-        caffe.berkeley_fcn.NYUD,
-        caffe.berkeley_fcn.NYUD_DEPTH,
-        caffe.berkeley_fcn.FCN,  # which has any number of classes: behind those that have one
-        caffe.resnet.RESNET,
-        caffe.deeplabv2.DEEPLABV2,
-        caffe.pspnet.PSPNET,
-        keras.applications.VGG,
-        keras.applications.RESNET,
-        keras.applications.OLD_RESNET,
-        keras.applications.OLDEST_RESNET,
-        tensorflow.kaffe.VGG,
-        tensorflow.kaffe.RESNET,
-        tensorflow.pspnet.PSPNET,
-        tensorflow.pspnet.CLASSIFIER,
-        caffe.senet.VGGFACE2,  # which has its number of people: before the family that has any number of classes
-        caffe.senet.SENET,
-        caffe.open_nsfw.OPEN_NSFW,
-        caffe.deeplab_vgg.LARGEFOV,
-        caffe.deeplab_vgg.ASPP,
-        tensorflow.slim.RESNET,
-        tensorflow.drsleep_deeplabv2.DEEPLABV2,
-    )
-}
+from converters.families.family import COUNTER, Family, FamilyNetwork
+from converters.families.registry import FAMILIES, check_family, get_family, register
+from converters.names.tables import table
+
+__all__ = ["COUNTER", "FAMILIES", "Family", "FamilyNetwork", "check_family", "get_family", "register", "table"]

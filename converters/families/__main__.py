@@ -14,7 +14,7 @@ _SUFFIXES = {
     "kaffe": ".npy",
     "TensorFlow checkpoint": ".ckpt",
 }
-_HEAD = ("family", "networks", "files", "source, licence", "input", "proven against, largest relative difference")
+_HEAD = ("family", "networks", "files", "source, license", "input", "proven against, largest relative difference")
 
 
 def table():
@@ -24,7 +24,7 @@ def table():
 
 
 def _row(family):
-    source = f"[{family.source.removesuffix('/').rpartition('/')[2]}]({family.source}), {family.licence}"
+    source = f"[{family.source.removesuffix('/').rpartition('/')[2]}]({family.source}), {family.license}"
     suffixes = dict.fromkeys(_SUFFIXES[format] for format in family.formats)
     files = f"[{', '.join(suffixes)}]({family.files})"
     return f"`{family.name}`", family.covers, files, source, _input(family.preprocessing), family.proof

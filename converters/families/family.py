@@ -1,103 +1,113 @@
 """What is known of a family of checkpoints: its tables, and how the sizes are read off the tensors."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from converters.names.tables import Table
+from converters.types import Shapes
 from tfseg import specs
 
 COUNTER = (r".*\.num_batches_tracked", "a counter of training batches that nothing reads")
 
 
-class Network(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class FamilyNetwork:
     """One network of a family.
 
     Attributes:
-        name: as `tfseg.build` knows it.
-        table: which tensor is which variable.
+        name: name that `tfseg.build` knows.
+        table: table that says which tensor is which variable.
         differences: shapes -> what in the file is not as in this network, in words; nothing if it fits.
-        first: key of the first convolution: its input channels, and its filters, which tell the width.
-        filters: of that convolution at width 1.
-        public: the name of the public implementation's builder or class, or None.
+        first: key of the first convolution: it tells the input channels, and by its filters the width.
+        filters: filters of that convolution at width 1.
+        public: name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
-        options: what `tfseg.build` is told for it, beyond the family's `options`.
-        dilates: whether an output stride can be chosen, where it can in the family.
-        classes: as the family's, where the networks' names for that tensor differ.
-        layer: name of a layer without variables that a model of it has, and one of another network with the same
-            variables lacks.
+        options: options that `tfseg.build` gets, beyond the family's `options`.
+        dilates: whether an output stride can be chosen, where the family allows it.
+        classes: key that replaces the family's `classes`, where the names of that tensor differ.
+        layer: name of a layer without variables that a model of this network has. A model of another network with the
+            same variables lacks it.
     """
 
     name: str
     table: Table
-    differences: Callable[[dict], list]
+    differences: Callable[[Shapes], list[str]]
     first: str
     filters: int = 64
     public: str | None = None
     distinct: str = ""
-    options: dict = {}  # noqa: RUF012 - read only
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dilates: bool = True
     classes: str | None = None
     layer: str | None = None
 
 
-class Family(NamedTuple):
-    """A family of checkpoints.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """A family of checkpoints: files whose tensors follow one naming.
 
     Attributes:
-        name: "publisher/kind".
-        covers: its networks, in words.
-        files: URL of the page that offers its files.
-        proof: what its networks were compared with, and the largest relative difference of any layer: "timm, 3.5e-06".
+        name: name of the family, "publisher/kind".
         source: URL of the public implementation.
-        licence: of that implementation; a published file may add terms of its own.
-        formats: of its files.
-        preprocessing: a name of `tfseg.specs.PREPROCESSING`.
-        preprocessing_otherwise: other names of it, for files that want it so -> which files those are.
-        networks: in the order in which they are tried.
-        classes: key of the tensor with one row a class; absent in a file without its head.
-        heads: of a network with several: what each is called -> key of the same in it, the one of `classes` first.
-        aux: key of the same in the auxiliary head, or None.
+        license: license of that implementation; a published file may add terms.
+        formats: formats of its files, as `Checkpoint.format` names them.
+        preprocessing: name in `tfseg.specs.PREPROCESSING`.
+        networks: networks in the order in which they are tried.
+        classes: key of the tensor with one row for each class; absent in a file without its head.
         head: regular expression of the variable paths that `include_top=False` leaves out.
-        features: regular expression of the layers of which the last gives the features for `include_top=False`; None:
-            the builder takes include_top itself.
-        options: what `tfseg.build` is told for the family's own form, such as its output stride.
+        heads: names of the heads of a network with several -> key of `classes` in each, the first one being `classes`.
+        aux: key of the tensor with one row for each class in the auxiliary head, or None.
+        features: regular expression of the layers, the last of which gives the features for `include_top=False`. None:
+            the builder takes `include_top` itself.
+        options: options that `tfseg.build` gets for the family's form, such as its output stride.
         dilates: whether an output stride can be chosen.
-        conventions: of `tfseg.specs.CONVENTIONS`, those that may be asked for; one alone where the published weights
+        conventions: names in `tfseg.specs.CONVENTIONS` that may be asked for; one alone where the published weights
             were trained so.
-        parts: for a network in several files, what each of them is called: its name -> a regular expression of keys
-            that only this part has.
-        datasets: names of `tfseg.specs.CLASSES`: a file with as many classes as one of them has those.
+        parts: names of the files, for a network in several -> regular expression of keys that only this file has.
+        datasets: names in `tfseg.specs.CLASSES`: a file with as many classes as a data set has gets its class names.
         distinct: how the function differs from that of other families with the same tensors.
-        public: builds the public implementation, a torch module without weights, or None if there is none to install:
-            `public(name, num_classes=, output_stride=, aux=)`, the name being the network's `public`.
-        multiple_of: what the sides of an image must be a multiple of for the public implementation.
-        outputs: of the results that the public implementation returns, those that are the model's outputs.
+        public: builder of the public implementation, a torch module without weights, or None if none can be installed:
+            `public(name, num_classes=, output_stride=, aux=)`, where `name` is the network's `public`.
+        multiple_of: number of which the public implementation needs the sides of an image to be multiples.
+        outputs: slice of the public implementation's results that the model's outputs correspond to.
+        preprocessing_otherwise: further names of preprocessing -> which files want it.
+        covers: networks of the family, in words.
+        files: URL of the page that offers the files.
+        proof: what its networks were compared with, and the largest relative difference: "timm, 3.5e-06".
+
+    Example:
+        >>> from converters.families import FAMILIES
+        >>> family = FAMILIES["torchvision/resnet"]
+        >>> family.license, family.preprocessing, family.network("resnet50").first
+        ('BSD-3-Clause', 'torch', 'conv1.weight')
     """
 
     name: str
     source: str
-    licence: str
-    formats: tuple
+    license: str
+    formats: tuple[str, ...]
     preprocessing: str
-    networks: tuple
+    networks: tuple[FamilyNetwork, ...]
     classes: str
     head: str
-    heads: dict = {}  # noqa: RUF012 - read only
+    heads: Mapping[str, str] = dataclasses.field(default_factory=dict)
     aux: str | None = None
     features: str | None = None
-    options: dict = {}  # noqa: RUF012 - read only
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dilates: bool = True
-    conventions: tuple = specs.CONVENTIONS
-    parts: dict = {}  # noqa: RUF012 - read only
-    datasets: tuple = ()
+    conventions: tuple[str, ...] = specs.CONVENTIONS
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
     distinct: str = ""
-    public: Callable | None = None
+    public: Callable[..., Any] | None = None
     multiple_of: int = 1
-    outputs: slice = slice(None)
-    preprocessing_otherwise: dict = {}  # noqa: RUF012 - read only
+    outputs: slice = dataclasses.field(default_factory=lambda: slice(None))
+    preprocessing_otherwise: Mapping[str, str] = dataclasses.field(default_factory=dict)
     covers: str = ""
     files: str = ""
     proof: str = ""
 
-    def network(self, name):
+    def network(self, name: str) -> FamilyNetwork | None:
+        """The first network of that name, or None."""
         return next((network for network in self.networks if network.name == name), None)

@@ -3,7 +3,7 @@
 import functools
 import re
 
-from converters.families.family import COUNTER, Network
+from converters.families.family import COUNTER, FamilyNetwork
 from converters.names.tables import table
 
 # Of any segmenter on a ResNet or a DRN: the variables that `include_top=False` leaves out. And ResNet's last layers.
@@ -46,12 +46,12 @@ def trunk(spec, prefix="", stem="sequence"):
 
 
 def network(name, spec, rows, ignored=(), **facts):
-    """A `Network` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
+    """A `FamilyNetwork` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
     names = table(tuple(rows), (COUNTER, *ignored))
     first, _ = names.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
     filters = spec.stem[0] if spec.stem else spec.stem_filters
     layer = "conv3_block1_0_pool" if spec.average_shortcut else None
-    return Network(
+    return FamilyNetwork(
         name, names, functools.partial(_differences, spec, names), first, filters=filters, layer=layer, **facts
     )
 

@@ -165,6 +165,11 @@ class Table:
                 return rule.source.fill(numbers), rule
         return None
 
+    def path(self, key: str) -> str | None:
+        """The variable path of a source key, or None."""
+        row = self.forward(key)
+        return row and row[0]
+
     def why_ignored(self, key):
         """The reason for leaving a source tensor out, or None."""
         return next((why for pattern, why in self.ignored if re.fullmatch(pattern, key)), None)

@@ -3,9 +3,10 @@
 Facts read off https://github.com/shelhamer/fcn.berkeleyvision.org: */net.py, */test.prototxt, *_layers.py.
 """
 
+import dataclasses
 import re
 
-from converters.families.family import Family, Network
+from converters.families.family import Family, FamilyNetwork
 from converters.names.tables import table
 from tfseg import specs
 
@@ -14,7 +15,7 @@ _TRAINED_IN_TURN = ("fcn32s", "fcn16s", "fcn8s")
 
 
 def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes=None, channels=None, **facts):
-    """One of the FCN-VGG four as a `Network`: Caffe's names, which their PyTorch port kept.
+    """One of the FCN-VGG four as a `FamilyNetwork`: Caffe's names, which their PyTorch port kept.
 
     Args:
         name: of `tfseg.specs.FCNS`.
@@ -48,7 +49,7 @@ def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes
     scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
     distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
     options = {"channel_scales": True} if channel_scales else {}
-    return Network(
+    return FamilyNetwork(
         name,
         table((*trunk, *scores, *rows)),
         differences,
@@ -62,7 +63,7 @@ def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes
 FCN = Family(
     name="shelhamer/fcn.berkeleyvision.org",
     source=_SOURCE,
-    licence="BSD-2-Clause",
+    license="BSD-2-Clause",
     covers="FCN-32s, -16s, -8s, -8s-at-once of PASCAL VOC as their authors published them",
     files=_SOURCE,
     formats=("Caffe",),
@@ -79,7 +80,8 @@ FCN = Family(
 )
 
 
-CONTEXT = FCN._replace(
+CONTEXT = dataclasses.replace(
+    FCN,
     name="shelhamer/pascalcontext-fcn",
     covers="FCN-32s, -16s, -8s of PASCAL-Context: known by their 60 classes",
     preprocessing="pascal_context",
@@ -89,7 +91,8 @@ CONTEXT = FCN._replace(
     proof="OpenCV, 5.6e-7",
 )
 
-SIFTFLOW = FCN._replace(
+SIFTFLOW = dataclasses.replace(
+    FCN,
     name="shelhamer/siftflow-fcn",
     covers="FCN-32s, -16s, -8s of SIFT Flow: two outputs, semantic and geometric classes",
     preprocessing="siftflow",
@@ -101,7 +104,8 @@ SIFTFLOW = FCN._replace(
     proof="OpenCV, 6.1e-7",
 )
 
-NYUD = FCN._replace(
+NYUD = dataclasses.replace(
+    FCN,
     name="shelhamer/nyud-fcn",
     covers="FCN-32s of NYUDv2, of colour or of HHA: known by their 40 classes",
     preprocessing="nyud",
@@ -112,7 +116,8 @@ NYUD = FCN._replace(
     proof="OpenCV, 5.3e-7",
 )
 
-NYUD_DEPTH = NYUD._replace(
+NYUD_DEPTH = dataclasses.replace(
+    NYUD,
     name="shelhamer/nyud-fcn-color-d",
     covers="FCN-32s of NYUDv2, of colour and the logarithm of depth: four channels",
     preprocessing="nyud_color_d",

@@ -4,7 +4,7 @@ Facts read off https://github.com/meng-tang/rloss: exper/pascal_scribble/config/
 the authors' networks in use; of the reduced VGG16 off https://gist.github.com/weiliu89/2ed6e13bfd5b57cf81d6.
 """
 
-from converters.families.family import Family, Network
+from converters.families.family import Family, FamilyNetwork
 from converters.names.tables import table
 from tfseg import specs
 
@@ -19,12 +19,12 @@ def _network(name, rows, layers):
         absent = [layer for layer in layers if shapes.get(f"{layer}.weight", ())[2:] != (3, 3)]
         return wrong + [f"has no 3x3 convolution {layer}" for layer in absent]
 
-    return Network(name, table((_CONVS, *rows)), differences, "conv1_1.weight")
+    return FamilyNetwork(name, table((_CONVS, *rows)), differences, "conv1_1.weight")
 
 
 _FACTS = {
     "source": "https://github.com/meng-tang/rloss",
-    "licence": "BSD-2-Clause",
+    "license": "BSD-2-Clause",
     "formats": ("Caffe",),
     "preprocessing": "deeplab",
     "head": r"fc[678].*",

@@ -11,7 +11,7 @@ from tfseg import specs
 DEEPLABV2 = Family(
     name="liangchiehchen/deeplab_aspp_resnet101",
     source="https://github.com/isht7/pytorch-deeplab-resnet/blob/master/data/test.prototxt",
-    licence="BSD-2-Clause",
+    license="BSD-2-Clause",
     covers="DeepLabV2 on ResNet-101, the maximum over three sizes of the image",
     files="http://liangchiehchen.com/projects/DeepLabv2_resnet.html",
     formats=("Caffe",),

@@ -25,7 +25,7 @@ def _rows():
 OPEN_NSFW = Family(
     name="yahoo/open_nsfw",
     source="https://github.com/yahoo/open_nsfw",
-    licence="BSD-2-Clause",
+    license="BSD-2-Clause",
     covers="its ResNet-50 of half width (two classes: safe, not safe for work)",
     files="https://github.com/yahoo/open_nsfw",
     formats=("Caffe",),

@@ -6,6 +6,8 @@ PyTorch, which came from the Caffe files by machine: strides, poolings and names
 own files call the layers of type Scale is taken over from SENet's.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.trunks import network
 from tfseg import specs
@@ -46,7 +48,7 @@ def _of_people(one):
         wrong = [] if classes == _PEOPLE else [f"has {classes or 'no'} classes instead of {_PEOPLE} people"]
         return one.differences(shapes) + wrong
 
-    return one._replace(differences=differences)
+    return dataclasses.replace(one, differences=differences)
 
 
 _FACTS = {
@@ -59,7 +61,7 @@ _FACTS = {
 VGGFACE2 = Family(
     name="ox-vgg/vgg_face2",
     source="https://github.com/ox-vgg/vgg_face2",
-    licence="none given",
+    license="none given",
     covers="ResNet-50 and SE-ResNet-50 of VGGFace2's 8631 people",
     files="https://github.com/ox-vgg/vgg_face2",
     preprocessing="vggface2",
@@ -72,7 +74,7 @@ VGGFACE2 = Family(
 SENET = Family(
     name="hujie-frank/SENet",
     source="https://github.com/hujie-frank/SENet",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     covers="SE-ResNet 50, 101, 152, SE-ResNeXt 50 and 101",
     files="https://github.com/hujie-frank/SENet",
     preprocessing="caffe_rounded",

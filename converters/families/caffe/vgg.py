@@ -3,7 +3,7 @@
 The facts were read off the layers of the published files.
 """
 
-from converters.families.family import Family, Network
+from converters.families.family import Family, FamilyNetwork
 from converters.names.tables import table
 from tfseg import specs
 
@@ -14,7 +14,7 @@ _VGG = table((("conv{s}_{i}", "conv{s}_{i}", "conv"), *_TOP))
 
 
 def vgg(depth, names=_VGG, weight=".weight"):
-    """The `Network` of a VGG whose convolutions bear the authors' names; `weight` is how those of its kernels end."""
+    """A VGG whose convolutions have the authors' names; the keys of its kernels end in `weight`."""
     convolutions = {
         f"conv{stage}_{index}{weight}"
         for stage, count in enumerate(specs.VGG_CONVS[depth], 1)
@@ -27,13 +27,13 @@ def vgg(depth, names=_VGG, weight=".weight"):
         reduced = shapes.get(f"fc6{weight}", ())[2:] == (3, 3)
         return [*wrong, "has the fc6 of 3x3 pixels that DeepLab reduced it to"] if reduced else wrong
 
-    return Network(f"vgg{depth}", names, differences, f"conv1_1{weight}")
+    return FamilyNetwork(f"vgg{depth}", names, differences, f"conv1_1{weight}")
 
 
 VGG = Family(
     name="oxford/vgg",
     source="https://github.com/BVLC/caffe/wiki/Model-Zoo",
-    licence="CC-BY-4.0",
+    license="CC-BY-4.0",
     covers="VGG 16 and 19 (`VGG_ILSVRC_16_layers.caffemodel`), or their convolutions alone",
     files="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
     formats=("Caffe",),

@@ -5,7 +5,9 @@ https://github.com/keras-team/keras-applications: keras_applications/resnet50.py
 put zeros about the pooling; and off https://github.com/fchollet/deep-learning-models: resnet50.py.
 """
 
-from converters.families.family import Family, Network
+import dataclasses
+
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
 from converters.names.tables import table
 from tfseg import specs
@@ -35,7 +37,7 @@ def _vgg(depth):
         found = {key for key in shapes if key.startswith("block") and key.endswith("/kernel")}
         return [] if found == convolutions else [f"has {len(found)} convolutions instead of {len(convolutions)}"]
 
-    return Network(f"vgg{depth}", _VGG, differences, "block1_conv1/kernel")
+    return FamilyNetwork(f"vgg{depth}", _VGG, differences, "block1_conv1/kernel")
 
 
 VGG = Family(
@@ -43,7 +45,7 @@ VGG = Family(
     covers="VGG 16 and 19, with and without top (`vgg16_weights_tf_dim_ordering_tf_kernels.h5`)",
     files="https://keras.io/api/applications/vgg/",
     source="https://github.com/keras-team/keras/blob/master/keras/src/applications/vgg16.py",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     formats=_FORMATS,
     preprocessing="caffe",
     networks=tuple(map(_vgg, (16, 19))),
@@ -83,7 +85,7 @@ RESNET = Family(
     covers="ResNet 50, 101, 152, with and without top",
     files="https://keras.io/api/applications/resnet/",
     source="https://github.com/keras-team/keras/blob/master/keras/src/applications/resnet.py",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     formats=_FORMATS,
     preprocessing="caffe",
     networks=tuple(_resnet(depth, _NAMES) for depth in (50, 101, 152)),
@@ -94,12 +96,13 @@ RESNET = Family(
     proof="keras.applications, 5.1e-7",
 )
 
-OLD_RESNET = RESNET._replace(
+OLD_RESNET = dataclasses.replace(
+    RESNET,
     name="keras-team/keras-applications",
     covers="ResNet 50 of the years 2018 and 2019 (`resnet50_weights_tf_dim_ordering_tf_kernels.h5` of v0.2)",
     files="https://github.com/fchollet/deep-learning-models/releases/tag/v0.2",
     source="https://github.com/keras-team/keras-applications/blob/master/keras_applications/resnet50.py",
-    licence="MIT",
+    license="MIT",
     networks=(_resnet(50, _OLD_NAMES),),
     classes="fc1000/bias",
     options={"biases": "all", "epsilon": 1e-3, "stride_in": "1x1"},
@@ -107,7 +110,8 @@ OLD_RESNET = RESNET._replace(
     proof="keras_applications 1.0.8, 0",
 )
 
-OLDEST_RESNET = OLD_RESNET._replace(
+OLDEST_RESNET = dataclasses.replace(
+    OLD_RESNET,
     name="fchollet/deep-learning-models",
     covers="ResNet 50 of the years 2016 to 2018, whose first pooling drops an odd last row: the same files",
     source="https://github.com/fchollet/deep-learning-models/blob/master/resnet50.py",

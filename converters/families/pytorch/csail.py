@@ -65,7 +65,7 @@ def _family(decoder, head, rows, worst, **facts):
         files="http://sceneparsing.csail.mit.edu/model/pytorch/",
         proof=f"mit_semseg, and a twin of it, {worst}",
         source="https://github.com/CSAILVision/semantic-segmentation-pytorch",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
         formats=("PyTorch legacy stream", "PyTorch zip"),
         preprocessing="torch",
         preprocessing_otherwise={"fast_rcnn": "what files of before August 2019 want, those named baseline-*"},

@@ -28,7 +28,7 @@ def _isht7_rows(spec):
 
 def _family(rows, ignored=(), **facts):
     return Family(
-        licence="MIT",
+        license="MIT",
         formats=("PyTorch legacy stream", "PyTorch zip"),
         preprocessing="deeplab",
         networks=tuple(

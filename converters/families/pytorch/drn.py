@@ -4,11 +4,12 @@ Facts read off https://github.com/fyu/drn: drn.py, segment.py and datasets/citys
 """
 
 import collections
+import dataclasses
 import functools
 import re
 
 from converters.families import trunks
-from converters.families.family import COUNTER, Family, Network
+from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.names.tables import table
 from tfseg import specs
 
@@ -61,7 +62,7 @@ def _network(name, *, segmenter, top, prefix="", **facts):
     names = table(rows, (COUNTER, *dead))
     first, _ = names.backward("level0_conv/kernel")
     differences = functools.partial(_differences, spec, names)
-    return Network(prefix + name, names, differences, first, filters=specs.DRN_FILTERS[0], public=name, **facts)
+    return FamilyNetwork(prefix + name, names, differences, first, filters=specs.DRN_FILTERS[0], public=name, **facts)
 
 
 def _differences(spec, names, shapes):
@@ -83,7 +84,7 @@ DRN = Family(
     files=_SOURCE,
     proof="its code, 4.6e-6",
     source=f"{_SOURCE}/blob/master/drn.py",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(
@@ -108,7 +109,7 @@ def _segmenters(name):
         absent = "seg.weight" in shapes and "up.weight" not in shapes
         return made.differences(shapes) + (["has no up.weight"] if absent else [])
 
-    yield made._replace(differences=differences)
+    yield dataclasses.replace(made, differences=differences)
     interpolation = {"upsampling": "bilinear_align_corners"}
     yield _network(name, segmenter=True, top=[_LOGITS], prefix="drnseg_", options=interpolation)
 
@@ -119,7 +120,7 @@ SEGMENTER = Family(
     files="http://go.yf.io/drn-cityscapes-models",
     proof="its code, 4.9e-6",
     source=f"{_SOURCE}/blob/master/segment.py",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="drn_cityscapes",
     networks=tuple(network for name in specs.DRNS for network in _segmenters(name)),

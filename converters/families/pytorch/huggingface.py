@@ -23,7 +23,7 @@ RESNET = Family(
     files="https://huggingface.co/models?other=resnet",
     proof="transformers, 1.0e-6",
     source="https://github.com/huggingface/transformers/blob/main/src/transformers/models/resnet/modeling_resnet.py",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     formats=("safetensors", "PyTorch zip"),
     preprocessing="torch",
     networks=tuple(

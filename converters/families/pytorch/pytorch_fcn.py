@@ -24,7 +24,7 @@ FCN = Family(
     files=_SOURCE,
     proof="torchfcn, 4.6e-6",
     source=_SOURCE,
-    licence="MIT",
+    license="MIT",
     formats=_FORMATS,
     preprocessing="fcn",
     # FCN-8s and at-once have the same tensors: the first is taken unless the file is a published or a labelled one.
@@ -44,7 +44,7 @@ VGG16_FROM_CAFFE = Family(
     files=_SOURCE,
     proof="torchvision, 4.2e-6",
     source=_SOURCE,
-    licence="MIT",
+    license="MIT",
     formats=_FORMATS,
     preprocessing="fcn",
     networks=(vgg_network("vgg16", 16, False),),

@@ -4,6 +4,8 @@ Facts read off https://github.com/hszhao/semseg: model/pspnet.py, model/resnet.p
 refuses images whose sides are not 8k + 1; ours takes any, and computes the same for those.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from tfseg import specs
@@ -31,7 +33,7 @@ PSPNET = Family(
     files=_FILES,
     proof="the repository's networks, and a twin of them, 4.4e-6",
     source=_SOURCE,
-    licence="MIT",
+    license="MIT",
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(
@@ -54,7 +56,7 @@ def _classifier(name, spec):
     def differences(shapes):
         return made.differences(shapes) + ([] if "fc.weight" in shapes else ["has no fc.weight"])
 
-    return made._replace(differences=differences)
+    return dataclasses.replace(made, differences=differences)
 
 
 INITMODEL = Family(
@@ -63,7 +65,7 @@ INITMODEL = Family(
     files=_FILES,
     proof="the repository's networks, and a twin of them, 3.3e-6",
     source=_SOURCE,
-    licence="MIT",
+    license="MIT",
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(_classifier(name, spec) for name, spec in _SPECS.items()),

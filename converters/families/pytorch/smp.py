@@ -5,6 +5,8 @@ encoders/resnet.py, encoders/_utils.py and base/heads.py, of versions 0.0.3 to 0
 no multiple of the encoder's stride; ours takes any, and computes the same for those.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.heads import aspp, separated
 from converters.families.trunks import HEAD, network, trunk
@@ -105,7 +107,7 @@ def _pspnet(name):
         complete = any(key.startswith("encoder.layer3.") for key in shapes)
         return (whole if complete else read).differences(shapes)
 
-    return read._replace(differences=differences)
+    return dataclasses.replace(read, differences=differences)
 
 
 def _public(name, *, num_classes, output_stride, aux):
@@ -122,7 +124,7 @@ SMP = Family(
     files="https://huggingface.co/models?library=segmentation-models-pytorch",
     proof="segmentation_models_pytorch, 2.4e-6",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
-    licence="MIT",
+    license="MIT",
     formats=("PyTorch zip", "PyTorch legacy stream", "safetensors"),
     preprocessing="torch",
     networks=(

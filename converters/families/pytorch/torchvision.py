@@ -6,7 +6,7 @@ Facts read off https://github.com/pytorch/vision: torchvision/models/vgg.py, res
 import functools
 import re
 
-from converters.families.family import COUNTER, Family, Network
+from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.names.tables import table
@@ -43,7 +43,7 @@ RESNET = Family(
     files="https://docs.pytorch.org/vision/stable/models.html",
     proof="torchvision, 5.8e-6",
     source="https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(
@@ -79,7 +79,7 @@ SEGMENTATION = Family(
     files="https://docs.pytorch.org/vision/stable/models.html",
     proof="torchvision, 4.7e-6",
     source="https://github.com/pytorch/vision/tree/main/torchvision/models/segmentation",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(_segmenter(head, name, spec) for head in _HEADS for name, spec in _SPECS.items()),
@@ -130,7 +130,7 @@ def _vgg_differences(features, shapes):
 def vgg_network(name, depth, batch_norm):
     features = _vgg_features(depth, batch_norm)
     names = table(features + _VGG_TOP, (COUNTER,))
-    return Network(name, names, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
+    return FamilyNetwork(name, names, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
 
 
 VGG = Family(
@@ -139,7 +139,7 @@ VGG = Family(
     files="https://docs.pytorch.org/vision/stable/models.html",
     proof="torchvision, 5.9e-6",
     source="https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py",
-    licence="BSD-3-Clause",
+    license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),

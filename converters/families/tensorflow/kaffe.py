@@ -9,6 +9,8 @@ Facts read off https://github.com/ethereon/caffe-tensorflow: kaffe/transformers.
 kaffe/tensorflow/network.py and examples/imagenet/models/*.py
 """
 
+import dataclasses
+
 from converters.families.caffe import resnet, vgg
 from converters.families.family import Family
 from converters.families.trunks import network
@@ -25,10 +27,11 @@ _VGG = table(
     )
 )
 
-VGG = vgg.VGG._replace(
+VGG = dataclasses.replace(
+    vgg.VGG,
     name="ethereon/caffe-tensorflow-vgg",
     source=_SOURCE,
-    licence="MIT",
+    license="MIT",
     covers="VGG 16 and 19 that caffe-tensorflow (kaffe) converted, `.npy`",
     files=_SOURCE,
     formats=("kaffe",),
@@ -52,7 +55,7 @@ def _resnet(depth):
 RESNET = Family(
     name="ethereon/caffe-tensorflow-resnet",
     source=_SOURCE,
-    licence="MIT",
+    license="MIT",
     covers="Microsoft's ResNet 50, 101, 152 that caffe-tensorflow (kaffe) converted, `.npy`",
     files=_SOURCE,
     formats=("kaffe",),

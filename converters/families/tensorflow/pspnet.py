@@ -11,6 +11,8 @@ Facts read off https://github.com/hellochick/PSPNet-tensorflow: model.py, networ
 https://github.com/manutdzou/Image-Parsing: PSPnet_backbone/*.py, PSPNet-Sync-master/*.py
 """
 
+import dataclasses
+
 from converters.families.caffe import pspnet
 from converters.families.family import Family
 from converters.families.trunks import network
@@ -34,7 +36,7 @@ def _segmenter(name):
         classifier = "conv6/weights" in shapes and "conv5_4/weights" not in shapes
         return made.differences(shapes) + ["has no conv5_4/weights"] * classifier
 
-    return made._replace(differences=differences)
+    return dataclasses.replace(made, differences=differences)
 
 
 def _classifier(name):
@@ -45,13 +47,14 @@ def _classifier(name):
     def differences(shapes):
         return made.differences(shapes) + ["has no conv6/weights"] * ("conv6/weights" not in shapes)
 
-    return made._replace(differences=differences)
+    return dataclasses.replace(made, differences=differences)
 
 
-PSPNET = pspnet.PSPNET._replace(
+PSPNET = dataclasses.replace(
+    pspnet.PSPNET,
     name="hellochick/PSPNet-tensorflow",
     source="https://github.com/hellochick/PSPNet-tensorflow",
-    licence="none given",
+    license="none given",
     covers="PSPNet on ResNet-50 and -101 in TensorFlow 1, checkpoints and kaffe's `.npy`",
     files="https://drive.google.com/drive/folders/1S90PWzXEX_GNzulG1f2eTHvsruITgqsm",
     formats=_FORMATS,
@@ -64,7 +67,7 @@ PSPNET = pspnet.PSPNET._replace(
 CLASSIFIER = Family(
     name="manutdzou/Image-Parsing",
     source="https://github.com/manutdzou/Image-Parsing",
-    licence="none given",
+    license="none given",
     covers="the deep-stem ResNet-101 of the note From conv to atrous; ResNet-50 and -152 of that form",
     files="https://github.com/manutdzou/Image-Parsing",
     formats=_FORMATS,

@@ -36,7 +36,7 @@ def _resnet(depth):
 RESNET = Family(
     name="tensorflow/slim",
     source="https://github.com/google-research/tf-slim",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     covers="ResNet 50, 101, 152 (`resnet_v1_50.ckpt`)",
     files="https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models",
     formats=("TensorFlow checkpoint",),
