@@ -1,38 +1,47 @@
 """The steps of a network that a prototxt describes."""
 
 import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from converters.errors import ConversionError
-from converters.reading.caffe.prototxt import DEFAULTS
+from converters.programs.steps import ProgramStep, StepFactory
+from converters.reading.caffe.prototxt import DEFAULTS, Layer, Net
 from converters.reading.protobuf.text_format import Message
 
-_SAME = {"Dropout", "Split", "Flatten"}  # as far as what they make at test time goes
+_IDENTITY = {"Dropout", "Split", "Flatten"}  # layers that change nothing at test time
 _NOTHING = re.compile(r".*Loss|SoftmaxWithLoss|.*Accuracy|Silence|HDF5Output|MatWrite")
 _FUNCTIONS = {"Sigmoid": "sigmoid", "TanH": "tanh", "ELU": "elu", "Softmax": "softmax", "ArgMax": "argmax"}
 _ELTWISE = {"SUM": "sum", "MAX": "maximum", "PROD": "product"}
 WEIGHTED = {"Convolution", "Deconvolution", "InnerProduct", "BatchNorm", "BN", "Scale", "Bias", "PReLU"}
 
 
-def describe(net, module, layers, graph):
-    """The steps of a `Net` that no other reads: its ends, in their order.
+def describe(
+    net: Net, module: Callable[[str], str | None], layers: Collection[str], factory: StepFactory
+) -> list[ProgramStep]:
+    """The ends of a prototxt's network, in their order: the steps whose results no other step reads.
 
     Args:
-        net: a `converters.reading.caffe.prototxt.Net`.
-        module: gives the Keras layer of a Caffe layer's name, or None.
+        net: network that the prototxt describes.
+        module: function that returns the Keras layer of a Caffe layer's name, or None.
         layers: names of the Keras layers that have weights.
-        graph: `Steps` of the image's size.
+        factory: factory for the size of image at which programs are compared.
     """
-    return _Reader(net, module, layers, graph).read()
+    return _PrototxtReader(net, module, layers, factory).read()
 
 
-class _Reader:
-    def __init__(self, net, module, layers, graph):
-        self.net, self.module, self.layers, self.graph = net, module, layers, graph
-        self.blobs = {}
-        self.owners = {}  # name of shared weights -> the first layer that has them
+class _PrototxtReader:
+    def __init__(
+        self, net: Net, module: Callable[[str], str | None], layers: Collection[str], factory: StepFactory
+    ) -> None:
+        self.net, self.module, self.layers, self.factory = net, module, layers, factory
+        self.blobs: dict[str, ProgramStep] = {}
+        self.owners: dict[str, str] = {}  # name of shared weights -> the first layer that has them
 
-    def read(self):
-        steps, read = [], set()
+    def read(self) -> list[ProgramStep]:
+        """The ends of the network."""
+        steps: list[ProgramStep] = []
+        read: set[int] = set()
         for blob in self.net.inputs:
             self.source(blob)
         for layer in self.net.layers:
@@ -43,135 +52,133 @@ class _Reader:
             inputs = [self.blobs[blob] if blob in self.blobs else self.source(blob) for blob in layer.bottoms]
             for index, top in enumerate(layer.tops):
                 step = self.step(layer, inputs, index)
-                if all(step is not one for one in inputs):
+                if all(step is not result for result in inputs):
                     read.update(map(id, inputs))
                     steps.append(step)
                 self.blobs[top] = step
         return [step for step in steps if id(step) not in read]
 
-    def source(self, blob):
-        """The image is the first blob that comes from nowhere."""
+    def source(self, blob: str) -> ProgramStep:
+        """The step for a blob that no layer makes: the first one is the image."""
         shape = self.net.inputs.get(blob) or ()
         channels = shape[1] if len(shape) == 4 else None
         if self.blobs:
-            made = self.graph.step(f"the blob {blob}", (), blob, channels=channels)
+            made = self.factory.step(f"the blob {blob}", (), blob, channels=channels)
         else:
-            made = self.graph.image(blob, channels)
+            made = self.factory.image(blob, channels)
         return self.blobs.setdefault(blob, made)
 
-    def step(self, layer, inputs, index):
-        if layer.type in _SAME:
+    def step(self, layer: Layer, inputs: Sequence[ProgramStep], index: int) -> ProgramStep:
+        """The step for the result `index` of a layer."""
+        if layer.type in _IDENTITY:
             return inputs[0]
         reader, bottoms = _READERS.get(layer.type, (None, None))
-        if reader and bottoms in (len(inputs), None):
+        if reader is not None and bottoms in (len(inputs), None):
             return reader(self, layer, inputs)
         kind = _FUNCTIONS.get(layer.type, layer.type or "a layer without a type")
-        which = {"top": index} if len(layer.tops) > 1 else {}
-        return self.graph.step(kind, inputs, layer.name, self.key(layer), positive=kind == "sigmoid", **which)
+        which: dict[str, Any] = {"top": index} if len(layer.tops) > 1 else {}
+        return self.factory.step(kind, inputs, layer.name, self.key(layer), nonnegative=kind == "sigmoid", **which)
 
-    def key(self, layer):
-        """The Keras layer that has this layer's weights: its own, or those of the layer that it shares them with."""
+    def key(self, layer: Layer) -> str:
+        """The Keras layer that has this layer's weights, or the weights of the layer that it shares them with."""
         if layer.type not in WEIGHTED:
             return ""
         owner = self.owners.get(layer.shared[0], layer.name) if layer.shared else layer.name
         return self.module(owner) or f"?{layer.name}"
 
-    def convolution(self, layer, inputs):
+    def convolution(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         facts, window = _window(layer)
-        make = self.graph.convolution if layer.type == "Convolution" else self.graph.deconvolution
+        make = self.factory.convolution if layer.type == "Convolution" else self.factory.deconvolution
         facts = {"outputs": facts["num_output"], "groups": facts["group"], "bias": facts["bias_term"]}
         return make(inputs[0], layer.name, self.key(layer), **window, **facts)
 
-    def dense(self, layer, inputs):
+    def dense(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         facts = {"outputs": layer.parameters["num_output"], "bias": layer.parameters["bias_term"]}
         facts |= _unusual(layer, "axis")
-        return self.graph.step(
-            "fully connected layer", inputs, layer.name, self.key(layer), size=(1, 1), positive=False, **facts
+        return self.factory.step(
+            "fully connected layer", inputs, layer.name, self.key(layer), size=(1, 1), nonnegative=False, **facts
         )
 
-    def pooling(self, layer, inputs):
+    def pooling(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         facts, window = _window(layer)
         if facts["global_pooling"]:
-            return self.graph.whole(inputs[0], layer.name, facts["pool"])
-        return self.graph.pooling(inputs[0], layer.name, pool=facts["pool"], up=facts["round_mode"] == "CEIL", **window)
+            return self.factory.global_pooling(inputs[0], layer.name, facts["pool"])
+        return self.factory.pooling(inputs[0], layer.name, pool=facts["pool"], ceil_mode=facts["round_mode"] == "CEIL", **window)
 
-    def batch_norm(self, layer, inputs):
+    def batch_norm(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         both = layer.type == "BN"
         facts = {"epsilon": layer.parameters["eps"], "scale": both, "shift": both}
         if not layer.parameters.get("use_global_stats", True):
             facts["statistics"] = "of the batch"
-        return self.graph.step("normalisation", inputs, layer.name, self.key(layer), positive=False, **facts)
+        return self.factory.step("normalization", inputs, layer.name, self.key(layer), nonnegative=False, **facts)
 
-    def scale(self, layer, inputs):
-        """The second half of a normalisation, or a multiplication: by another map, or by numbers that stand there."""
+    def scale(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+        """The second half of a normalization, or a multiplication by another map or by constants in the file."""
         if len(inputs) == 2 and layer.type == "Scale":
-            return self.graph.step("product", inputs, layer.name)
+            return self.factory.step("product", inputs, layer.name)
         x, key = inputs[0], self.key(layer)
         facts = {"scale": layer.type == "Scale", "shift": layer.parameters.get("bias_term", True)}
         unusual = _unusual(layer, "axis", "num_axes")
-        if x.op == "normalisation" and x.key == key and not any(x.facts[name] and facts[name] for name in facts):
+        if x.op == "normalization" and x.key == key and not any(x.facts[name] and facts[name] for name in facts):
             facts = {name: x.facts[name] or facts[name] for name in facts}
-            return self.graph.step(x.op, x.inputs, x.name, key, positive=False, **x.facts | facts | unusual)
+            return self.factory.step(x.op, x.inputs, x.name, key, nonnegative=False, **{**x.facts, **facts, **unusual})
         scale, shift = (_constant(layer, name) for name in ("filler", "bias_filler"))
         if key not in self.layers and layer.type == "Scale" and scale is not None:
-            return self.graph.affine(x, layer.name, scale, (shift or 0) if facts["shift"] else 0)
-        return self.graph.step("scale", inputs, layer.name, key, positive=False, **facts, **unusual)
+            return self.factory.affine(x, layer.name, scale, (shift or 0) if facts["shift"] else 0)
+        return self.factory.step("scale", inputs, layer.name, key, nonnegative=False, **facts, **unusual)
 
-    def power(self, layer, inputs):
+    def power(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         facts = layer.parameters
         if facts["power"] == 1:
-            return self.graph.affine(inputs[0], layer.name, facts["scale"], facts["shift"])
-        return self.graph.step("power", inputs, layer.name, positive=False, **facts)
+            return self.factory.affine(inputs[0], layer.name, facts["scale"], facts["shift"])
+        return self.factory.step("power", inputs, layer.name, nonnegative=False, **facts)
 
-    def relu(self, layer, inputs):
+    def relu(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         if slope := layer.parameters["negative_slope"]:
-            return self.graph.step("leaky relu", inputs, layer.name, positive=False, slope=slope)
-        return self.graph.relu(inputs[0], layer.name)
+            return self.factory.step("leaky relu", inputs, layer.name, nonnegative=False, slope=slope)
+        return self.factory.relu(inputs[0], layer.name)
 
-    def eltwise(self, layer, inputs):
+    def eltwise(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         op, weights = _ELTWISE.get(layer.parameters["operation"], "eltwise"), layer.parameters["coeff"]
         if op == "sum" and set(weights) - {1.0}:
-            return self.graph.step("weighted sum", inputs, layer.name, positive=False, weights=weights)
-        return self.graph.step(op, inputs, layer.name)
+            return self.factory.step("weighted sum", inputs, layer.name, nonnegative=False, weights=weights)
+        return self.factory.step(op, inputs, layer.name)
 
-    def axpy(self, layer, inputs):
+    def axpy(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         weight, x, y = inputs
-        product = self.graph.step("product", (weight, x), layer.name)
-        return self.graph.step("sum", (product, y), layer.name)
+        product = self.factory.step("product", (weight, x), layer.name)
+        return self.factory.step("sum", (product, y), layer.name)
 
-    def concat(self, layer, inputs):
-        if inputs[0].op == "image" and not any(one.inputs for one in inputs):  # colour and depth, the image's channels
-            channels = [one.facts["channels"] for one in inputs]
-            return self.graph.image(layer.name, sum(channels) if all(channels) else None)
-        return (
-            inputs[0]
-            if len(inputs) == 1
-            else self.graph.step("concatenation", inputs, layer.name, **_unusual(layer, "axis"))
-        )
+    def concat(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+        if inputs[0].op == "image" and not any(step.inputs for step in inputs):  # color and depth: the image's channels
+            channels = [step.facts["channels"] for step in inputs]
+            return self.factory.image(layer.name, sum(channels) if all(channels) else None)
+        if len(inputs) == 1:
+            return inputs[0]
+        return self.factory.step("concatenation", inputs, layer.name, **_unusual(layer, "axis"))
 
-    def crop(self, layer, inputs):
+    def crop(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         x, reference = inputs
-        offset = tuple(map(int, layer.parameters["offset"])) or (0,)
-        offset = offset * 2 if len(offset) == 1 else offset
-        if layer.parameters["axis"] not in (2, -2) or len(offset) != 2:
-            return self.graph.step("crop", inputs, layer.name, **layer.parameters)
-        return self.graph.crop(x, reference.size, layer.name, offset)
+        offsets = [int(offset) for offset in layer.parameters["offset"]] or [0]
+        if layer.parameters["axis"] not in (2, -2) or len(offsets) > 2:
+            return self.factory.step("crop", inputs, layer.name, **layer.parameters)
+        return self.factory.crop(x, reference.size, layer.name, (offsets[0], offsets[-1]))
 
-    def interp(self, layer, inputs):
+    def interp(self, layer: Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
         (x,), facts = inputs, layer.parameters
         zoom, shrink = facts["zoom_factor"], facts["shrink_factor"]
         more = facts["pad_beg"] + facts["pad_end"]
         if more or min(zoom, shrink) < 1:
-            return self.graph.step("interp", inputs, layer.name, **facts)
+            return self.factory.step("interp", inputs, layer.name, **facts)
         # Aligned corners: a factor counts the spaces between pixels.
-        size = tuple((side - 1) // shrink * zoom + 1 for side in x.size)
+        rows, columns = ((side - 1) // shrink * zoom + 1 for side in x.size)
         if facts["height"] > 0 and facts["width"] > 0:
-            size = facts["height"], facts["width"]
-        return self.graph.resize(x, layer.name, size, "bilinear_align_corners")
+            rows, columns = facts["height"], facts["width"]
+        return self.factory.resize(x, layer.name, (rows, columns), "bilinear_align_corners")
 
 
-def _window(layer):
-    """All parameters, and among them rows and columns as `Steps` takes them."""
+def _window(layer: Layer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All parameters, and the kernel, stride, padding and dilation in the form that `StepFactory` takes."""
     facts = dict(layer.parameters)
     window = {name: facts[name] for name in ("kernel", "stride", "dilation") if name in facts}
     pairs = [*window.values(), facts["pad"]]
@@ -184,13 +191,13 @@ def _window(layer):
     return facts, window | {"pad": tuple((side, side) for side in facts["pad"])}
 
 
-def _unusual(layer, *names):
-    """Those of these parameters that have not Caffe's default, which is ours."""
+def _unusual(layer: Layer, *names: str) -> dict[str, Any]:
+    """The named parameters that differ from Caffe's defaults, which Keras layers correspond to."""
     defaults = DEFAULTS[layer.type][1]
     return {name: layer.parameters[name] for name in names if layer.parameters[name] != defaults[name]}
 
 
-def _constant(layer, name):
+def _constant(layer: Layer, name: str) -> float | None:
     """The number that a filler puts everywhere, or None."""
     for parameters in layer.fields.get("scale_param", ()):
         for filler in parameters.get(name, ()):
@@ -199,21 +206,21 @@ def _constant(layer, name):
     return None
 
 
-# How a layer is read, and how many blobs it must read for that; None: any number.
-_READERS = {
-    "Convolution": (_Reader.convolution, 1),
-    "Deconvolution": (_Reader.convolution, 1),
-    "InnerProduct": (_Reader.dense, 1),
-    "Pooling": (_Reader.pooling, 1),
-    "BatchNorm": (_Reader.batch_norm, 1),
-    "BN": (_Reader.batch_norm, 1),
-    "Scale": (_Reader.scale, None),
-    "Bias": (_Reader.scale, 1),
-    "Power": (_Reader.power, 1),
-    "ReLU": (_Reader.relu, 1),
-    "Eltwise": (_Reader.eltwise, None),
-    "Axpy": (_Reader.axpy, 3),
-    "Concat": (_Reader.concat, None),
-    "Crop": (_Reader.crop, 2),
-    "Interp": (_Reader.interp, 1),
+# Type of a layer -> how it is read, and how many blobs it must read for that; None: any number.
+_READERS: dict[str, tuple[Callable[..., ProgramStep], int | None]] = {
+    "Convolution": (_PrototxtReader.convolution, 1),
+    "Deconvolution": (_PrototxtReader.convolution, 1),
+    "InnerProduct": (_PrototxtReader.dense, 1),
+    "Pooling": (_PrototxtReader.pooling, 1),
+    "BatchNorm": (_PrototxtReader.batch_norm, 1),
+    "BN": (_PrototxtReader.batch_norm, 1),
+    "Scale": (_PrototxtReader.scale, None),
+    "Bias": (_PrototxtReader.scale, 1),
+    "Power": (_PrototxtReader.power, 1),
+    "ReLU": (_PrototxtReader.relu, 1),
+    "Eltwise": (_PrototxtReader.eltwise, None),
+    "Axpy": (_PrototxtReader.axpy, 3),
+    "Concat": (_PrototxtReader.concat, None),
+    "Crop": (_PrototxtReader.crop, 2),
+    "Interp": (_PrototxtReader.interp, 1),
 }

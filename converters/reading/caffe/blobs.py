@@ -1,14 +1,15 @@
 """What the blobs of Caffe's layers are: `conv1_1.weight`, `conv1_1.bias`, `bn1.mean`, by the layer's type."""
 
+import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from converters.errors import ConversionError
 from converters.reading.tensors import Tensor
 
-# In the order in which a layer has them. Other types' blobs go by their index.
+# Parts in the order in which a layer has them. Blobs of other types go by their index.
 PARTS = {
     "Convolution": ("weight", "bias"),
     "Deconvolution": ("weight", "bias"),
@@ -19,18 +20,26 @@ PARTS = {
     "BN": ("gamma", "beta", "mean", "variance"),
     "PReLU": ("slope",),
 }
-_WHOLE = {"BatchNorm", "BN"}  # with all of their blobs, or of an order that nobody knows
+_COMPLETE = {"BatchNorm", "BN"}  # types with all of their blobs; with fewer or more, their order is unknown
 _AXES = {"Convolution": 4, "Deconvolution": 4, "InnerProduct": 2}  # of `weight`; every other part has one
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Averaged(Tensor):
-    """A running sum with the factor that it is divided by; Caffe takes a factor of 0 for a mean of 0."""
+    """A running sum, read as the mean; for a factor of 0, Caffe takes a mean of 0.
+
+    Attributes:
+        factor: one number, which the sum is divided by; None means 1.
+    """
 
     factor: Tensor | None = None
 
-    def read(self):
-        (factor,) = self.factor.read()
+    def read(self) -> np.ndarray:
+        """The sum divided by its factor, read-only.
+
+        Raises: ConversionError for an element outside the block.
+        """
+        (factor,) = self.factor.read() if self.factor else (1,)
         if factor == 1:
             return super().read()
         scaled = super().read() * np.float32(0 if factor == 0 else 1 / factor)
@@ -38,24 +47,24 @@ class Averaged(Tensor):
         return scaled
 
 
-def name_blobs(layer, kind, blobs, *, transposed=False):
-    """{"layer.part": tensor} of a layer's blobs.
+def name_blobs(layer: str, kind: str, blobs: Sequence[Tensor], *, transposed: bool = False) -> dict[str, Tensor]:
+    """The tensors of a layer's blobs by "layer.part".
 
     Args:
-        layer: its name.
-        kind: its type.
+        layer: name of the layer.
+        kind: type of the layer.
         blobs: tensors in the shapes that the file gives them.
         transposed: whether the weight of a fully connected layer lies by input and output.
     Raises: ConversionError for shapes that such a layer cannot have, and for a BatchNorm of NVIDIA's Caffe.
     """
     names = PARTS.get(kind)
-    if kind in _WHOLE and len(blobs) != len(names):
+    if names is None:
+        return {f"{layer}.{index}": tensor for index, tensor in enumerate(blobs)}
+    if kind in _COMPLETE and len(blobs) != len(names):
         raise ConversionError(
             f"the layer {layer!r} ({kind}) has {len(blobs)} blobs. Expected {len(names)}: {', '.join(names)}. NVIDIA's "
             "Caffe writes 4 or 5, whose order its files do not tell: save the network with BVLC's Caffe."
         )
-    if names is None:
-        return {f"{layer}.{index}": tensor for index, tensor in enumerate(blobs)}
     if len(blobs) > len(names):
         raise ConversionError(
             f"the layer {layer!r} ({kind}) has {len(blobs)} blobs. Expected at most {len(names)}: {', '.join(names)}."
@@ -75,8 +84,8 @@ def name_blobs(layer, kind, blobs, *, transposed=False):
     return {f"{layer}.{part}": tensor for part, tensor in parts.items()}
 
 
-def _with_axes(tensor, axes, subject):
-    """Without the ones that old files, and forks, put about a shape to make it four numbers."""
+def _with_axes(tensor: Tensor, axes: int, subject: str) -> Tensor:
+    """The tensor without the axes of size 1 that old files, and forks, add to make the shape four numbers."""
     shape = tensor.shape
     while len(shape) > axes and shape[0] == 1:
         shape = shape[1:]
@@ -87,6 +96,6 @@ def _with_axes(tensor, axes, subject):
     return Tensor(tensor.block, tensor.dtype, shape)
 
 
-def _transpose(tensor):
+def _transpose(tensor: Tensor) -> Tensor:
     inputs, outputs = tensor.shape
     return Tensor(tensor.block, tensor.dtype, (outputs, inputs), strides=(1, outputs))

@@ -1,29 +1,42 @@
-"""Caffe's networks in HDF5, `.caffemodel.h5`: `data/<layer>/<index>`, a dataset a blob.
+"""Caffe's networks in HDF5, `.caffemodel.h5`: `data/<layer>/<index>`, a dataset for each blob.
 
-A layer's name may have slashes: then it is groups within groups, and a layer may have others inside. The form does not
-tell the types of layers; the shapes of their blobs do.
+A layer's name may have slashes: then it is groups within groups, and other layers may lie inside it. The file does not
+state the types of layers; the shapes of their blobs tell them.
 
 Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/net.cpp, ToHDF5
 """
 
 import math
 import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
 from converters.reading.caffe.blobs import name_blobs
+from converters.reading.tensors import Tensor
+from converters.types import Shape
+
+if TYPE_CHECKING:
+    import h5py
 
 _BLOBS = "data"
 
 
-def load(file, data) -> dict:
-    """{"layer.part": Tensor}, or None for an HDF5 file that is none of Caffe's; `data` are the bytes of the file."""
+def load(file: "h5py.File", data: memoryview) -> dict[str, Tensor] | None:
+    """The tensors by "layer.part"; None for an HDF5 file that is not Caffe's.
+
+    Args:
+        file: the open file.
+        data: bytes of the file.
+    Raises: ConversionError for a layer that lacks a blob, and for blobs of shapes that no known layer has.
+    """
     import h5py
 
     root = hdf5.child(file, _BLOBS)
     if not isinstance(root, h5py.Group):
         return None
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, blobs in _layers(root, (), data):
         tensors |= name_blobs(name, _type(name, [blob.shape for blob in blobs]), blobs)
     if not tensors:
@@ -31,30 +44,26 @@ def load(file, data) -> dict:
     return tensors
 
 
-def _layers(group, path, data):
-    """`(name, blobs)` of a group and of those within."""
+def _layers(group: "h5py.Group", path: tuple[str, ...], data: memoryview) -> Iterator[tuple[str, list[Tensor]]]:
+    """Names and blobs of the layers that a group, and those in it, stand for."""
     import h5py
 
     nodes = {key: hdf5.child(group, key) for key in group}
-    datasets = {key: one for key, one in nodes.items() if isinstance(one, h5py.Dataset)}
-    blobs = {int(key): one for key, one in datasets.items() if re.fullmatch(r"\d+", key)}
+    blobs = {
+        int(key): node for key, node in nodes.items() if isinstance(node, h5py.Dataset) and re.fullmatch(r"\d+", key)
+    }
     if blobs and sorted(blobs) != list(range(len(blobs))):
         raise ConversionError(f"the layer {'/'.join(path)!r} has the blobs {sorted(blobs)}: one is missing.")
     if blobs:
-        yield "/".join(path), [_tensor(blobs[index], data) for index in range(len(blobs))]
+        # They are checked before their shapes are asked for.
+        yield "/".join(path), [hdf5.tensor(blobs[index], data).check() for index in range(len(blobs))]
     for key, node in nodes.items():
         if isinstance(node, h5py.Group):
             yield from _layers(node, (*path, key), data)
 
 
-def _tensor(dataset, data):
-    tensor = hdf5.tensor(dataset, data)
-    tensor.check()  # before its shape is asked for
-    return tensor
-
-
-def _type(name, shapes):
-    """What a layer is, for blobs of these shapes."""
+def _type(name: str, shapes: Sequence[Shape]) -> str:
+    """The type of a layer with blobs of these shapes."""
     wide = [sum(size > 1 for size in shape) > 1 for shape in shapes]
     match len(shapes), any(wide):
         case (1 | 2, True):

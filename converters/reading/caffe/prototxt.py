@@ -1,20 +1,23 @@
 """Caffe's description of a network, a prototxt: its layers in the phase TEST, with Caffe's defaults filled in.
 
-Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto; the layers Interp and BN are of forks,
-https://github.com/hszhao/PSPNet.
+Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto; the layers Interp and BN come from a
+fork, https://github.com/hszhao/PSPNet.
 """
 
 import pathlib
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from converters.errors import ConversionError
 from converters.reading.caffe import caffemodel
 from converters.reading.files import is_web_page, naming
-from converters.reading.protobuf.text_format import Message, Word, parse
+from converters.reading.protobuf.text_format import FieldValue, Message, Word, parse
+from converters.types import Path
 
-_LARGEST = 2**24  # bytes; those of the largest networks are a tenth of it
+_LARGEST = 2**24  # bytes, ten times the largest networks' prototxt
 
-# Names of V1's constants that are not the V2 name in capitals, its words parted by _.
+# V1 names a type in capitals, its words separated by _. These types are not found by that rule.
 _V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
@@ -28,9 +31,9 @@ _V1_TYPES = {
     "TANH": "TanH",
 }
 
-# type: (message, field -> default). A tuple is a repeated field. Pixels stand in WINDOWS.
+# type: (message, field -> default). A tuple is a repeated field. For sizes in pixels see WINDOWS.
 _CONVOLUTION = ("convolution_param", {"num_output": 0, "bias_term": True, "group": 1})
-DEFAULTS = {
+DEFAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Convolution": _CONVOLUTION,
     "Deconvolution": _CONVOLUTION,
     "InnerProduct": ("inner_product_param", {"num_output": 0, "bias_term": True, "axis": 1, "transpose": False}),
@@ -51,10 +54,14 @@ DEFAULTS = {
     "Power": ("power_param", {"power": 1.0, "scale": 1.0, "shift": 0.0}),
     "ReLU": ("relu_param", {"negative_slope": 0.0}),
 }
-# type: (rows and columns -> the field for both, the field of each begins; the default).
+# type: name of the pair -> (the field for both, how the field of each begins, the default).
 _WINDOW = {"kernel": ("kernel_size", "kernel", 0), "stride": ("stride", "stride", 1), "pad": ("pad", "pad", 0)}
 _DILATED = _WINDOW | {"dilation": ("dilation", "dilation", 1)}
-WINDOWS = {"Convolution": _DILATED, "Deconvolution": _DILATED, "Pooling": _WINDOW}
+WINDOWS: dict[str, dict[str, tuple[str, str, int]]] = {
+    "Convolution": _DILATED,
+    "Deconvolution": _DILATED,
+    "Pooling": _WINDOW,
+}
 
 # Constants that may be written as their number.
 _CONSTANTS = {
@@ -67,51 +74,61 @@ _CONSTANTS = {
 _TRUTHS = {"true": True, "True": True, "t": True, "1": True, "false": False, "False": False, "f": False, "0": False}
 
 
-class Layer(NamedTuple):
+Sizes = tuple[int | None, ...] | None
+"""Sizes of a blob, as far as the file states them."""
+
+Value = TypeVar("Value", str, bool, int, float, Message)
+
+
+@dataclass(frozen=True)
+class PrototxtLayer:
     """One layer.
 
     Attributes:
-        name, type: the type as of today, "InnerProduct" also where the file has INNER_PRODUCT.
-        bottoms, tops: names of what it reads and makes.
-        parameters: of the types in `DEFAULTS`, by the field's name, and by "kernel", "stride", "pad", "dilation" as
-            (rows, columns); filled in where the file leaves them out.
-        shared: the names that its weights bear, which they share with other layers' of those names.
+        name: name of the layer.
+        type: type by its name of today: "InnerProduct", also where the file has INNER_PRODUCT.
+        bottoms, tops: names of the blobs that it reads and makes.
+        parameters: parameters of a type in `DEFAULTS`, by the field's name, filled in where the file leaves them out.
+            Sizes in pixels are pairs (rows, columns) under "kernel", "stride", "pad" and "dilation".
+        shared: names of its weights; layers with the same names share them.
         fields: everything, as it stands in the file.
     """
 
     name: str
     type: str
-    bottoms: tuple
-    tops: tuple
-    parameters: dict
-    shared: tuple
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    parameters: dict[str, Any]
+    shared: tuple[str, ...]
     fields: Message
 
 
-class Net(NamedTuple):
+class PrototxtNet(NamedTuple):
     """A network: its name, the sizes of its inputs (blob -> sizes, or None where unknown), and its layers in order."""
 
     name: str
-    inputs: dict
-    layers: tuple
+    inputs: dict[str, Sizes]
+    layers: tuple[PrototxtLayer, ...]
 
 
-def read_prototxt(path):
-    """The layers of a prototxt in the phase TEST, as a `Net`. Unknown layers and fields are kept as data.
+def read_prototxt(path: Path) -> PrototxtNet:
+    """The layers of a prototxt in the phase TEST. Unknown layers and fields are kept as data.
 
-    Raises: ConversionError naming the file, with line and column for what is no text format; for a network of the days
-        before 2014 (V0); for a .caffemodel or another file that describes no network.
+    Args:
+        path: where the prototxt lies.
+    Raises: ConversionError naming the file, with line and column where it is not in text format. Also for a network
+        from before 2014 (V0), and for a .caffemodel or another file that describes no network.
     """
     path = pathlib.Path(path)
     with naming(path):
         return _net(parse(_text(path)))
 
 
-def _text(path):
+def _text(path: pathlib.Path) -> str:
     if not path.exists():
         raise ConversionError("there is no such file. Expected a Caffe prototxt.")
     if not path.is_file():
-        raise ConversionError("is no file. Expected a Caffe prototxt.")
+        raise ConversionError("is not a file. Expected a Caffe prototxt.")
     with open(path, "rb") as file:
         data = file.read(_LARGEST + 1)
     if b"\0" in data[:4096] and caffemodel.recognizes(data[:512]):
@@ -131,105 +148,113 @@ def _text(path):
     return text
 
 
-def _net(fields):
+def _net(fields: Message) -> PrototxtNet:
     layers = []
-    for one in [*fields.get("layers", []), *fields.get("layer", [])]:
-        if not isinstance(one, Message):
-            raise ConversionError(f"a layer is a message in braces. Received: {one!r}.")
-        if "layer" in one:
+    for message in [*fields.get("layers", []), *fields.get("layer", [])]:
+        if not isinstance(message, Message):
+            raise ConversionError(f"a layer is a message in braces. Received: {message!r}.")
+        if "layer" in message:
             raise ConversionError(
-                f"line {one.line}: holds a layer inside its layers, as Caffe wrote them until 2013 (V0). Bring it to "
-                "today's form with Caffe's own tool, upgrade_net_proto_text."
+                f"line {message.line}: holds a layer inside its layers, as Caffe wrote them until 2013 (V0). Bring it "
+                "to today's form with Caffe's own tool, upgrade_net_proto_text."
             )
-        if _in_test(one):
-            layers.append(_layer(one))
+        if _in_test(message):
+            layers.append(_layer(message))
     if not layers:
         raise ConversionError(
             "describes no layers. Expected the prototxt of a network, as deploy.prototxt; that of a solver names it "
             f"under net. Received: {'fields ' + ', '.join(list(fields)[:6]) if fields else 'nothing'}."
         )
-    inputs = dict(zip(_all(fields, "input", str), _input_sizes(fields), strict=False))
+    inputs: dict[str, Sizes] = dict(zip(_values(fields, "input", str), _input_sizes(fields), strict=False))
     for layer in layers:
         if not layer.bottoms:
             inputs |= dict(zip(layer.tops, _layer_sizes(layer), strict=False))
-    return Net(_one(fields, "name", ""), inputs, tuple(layers))
+    return PrototxtNet(_single(fields, "name", ""), inputs, tuple(layers))
 
 
-def _input_sizes(fields):
-    """The sizes of the inputs, one after the other; None without end behind the last that are told."""
-    flat = _all(fields, "input_dim", int)
-    yield from ([tuple(flat[start : start + 4]) for start in range(0, len(flat) - 3, 4)])
+def _input_sizes(fields: Message) -> Iterator[Sizes]:
+    """The sizes of the inputs in order, then None for each input without stated sizes."""
+    flat = _values(fields, "input_dim", int)
+    yield from (tuple(flat[start : start + 4]) for start in range(0, len(flat) - 3, 4))
     yield from _shapes(fields, "input_shape")
     yield from [None] * len(fields.get("input", ()))
 
 
-def _layer_sizes(layer):
-    """Of the blobs of a layer that reads none: as it tells them, or as a data layer crops its images."""
-    for message in ("input_param", "dummy_data_param"):
-        for one in _messages(layer.fields, message):
-            yield from _shapes(one, "shape")
-    for one in _messages(layer.fields, "transform_param"):
-        if side := _one(one, "crop_size", 0):
+def _layer_sizes(layer: PrototxtLayer) -> Iterator[Sizes]:
+    """The sizes of the blobs of a layer that reads none: as it states them, or as a data layer crops its images."""
+    for message_name in ("input_param", "dummy_data_param"):
+        for message in _messages(layer.fields, message_name):
+            yield from _shapes(message, "shape")
+    for message in _messages(layer.fields, "transform_param"):
+        if side := _single(message, "crop_size", 0):
             yield (None, None, side, side)
     yield from [None] * len(layer.tops)
 
 
-def _shapes(fields, name):
-    return [tuple(_all(one, "dim", int)) for one in _messages(fields, name)]
+def _shapes(fields: Message, name: str) -> list[Sizes]:
+    return [tuple(_values(shape, "dim", int)) for shape in _messages(fields, name)]
 
 
-def _layer(fields):
-    name = _one(fields, "name", "")
+def _layer(fields: Message) -> PrototxtLayer:
+    name = _single(fields, "name", "")
     with naming(f"the layer {name!r}, line {fields.line}"):
-        kind = _one(fields, "type", "")
+        kind = _single(fields, "type", "")
         kind = _modern(kind) if isinstance(kind, Word) else kind
-        named = [_one(one, "name", "") for one in _messages(fields, "param")]
-        shared = named or [one for one in fields.get("param", ()) if isinstance(one, str)]  # in V1, bare
-        bottoms, tops = (tuple(_all(fields, field, str)) for field in ("bottom", "top"))
-        return Layer(name, kind, bottoms, tops, _parameters(fields, kind), tuple(shared), fields)
+        names = [_single(param, "name", "") for param in _messages(fields, "param")]
+        shared = names or [param for param in fields.get("param", ()) if isinstance(param, str)]  # in V1, without name:
+        return PrototxtLayer(
+            name,
+            kind,
+            tuple(_values(fields, "bottom", str)),
+            tuple(_values(fields, "top", str)),
+            _parameters(fields, kind),
+            tuple(shared),
+            fields,
+        )
 
 
-def _modern(constant):
+def _modern(constant: str) -> str:
+    """A type by its name of today."""
     return _V1_TYPES.get(constant) or "".join(word.capitalize() for word in constant.split("_"))
 
 
-def _parameters(fields, kind):
+def _parameters(fields: Message, kind: str) -> dict[str, Any]:
     if kind not in DEFAULTS:
         return {}
-    message, defaults = DEFAULTS[kind]
-    own = _one(fields, message, Message())
-    found = {
-        field: tuple(_all(own, field, float)) if isinstance(default, tuple) else _one(own, field, default)
+    message_name, defaults = DEFAULTS[kind]
+    message = _single(fields, message_name, Message())
+    parameters = {
+        field: tuple(_values(message, field, float)) if isinstance(default, tuple) else _single(message, field, default)
         for field, default in defaults.items()
     }
-    for name, (both, each, default) in WINDOWS.get(kind, {}).items():
-        found[name] = _pair(own, both, (f"{each}_h", f"{each}_w"), default)
-    if "concat_dim" in own:
-        found["axis"] = found["concat_dim"]
-    return found
+    for name, (both, each, pixels) in WINDOWS.get(kind, {}).items():
+        parameters[name] = _pair(message, both, (f"{each}_h", f"{each}_w"), pixels)
+    if "concat_dim" in message:
+        parameters["axis"] = parameters["concat_dim"]
+    return parameters
 
 
-def _pair(fields, both, each, default):
+def _pair(fields: Message, both: str, each: tuple[str, str], default: int) -> tuple[int, ...]:
     """Pixels along rows and columns: one number for both, one for each, or a field for each."""
     if any(name in fields for name in each):
-        return tuple(_one(fields, name, default) for name in each)
-    numbers = _all(fields, both, int) or [default]
+        return tuple(_single(fields, name, default) for name in each)
+    numbers = _values(fields, both, int) or [default]
     return (numbers[0], numbers[0]) if len(numbers) == 1 else tuple(numbers)
 
 
-def _in_test(fields):
+def _in_test(fields: Message) -> bool:
     """Whether a layer is there in the phase TEST, without stages and at level 0."""
     include, exclude = ([_meets(rule) for rule in _messages(fields, field)] for field in ("include", "exclude"))
     return (not include or any(include)) and not any(exclude)
 
 
-def _meets(rule):
-    levels = _one(rule, "min_level", 0) <= 0 <= _one(rule, "max_level", 0)
-    return levels and "stage" not in rule and _one(rule, "phase", "TEST") == "TEST"
+def _meets(rule: Message) -> bool:
+    levels = _single(rule, "min_level", 0) <= 0 <= _single(rule, "max_level", 0)
+    return levels and "stage" not in rule and _single(rule, "phase", "TEST") == "TEST"
 
 
-def _one(fields, name, default):
-    """The one value of a field, of the default's type.
+def _single(fields: Message, name: str, default: Value) -> Value:
+    """The value of a field that stands there once, of the default's type.
 
     Raises: ConversionError for a value of another type, and for several.
     """
@@ -239,22 +264,23 @@ def _one(fields, name, default):
     return _typed(values[0], type(default), name) if values else default
 
 
-def _all(fields, name, kind):
+def _values(fields: Message, name: str, kind: type[Value]) -> list[Value]:
     return [_typed(value, kind, name) for value in fields.get(name, ())]
 
 
-def _messages(fields, name):
-    return [one for one in fields.get(name, ()) if isinstance(one, Message)]
+def _messages(fields: Message, name: str) -> list[Message]:
+    return [value for value in fields.get(name, ()) if isinstance(value, Message)]
 
 
-def _typed(value, kind, name):
+def _typed(value: FieldValue, kind: type[Value], name: str) -> Value:
+    converted: object = value
     if kind is str and isinstance(value, int) and 0 <= value < len(_CONSTANTS.get(name, ())):
-        return _CONSTANTS[name][value]
-    if kind is bool and str(value) in _TRUTHS:
-        return _TRUTHS[str(value)]
-    if kind is float and isinstance(value, int | float):
-        return float(value)
-    if isinstance(value, kind) and kind is not bool:
-        return value
+        converted = _CONSTANTS[name][value]
+    elif kind is bool:
+        converted = _TRUTHS.get(str(value))
+    elif kind is float and isinstance(value, int | float):
+        converted = float(value)
+    if isinstance(converted, kind):
+        return converted
     words = {str: "text", bool: "true or false", int: "a whole number", float: "a number", Message: "a message"}
     raise ConversionError(f"{name} is {words[kind]}. Received: {'a message' if isinstance(value, dict) else value!r}.")

@@ -5,6 +5,7 @@ Reference: https://protobuf.dev/reference/protobuf/textformat-spec/
 
 import math
 import re
+from typing import NoReturn, Union
 
 from converters.errors import ConversionError
 
@@ -31,15 +32,25 @@ class Word(str):
     __slots__ = ()
 
 
-class Message(dict):
-    """Name -> the list of a field's values, in their order: str, `Word`, int, float or Message. It opens in `line`."""
+class Message(dict[str, list["FieldValue"]]):
+    """Name -> the values of a field, in their order.
+
+    Attributes:
+        line: line in which the message opens.
+    """
 
     line = 1
 
 
-def parse(text):
-    """The fields of a text as a `Message`.
+FieldValue = Union[str, int, float, Message]  # noqa: UP007  the message is named before it is there
+"""A value of a field; a bare word is a `Word`."""
 
+
+def parse(text: str) -> Message:
+    """The fields of a text.
+
+    Args:
+        text: a message in the text format.
     Raises: ConversionError with line and column where the text breaks the syntax.
     """
     return _Parser(text).message(None, 1, 0)
@@ -48,12 +59,13 @@ def parse(text):
 class _Parser:
     """Reads tokens one ahead: `kind` and `token` are the one that comes next; at the end both are empty."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text, self.start, self.stop = text, 0, 0
+        self.kind = self.token = ""
         self.lines = self.counted = 0  # how many lines end before where
         self.advance()
 
-    def advance(self):
+    def advance(self) -> str:
         """Passes over the next token, and returns it."""
         passed = self.text[self.start : self.stop]
         self.start = self.stop
@@ -61,33 +73,37 @@ class _Parser:
             if self.start == len(self.text):
                 self.kind = self.token = ""
                 return passed
-            found = _TOKEN.match(self.text, self.start)
-            if found is None:
+            match = _TOKEN.match(self.text, self.start)
+            if match is None:
                 self.fail("is no part of protobuf's text format", self.text[self.start : self.start + 20])
-            if found.lastgroup != "space":
-                self.kind, self.token, self.stop = found.lastgroup, found.group(), found.end()
+            if match.lastgroup != "space":
+                self.kind, self.token, self.stop = match.lastgroup or "", match.group(), match.end()
                 return passed
-            self.start = self.stop = found.end()
+            self.start = self.stop = match.end()
 
-    def line(self):
+    def line(self) -> int:
+        """The line of the next token."""
         self.lines += self.text.count("\n", self.counted, self.start)
         self.counted = self.start
         return self.lines + 1
 
-    def fail(self, what, received=None):
+    def fail(self, what: str, received: str | None = None) -> NoReturn:
+        """Raises the ConversionError for the next token."""
         column = self.start - self.text.rfind("\n", 0, self.start)
         received = repr(self.token if received is None else received)
         if self.start == len(self.text):
             received, what = "the end of the file", f"{what}. It may be cut off: download it again"
         raise ConversionError(f"line {self.line()}, column {column}: {what}. Received: {received}.")
 
-    def accept(self, *marks):
+    def accept(self, *marks: str) -> str:
+        """The next token, passed over if it is one of the marks; else ""."""
         return self.advance() if self.kind == "mark" and self.token in marks else ""
 
-    def expect(self, *marks):
+    def expect(self, *marks: str) -> str:
+        """The next token, passed over; it must be one of the marks."""
         return self.accept(*marks) or self.fail(f"expected {' or '.join(map(repr, marks))}")
 
-    def message(self, closing, line, depth):
+    def message(self, closing: str | None, line: int, depth: int) -> Message:
         """The fields up to the closing mark, or to the end of the text."""
         if depth > _DEEPEST:
             self.fail(f"messages lie more than {_DEEPEST} deep in each other")
@@ -99,17 +115,17 @@ class _Parser:
             name = self.name(fields, closing)
             colon = self.accept(":")
             if self.kind == "mark" and self.token == "[":
-                values = self.list(depth)
+                values = self.bracketed(depth)
             elif colon or self.token in _CLOSING:
                 values = [self.value(depth)]
             else:
-                self.fail(f"expected ':' or '{{' behind the field {name}")
+                self.fail(f"expected ':' or '{{' after the field {name}")
             fields.setdefault(name, []).extend(values)
             self.accept(",", ";")
         return fields
 
-    def name(self, fields, closing):
-        """Of a field; in brackets, of an extension."""
+    def name(self, fields: Message, closing: str | None) -> str:
+        """The name of a field; in brackets, that of an extension."""
         if self.kind == "word":
             return self.advance()
         if not self.accept("["):
@@ -122,16 +138,18 @@ class _Parser:
             parts.append(self.advance())
         return f"[{''.join(parts)}]"
 
-    def list(self, depth):
+    def bracketed(self, depth: int) -> list[FieldValue]:
+        """The values in brackets."""
         self.advance()
-        values = []
+        values: list[FieldValue] = []
         while not self.accept("]"):
             if values:
                 self.expect(",", "]")
             values.append(self.value(depth))
         return values
 
-    def value(self, depth):
+    def value(self, depth: int) -> FieldValue:
+        """One value: a message, a text, a number or a word."""
         line = self.line()
         if opening := self.accept(*_CLOSING):
             return self.message(_CLOSING[opening], line, depth + 1)
@@ -148,8 +166,10 @@ class _Parser:
             self.fail("expected a value")
         return -number if negative else number
 
-    def number(self):
+    def number(self) -> int | float:
+        """The number here: hexadecimal, octal, decimal or with a fraction."""
         text = self.token
+        number: int | float
         try:
             if text[:2] in ("0x", "0X"):
                 number = int(text, 16)
@@ -162,18 +182,18 @@ class _Parser:
         self.advance()
         return number
 
-    def string(self):
+    def string(self) -> str:
         """The string here, with those that follow it."""
         parts = []
         while self.kind == "string":
             parts.append(_ESCAPE.sub(_unescaped, self.token[1:-1]))
             self.advance()
-        # Octal and hexadecimal escapes are bytes, of which several may make one letter.
+        # Octal and hexadecimal escapes are bytes; several of them may make one letter.
         return "".join(parts).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _unescaped(found):
-    letter, octal, hexadecimal, *points = found.groups()
+def _unescaped(escape: re.Match[str]) -> str:
+    letter, octal, hexadecimal, *points = escape.groups()
     if letter:
         return _LETTERS[letter]
     if octal or hexadecimal:

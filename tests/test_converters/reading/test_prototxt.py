@@ -122,7 +122,7 @@ def test_the_odd_corners_of_the_format():
         ("a: 1 }", r"line 1, column 6: expected the name of a field. Received: '}'"),
         ("a {\n b: 1", r"line 2, column 6: expected the name of a field, or '}' for the message that opens in line 1"),
         ("a {\n b: 1", r"It may be cut off: download it again. Received: the end of the file"),
-        ("\n  a b", r"line 2, column 5: expected ':' or '{' behind the field a. Received: 'b'"),
+        ("\n  a b", r"line 2, column 5: expected ':' or '{' after the field a. Received: 'b'"),
         ("a: 1x", r"line 1, column 4: is no part of protobuf's text format. Received: '1x'"),
         ("a: 'b\n'", r"line 1, column 4: is no part of protobuf's text format"),
         ("a: 089", r"line 1, column 4: expected a number. Received: '089'"),
@@ -220,7 +220,7 @@ def test_files_given_for_each_other(tmp_path):
         converters.read(prototxt)
     with pytest.raises(ConversionError, match=r"nothing\.prototxt: there is no such file. Expected a Caffe prototxt"):
         read_prototxt(tmp_path / "nothing.prototxt")
-    with pytest.raises(ConversionError, match=r"is no file. Expected a Caffe prototxt"):
+    with pytest.raises(ConversionError, match=r"is not a file. Expected a Caffe prototxt"):
         read_prototxt(tmp_path)
 
 
