@@ -43,8 +43,8 @@ def work(name, photos, out):
 
     keras.utils.set_random_seed(0)
     model = tfseg.FCN(tfseg.ResNet(18, width=1 / 2, output_stride=16), 21)
-    engine = Ray(workers=WORKERS) if name == "Ray" else None
-    tfseg.predict_files(model, photos, out, overlays=False, engine=engine, progress=False)
+    cluster = Ray(workers=WORKERS) if name == "Ray" else None
+    tfseg.predict_files(model, photos, out, overlays=False, cluster=cluster, progress=False)
 
 
 def rate(out):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +40,10 @@ class Evaluation:
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
         >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(2), ("road", "car"))
         >>> evaluation = tfseg.evaluation.Evaluation(dataset, np.array([[3, 1], [0, 4]]), (0.875,))
-        >>> print(evaluation)
-        class                        IoU  accuracy  of pixels
+        >>> evaluation.scores["mean_iou"]
+        0.775
+        >>> print(str(evaluation).splitlines()[1])
         road                       75.00     75.00      50.00
-        car                        80.00    100.00      50.00
-        pixel accuracy             87.50
-        mean accuracy              87.50
-        mean iou                   77.50
-        frequency weighted iou     77.50
     """
 
     dataset: Dataset

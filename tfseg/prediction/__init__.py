@@ -1,1 +1,1 @@
-"""Images through a model: one, a folder, windows of a large one, or many on a Ray cluster."""
+"""Prediction: one image, a folder, windows of a large image, or many images on a Ray cluster."""

@@ -1,27 +1,31 @@
-"""Folders of photographs: found, shared out, planned, and written so that an interrupted run can go on."""
+"""Folders of images: shared between runs, and planned so that an interrupted run can continue."""
 
 import os
 import pathlib
-import re
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from tfseg.types import Path
+
+Item = TypeVar("Item")
 
 
-class Job(NamedTuple):
-    """One photograph and the files to write for it; None where there is nothing to write."""
+class ImageTask(NamedTuple):
+    """One image and the files to write for it; None stands for a file that is there already or not wanted."""
 
     image: pathlib.Path
     mask: pathlib.Path | None
     overlay: pathlib.Path | None
 
 
-def share(items, shard):
-    """Every n-th item from the i-th on: the shards are disjoint, and together everything.
+def share(items: Sequence[Item], shard: tuple[int, int]) -> Sequence[Item]:
+    """Every n-th item from the i-th on. The shards are disjoint, and together they have all items.
 
     Args:
-        items: sorted alike in all shards.
+        items: items in an order that is the same in all shards.
         shard: `(i, n)`, i from 0.
     Raises:
-        ValueError: a shard that is none.
+        ValueError: an invalid shard.
     """
     index, count = shard
     if not 0 <= index < count:
@@ -29,54 +33,49 @@ def share(items, shard):
     return items[index::count]
 
 
-def plan(images, output, *, overlays=True, overwrite=False):
-    """What is left to do: `<stem>.png` and `<stem>_overlay.jpg` of each image that has not both of them yet.
+def plan(
+    images: Iterable[pathlib.Path], output: Path, *, overlays: bool = True, overwrite: bool = False
+) -> list[ImageTask]:
+    """What is left to do: `<stem>.png` and `<stem>_overlay.jpg` of each image that does not have both of them yet.
 
     Args:
-        images: paths.
+        images: paths of the images.
         output: directory of the results.
-        overlays: whether there are overlays, or masks alone.
-        overwrite: whether results that exist are made anew.
-    Returns: list of `Job`.
+        overlays: whether to draw overlays, or to write masks alone.
+        overwrite: whether to replace results that exist.
     Raises:
-        ValueError: two images of one stem, or images in the output directory.
+        ValueError: two images have the same stem, or images lie in the output directory.
     """
-    output = pathlib.Path(output)
-    check(images, output)
-    # One listing: on a network's disk a million questions, one a file, take hours.
-    kept = set(os.listdir(output)) if output.is_dir() and not overwrite else ()
+    output, images = pathlib.Path(output), list(images)
+    check_images(images, output)
+    # The directory is listed once: on a network drive, asking for a million files one by one takes hours.
+    existing = set(os.listdir(output)) if output.is_dir() and not overwrite else set()
 
-    def wanted(name):
-        return None if name in kept else output / name
+    def missing(name: str) -> pathlib.Path | None:
+        return None if name in existing else output / name
 
-    jobs = [
-        Job(image, wanted(f"{image.stem}.png"), wanted(f"{image.stem}_overlay.jpg") if overlays else None)
+    tasks = [
+        ImageTask(image, missing(f"{image.stem}.png"), missing(f"{image.stem}_overlay.jpg") if overlays else None)
         for image in images
     ]
-    return [job for job in jobs if job.mask or job.overlay]
+    return [task for task in tasks if task.mask or task.overlay]
 
 
-def check(images, output):
-    """Raises ValueError if two images have one stem, or one of them lies in the output directory."""
-    stems, inside = {}, {}
+def check_images(images: Iterable[pathlib.Path], output: pathlib.Path) -> None:
+    """Raises ValueError if two images have the same stem, or if an image lies in the output directory.
+
+    Args:
+        images: paths of the images.
+        output: directory of the results.
+    """
+    stems: dict[str, pathlib.Path] = {}
+    is_output: dict[pathlib.Path, bool] = {}  # directory of images -> whether it is the output directory
     for image in images:
         if (first := stems.setdefault(image.stem, image)) is not image:
-            raise ValueError(f"{first} and {image} would both become {output / image.stem}.png: predict them apart.")
-        if image.parent not in inside:
-            inside[image.parent] = image.parent.resolve() == output.resolve()
-        if inside[image.parent]:
+            raise ValueError(
+                f"{first} and {image} would both become {output / image.stem}.png: predict them into two directories."
+            )
+        if image.parent not in is_output:
+            is_output[image.parent] = image.parent.resolve() == output.resolve()
+        if is_output[image.parent]:
             raise ValueError(f"{image} lies in the output directory, where masks might replace it: choose another one.")
-
-
-def sweep(jobs):
-    """Removes what killed processes left beside the files of jobs that nobody works on."""
-    files = [path for job in jobs for path in (job.mask, job.overlay) if path]
-    names = {(path.parent, path.name) for path in files}
-    for directory in {path.parent for path in files}:
-        for entry in os.scandir(directory):
-            half = _HALF.fullmatch(entry.name)
-            if half and (directory, half[1]) in names:
-                pathlib.Path(entry.path).unlink(missing_ok=True)
-
-
-_HALF = re.compile(r"\.\d+-(.+)")

@@ -1,31 +1,39 @@
-"""A folder of photographs predicted by a Ray cluster: on this machine, or one that runs already."""
+"""A folder of images on a Ray cluster: one on this machine, or one that runs already."""
 
+import dataclasses
 import json
 import logging
 import os
 import pathlib
 import tempfile
-from typing import NamedTuple
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
 
 import keras
 
-from tfseg.prediction.files import CHUNK, predict_jobs
-from tfseg.prediction.folders import Job
+from tfseg.prediction.batches import CHUNK, PredictionSettings, TaskResult, predict_tasks
+from tfseg.prediction.folders import ImageTask
 
 
-class Ray(NamedTuple):
-    """The engine of `tfseg.predict_files` that hands chunks of images to the workers of a Ray cluster.
+@dataclasses.dataclass(frozen=True)
+class Ray:
+    """The `cluster` of `tfseg.predict_files` that hands chunks of images to the workers of a Ray cluster.
 
-    Every worker loads the model once. What a worker had in hand when it died is done anew by another. The machines of
-    the cluster need tfseg, and see images and results under the same paths; the model travels by itself.
+    Every worker loads the model once. If a worker dies, another one repeats its chunk. The machines of the cluster need
+    tfseg, and must see images and results under the same paths; the model is sent to them.
 
     Attributes:
-        address: of a cluster that runs ("auto", "ray://host:10001"); None: the one that this process is connected to,
-            or one started on this machine for the while.
-        workers: how many; None: as many as the cluster's cores or GPUs allow.
-        cpus: cores of each.
-        gpus: GPUs of each.
+        address: address of a running cluster ("auto", "ray://host:10001"). None: the cluster that this process is
+            connected to, or else a new one on this machine, which ends with the work.
+        workers: number of workers; None: as many as the cores or GPUs of the cluster allow.
+        cpus: CPU cores of each worker.
+        gpus: GPUs of each worker.
     Reference: https://docs.ray.io/en/latest/data/batch_inference.html
+
+    Example:
+        >>> from tfseg.prediction.ray import Ray
+        >>> Ray("auto", workers=4)
+        Ray(address='auto', workers=4, cpus=1, gpus=0)
     """
 
     address: str | None = None
@@ -33,45 +41,54 @@ class Ray(NamedTuple):
     cpus: int = 1
     gpus: float = 0
 
-    def __call__(self, model, jobs, settings):
-        """Yields what `tfseg.prediction.files.predict_jobs` yields, chunk by chunk.
+    def __call__(
+        self, model: keras.Model, tasks: list[ImageTask], settings: PredictionSettings
+    ) -> Generator[TaskResult, None, None]:
+        """Yields what `tfseg.prediction.batches.predict_tasks` yields, chunk by chunk.
 
+        Args:
+            model: segmentation model.
+            tasks: images, and the files to write for them.
+            settings: how the model sees the images.
         Raises:
-            ValueError: Ray is not installed, there is no such cluster, it has no room for the workers, or the model
-                does not come back from its .keras file.
+            ValueError: Ray is not installed; there is no cluster at the address; it has no room for the workers; or the
+                model cannot be saved and loaded again.
         """
         try:
             import ray
         except ImportError as error:
-            raise ValueError('The engine "ray" needs Ray Data: pip install "tfseg[ray]".') from error
-        mine = not ray.is_initialized()
-        if mine:
+            raise ValueError('The cluster "ray" needs Ray Data: pip install "tfseg[ray]".') from error
+        starts_cluster = not ray.is_initialized()
+        if starts_cluster:
             self._connect(ray)
         try:
-            yield from self._work(ray, model, jobs, settings)
+            yield from self._work(ray, model, tasks, settings)
         finally:
-            if mine:
+            if starts_cluster:
                 ray.shutdown()
 
-    def _connect(self, ray):
+    def _connect(self, ray: Any) -> None:
         try:
             ray.init(self.address, log_to_driver=False, logging_level="ERROR")
-        except Exception as error:  # for every way not to be there Ray has an exception of its own
+        except Exception as error:  # Ray has many types of exceptions for a cluster that does not answer
             raise ValueError(f"No Ray cluster at {self.address or 'this machine'}: {error}") from error
 
-    def _work(self, ray, model, jobs, settings):
-        chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-        logging.getLogger("ray.data").setLevel("ERROR")  # we have a progress line of our own
+    def _work(
+        self, ray: Any, model: keras.Model, tasks: list[ImageTask], settings: PredictionSettings
+    ) -> Iterator[TaskResult]:
+        chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+        logging.getLogger("ray.data").setLevel("ERROR")  # `predict_files` shows the progress
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = ray.data.from_items([{"jobs": _packed(chunk)} for chunk in chunks], override_num_blocks=len(chunks))
+        rows = ray.data.from_items([{"tasks": packed(chunk)} for chunk in chunks], override_num_blocks=len(chunks))
         done = rows.map_batches(
             _Worker,
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=min(self._room(ray.cluster_resources()), len(chunks))),
+            compute=ray.data.ActorPoolStrategy(size=min(self.count_workers(ray.cluster_resources()), len(chunks))),
             num_cpus=self.cpus,
             num_gpus=self.gpus,
-            fn_constructor_args=(ray.put(_archive(model)), settings),
-            # More threads than its cores would cost the neighbours theirs. Keras's backend is ours.
+            fn_constructor_args=(ray.put(model_bytes(model)), settings),
+            # A worker with more threads than cores would slow down the other workers. The workers use the same Keras
+            # backend as this process.
             runtime_env={
                 "env_vars": {
                     "KERAS_BACKEND": keras.backend.backend(),
@@ -86,8 +103,14 @@ class Ray(NamedTuple):
             for image, reason in json.loads(row["results"]):
                 yield pathlib.Path(image), reason
 
-    def _room(self, resources):
-        """How many workers there are to be."""
+    def count_workers(self, resources: dict[str, float]) -> int:
+        """How many workers there will be.
+
+        Args:
+            resources: "CPU" and "GPU" of the cluster -> how many it has.
+        Raises:
+            ValueError: the cluster has no room for the workers.
+        """
         room = resources.get("CPU", 0) // self.cpus
         if self.gpus:
             room = min(room, resources.get("GPU", 0) // self.gpus)
@@ -102,43 +125,63 @@ class Ray(NamedTuple):
 class _Worker:
     """One process of the cluster, with the model in memory."""
 
-    def __init__(self, archive, settings):
+    def __init__(self, model: Any, settings: PredictionSettings) -> None:
         import ray
 
-        self._model, self._settings = _restored(ray.get(archive)), settings
+        self._model, self._settings = model_from_bytes(ray.get(model)), settings
 
-    def __call__(self, batch):
+    def __call__(self, batch: dict[str, Iterable[str]]) -> dict[str, list[str]]:
         results = [
-            [(str(image), reason) for image, reason in predict_jobs(self._model, _unpacked(jobs), self._settings)]
-            for jobs in batch["jobs"]
+            [(str(image), reason) for image, reason in predict_tasks(self._model, unpacked(tasks), self._settings)]
+            for tasks in batch["tasks"]
         ]
-        return {"results": [json.dumps(one) for one in results]}
+        return {"results": [json.dumps(result) for result in results]}
 
 
-def _packed(jobs):
-    """Jobs as text, which Ray stores as it is; absolute, as a worker runs elsewhere."""
-    return json.dumps([[path and os.path.abspath(path) for path in job] for job in jobs])
+def packed(tasks: Iterable[ImageTask]) -> str:
+    """Tasks as text, which Ray stores unchanged; with absolute paths, because a worker runs in another directory.
+
+    Args:
+        tasks: images, and the files to write for them.
+    """
+    return json.dumps([[path and os.path.abspath(path) for path in task] for task in tasks])
 
 
-def _unpacked(text):
-    return [Job(*(path and pathlib.Path(path) for path in paths)) for paths in json.loads(text)]
+def unpacked(text: str) -> list[ImageTask]:
+    """The tasks that `packed` has turned into text.
+
+    Args:
+        text: result of `packed`.
+    """
+    return [ImageTask(*(path and pathlib.Path(path) for path in paths)) for paths in json.loads(text)]
 
 
-def _archive(model):
-    """The bytes of its .keras file, which loads: better that this process says no than every worker."""
+def model_bytes(model: keras.Model) -> bytes:
+    """The bytes of the model's .keras file, which is loaded once: an error here is better than one in every worker.
+
+    Args:
+        model: segmentation model.
+    Raises:
+        ValueError: the model cannot be saved, or its file does not load.
+    """
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model.keras"
         try:
             model.save(path)
-            archive = path.read_bytes()
-            _restored(archive)
-        except Exception as error:  # a layer of the user's own may raise anything
-            raise ValueError(f"The model {model.name!r} cannot travel as a .keras file: {error}") from error
-    return archive
+            content = path.read_bytes()
+            model_from_bytes(content)
+        except Exception as error:  # a user's own layer may raise anything
+            raise ValueError(f"The model {model.name!r} cannot be sent as a .keras file: {error}") from error
+    return content
 
 
-def _restored(archive):
+def model_from_bytes(content: bytes) -> keras.Model:
+    """The model whose .keras file has these bytes.
+
+    Args:
+        content: result of `model_bytes`.
+    """
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model.keras"
-        path.write_bytes(archive)
+        path.write_bytes(content)
         return keras.saving.load_model(path, compile=False)

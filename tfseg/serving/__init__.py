@@ -1,1 +1,1 @@
-"""An exported folder behind HTTP: TF Serving's REST form, pictures in and out, and a page to try it on."""
+"""An exported model over HTTP: TF Serving's REST API, images in and masks out, and a page to try it."""

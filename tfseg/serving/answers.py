@@ -1,34 +1,52 @@
-"""What `/segment` answers with: a class map as a mask, a picture, shares, or an array."""
+"""What `/segment` answers with: the classes as a mask, a picture, shares, or an array."""
 
 import io
 import json
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tfseg import drawing
 from tfseg.serving.errors import Refused
+from tfseg.serving.exported import ExportedModel
+
+Answer = tuple[bytes, str]
+"""The body of a response and its content type."""
+
+Writer = Callable[[np.ndarray, np.ndarray, ExportedModel, list[int]], Answer]
+"""A function from an image, its classes, the model, and the ids of the chosen classes to an answer."""
 
 
-def chosen_classes(wanted, exported):
-    """Numbers of the classes that a client names, by name or by number.
+def chosen_classes(names: Sequence[str], exported: ExportedModel) -> list[int]:
+    """The ids of classes that a client names.
 
+    Args:
+        names: names of classes, or their ids as text.
+        exported: model that has the classes.
     Raises:
-        Refused: a class that the model does not have.
+        Refused: the model does not have one of the classes.
     """
-    numbers = {str(number): number for number in range(len(exported.classes))}
-    numbers |= {name: number for number, name in enumerate(exported.classes)}
-    for one in wanted:
-        if one not in numbers:
+    ids = {str(index): index for index in range(len(exported.classes))}
+    ids |= {name: index for index, name in enumerate(exported.classes)}
+    for name in names:
+        if name not in ids:
             raise Refused(
                 400,
-                f"The model {exported.name!r} has no class {one!r}. It has 0 to {len(exported.classes) - 1}: "
+                f"The model {exported.name!r} has no class {name!r}. It has 0 to {len(exported.classes) - 1}: "
                 f"{', '.join(exported.classes)}",
             )
-    return [numbers[one] for one in wanted]
+    return [ids[name] for name in names]
 
 
-def mask(pixels, classes, exported, chosen):
-    """PNG whose pixel values are the classes; of chosen classes, 255 where they are and 0 elsewhere."""
+def mask(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chosen: list[int]) -> Answer:
+    """A PNG whose pixel values are the classes; with chosen classes, 255 where they are and 0 elsewhere.
+
+    Args:
+        image: uint8 `(height, width, 3)`, not used.
+        classes: class of each pixel, `(height, width)`.
+        exported: model that predicted the classes.
+        chosen: ids of the chosen classes; empty for all.
+    """
     stream = io.BytesIO()
     if chosen:
         from PIL import Image
@@ -39,37 +57,58 @@ def mask(pixels, classes, exported, chosen):
     return stream.getvalue(), "image/png"
 
 
-def overlay(pixels, classes, exported, chosen):
-    """JPEG of the picture under the colours of its classes, with a legend."""
+def overlay(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chosen: list[int]) -> Answer:
+    """A JPEG of the image under the colors of its classes, with a legend.
+
+    Args:
+        image: uint8 `(height, width, 3)`, RGB.
+        classes: class of each pixel, `(height, width)`.
+        exported: model that predicted the classes.
+        chosen: not used.
+    """
     stream = io.BytesIO()
-    drawing.overlay(pixels, classes, exported.colors, exported.classes).save(stream, format="JPEG", quality=92)
+    drawing.overlay(image, classes, exported.colors, exported.classes).save(stream, format="JPEG", quality=92)
     return stream.getvalue(), "image/jpeg"
 
 
-def shares(pixels, classes, exported, chosen):
-    """JSON with the share of every class that occurs, or of every chosen one, the commonest first."""
+def shares(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chosen: list[int]) -> Answer:
+    """JSON with the share of every class that occurs, or of every chosen one, the most frequent first.
+
+    Args:
+        image: uint8 `(height, width, 3)`, not used.
+        classes: class of each pixel, `(height, width)`.
+        exported: model that predicted the classes.
+        chosen: ids of the chosen classes; empty for all.
+    """
     counts = np.bincount(classes.ravel(), minlength=len(exported.classes))
     listed = chosen or np.flatnonzero(counts).tolist()
     rows = [
         {
-            "class": number,
-            "name": exported.classes[number],
-            "color": exported.colors[number],
-            "pixels": int(counts[number]),
-            "share": float(counts[number] / classes.size),
+            "class": index,
+            "name": exported.classes[index],
+            "color": exported.colors[index],
+            "pixels": int(counts[index]),
+            "share": float(counts[index] / classes.size),
         }
-        for number in sorted(listed, key=lambda number: -counts[number])
+        for index in sorted(listed, key=lambda index: -counts[index])
     ]
     height, width = classes.shape
     return json.dumps({"height": height, "width": width, "classes": rows}).encode(), "application/json"
 
 
-def array(pixels, classes, exported, chosen):
-    """The classes as a `.npy` file, uint8 or little-endian uint16 `(height, width)`."""
+def array(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chosen: list[int]) -> Answer:
+    """The classes as a `.npy` file, uint8 or little-endian uint16 `(height, width)`.
+
+    Args:
+        image: uint8 `(height, width, 3)`, not used.
+        classes: class of each pixel, `(height, width)`.
+        exported: not used.
+        chosen: not used.
+    """
     stream = io.BytesIO()
     np.save(stream, classes if classes.dtype == np.uint8 else classes.astype("<u2"))
     return stream.getvalue(), "application/octet-stream"
 
 
-OUTPUTS = {"mask": mask, "overlay": overlay, "json": shares, "npy": array}
-WITH_CHOICE = ("mask", "json")
+OUTPUTS: dict[str, Writer] = {"mask": mask, "overlay": overlay, "json": shares, "npy": array}
+OUTPUTS_WITH_CHOICE = ("mask", "json")

@@ -2,8 +2,13 @@
 
 
 class Refused(ValueError):
-    """A request that cannot be answered: the HTTP status, and the sentence that the client reads."""
+    """A request that cannot be answered.
 
-    def __init__(self, status, message):
+    Args:
+        status: HTTP status of the answer.
+        message: text that the client reads.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status

@@ -1,71 +1,78 @@
-"""A folder that `tfseg.export` made, run by TensorFlow alone: neither Keras nor the network's code is needed."""
+"""A folder of `tfseg.export`, run by TensorFlow alone: neither Keras nor the code of the network is needed."""
 
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tfseg import drawing
 from tfseg.serving.errors import Refused
+from tfseg.types import Path
 
 
-class Exported:
-    """The SavedModel of an exported folder, and what its metadata say.
+class ExportedModel:
+    """The SavedModel of an exported folder, and what its metadata says.
 
     Args:
-        folder: directory with `metadata.json` and the SavedModel in `1/`; of several numbers the highest counts.
-        name: under which it is served; by default the one in the metadata.
+        folder: directory with `metadata.json` and the SavedModel in `1/`; of several numbers, the highest is used.
+        name: name under which the model is served; by default the name in the metadata.
     Attributes:
-        name, version: strings.
-        classes: list of a name a class.
-        colors: list of `[red, green, blue]`, 0..255, a class.
+        name: name under which the model is served.
+        version: name of the SavedModel's directory, a number as text.
+        classes: name of each class.
+        colors: `[red, green, blue]` of each class, 0 to 255.
         signatures: signature name -> input name -> `tf.TensorSpec`.
-        signature_def: signature name -> what the SavedModel says of it, as plain JSON.
+        signature_def: signature name -> its description in the SavedModel, as JSON values.
     Raises:
-        ValueError: a folder that is not there, lacks something, or does not load and run.
+        ValueError: the folder does not exist, lacks a file, or does not load and run.
     """
 
-    def __init__(self, folder, name=None):
+    def __init__(self, folder: Path, name: str | None = None) -> None:
         folder = pathlib.Path(folder)
         if not folder.is_dir():
-            raise ValueError(f"There is no exported model {str(folder)!r}: tfseg-export makes one of a .keras file.")
-        self.name, self.classes, self.colors = _metadata(folder)
-        self.name = name or self.name
+            raise ValueError(f"There is no exported model {str(folder)!r}: tfseg-export writes one for a .keras file.")
+        exported_name, self.classes, self.colors = _metadata(folder)
+        self.name = name or exported_name
         self.version = _highest_version(folder)
         path = folder / self.version
         try:
             self._load(path)
             trial = np.zeros([side or 64 for side in self._image_shape()[1:3]] + [3], "uint8")
-            found = self.segment(trial)  # the first run takes longer: no client should wait for it
-        except Exception as error:  # a damaged file: TensorFlow raises nearly anything
+            classes = self.segment(trial)  # the first run takes longer: no client should wait for it
+        except Exception as error:  # for a damaged file TensorFlow raises nearly anything
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"The exported model {str(path)!r} does not load and run: {reason}") from error
-        if found.shape != trial.shape[:2]:
+        if classes.shape != trial.shape[:2]:
             raise ValueError(
                 f"The signature 'classes' of {str(path)!r} maps uint8 images (batch, height, width, 3) to classes "
-                f"(batch, height, width). Received: {found.shape} of an image of {trial.shape}"
+                f"(batch, height, width). Received: {classes.shape} for an image of {trial.shape}"
             )
 
-    def _load(self, path):
+    def _load(self, path: pathlib.Path) -> None:
         import tensorflow as tf
         from google.protobuf.json_format import MessageToDict
         from tensorflow.core.protobuf import saved_model_pb2
 
-        written = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-        self.signature_def = {
-            name: MessageToDict(one, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-            for name, one in written.meta_graphs[0].signature_def.items()
+        message = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        self.signature_def: dict[str, dict[str, Any]] = {
+            name: MessageToDict(signature, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+            for name, signature in message.meta_graphs[0].signature_def.items()
         }
         self._loaded = tf.saved_model.load(str(path))  # its signatures hold no reference to its variables
-        self.signatures = {
+        self.signatures: dict[str, dict[str, Any]] = {
             name: function.structured_input_signature[1] for name, function in self._loaded.signatures.items()
         }
 
-    def run(self, signature, inputs):
-        """Output name -> array, of input name -> array.
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs of a signature: name -> array.
 
+        Args:
+            signature: name of the signature.
+            inputs: input name -> array.
         Raises:
-            Refused: what TensorFlow cannot compute from these inputs.
+            Refused: TensorFlow cannot compute the outputs from these inputs.
         """
         import tensorflow as tf
 
@@ -77,42 +84,51 @@ class Exported:
         try:
             outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
-            reason = error.message.partition("\n\t [[")[0].splitlines()[-1]  # between where it happened, twice
+            reason = error.message.partition("\n\t [[")[0].splitlines()[-1]  # between two lines that say where
             raise Refused(400, f"The model does not take this input: {reason}") from error
         return {name: value.numpy() for name, value in outputs.items()}
 
-    def segment(self, pixels):
-        """Classes `(height, width)` of an image uint8 `(height, width, 3)`, RGB."""
+    def segment(self, image: np.ndarray) -> np.ndarray:
+        """The class of every pixel, `(height, width)`.
+
+        Args:
+            image: uint8 `(height, width, 3)`, RGB.
+        Raises:
+            Refused: the model does not take images of this size.
+        """
         (name,) = self.signatures["classes"]
-        (classes,) = self.run("classes", {name: pixels[None]}).values()
+        (classes,) = self.run("classes", {name: image[None]}).values()
         return classes[0]
 
-    def _image_shape(self):
+    def _image_shape(self) -> Any:
         if "classes" not in self.signatures:
             raise ValueError("it has no signature 'classes': export a model that carries its preprocessing")
         (spec,) = self.signatures["classes"].values()
         return spec.shape
 
 
-def _metadata(folder):
-    """(name, class names, colours) of metadata.json, a name and a colour a class."""
+def _metadata(folder: pathlib.Path) -> tuple[str, list[str], list[list[int]]]:
+    """The name of the model in metadata.json, and a name and a color for each class."""
     path = folder / "metadata.json"
     if not path.is_file():
-        raise ValueError(f"{str(folder)!r} has no metadata.json, so it is no folder that tfseg.export made.")
+        raise ValueError(f"{str(folder)!r} has no metadata.json, so it is no folder of tfseg.export.")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        count, named = facts["num_classes"], facts["classes"] or []
-        classes = [*named[:count], *(f"class {index}" for index in range(len(named), count))]
+        count, names = facts["num_classes"], facts["classes"] or []
+        classes = [*names[:count], *(f"class {index}" for index in range(len(names), count))]
         return facts["name"], classes, drawing.color_table(facts["colors"], count)[:count].tolist()
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(path)!r} is not what tfseg.export writes: {error!r}. Export the model anew.") from error
+        raise ValueError(
+            f"{str(path)!r} is not what tfseg.export writes: {error!r}. Export the model again."
+        ) from error
 
 
-def _highest_version(folder):
+def _highest_version(folder: pathlib.Path) -> str:
     versions = [path.name for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
     if not versions:
-        there = ", ".join(sorted(path.name for path in folder.iterdir()))
+        content = ", ".join(sorted(path.name for path in folder.iterdir()))
         raise ValueError(
-            f"{str(folder)!r} has no SavedModel in a directory 1: export with the format saved_model. Received: {there}"
+            f"{str(folder)!r} has no SavedModel in a directory 1: export with the format saved_model. "
+            f"Received: {content}"
         )
     return max(versions, key=int)

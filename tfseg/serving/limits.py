@@ -4,9 +4,16 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """The defaults let a large photograph through, and 200 clients wait for their turn."""
+    """Limits of a server. The defaults accept a large photograph, and let 200 clients wait for their turn.
 
-    max_bytes: int = 16 * 2**20  # of a request
-    max_pixels: int = 4_000_000  # of a picture
-    timeout: float = 300.0  # seconds from the request's head to its answer
-    queue: int = 256  # requests at once; those beyond are told to come again
+    Attributes:
+        max_bytes: largest request, in bytes.
+        max_pixels: largest image, in pixels.
+        timeout: seconds from the head of a request to its answer.
+        queue: requests at once; further ones are asked to try again later.
+    """
+
+    max_bytes: int = 16 * 2**20
+    max_pixels: int = 4_000_000
+    timeout: float = 300.0
+    queue: int = 256

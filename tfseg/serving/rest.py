@@ -1,24 +1,34 @@
-"""TF Serving's REST form: JSON to arrays and back.
+"""TF Serving's REST API: JSON to arrays and back.
 
 Reference: https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import base64
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tfseg.serving.errors import Refused
-from tfseg.serving.images import count_pixels
+from tfseg.serving.exported import ExportedModel
+from tfseg.serving.uploads import count_pixels
 
-_MOST_VALUES = 8_000_000  # of an answer: about 150 MB of JSON
+_MOST_VALUES = 8_000_000  # values of an answer: about 150 MB of JSON
+
+Specs = Mapping[str, Any]
+"""Input name -> `tf.TensorSpec`."""
 
 
-def read_request(body, exported, max_pixels):
-    """(signature name, input name -> array, whether the answer is by rows) of a request's bytes.
+def read_request(body: bytes, exported: ExportedModel, max_pixels: int) -> tuple[str, dict[str, np.ndarray], bool]:
+    """The signature name, the arrays by input name, and whether the answer is wanted by rows.
 
+    Args:
+        body: JSON of the request.
+        exported: model that the request is for.
+        max_pixels: largest number of pixels of all images together.
     Raises:
-        Refused: what is no such request, does not fit the signature, or has more pixels, all its images together.
+        Refused: the body is no such request, does not fit the signature, or has too many pixels.
     """
     request = _parse(body)
     signature = request.get("signature_name", "serving_default")
@@ -40,24 +50,28 @@ def read_request(body, exported, max_pixels):
     return signature, inputs, by_rows
 
 
-def write_answer(outputs, by_rows):
-    """The JSON of output name -> array: `predictions` by rows, or `outputs`; without a name where there is but one.
+def write_answer(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes:
+    """JSON with `predictions` by rows, or with `outputs`. A single output has no name.
 
+    Args:
+        outputs: output name -> array.
+        by_rows: whether the answer is by rows.
     Raises:
-        Refused: more values than JSON is good for.
+        Refused: there are too many values for JSON.
     """
     values = sum(value.size for value in outputs.values())
     if values > _MOST_VALUES:
         raise Refused(413, f"An answer has at most {_MOST_VALUES} values: ask for classes. Received: {values}")
-    plain = {name: value.tolist() for name, value in outputs.items()}
-    if len(plain) == 1:
-        (plain,) = plain.values()
+    columns = {name: value.tolist() for name, value in outputs.items()}
+    answer: Any = columns
+    if len(columns) == 1:
+        (answer,) = columns.values()
     elif by_rows:
-        plain = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
-    return json.dumps({"predictions" if by_rows else "outputs": plain}).encode()
+        answer = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return json.dumps({"predictions" if by_rows else "outputs": answer}).encode()
 
 
-def _parse(body):
+def _parse(body: bytes) -> dict[str, Any]:
     try:
         request = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -68,66 +82,65 @@ def _parse(body):
     return request
 
 
-def _refuse_constant(text):
-    raise ValueError(f"{text} is no number of JSON")
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"JSON has no number {text}")
 
 
-def _columns(value, specs):
-    """Input name -> value, where a single input may go without its name."""
+def _columns(value: Any, specs: Specs) -> dict[str, Any]:
+    """Input name -> value; a single input may come without its name."""
     return value if _is_named(value) else dict.fromkeys(list(specs)[:1], value)
 
 
-def _columns_of_rows(rows, specs):
+def _columns_of_rows(rows: Any, specs: Specs) -> dict[str, Any]:
     if not isinstance(rows, list) or not rows:
         raise Refused(400, f"Instances are a list of at least one. Received: {_short(rows)}")
     if not all(map(_is_named, rows)):
         return _columns(rows, specs)
     if any(row.keys() != rows[0].keys() for row in rows):
-        raise Refused(400, "Instances all have the same inputs. Received: rows of different names")
+        raise Refused(400, "All instances have the same inputs. Received: rows of different names")
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _is_named(value):
+def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
-def _array(name, value, spec):
+def _array(name: str, value: Any, spec: Any) -> np.ndarray:
+    """The array of a `tf.TensorSpec`; for strings, an array of bytes."""
     if spec.dtype.name == "string":
-        files = [_to_bytes(one) for one in value] if isinstance(value, list) else _to_bytes(value)
-        array = np.array(files, dtype=object)
-    else:
-        try:
-            array = np.asarray(value)
-        except ValueError as error:  # rows of different lengths
-            raise Refused(400, f"{name} is a regular array: {error}") from error
-        dtype = np.dtype(spec.dtype.as_numpy_dtype)
-        if array.dtype.kind not in ("iu" if dtype.kind in "iu" else "iuf"):
-            raise Refused(400, f"{name} has numbers of {dtype}. Received: {_short(value)}")
-        if dtype.kind in "iu" and not (np.iinfo(dtype).min <= array.min() <= array.max() <= np.iinfo(dtype).max):
-            raise Refused(400, f"{name} has numbers of {dtype}. Received: {array.min()} to {array.max()}")
-        array = array.astype(dtype)
-    return array
+        files = [_to_bytes(item) for item in value] if isinstance(value, list) else _to_bytes(value)
+        return np.array(files, dtype=object)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise Refused(400, f"{name} is a regular array: {error}") from error
+    dtype = np.dtype(spec.dtype.as_numpy_dtype)
+    if array.dtype.kind not in ("iu" if dtype.kind in "iu" else "iuf"):
+        raise Refused(400, f"{name} has numbers of {dtype}. Received: {_short(value)}")
+    if dtype.kind in "iu" and not (np.iinfo(dtype).min <= array.min() <= array.max() <= np.iinfo(dtype).max):
+        raise Refused(400, f"{name} has numbers of {dtype}. Received: {array.min()} to {array.max()}")
+    return array.astype(dtype)
 
 
-def _to_bytes(value):
+def _to_bytes(value: Any) -> bytes:
     if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
-        raise Refused(400, f'A picture file comes as {{"b64": "..."}}. Received: {_short(value)}')
+        raise Refused(400, f'An image file comes as {{"b64": "..."}}. Received: {_short(value)}')
     try:
         return base64.b64decode(value["b64"], validate=True)
     except ValueError as error:
-        raise Refused(400, f"What b64 holds is not base64: {error}") from error
+        raise Refused(400, f"The text of b64 is not base64: {error}") from error
 
 
-def _check_pixels(array, most):
-    """Files are looked into before TensorFlow decodes them."""
+def _check_pixels(array: np.ndarray, max_pixels: int) -> None:
+    """Counts the pixels of image files before TensorFlow decodes them."""
     pixels = (
-        sum(count_pixels(data, most) for data in array.ravel())
+        sum(count_pixels(content, max_pixels) for content in array.ravel())
         if array.dtype == object
         else int(np.prod(array.shape[:-1]))
     )
-    if pixels > most:
-        raise Refused(413, f"The images of a request have at most {most} pixels together. Received: {pixels}")
+    if pixels > max_pixels:
+        raise Refused(413, f"The images of a request have at most {max_pixels} pixels together. Received: {pixels}")
 
 
-def _short(value):
+def _short(value: Any) -> str:
     return f"a list of {len(value)}" if isinstance(value, list) else repr(value)[:60]

@@ -32,8 +32,8 @@ def model():
 def test_without_ray_the_way_out_is_told(model, tmp_path, monkeypatch):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r'The engine "ray" needs Ray Data: pip install "tfseg\[ray\]"'):
-        tfseg.predict_files(model, tmp_path, tmp_path / "maps", engine=Ray(), progress=False)
+    with pytest.raises(ValueError, match=r'The cluster "ray" needs Ray Data: pip install "tfseg\[ray\]"'):
+        tfseg.predict_files(model, tmp_path, tmp_path / "maps", cluster=Ray(), progress=False)
 
 
 def test_no_cluster_at_that_address():
@@ -57,7 +57,7 @@ def test_workers_are_as_many_as_there_is_room_for():
     assert Ray(cpus=2)._room(cluster) == 3
     assert Ray(gpus=0.5)._room(cluster) == 4
     assert Ray(workers=2)._room(cluster) == 2
-    for engine in (Ray(workers=8), Ray(cpus=8), Ray(gpus=3)):
+    for cluster in (Ray(workers=8), Ray(cpus=8), Ray(gpus=3)):
         with pytest.raises(ValueError, match=r"room for [07] workers of . CPUs and . GPUs. Received: workers="):
             engine._room(cluster)
 
@@ -131,13 +131,13 @@ def _descends(status):
 @pytest.mark.full
 @pytest.mark.filterwarnings("default")  # Ray's own
 def test_two_workers_write_what_one_process_writes(model, photos, alone, cluster, tmp_path):
-    found = tfseg.predict_files(model, photos, tmp_path / "maps", engine=Ray(workers=2, gpus=1), progress=False)
+    found = tfseg.predict_files(model, photos, tmp_path / "maps", cluster=Ray(workers=2, gpus=1), progress=False)
     expected, files = alone
     assert found[:3] == expected[:3]
     assert [path.name for path, _ in found.failed] == ["007b.png", "bad.jpg"]
     assert contents(tmp_path / "maps") == files
     with pytest.raises(ValueError, match=r"has room for 2 workers of 1 CPUs and 0 GPUs. Received: workers=3"):
-        tfseg.predict_files(model, photos, tmp_path / "none", engine=Ray(workers=3), progress=False)
+        tfseg.predict_files(model, photos, tmp_path / "none", cluster=Ray(workers=3), progress=False)
 
 
 @pytest.mark.full
@@ -146,7 +146,7 @@ def test_the_work_of_a_killed_worker_is_done_anew(model, photos, alone, cluster,
     out, found = tmp_path / "maps", []
     run = threading.Thread(
         target=lambda: found.append(
-            tfseg.predict_files(model, photos, out, engine=Ray(workers=2), progress=False, scales=(1.0,))
+            tfseg.predict_files(model, photos, out, cluster=Ray(workers=2), progress=False, scales=(1.0,))
         )
     )
     run.start()
@@ -168,7 +168,7 @@ def test_the_command(model, photos, alone, cluster, tmp_path, existing):
     model.save(tmp_path / "model.keras")
     address = [f"--ray_address={cluster.get_runtime_context().gcs_address}"] if existing else []
     paths = [f"--model={tmp_path}/model.keras", f"--images={photos}/00*.*", f"--output={tmp_path}/maps"]
-    command = ["tfseg_cli.predict", "--engine=ray", "--workers=1"]
+    command = ["tfseg_cli.predict", "--cluster=ray", "--workers=1"]
     code, out, err = run_command.finish(run_command.start(*command, *paths, *address))
     assert code == 1
     assert "10 images predicted, 0 kept, 1 failed" in out, err
