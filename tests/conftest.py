@@ -1,4 +1,4 @@
-"""What must happen before any test module imports tensorflow; and the measured parity, printed at the end."""
+"""Imports torch before tensorflow, orders the files, and prints the measured parity at the end."""
 
 import collections
 import contextlib
@@ -10,9 +10,9 @@ import pytest
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 with contextlib.suppress(ImportError):
-    import torch  # noqa: F401  (behind tensorflow its import can crash)
+    import torch  # noqa: F401  (after tensorflow, its import can crash)
 
-# With `make test` a worker that is free takes the next file: behind these no long one is left for the end.
+# With `make test` a free worker takes the next file. With these first, no long file is left for the end.
 FIRST = """test_training test_readme test_nets test_backends test_dilate_random test_export test_export_weights test_dilate
 test_dilate_applications test_saving test_rewrites test_train_command test_convert_command test_training_twin""".split()
 MEASURED = "relative difference from "
@@ -23,19 +23,19 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What was imported stays: the garbage collector need not look through it after every few layers."""
+    """Takes what was imported out of the garbage collector, which would search it after every few layers."""
     gc.freeze()
 
 
 @pytest.fixture
 def record(request, record_property):
-    """`record(name, difference)`: the summary tells the largest of every name, beside `PUBLIC` of the test's module."""
+    """`record(name, difference)`: the summary prints the largest difference of each name, under the module's `PUBLIC`."""
     return lambda name, difference: record_property(MEASURED + request.module.PUBLIC, (name, difference))
 
 
 def pytest_terminal_summary(terminalreporter):
     worst = collections.defaultdict(dict)
-    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     for report in reports:
         for title, value in report.user_properties:
             if title.startswith(MEASURED):

@@ -108,8 +108,8 @@ class A:
         if True:
             import torch
 """
-    found = [("keras.ops", False), ("os", False), ("tfseg.specs", False), ("tfseg", False), ("torch", True)]
-    assert list(imports(source)) == found
+    expected = [("keras.ops", False), ("os", False), ("tfseg.specs", False), ("tfseg", False), ("torch", True)]
+    assert list(imports(source)) == expected
     assert [floor(name) for name in ("tfseg.nets.vgg", "tfseg.nets", "tfseg.networks")] == [floor("tfseg.nets")] * 2 + [
         floor("tfseg")
     ]
@@ -117,8 +117,10 @@ class A:
 
 def offenders(offends):
     """`{module: [import]}` of the imports for which `offends(module, import)` holds."""
-    found = {module: [imported.name for imported in IMPORTS[module] if offends(module, imported)] for module in MODULES}
-    return {module: names for module, names in found.items() if names}
+    offending = {
+        module: [imported.name for imported in IMPORTS[module] if offends(module, imported)] for module in MODULES
+    }
+    return {module: names for module, names in offending.items() if names}
 
 
 def root(imported):
@@ -218,8 +220,8 @@ def loaded_by(*statements):
     lines = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True, timeout=120
     ).stdout.splitlines()
-    start, *rest = [set(line.split()) - sys.stdlib_module_names for line in lines]
-    return [found - start for found in rest]
+    start, *later = [set(line.split()) - sys.stdlib_module_names for line in lines]
+    return [loaded - start for loaded in later]
 
 
 def test_tfseg_loads_what_keras_loads():

@@ -1,6 +1,5 @@
 """The README is run: its Python blocks in order, and every flag of its commands."""
 
-import pathlib
 import re
 import shutil
 
@@ -30,7 +29,7 @@ def output_of(module, pixels):
         return module(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())).numpy()
 
 
-def test_python_blocks(tmp_path, monkeypatch, capsys):
+def test_python_blocks_of_the_readme_run(tmp_path, monkeypatch, capsys):
     models = import_torchvision().models
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "examples" / "street.png", "photo.jpg")
@@ -58,9 +57,9 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "saved_model" / "1" / "saved_model.pb").is_file()
     printed = capsys.readouterr().out
     assert "crop at 19" in printed
-    found = re.findall(r"^(previous|new|one) +(torch|caffe) +(\S+)$", printed, re.MULTILINE)
-    assert len(found) == 6
-    assert [pair for *pair, worst in found if float(worst) <= 1e-5] == [["previous", "torch"]]
+    convention_rows = re.findall(r"^(previous|new|one) +(torch|caffe) +(\S+)$", printed, re.MULTILINE)
+    assert len(convention_rows) == 6
+    assert [pair for *pair, worst in convention_rows if float(worst) <= 1e-5] == [["previous", "torch"]]
     assert "The law does not hold: conv4_1_3x3 is the first layer to break it" in printed
     assert "The law does not hold: conv4_block1_2_conv is the first layer to break it" in printed
     assert printed.count("The law holds") == 2
@@ -69,29 +68,20 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "converters/commands/convert.py",
-        "converters/commands/inspect.py",
-        "tfseg/commands/predict.py",
-        "tfseg/commands/inspect_data.py",
-        "tfseg/commands/train.py",
-        "tfseg/commands/evaluate.py",
-        "tfseg/commands/export.py",
-        "tfseg/commands/serve.py",
-    ],
+    ["convert", "inspect", "predict", "inspect_data", "train", "evaluate", "export", "serve"],
 )
-def test_flags_exist(command):
-    name = f"tfseg-{pathlib.Path(command).stem.replace('_', '-')} "
+def test_flags_of_the_readme_exist(command):
+    name = f"tfseg-{command.replace('_', '-')} "
     used = {flag for line in README.splitlines() if line.startswith(name) for flag in re.findall(r"--(\w+)", line)}
     assert used
-    sources = [ROOT / command, ROOT / "tfseg/commands/datasets.py"]
+    sources = [ROOT / "tfseg_cli" / f"{module}.py" for module in (command, "datasets")]
     assert used <= {flag for path in sources for flag in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text())}
 
 
-def test_links_lead_somewhere():
+def test_links_of_the_readme_lead_to_files():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
 
 
-def test_the_table_of_families_is_that_of_the_records():
+def test_the_table_of_families_equals_the_records():
     assert table() in README, "python -m converters.families prints the new one"

@@ -20,9 +20,15 @@ def model():
     return converters.convert(CHECKPOINT)[0]
 
 
-def test_it_is_recognised():
-    found = converters.identify(CHECKPOINT)
-    assert (found.family, found.network, found.num_classes, found.width, found.aux) == (
+def test_the_sample_is_identified():
+    identification = converters.identify(CHECKPOINT)
+    assert (
+        identification.family,
+        identification.network,
+        identification.num_classes,
+        identification.width,
+        identification.aux,
+    ) == (
         "torchvision/segmentation",
         "fcn_resnet18",
         11,
@@ -31,7 +37,7 @@ def test_it_is_recognised():
     )
 
 
-def test_logits_and_picture_are_pytorchs(model):
+def test_logits_and_classes_equal_pytorchs(model):
     photograph = read_image(EXAMPLES / "street.png")
     with np.load(EXAMPLES / "street_logits.npz") as file:
         logits = file["logits"]
@@ -42,7 +48,7 @@ def test_logits_and_picture_are_pytorchs(model):
     assert np.mean(tfseg.predict(model, photograph) == expected) >= 0.9999
 
 
-def test_the_bits_come_back(model, tmp_path):
+def test_weights_written_back_keep_their_bits(model, tmp_path):
     converters.export_weights(model, tmp_path / "back.safetensors", dtype="float16")
     original, back = converters.read(CHECKPOINT), converters.read(tmp_path / "back.safetensors")
     for key in back:

@@ -10,15 +10,15 @@ import pytest
 
 @functools.cache
 def import_torchvision():
-    """The `torchvision` module; the calling test is skipped where it is not installed.
+    """Returns the `torchvision` module; skips the calling test if it is not installed.
 
-    torchvision's wheel is built for one CUDA torch. Under a CPU torch its compiled operators do not load, and its
-    import then fails where it attaches shape functions to operators that do not exist. Their bare names are enough
-    for the import, and no network needs the operators: so they are declared, with no kernel behind them.
+    torchvision's wheel is built for one CUDA torch. Under a CPU torch its compiled operators do not load. Its import
+    then fails where it attaches shape functions to operators that do not exist. The import needs their names only,
+    and no network needs the operators. So they are declared here without a kernel.
     """
     pytest.importorskip("torch")
-    found = importlib.util.find_spec("torchvision")
-    if found is None:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None:
         pytest.skip("torchvision is not installed")
     # Local imports: collecting the tests must not need torch.
     import torch
@@ -26,7 +26,7 @@ def import_torchvision():
     try:
         import torchvision
     except RuntimeError:  # "operator torchvision::nms does not exist"
-        registrations = pathlib.Path(found.origin).with_name("_meta_registrations.py").read_text(encoding="utf-8")
+        registrations = pathlib.Path(spec.origin).with_name("_meta_registrations.py").read_text(encoding="utf-8")
         for name in sorted(set(re.findall(r'register_fake\("torchvision::(\w+)"\)', registrations))):
             _library(torch).define(f"{name}() -> ()")
         import torchvision
