@@ -26,9 +26,9 @@ def kinds(model):
 
 def eager(patch):
     """Slices pay at widths that tests do not have."""
-    patch.setattr(slice_convolutions, "POINTWISE", 32)
-    patch.setattr(slice_convolutions, "PAYING", 24)
-    patch.setattr(split_filters, "FILTERS", 4)
+    patch.setattr(slice_convolutions, "LEAST_POINTWISE", 32)
+    patch.setattr(slice_convolutions, "LEAST_CHANNELS_X_FILTERS", 24)
+    patch.setattr(split_filters, "FILTERS_PER_PART", 4)
 
 
 def network(x, *made):

@@ -1,65 +1,70 @@
-"""Where the image reaches behind a border, along the rows or the columns of a map."""
+"""Where the image reaches inside a padded map, along its rows or its columns."""
 
 import collections
 import dataclasses
 
 import numpy as np
 
-PERIOD = 64  # sizes that differ by so much do alike, up to six poolings
+from tfseg.types import Array, Size
+
+PERIOD = 64  # sizes that differ by this number behave in the same way, up to six poolings
 SIZES = np.arange(1, PERIOD + 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Axis:
+class BorderAxis:
     """One axis of a map in a network that pads the image, for every size of the image from 1 to `PERIOD`.
 
     Indices count pixels of the map with all of its border.
 
     Attributes:
         added: pixels of the border, both sides together.
-        lost: for every pooling so far, the pixels that "valid" convolutions before it cut off, both sides together.
-        start: where the part begins that depends on the image, or a little before.
-        near, far: pixels of the outer edges that "same" convolutions make different.
-        lengths: of the map. ends: of the part that depends on the image. fars: what of `far` is needed at each size.
+        lost: pixels that "valid" convolutions cut off before each pooling, both sides together.
+        start: index at which the part that depends on the image begins, or a little before.
+        near: pixels at the near edge that "same" convolutions make different.
+        lengths: lengths of the map, one for each image size.
+        ends: ends of the part that depends on the image, one for each image size.
+        fars: pixels at the far edge that are different, one number for each image size.
     """
 
     added: int
-    lost: tuple
+    lost: tuple[int, ...]
     start: int
     near: int
-    lengths: np.ndarray
-    ends: np.ndarray
-    fars: np.ndarray
+    lengths: Array
+    ends: Array
+    fars: Array
 
     @classmethod
-    def of(cls, pads):
-        """That of the padded image."""
+    def of_padding(cls, pads: Size) -> "BorderAxis":
+        """The axis of the padded image; `pads` is `(before, after)`."""
         before, after = pads
         return cls(before + after, (), before, 0, SIZES + before + after, SIZES + before, 0 * SIZES)
 
     @property
-    def far(self):
+    def far(self) -> int:
+        """Pixels at the far edge that are different, for some image size."""
         return int(self.fars.max())
 
     @property
-    def kinds(self):
-        """How many kinds of pixels there are outside the image's reach: see `border_layers.kinds`."""
+    def kind_count(self) -> int:
+        """How many kinds of pixels there are outside the image's reach: see `border_layers.pixel_kinds`."""
         return self.near + 1 + 2 ** len(self.lost) * self.far
 
-    def behind(self, reach, lost):
-        """That behind a stage; None if the image reaches the edges, or what they make different.
+    def after_stage(self, reach: int, lost: int) -> "BorderAxis | None":
+        """The axis after a stage; None if the image reaches the edges, or the pixels that they make different.
 
         Args:
-            reach: the half widths of its convolutions' kernels, together.
-            lost: those of the "valid" ones.
+            reach: sum of the half widths of the kernels of the stage's convolutions.
+            lost: sum of the half widths of those with padding "valid".
         """
-        start = self._start_behind(reach, lost)
+        start = self._start_before_pooling(reach, lost)
         ends = self.ends + reach - lost + 1
-        clear = start + lost - reach >= self.near and np.all(ends + lost + reach <= self.lengths - self.fars)
-        if not clear or 2 ** (len(self.lost) + 1) > PERIOD:
+        is_clear = start + lost - reach >= self.near and np.all(ends + lost + reach <= self.lengths - self.fars)
+        if not is_clear or 2 ** (len(self.lost) + 1) > PERIOD:
             return None
         near, fars, lengths = self.near + reach - lost, self.fars + reach - lost, self.lengths - 2 * lost
-        return Axis(
+        return BorderAxis(
             added=self.added,
             lost=(*self.lost, 2 * lost),
             start=start // 2,
@@ -69,24 +74,31 @@ class Axis:
             fars=(lengths + 1) // 2 - (lengths - fars) // 2,
         )
 
-    def _start_behind(self, reach, lost):
-        """Before the pooling; even, so that windows begin there."""
+    def _start_before_pooling(self, reach: int, lost: int) -> int:
+        """The start in front of the stage's pooling; even, so that a window of the pooling begins there."""
         return (self.start - reach - lost) // 2 * 2
 
-    def pads(self, reach, lost):
-        """Pixels about the part that depends on the image, so that "valid" convolutions leave all that depends on it.
+    def pads(self, reach: int, lost: int) -> Size:
+        """Pixels to put before and after the part, so that "valid" convolutions keep all that depends on the image.
 
-        On the far side one more: where a size is odd, the last window needs it, and elsewhere the pooling drops it.
+        The far side gets one more. The last window needs it if a size is odd; otherwise the pooling drops it.
+
+        Args:
+            reach: see `after_stage`.
+            lost: see `after_stage`.
         """
-        return self.start - (self._start_behind(reach, lost) + lost - reach), 2 * reach + 1
+        return self.start - (self._start_before_pooling(reach, lost) + lost - reach), 2 * reach + 1
 
-    def samples(self, behind):
-        """`{size: remainders}`: the smallest maps that show, behind a stage, all kinds of pixels of the axis `behind`.
+    def samples(self, after: "BorderAxis") -> dict[int, list[int]]:
+        """`{size: remainders}`: the smallest maps that show all kinds of pixels of the axis `after` a stage.
 
-        The remainders are those of the size of the padded image by `2 ** poolings`.
+        A remainder is that of the padded image's size by `2 ** poolings`.
+
+        Args:
+            after: this axis after the stage.
         """
-        found, period = collections.defaultdict(list), 2 ** len(behind.lost)
+        remainders, period = collections.defaultdict(list), 2 ** len(after.lost)
         for size, length in zip(SIZES[:period], self.lengths, strict=False):
-            smallest = 2 * (behind.near + 1 + behind.far) + behind.lost[-1]
-            found[smallest + int(length - smallest) % 2].append(int(size + self.added) % period)
-        return found
+            smallest = 2 * (after.near + 1 + after.far) + after.lost[-1]
+            remainders[smallest + int(length - smallest) % 2].append(int(size + self.added) % period)
+        return remainders

@@ -1,14 +1,25 @@
-"""Layers that put constants about the part of a map that depends on the image."""
+"""Layers that put constants around the part of a map that depends on the image."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from tfseg.types import Tensor
 
-def kinds(near, far, length, remainder):
+
+def pixel_kinds(near: int, far: int, length: int | Tensor, remainder: int | Tensor) -> Tensor:
     """The kind of every pixel along an axis that the image does not reach: `(length,)` indices.
 
-    First the `near` ones at the edge, one by one; then one for all in the middle; then the `far` ones at the other
-    edge, of which every remainder has its own.
+    The first `near` kinds are the pixels at the near edge, one by one. One kind follows for all pixels in the middle.
+    The rest are the pixels at the far edge: each remainder has `far` kinds of its own.
+
+    Args:
+        near: pixels at the near edge.
+        far: pixels at the far edge.
+        length: pixels of the axis.
+        remainder: remainder of the padded image's size by `2 ** poolings`.
     """
     place = ops.arange(length, dtype="int32")
     back = place - (length - far)
@@ -23,14 +34,16 @@ class ConstantPadding(keras.layers.Layer):
         pads: `((before, after), (before, after))`, rows and columns.
     """
 
-    def __init__(self, pads, **kwargs):
+    def __init__(self, pads: Sequence[Sequence[int]], **kwargs: Any):
         super().__init__(**kwargs)
         self.pads = tuple(map(tuple, pads))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the weight."""
         self.value = self.add_weight((input_shape[-1],), name="value", initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
+        """The padded map, `(batch, height, width, channels)`."""
         x = inputs
         for axis, pads in enumerate(self.pads, 1):
             shape = list(ops.shape(x))
@@ -40,11 +53,13 @@ class ConstantPadding(keras.layers.Layer):
             x = ops.concatenate([before, x, after], axis)
         return x
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """The symbolic result."""
         sizes = [pixels and pixels + sum(pads) for pixels, pads in zip(inputs.shape[1:3], self.pads, strict=True)]
         return keras.KerasTensor((inputs.shape[0], *sizes, inputs.shape[3]), dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return super().get_config() | {"pads": self.pads}
 
 
@@ -56,25 +71,27 @@ class PastedBorder(keras.layers.Layer):
     pixel: `(kinds of rows, kinds of columns, channels)`.
 
     Args:
-        axes: of rows and columns, a dictionary each with `added`, `lost`, `start`, `near` and `far` of
-            `tfseg.rewrites.border_axes.Axis`.
+        axes: two dictionaries, rows and columns, with `added`, `lost`, `start`, `near` and `far` of
+            `tfseg.rewrites.border_axes.BorderAxis`.
     """
 
-    def __init__(self, axes, **kwargs):
+    def __init__(self, axes: Sequence[Mapping[str, Any]], **kwargs: Any):
         super().__init__(**kwargs)
         self.axes = [dict(axis) for axis in axes]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Sequence[int | None]]) -> None:
+        """Makes the weight."""
         rows, columns = (axis["near"] + 1 + 2 ** len(axis["lost"]) * axis["far"] for axis in self.axes)
         self.table = self.add_weight((rows, columns, input_shape[0][-1]), name="table", initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The whole map, `(batch, height, width, channels)`."""
         part, image = inputs
         table = self.table
         for place, axis in enumerate(self.axes):
             pixels = ops.shape(image)[place + 1]
             remainder = (pixels + axis["added"]) % 2 ** len(axis["lost"])
-            index = kinds(axis["near"], axis["far"], _length(axis, pixels), remainder)
+            index = pixel_kinds(axis["near"], axis["far"], _length(axis, pixels), remainder)
             table = ops.take(table, index, axis=place)
         batch, rows, columns, _ = ops.shape(part)
         border = ops.broadcast_to(table, [batch, *ops.shape(table)])
@@ -83,17 +100,19 @@ class PastedBorder(keras.layers.Layer):
         band = ops.concatenate([band[:, :, :left], part, band[:, :, left + columns :]], axis=2)
         return ops.concatenate([border[:, :top], band, border[:, top + rows :]], axis=1)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        """The symbolic result."""
         part, image = inputs
         sizes = [pixels and _length(axis, pixels) for axis, pixels in zip(self.axes, image.shape[1:3], strict=True)]
         return keras.KerasTensor((part.shape[0], *sizes, part.shape[3]), dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return super().get_config() | {"axes": self.axes}
 
 
-def _length(axis, pixels):
-    """Of the whole map, for an image of so many pixels."""
+def _length(axis: Mapping[str, Any], pixels: int | Tensor) -> int | Tensor:
+    """The length of the whole map, for an image of so many pixels."""
     length = pixels + axis["added"]
     for lost in axis["lost"]:
         length = (length - lost + 1) // 2

@@ -4,16 +4,20 @@ import numpy as np
 from keras import layers
 from keras.activations import linear
 
+from tfseg.rewrites.plan import RewritePlan
 
-def fold_batch_norm(plan):
-    """A BatchNorm behind a convolution scales and shifts its channels, which the kernel and the bias can do themselves.
+
+def fold_batch_norm(plan: RewritePlan) -> list[str]:
+    """A BatchNorm after a convolution scales and shifts its channels, which the kernel and the bias can do themselves.
 
     gamma (W x + b - mean) / sqrt(variance + epsilon) + beta = (s W) x + s (b - mean) + beta, where
     s = gamma / sqrt(variance + epsilon), one number a channel.
 
-    Only where the convolution has no activation and nobody else reads its result.
+    It applies only if the convolution has no activation and nothing else reads its result.
 
-    Returns: the folded layers' names.
+    Args:
+        plan: calls of the model; edited in place.
+    Returns: the names of the folded layers.
     Reference: Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2.
     """
     folded = []
@@ -24,7 +28,8 @@ def fold_batch_norm(plan):
             continue
         operation = norm.operation
         if (
-            conv.operation.activation is not linear
+            conv is None
+            or conv.operation.activation is not linear
             or operation.axis not in (-1, 3)
             or norm.kwargs.get("training")
             or mask
@@ -36,7 +41,7 @@ def fold_batch_norm(plan):
             for variable in (operation.gamma, operation.beta, operation.moving_mean, operation.moving_variance)
         )
         scale = (gamma if operation.scale else 1.0) / np.sqrt(variance + operation.epsilon)
-        # Filters come last; of a depthwise kernel the last two axes, together.
+        # Filters come last; in a depthwise kernel the last two axes together are the filters.
         filters = kernel.shape[2:] if isinstance(conv.operation, layers.DepthwiseConv2D) else kernel.shape[3:]
         conv.values = [kernel * scale.reshape(filters), (sum(bias) - mean) * scale + beta]
         conv.changes = conv.changes | {"use_bias": True}

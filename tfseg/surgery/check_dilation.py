@@ -98,7 +98,7 @@ def check_dilation(
         >>> tfseg.check_dilation(model, tfseg.dilate(model, 8), image).holds
         True
         >>> tfseg.check_dilation(model, tfseg.dilate(model, 8, convention="one"), image).broken[0]
-        'conv5_block1_2_conv'
+        'conv5_block1_1_conv'
     """
     for model in (original, dilated):
         graphs.check(model)

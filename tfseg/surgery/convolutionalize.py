@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from tfseg import graphs
-from tfseg.layers import metadata, set_metadata
+from tfseg.layers.metadata import metadata, set_metadata
 from tfseg.surgery.receptive_fields import IMAGE
 from tfseg.surgery.sliding_surgeon import SlidingSurgeon, SlidingTensor
 from tfseg.surgery.survey import ClassifierSurvey
@@ -49,11 +49,11 @@ def convolutionalize(
     Reference: Long et al. 2015, https://arxiv.org/abs/1411.4038, section 3.1.
     Example:
         >>> classifier = tfseg.VGG(11, include_top=True, num_classes=4, width=1 / 32)
-        >>> classifier.input_shape, classifier.output_shape
-        ((None, 224, 224, 3), (None, 4))
         >>> sliding = tfseg.convolutionalize(classifier)
-        >>> sliding(np.zeros((1, 256, 320, 3), "float32")).shape[1:]
-        (2, 4, 4)
+        >>> for height, width in ((224, 224), (256, 320)):
+        ...     print(sliding(np.zeros((1, height, width, 3), "float32")).shape)
+        (1, 1, 1, 4)
+        (1, 2, 4, 4)
     """
     graphs.check(model)
     if num_classes is not None and (type(num_classes) is not int or num_classes < 1):

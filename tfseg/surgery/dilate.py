@@ -39,8 +39,8 @@ def dilate(
         >>> model = tfseg.ResNet(18, width=1 / 16)
         >>> dilated = tfseg.dilate(model, output_stride=8)
         >>> image = np.zeros((1, 64, 96, 3), "float32")
-        >>> model(image).shape[1:3], dilated(image).shape[1:3]
-        ((2, 3), (8, 12))
+        >>> print(model(image).shape, dilated(image).shape)
+        (1, 2, 3, 32) (1, 8, 12, 32)
     """
     graphs.check(model)
     if not isinstance(output_stride, int) or output_stride < 1 or output_stride & (output_stride - 1):

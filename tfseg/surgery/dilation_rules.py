@@ -114,7 +114,7 @@ def dilated_before(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedT
     """A layer that an earlier `dilate` made: the grid that it stands for becomes denser once more."""
     layer, grid = call.operation, call.grid
     copy = surgeon.copies.of(layer, dilation_rate=layer.dilation_rate * grid.rate)
-    sizes = tuple(copy.size_behind(size, axis) for axis, size in enumerate(grid.sizes, 1))
+    sizes = tuple(copy.size_after(size, axis) for axis, size in enumerate(grid.sizes, 1))
     return call.result(copy, dataclasses.replace(grid, sizes=sizes, border=(0, 0)))
 
 

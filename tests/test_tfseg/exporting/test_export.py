@@ -14,7 +14,7 @@ from PIL import Image
 import tfseg
 from tfseg import exporting
 from tfseg.exporting import comparison, formats, job
-from tfseg.rewrites import split_filters
+from tfseg.rewrites import slice_convolutions, split_filters
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
@@ -167,8 +167,8 @@ def test_the_onnx_file_names_what_it_takes_and_carries_the_facts(exported):
 def test_dilated_kernels_in_onnx(rewrites, monkeypatch, tmp_path):
     """Each is a convolution with a constant kernel, which tf2onnx did not see; the even one is padded unevenly."""
     onnx = pytest.importorskip("onnx")
-    monkeypatch.setattr(split_filters, "FILTERS", 40)
-    monkeypatch.setattr(split_filters.slicing, "PAYING", 1)
+    monkeypatch.setattr(split_filters, "FILTERS_PER_PART", 40)
+    monkeypatch.setattr(slice_convolutions, "LEAST_CHANNELS_X_FILTERS", 1)
     seen, fill = [], exporting.onnx._fill
 
     def recording(graph, weights):

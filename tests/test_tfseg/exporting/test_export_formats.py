@@ -1,5 +1,6 @@
 """Every format of every kind of network, re-opened by its own runtime."""
 
+import dataclasses
 import json
 
 import keras
@@ -13,12 +14,12 @@ from PIL import Image
 import converters
 import tfseg
 from tfseg import exporting, specs
-from tfseg.rewrites import slice_convolutions, split_filters, winograd
+from tfseg.rewrites import slice_convolutions, split_filters, use_winograd, winograd
 
 pytestmark = pytest.mark.full
 FLOAT = ("saved_model", "onnx", "openvino", "litert_float32")
 INTEGER = ("litert_float16", "litert_dynamic_int8", "litert_int8")
-RESNET, RESNEXT = (specs.RESNETS[name]._replace(blocks=(1, 1, 1, 1)) for name in ("resnet18", "resnext50_32x4d"))
+RESNET, RESNEXT = (dataclasses.replace(specs.RESNETS[name], blocks=(1, 1, 1, 1)) for name in ("resnet18", "resnext50_32x4d"))
 NETS = {
     "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 32),
     "fcn_resnet": lambda: tfseg.FCN(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5, aux=True),
@@ -77,11 +78,11 @@ def test_float_formats_of_each_network(name, tmp_path, capsys):
 def test_float_formats_of_all_rewrites(network, fixed_size, monkeypatch, tmp_path):
     """Winograd's, which XLA compiles, for TensorFlow alone: that takes a minute or two."""
     for module, name, value in (
-        (slice_convolutions, "PAYING", 16),
-        (slice_convolutions, "POINTWISE", 16),
-        (split_filters, "FILTERS", 4),
-        (winograd, "FEWEST", 4),
-        (winograd, "gain", lambda conv, config: 2.0),
+        (slice_convolutions, "LEAST_CHANNELS_X_FILTERS", 16),
+        (slice_convolutions, "LEAST_POINTWISE", 16),
+        (split_filters, "FILTERS_PER_PART", 4),
+        (use_winograd, "LEAST_CHANNELS", 4),
+        (use_winograd, "measured_gain", lambda conv, config: 2.0),
     ):
         monkeypatch.setattr(module, name, value)
     model = optimized(network(), fixed_size)

@@ -9,7 +9,7 @@ from helpers.rewritten import kinds, model_of, same
 from keras import layers
 
 import tfseg
-from tfseg.rewrites.border_axes import Axis
+from tfseg.rewrites.border_axes import BorderAxis
 from tfseg.rewrites.border_layers import PastedBorder
 
 
@@ -61,8 +61,8 @@ def test_the_border_of_other_shapes():
 
 def test_a_border_lasts_as_long_as_its_constant():
     def poolings(padding):
-        axis, count = Axis.of((padding, padding)), 0
-        while (axis := axis.behind(2, 0)) is not None:
+        axis, count = BorderAxis.of_padding((padding, padding)), 0
+        while (axis := axis.after_stage(2, 0)) is not None:
             count += 1
         return count
 

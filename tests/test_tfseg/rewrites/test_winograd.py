@@ -12,7 +12,7 @@ from keras import layers
 
 import tfseg
 from tfseg.prediction.model import logits_function
-from tfseg.rewrites import slice_convolutions, winograd
+from tfseg.rewrites import slice_convolutions, use_winograd, winograd
 from tfseg.rewrites.winograd import WinogradConv2D
 
 
@@ -20,8 +20,8 @@ from tfseg.rewrites.winograd import WinogradConv2D
 def measured(monkeypatch):
     """Winograd's form always pays, at widths that tests do not have; the layers that were asked about."""
     asked = []
-    monkeypatch.setattr(winograd, "FEWEST", 4)
-    monkeypatch.setattr(winograd, "gain", lambda conv, config: asked.append(conv.name) or 2.0)
+    monkeypatch.setattr(use_winograd, "LEAST_CHANNELS", 4)
+    monkeypatch.setattr(use_winograd, "measured_gain", lambda conv, config: asked.append(conv.name) or 2.0)
     return asked
 
 
@@ -31,7 +31,7 @@ def forms(model):
 
 def test_the_law():
     """Along one axis, in exact enough numbers: four results of a kernel of three."""
-    a, g, b = winograd.matrices()
+    a, g, b = winograd.winograd_matrices()
     random = np.random.default_rng(0)
     pixels, kernel = random.normal(size=6), random.normal(size=3)
     expected = np.correlate(pixels, kernel, "valid")
@@ -86,7 +86,7 @@ def test_a_dilated_network(measured):
 
 @pytest.mark.full
 def test_an_fcn_with_its_border(measured, monkeypatch):
-    monkeypatch.setattr(slice_convolutions, "PAYING", 64)
+    monkeypatch.setattr(slice_convolutions, "LEAST_CHANNELS_X_FILTERS", 64)
     model = randomize_weights(tfseg.FCN32s(5, width=1 / 16))
     optimized = tfseg.optimize(model, fixed_size=(47, 66))
     assert {"conv3_2", "conv4_1", "conv5_3"} <= set(forms(optimized))  # among them, some that were split before
@@ -113,7 +113,7 @@ def test_what_stays(measured):
 
 def test_only_where_it_pays(measured, monkeypatch):
     gains = itertools.cycle([0.9, 1.3])
-    monkeypatch.setattr(winograd, "gain", lambda conv, config: next(gains))
+    monkeypatch.setattr(use_winograd, "measured_gain", lambda conv, config: next(gains))
     image = keras.Input((None, None, 8))
     first, second = (layers.Conv2D(8, 3, name=name) for name in ("first", "second"))
     model = randomize_weights(keras.Model(image, second(first(image))))
@@ -125,8 +125,8 @@ def test_the_measurement():
     image = keras.Input((24, 24, 16))
     conv = layers.Conv2D(16, 3, dilation_rate=2)
     conv(image)
-    config = {key: getattr(conv, key) for key in winograd.KEPT} | {"dtype": conv.dtype_policy}
-    assert 0.001 < winograd.gain(conv, config) < 1000
+    config = {key: getattr(conv, key) for key in use_winograd.KEPT} | {"dtype": conv.dtype_policy}
+    assert 0.001 < use_winograd.measured_gain(conv, config) < 1000
 
 
 def test_sizes_that_do_not_fit(measured):
