@@ -1,5 +1,6 @@
 """A checkpoint in, a Keras model that computes the same function out."""
 
+import dataclasses
 import re
 
 import keras
@@ -18,7 +19,7 @@ from converters.weights.receipts import Receipt
 from tfseg import specs
 from tfseg.nets import blocks
 
-_TRUNK = {*specs.ResNetSpec._fields, "convention"}
+_TRUNK = {*(field.name for field in dataclasses.fields(specs.ResNetSpec)), "convention"}
 
 
 def convert(

@@ -7,7 +7,8 @@ from tfseg import layers, losses, metrics, specs
 from tfseg.exporting import export
 from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
-from tfseg.layers import metadata, set_metadata
+from tfseg.layers.metadata import metadata, set_metadata
+from tfseg.loading import load
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
 from tfseg.nets.deeplabv3 import DeepLabV3, DeepLabV3Plus
@@ -54,6 +55,7 @@ __all__ = [
     "export",
     "layers",
     "list_models",
+    "load",
     "losses",
     "metadata",
     "metrics",

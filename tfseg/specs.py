@@ -7,6 +7,7 @@ DRN https://arxiv.org/abs/1705.09914;
 FCN https://arxiv.org/abs/1411.4038 and https://arxiv.org/abs/1605.06211.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 from tfseg.palettes import CLASSES, COLORS, VOC_PALETTE  # noqa: F401 - part of these tables to everyone else
@@ -52,34 +53,63 @@ DEEPLAB_VGGS = {"deeplab_largefov": ((12,), True), "deeplabv2_vgg16": ((6, 12, 1
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
 
-class ResNetSpec(NamedTuple):
-    """One residual network. Widths follow torchvision: a block is `planes * group_width / 64 * groups` wide inside."""
+@dataclasses.dataclass(frozen=True)
+class ResNetSpec:
+    """One residual network. Widths follow torchvision: a block is `planes * group_width / 64 * groups` wide inside.
 
-    blocks: tuple  # residual blocks of each of the four stages
-    bottleneck: bool = True  # 1x1, 3x3, 1x1 with a fourfold output; else two 3x3
+    Attributes:
+        blocks: number of residual blocks in each of the four stages.
+        bottleneck: whether a block is 1x1, 3x3, 1x1 with a fourfold output, or two 3x3.
+        groups: groups of the 3x3 convolutions of a bottleneck.
+        group_width: width of one group where `planes` is 64.
+        stride_in: convolution of a block that strides: "3x3" (v1.5) or "1x1" (v1, Caffe); or one for each stage.
+        stride_at: block of a stage that strides: its "first"; or its "last" on behalf of the next stage, as tf-slim
+            has it. There the shortcut keeps every second pixel.
+        stem_pool: zero pixels before and after each axis of the 3x3 stride-2 pooling. (0, 1) is Caffe's ceil rule
+            without padding. (1, 2) is the ceil rule with padding 1: one more pixel at the far side turns floor into
+            ceil. "same" is TensorFlow's SAME: 0 before and 1 after at even sizes, 1 and 1 at odd ones.
+        stem_same: whether the stem's convolution of stride 2 follows TensorFlow's SAME; if not, both sides have the
+            same padding.
+        epsilon: epsilon of every BatchNorm.
+        stem: widths of three 3x3 convolutions, the first of stride 2; empty: one 7x7 convolution.
+        stem_filters: filters of that 7x7 convolution.
+        average_shortcut: "" or, for the "d" nets, an average pooling in place of the projection's stride. In a dilated
+            stage, which strides no more, "same" keeps the pooling, 2x2 with zeros at the far side (timm). There "none"
+            drops it (PyTorch-Encoding, mmsegmentation).
+        squeeze: how many times narrower the middle of squeeze-and-excite is; 0: no squeeze-and-excite.
+        radix: number of convolutions that split attention weighs against each other in place of each 3x3; 0: no split
+            attention.
+        biases: which convolutions before a BatchNorm have a bias: "", "stem" or "all".
+
+    Example:
+        >>> spec = tfseg.specs.RESNETS["resnet50"]
+        >>> spec.blocks, spec.expansion
+        ((3, 4, 6, 3), 4)
+        >>> import dataclasses
+        >>> caffe = dataclasses.replace(spec, stride_in="1x1", stem_pool=(0, 1))
+        >>> tfseg.ResNet(caffe, width=1 / 16).output_shape
+        (None, None, None, 128)
+    """
+
+    blocks: tuple[int, ...]
+    bottleneck: bool = True
     groups: int = 1
     group_width: int = 64
-    # The convolution of a block that strides: "3x3" (v1.5) or "1x1" (v1, Caffe); or one for each stage.
-    stride_in: str | tuple = "3x3"
-    # The block of a stage that strides: its "first"; or its "last" on behalf of the next stage, as tf-slim has it: then
-    # the shortcut keeps every second pixel.
+    stride_in: str | tuple[str, ...] = "3x3"
     stride_at: str = "first"
-    stem_pool: tuple | str = (1, 1)  # zero pixels before and after each axis of the 3x3 stride-2 pooling; (0, 1) is
-    # Caffe's ceil rule without padding and (1, 2) with padding 1: one more pixel at the far side turns floor into ceil.
-    # "same" is TensorFlow's SAME: before and after, 0 and 1 at even sizes, 1 and 1 at odd ones.
-    stem_same: bool = False  # the same rule for the stem's convolution of stride 2, else padded alike on both sides
+    stem_pool: tuple[int, int] | str = (1, 1)
+    stem_same: bool = False
     epsilon: float = 1e-5
-    stem: tuple = ()  # widths of three 3x3 convolutions, the first of stride 2; empty: one 7x7 of `stem_filters`
+    stem: tuple[int, ...] = ()
     stem_filters: int = 64
-    # The projection's stride as an average pooling before it ("d" nets). In a dilated stage, where it strides no more,
-    # "same" keeps it, 2x2 over zeros at the far side (timm); "none" drops it (PyTorch-Encoding, mmsegmentation).
     average_shortcut: str = ""
-    squeeze: int = 0  # squeeze-and-excite: how many times narrower its middle is; 0: without
-    radix: int = 0  # split attention: convolutions that are weighed against each other in place of each 3x3; 0: without
-    biases: str = ""  # convolutions with a bias before their BatchNorm: "", "stem" or "all"
+    squeeze: int = 0
+    radix: int = 0
+    biases: str = ""
 
     @property
-    def expansion(self):
+    def expansion(self) -> int:
+        """How many times wider the output of a block is than its `planes`."""
         return 4 if self.bottleneck else 1
 
 
@@ -107,10 +137,10 @@ def _variants():
         plain = RESNETS[f"resnet{depth}"]
         for letter in letters[depth]:
             shortcut = "same" if letter in "dt" else ""
-            yield f"resnet{depth}{letter}", plain._replace(stem=stems[letter], average_shortcut=shortcut)
-        yield f"seresnet{depth}", plain._replace(squeeze=16)
+            yield f"resnet{depth}{letter}", dataclasses.replace(plain, stem=stems[letter], average_shortcut=shortcut)
+        yield f"seresnet{depth}", dataclasses.replace(plain, squeeze=16)
         if depth in (50, 101):
-            yield f"seresnext{depth}_32x4d", plain._replace(groups=32, group_width=4, squeeze=16)
+            yield f"seresnext{depth}_32x4d", dataclasses.replace(plain, groups=32, group_width=4, squeeze=16)
     for depth, counts in {
         14: (1,) * 4,
         26: (2,) * 4,

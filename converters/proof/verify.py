@@ -8,7 +8,7 @@ from converters.errors import ConversionError
 from converters.families import FAMILIES
 from converters.identification.sources import open_source
 from converters.proof.compare import compare
-from tfseg.layers import metadata
+from tfseg.layers.metadata import metadata
 from tfseg.preprocessing import preprocess
 
 

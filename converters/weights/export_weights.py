@@ -14,7 +14,7 @@ from converters.weights.receipts import Receipt
 from converters.writing.caffemodel import write_caffemodel
 from converters.writing.files import atomic, conversion_errors
 from tfseg.exporting.safetensors import write_safetensors
-from tfseg.layers import metadata
+from tfseg.layers.metadata import metadata
 
 
 def export_weights(model, path, *, family=None, dtype=None, overwrite=False):

@@ -1,5 +1,6 @@
 """The networks under the torch backend, without TensorFlow, compute what they compute under TensorFlow."""
 
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -16,7 +17,7 @@ from tfseg import specs
 
 HERE = pathlib.Path(__file__).parent
 SIZES = ((65, 83), (64, 96))
-SHORT = specs.RESNETS["resnet50"]._replace(blocks=(1, 1, 1, 1))
+SHORT = dataclasses.replace(specs.RESNETS["resnet50"], blocks=(1, 1, 1, 1))
 NETS = {
     "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 16),
     "fcn16s": lambda: tfseg.FCN16s(5, width=1 / 32, padding="same"),
@@ -28,11 +29,11 @@ NETS = {
     "drnseg align corners": lambda: tfseg.DRNSeg(
         tfseg.DRN("c_26", width=1 / 8), 5, upsampling="bilinear_align_corners"
     ),
-    "resnet": lambda: tfseg.ResNet(SHORT._replace(stride_in="1x1"), output_stride=16, width=1 / 8),
+    "resnet": lambda: tfseg.ResNet(dataclasses.replace(SHORT, stride_in="1x1"), output_stride=16, width=1 / 8),
     "resnet, SAME": lambda: tfseg.ResNet(
-        SHORT._replace(stride_in=("1x1", "1x1", "3x3", "3x3"), stem_pool="same", stem_same=True), width=1 / 8
+        dataclasses.replace(SHORT, stride_in=("1x1", "1x1", "3x3", "3x3"), stem_pool="same", stem_same=True), width=1 / 8
     ),
-    "resnext": lambda: tfseg.ResNet(SHORT._replace(groups=32, group_width=4), output_stride=8, width=1 / 8),
+    "resnext": lambda: tfseg.ResNet(dataclasses.replace(SHORT, groups=32, group_width=4), output_stride=8, width=1 / 8),
     "resnest": lambda: tfseg.ResNet("resnest14d", output_stride=16, width=1 / 8),
     "resnet classifier": lambda: tfseg.ResNet(SHORT, include_top=True, num_classes=5, width=1 / 8),
     "vgg": lambda: tfseg.VGG(11, batch_norm=True, output_stride=8, width=1 / 16),

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfseg import specs
 from tfseg.images import find_images, read_image
-from tfseg.layers import metadata
+from tfseg.layers.metadata import metadata
 from tfseg.prediction.model import check_segmenter, preprocessing_of
 from tfseg.preprocessing import preprocess
 

@@ -1,8 +1,10 @@
-"""Layers that Keras lacks: sizes known only when an image comes, poolings with holes, and the model's own facts."""
+"""Layers that Keras lacks: sizes known only when an image comes, dilated poolings, and the model's metadata."""
 
+from tfseg.layers.crop_like import CropLike
+from tfseg.layers.depthwise_transpose import DepthwiseConv2DTranspose
 from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
-from tfseg.layers.metadata import Metadata, metadata, set_metadata
-from tfseg.layers.resizing import AdaptiveAveragePooling, CropLike, DepthwiseConv2DTranspose, Rescale, ResizeLike
+from tfseg.layers.metadata import Metadata
+from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
 
 __all__ = [
     "AdaptiveAveragePooling",
@@ -14,6 +16,4 @@ __all__ = [
     "Rescale",
     "ResizeLike",
     "dense_padding",
-    "metadata",
-    "set_metadata",
 ]

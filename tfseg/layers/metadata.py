@@ -1,53 +1,105 @@
-"""The model's own facts: what a user must know, carried by a layer that does nothing else."""
+"""What a user of a model must know, carried inside the model by a layer that does nothing else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import keras
+
+from tfseg.types import Tensor
+
+
+class ModelMetadata(TypedDict):
+    """What travels inside a model; None: unknown."""
+
+    preprocessing: dict[str, Any] | None
+    classes: list[str] | None
+    colors: list[list[int]] | None
 
 
 @keras.saving.register_keras_serializable("tfseg")
 class Metadata(keras.layers.Layer):
-    """Passes its input on, and carries what a user of the model must know: it survives saving, cloning and surgery.
+    """Passes its input on and carries the model's metadata, which so survives saving, cloning and surgery.
 
     Args:
-        preprocessing: dictionary `channel_order` ("RGB" or "BGR"), `divisor`, `mean`, `std` (see `tfseg.specs`), or
-            None where unknown.
-        classes: list of class names, or None.
-        colors: list of `(red, green, blue)`, 0..255, one a class, or None.
+        preprocessing: dictionary `channel_order` ("RGB" or "BGR"), `divisor`, `mean`, `std` (see `tfseg.specs`); None:
+            unknown.
+        classes: names of the classes; None: unknown.
+        colors: `(red, green, blue)`, 0..255, for each class; None: unknown.
+        kwargs: options of every Keras layer, such as `name` and `dtype`.
+
+    Example:
+        >>> image = keras.Input((None, None, 3))
+        >>> x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"], classes=["road", "sky"])(image)
+        >>> model = keras.Model(image, keras.layers.Conv2D(2, 1)(x))
+        >>> tfseg.metadata(keras.models.clone_model(model))["classes"]
+        ['road', 'sky']
     """
 
-    def __init__(self, preprocessing=None, classes=None, colors=None, **kwargs):
+    def __init__(
+        self,
+        preprocessing: Mapping[str, Any] | None = None,
+        classes: Sequence[str] | None = None,
+        colors: Sequence[Sequence[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.preprocessing = preprocessing
         self.classes = classes
         self.colors = colors
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
+        """The input itself."""
         return inputs
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Shape and type of the input."""
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         facts = {"preprocessing": self.preprocessing, "classes": self.classes, "colors": self.colors}
         return super().get_config() | {key: _plain(value) for key, value in facts.items()}
 
 
-def metadata(model):
-    """What travels inside a model, `{"preprocessing": ..., "classes": ..., "colors": ...}`: None where unknown."""
+def metadata(model: keras.Model) -> ModelMetadata:
+    """What travels inside a model: `{"preprocessing": ..., "classes": ..., "colors": ...}`.
+
+    Args:
+        model: Keras model, with or without a `tfseg.layers.Metadata` layer.
+    Returns: dictionary of plain dictionaries, lists and numbers; None for what is unknown.
+
+    Example:
+        >>> tfseg.metadata(tfseg.ResNet(18, width=1 / 16))["preprocessing"]["channel_order"]
+        'RGB'
+    """
     layer = _metadata_layer(model)
-    return {key: _plain(getattr(layer, key, None)) for key in ("preprocessing", "classes", "colors")}
+    return ModelMetadata(
+        preprocessing=_plain(getattr(layer, "preprocessing", None)),
+        classes=_plain(getattr(layer, "classes", None)),
+        colors=_plain(getattr(layer, "colors", None)),
+    )
 
 
-def set_metadata(model, **facts):
-    """Changes facts that travel inside a model, in place: `preprocessing=`, `classes=`, `colors=` as in `Metadata`.
+def set_metadata(model: keras.Model, **facts: Any) -> None:
+    """Changes what travels inside a model, in place.
 
+    Args:
+        model: Keras model with a `tfseg.layers.Metadata` layer.
+        facts: `preprocessing=`, `classes=`, `colors=`, as in `tfseg.layers.Metadata`.
     Raises:
         ValueError: a model without a `Metadata` layer, or a fact that it does not carry.
+
+    Example:
+        >>> model = tfseg.build("fcn_resnet18", num_classes=2, width=1 / 16)
+        >>> tfseg.set_metadata(model, classes=["road", "sky"], colors=[(128, 64, 128), (70, 130, 180)])
+        >>> tfseg.metadata(model)["colors"]
+        [[128, 64, 128], [70, 130, 180]]
     """
     layer = _metadata_layer(model)
     if layer is None:
         raise ValueError(
             f"The model {model.name!r} has no tfseg.layers.Metadata layer to carry facts: build it with tfseg, or put "
-            "one behind its input."
+            "a Metadata layer after its input."
         )
     unknown = set(facts) - set(metadata(model))
     if unknown:
@@ -56,12 +108,12 @@ def set_metadata(model, **facts):
         setattr(layer, key, _plain(value))
 
 
-def _metadata_layer(model):
+def _metadata_layer(model: keras.Model) -> Metadata | None:
     return next((layer for layer in model.layers if isinstance(layer, Metadata)), None)
 
 
-def _plain(value):
-    """Plain lists and dictionaries, as JSON has them: Keras wraps what is set on a layer in trackers."""
+def _plain(value: Any) -> Any:
+    """Plain lists and dictionaries, as in JSON: Keras wraps what is set on a layer in trackers."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

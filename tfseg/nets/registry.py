@@ -1,5 +1,6 @@
 """Networks by name."""
 
+import dataclasses
 import functools
 import inspect
 
@@ -13,6 +14,8 @@ from tfseg.nets.heads import FCN
 from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
+
+_SPEC_FIELDS = [field.name for field in dataclasses.fields(specs.ResNetSpec)]
 
 
 def build(name, **options):
@@ -40,8 +43,8 @@ def list_models():
 
 def _resnet(backbone, *, name=None, **options):
     spec = specs.RESNETS[backbone]
-    changes = {field: options.pop(field) for field in specs.ResNetSpec._fields if field in options}
-    return ResNet(spec._replace(**changes), name=name or backbone, **options)
+    changes = {field: options.pop(field) for field in _SPEC_FIELDS if field in options}
+    return ResNet(dataclasses.replace(spec, **changes), name=name or backbone, **options)
 
 
 def _segmenter(head, backbone, *, num_classes=21, name=None, **options):

@@ -1,5 +1,6 @@
 """Residual networks at any output stride: a table of blocks and a loop."""
 
+import dataclasses
 import functools
 
 import keras
@@ -94,7 +95,7 @@ def ResNet(
                 x,
                 specs.RESNET_FILTERS[stage] * width,
                 f"conv{stage + 2}_block{block + 1}",
-                spec._replace(stride_in=place),
+                dataclasses.replace(spec, stride_in=place),
                 strides=strides,
                 rate=rate * factor,
                 freed_rate=freed_rate * factor,

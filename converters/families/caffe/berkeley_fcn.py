@@ -4,8 +4,9 @@ Facts read off https://github.com/shelhamer/fcn.berkeleyvision.org: */net.py, */
 """
 
 import dataclasses
-import re
+import functools
 
+from converters.families import variables
 from converters.families.family import Family, FamilyNetwork
 from converters.names.tables import table
 from tfseg import specs
@@ -33,27 +34,18 @@ def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes
     skips = [skip for _, _, skip, _ in upscores if skip]
     rows += [(f"score_{skip}{head}", f"score_{skip}{head}", "conv") for skip in skips for head in heads]
     rows += [(f"scale_{skip}", f"scale_{skip}", "channel_scale") for skip in skips if channel_scales]
-    expected = {source for source, _, _ in rows}
-    wanted = {f"score_fr{heads[0]}.weight": (0, classes, "classes"), f"{first}.weight": (1, channels, "channels")}
-
-    def differences(shapes):
-        found = {key.rpartition(".")[0] for key in shapes if re.match(r"((score|scale)_pool|upscore)", key)}
-        absent, surplus = sorted(expected - found), sorted(found - expected)
-        wrong = [f"has no {layer}" for layer in absent] + [f"has {layer}, which {name} lacks" for layer in surplus]
-        for key, (axis, number, what) in wanted.items():
-            has = shapes[key][axis] if key in shapes else "no"
-            if number not in (None, has):
-                wrong.append(f"has {has} {what} instead of {number}")
-        return wrong
-
     scales = [f"{skip} by {scale}" for _, _, skip, scale in upscores if scale]
     distinct = f"it multiplies {' and '.join(scales)} before the scores" if scales else "it scales no pooling"
     options = {"channel_scales": True} if channel_scales else {}
     return FamilyNetwork(
         name,
         table((*trunk, *scores, *rows)),
-        differences,
         f"{first}.weight",
+        functools.partial(variables.fcn, name=name, heads=heads, channel_scales=channel_scales),
+        complete=r"(score|scale)_pool\d.*|upscore.*",
+        classes=f"score_fr{heads[0]}.weight",
+        num_classes=classes,
+        channels=channels,
         distinct=distinct,
         options=options,
         **facts,

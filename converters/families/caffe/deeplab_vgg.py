@@ -4,22 +4,18 @@ Facts read off https://github.com/meng-tang/rloss: exper/pascal_scribble/config/
 the authors' networks in use; of the reduced VGG16 off https://gist.github.com/weiliu89/2ed6e13bfd5b57cf81d6.
 """
 
+import functools
+
+from converters.families import variables
 from converters.families.family import Family, FamilyNetwork
 from converters.names.tables import table
-from tfseg import specs
 
 _CONVS = ("conv{s}_{i}", "conv{s}_{i}", "conv")
-_COUNT = sum(specs.VGG_CONVS[16])
 
 
-def _network(name, rows, layers):
-    def differences(shapes):
-        found = sum(1 for key in shapes if key.startswith("conv") and key.endswith(".weight"))
-        wrong = [] if found == _COUNT else [f"has {found} convolutions instead of {_COUNT}"]
-        absent = [layer for layer in layers if shapes.get(f"{layer}.weight", ())[2:] != (3, 3)]
-        return wrong + [f"has no 3x3 convolution {layer}" for layer in absent]
-
-    return FamilyNetwork(name, table((_CONVS, *rows)), differences, "conv1_1.weight")
+def _network(name, rows, branches):
+    convolutions = functools.partial(variables.deeplab_vgg, branches=branches)
+    return FamilyNetwork(name, table((_CONVS, *rows)), "conv1_1.weight", convolutions)
 
 
 _FACTS = {
@@ -44,7 +40,7 @@ LARGEFOV = Family(
             "deeplab_largefov",
             # ImageNet's scores stand in the reduced VGG16 alone; no segmenter has a place for them.
             (("fc{i}", "fc{i}", "conv"), ("fc8_voc12", "fc8_score", "conv")),
-            ["fc6"],
+            ("fc6",),
         ),
     ),
     classes="fc8_voc12.weight",
@@ -60,7 +56,7 @@ ASPP = Family(
         _network(
             "deeplabv2_vgg16",
             (("fc8_voc12_{i}", "fc8_score_{i}", "conv"), ("fc{n}_{i}", "fc{n}_{i}", "conv")),
-            [f"fc6_{index}" for index in range(1, 5)],
+            tuple(f"fc6_{index}" for index in range(1, 5)),
         ),
     ),
     classes="fc8_voc12_1.weight",

@@ -3,6 +3,8 @@
 Facts read off https://github.com/yahoo/open_nsfw: nsfw_model/deploy.prototxt, classify_nsfw.py.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.trunks import network
 from tfseg import specs
@@ -30,7 +32,7 @@ OPEN_NSFW = Family(
     files="https://github.com/yahoo/open_nsfw",
     formats=("Caffe",),
     preprocessing="caffe_rounded",
-    networks=(network("resnet50", specs.RESNETS["resnet50"]._replace(**_TRUNK), _rows()),),
+    networks=(network("resnet50", dataclasses.replace(specs.RESNETS["resnet50"], **_TRUNK), _rows()),),
     classes="fc_nsfw.weight",
     head=r"predictions/.*",
     options=_TRUNK,

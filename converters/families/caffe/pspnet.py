@@ -3,6 +3,8 @@
 Facts read off https://github.com/hszhao/PSPNet: evaluation/prototxt/*.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.trunks import FEATURES, HEAD, network
 from tfseg import specs
@@ -42,7 +44,7 @@ PSPNET = Family(
     networks=tuple(
         network(
             f"pspnet_{name}",
-            specs.RESNETS[name]._replace(stem=_PSPNET_STEM["stem"]),
+            dataclasses.replace(specs.RESNETS[name], stem=_PSPNET_STEM["stem"]),
             PSPNET_ROWS,
             options=options,
         )

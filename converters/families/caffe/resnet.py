@@ -3,6 +3,8 @@
 Facts read off https://github.com/KaimingHe/deep-residual-networks: prototxt/*.prototxt.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.trunks import network
 from tfseg import specs
@@ -10,7 +12,7 @@ from tfseg import specs
 
 def _resnet(depth):
     biases = "stem" if depth == 50 else ""  # of ResNet-50's first convolution, and no other
-    spec = specs.RESNETS[f"resnet{depth}"]._replace(biases=biases)
+    spec = dataclasses.replace(specs.RESNETS[f"resnet{depth}"], biases=biases)
     rows = [*resnet_rows(depth), ("fc1000", "predictions", "dense")]
     return network(f"resnet{depth}", spec, rows, options={"biases": biases})
 

@@ -6,8 +6,6 @@ PyTorch, which came from the Caffe files by machine: strides, poolings and names
 own files call the layers of type Scale is taken over from SENet's.
 """
 
-import dataclasses
-
 from converters.families.family import Family
 from converters.families.trunks import network
 from tfseg import specs
@@ -37,18 +35,9 @@ _ROWS = (
 _PEOPLE = 8631  # whom VGGFace2's training images show
 
 
-def _network(name):
+def _network(name, **facts):
     options = {"stride_in": "3x3"} if "next" in name else {}
-    return network(name, specs.RESNETS[name], _ROWS, options=options)
-
-
-def _of_people(one):
-    def differences(shapes):
-        classes = shapes.get("classifier.weight", (None,))[0]
-        wrong = [] if classes == _PEOPLE else [f"has {classes or 'no'} classes instead of {_PEOPLE} people"]
-        return one.differences(shapes) + wrong
-
-    return dataclasses.replace(one, differences=differences)
+    return network(name, specs.RESNETS[name], _ROWS, options=options, **facts)
 
 
 _FACTS = {
@@ -65,7 +54,9 @@ VGGFACE2 = Family(
     covers="ResNet-50 and SE-ResNet-50 of VGGFace2's 8631 people",
     files="https://github.com/ox-vgg/vgg_face2",
     preprocessing="vggface2",
-    networks=tuple(_of_people(_network(name)) for name in ("resnet50", "seresnet50")),
+    networks=tuple(
+        _network(name, classes="classifier.weight", num_classes=_PEOPLE) for name in ("resnet50", "seresnet50")
+    ),
     conventions=("previous", "new"),
     proof="OpenCV, 8.9e-7",
     **_FACTS,

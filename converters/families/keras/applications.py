@@ -6,7 +6,9 @@ put zeros about the pooling; and off https://github.com/fchollet/deep-learning-m
 """
 
 import dataclasses
+import functools
 
+from converters.families import variables
 from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
 from converters.names.tables import table
@@ -27,17 +29,8 @@ _VGG = table(
 
 
 def _vgg(depth):
-    convolutions = {
-        f"block{stage}_conv{index}/kernel"
-        for stage, count in enumerate(specs.VGG_CONVS[depth], 1)
-        for index in range(1, count + 1)
-    }
-
-    def differences(shapes):
-        found = {key for key in shapes if key.startswith("block") and key.endswith("/kernel")}
-        return [] if found == convolutions else [f"has {len(found)} convolutions instead of {len(convolutions)}"]
-
-    return FamilyNetwork(f"vgg{depth}", _VGG, differences, "block1_conv1/kernel")
+    convolutions = functools.partial(variables.vgg, depth=depth)
+    return FamilyNetwork(f"vgg{depth}", _VGG, "block1_conv1/kernel", convolutions)
 
 
 VGG = Family(
@@ -77,7 +70,7 @@ _OLD_NAMES = (
 
 
 def _resnet(depth, rows):
-    return network(f"resnet{depth}", specs.RESNETS[f"resnet{depth}"]._replace(biases="all"), rows)
+    return network(f"resnet{depth}", dataclasses.replace(specs.RESNETS[f"resnet{depth}"], biases="all"), rows)
 
 
 RESNET = Family(

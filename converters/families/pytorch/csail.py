@@ -5,12 +5,14 @@ mit_semseg/lib/nn/modules/batchnorm.py and the history of dataset.py. Its infere
 logits before it.
 """
 
+import dataclasses
+
 from converters.families.family import Family
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from tfseg import specs
 
 _STEM = (64, 64, 128)
-_SPECS = {name: specs.RESNETS[name]._replace(stem=_STEM) for name in ("resnet18", "resnet50", "resnet101")}
+_SPECS = {name: dataclasses.replace(specs.RESNETS[name], stem=_STEM) for name in ("resnet18", "resnet50", "resnet101")}
 _OPTIONS = {"output_stride": 8, "convention": "previous", "stem": _STEM, "aux_reduction": 2}
 _IGNORED = (
     (r".*\._tmp_running_(mean|var)", "a sum of the synchronized BatchNorm, which only training reads"),

@@ -15,7 +15,9 @@ _FILES = "https://drive.google.com/open?id=15wx9vOM0euyizq-M1uINgN0_wjVRf9J3"
 _FORMATS = ("PyTorch legacy stream", "PyTorch zip")
 _DEPTHS = (50, 101, 152)
 _OWN = {"stem": (64, 64, 128), "convention": "new"}
-_SPECS = {f"resnet{depth}": specs.RESNETS[f"resnet{depth}"]._replace(stem=_OWN["stem"]) for depth in _DEPTHS}
+_SPECS = {
+    f"resnet{depth}": dataclasses.replace(specs.RESNETS[f"resnet{depth}"], stem=_OWN["stem"]) for depth in _DEPTHS
+}
 
 _HEAD_ROWS = (
     *((f"ppm.features.{index}.1", f"ppm_{bins}_conv", "conv") for index, bins in enumerate((1, 2, 3, 6))),
@@ -51,12 +53,9 @@ PSPNET = Family(
 
 def _classifier(name, spec):
     """With its top only: without, the tensors are CSAILVision's encoder, trained on and dilated in another way."""
-    made = network(name, spec, [*trunk(spec, stem="numbered"), ("fc", "predictions", "dense")])
-
-    def differences(shapes):
-        return made.differences(shapes) + ([] if "fc.weight" in shapes else ["has no fc.weight"])
-
-    return dataclasses.replace(made, differences=differences)
+    return network(
+        name, spec, [*trunk(spec, stem="numbered"), ("fc", "predictions", "dense")], requires={"fc.weight": ""}
+    )
 
 
 INITMODEL = Family(

@@ -92,22 +92,16 @@ def _pspnet(name):
         for source, target, kind in trunk(spec, "encoder.")
         for stage in ((1, 2) if "{s}" in source else (0,))
     ]
-    whole = network(title, spec, [*trunk(spec, "encoder."), *_PSPNET])
-    read = network(
+    return network(
         title,
-        spec._replace(blocks=spec.blocks[:2]),
+        dataclasses.replace(spec, blocks=spec.blocks[:2]),
         [*stages, *_PSPNET],
         ignored=_UNREAD,
         public=f"PSPNet_{name}",
         options=_PSPNET_OPTIONS,
         dilates=False,
+        whole=network(title, spec, [*trunk(spec, "encoder."), *_PSPNET]),
     )
-
-    def differences(shapes):
-        complete = any(key.startswith("encoder.layer3.") for key in shapes)
-        return (whole if complete else read).differences(shapes)
-
-    return dataclasses.replace(read, differences=differences)
 
 
 def _public(name, *, num_classes, output_stride, aux):

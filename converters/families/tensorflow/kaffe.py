@@ -47,7 +47,7 @@ def _normalised(conv, norm, target):
 
 def _resnet(depth):
     biases = "stem" if depth == 50 else ""
-    spec = specs.RESNETS[f"resnet{depth}"]._replace(biases=biases)
+    spec = dataclasses.replace(specs.RESNETS[f"resnet{depth}"], biases=biases)
     rows = [*resnet.resnet_rows(depth, _normalised), ("fc1000", "predictions", "tf_dense")]
     return network(f"resnet{depth}", spec, rows, options={"biases": biases})
 

@@ -29,25 +29,15 @@ _STEM = {"stem": (64, 64, 128), "stem_pool": "same", "stem_same": True}
 
 def _segmenter(name):
     """Without its pyramid the file is a classifier's, which strides elsewhere."""
-    spec = specs.RESNETS[name]._replace(stem=_STEM["stem"])
-    made = network(f"pspnet_{name}", spec, _ROWS)
-
-    def differences(shapes):
-        classifier = "conv6/weights" in shapes and "conv5_4/weights" not in shapes
-        return made.differences(shapes) + ["has no conv5_4/weights"] * classifier
-
-    return dataclasses.replace(made, differences=differences)
+    spec = dataclasses.replace(specs.RESNETS[name], stem=_STEM["stem"])
+    return network(f"pspnet_{name}", spec, _ROWS, requires={"conv5_4/weights": "conv6/weights"})
 
 
 def _classifier(name):
-    spec = specs.RESNETS[name]._replace(stem=_STEM["stem"])
+    spec = dataclasses.replace(specs.RESNETS[name], stem=_STEM["stem"])
     rows = [row for row in _ROWS if row[1].startswith("conv")]
-    made = network(name, spec, [*rows, ("conv6", "predictions", "tf_dense1x1")])
-
-    def differences(shapes):
-        return made.differences(shapes) + ["has no conv6/weights"] * ("conv6/weights" not in shapes)
-
-    return dataclasses.replace(made, differences=differences)
+    top = ("conv6", "predictions", "tf_dense1x1")
+    return network(name, spec, [*rows, top], requires={"conv6/weights": ""})
 
 
 PSPNET = dataclasses.replace(

@@ -59,7 +59,7 @@ def test_as_opencv_computes_it(name, tmp_path, record):
             difference = relative(mine, opencv(paths, pixels, top))
             record(name, difference)
             assert difference <= TOLERANCE
-    facts = tfseg.layers.metadata(model)
+    facts = tfseg.metadata(model)
     assert facts["preprocessing"]["mean"] == list(tfseg.specs.PREPROCESSING[preprocessing]["mean"])
     assert facts["classes"] == (dataset and tfseg.specs.CLASSES[dataset])
     assert not [other for other in receipt.others if other.startswith("wkentaro")]
@@ -181,14 +181,14 @@ def test_what_else_the_file_may_be_is_said(tmp_path):
     model, receipt = converters.convert(path, preprocessing="nyud_hha")
     assert any("preprocessing='nyud_hha': nyud-fcn32s-hha" in other for other in receipt.others)
     assert "shelhamer/fcn.berkeleyvision.org fcn32s: it has PASCAL VOC's mean" in receipt.others
-    assert tfseg.layers.metadata(model)["preprocessing"]["channel_order"] == "RGB"
+    assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"
 
 
 def test_depth_is_a_fourth_channel(tmp_path):
     (_, path), _ = files("nyud-fcn32s-color-d", (65, 83), tmp_path)
     model, _ = converters.convert(path)
     pixels = np.full((8, 9, 4), [10, 20, 30, np.log(2550)])
-    x = tfseg.preprocess(pixels, tfseg.layers.metadata(model)["preprocessing"])
+    x = tfseg.preprocess(pixels, tfseg.metadata(model)["preprocessing"])
     np.testing.assert_allclose(x[0, 0], [30 - 116.19, 20 - 97.203, 10 - 92.318, np.log(2550) - 7.844], atol=1e-5)
     with pytest.raises(ValueError, match=r"Images for BGRD have 4 channels. Received: 3"):
         tfseg.preprocess(pixels[..., :3], "nyud_color_d")

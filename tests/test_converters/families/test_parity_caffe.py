@@ -1,5 +1,7 @@
 """Caffe networks against OpenCV's importer, which shares nothing with ours: its own reader, its own layers."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -73,7 +75,7 @@ def test_dilated_resnet(output_stride, dilations, tmp_path, record):
 
 def test_a_resnet_goes_into_a_segmenter(tmp_path):
     net, _ = caffe_nets.resnet(50, 64, 64)
-    spec = tfseg.specs.RESNETS["resnet50"]._replace(stride_in="1x1", stem_pool=(0, 1), biases="stem")
+    spec = dataclasses.replace(tfseg.specs.RESNETS["resnet50"], stride_in="1x1", stem_pool=(0, 1), biases="stem")
     model = tfseg.FCN(tfseg.ResNet(spec, output_stride=8, width=1 / 8), num_classes=3)
     receipt = converters.import_weights(model, net.write(tmp_path)[1])
     assert receipt.transplant == "a ResNet classifier into a segmenter"

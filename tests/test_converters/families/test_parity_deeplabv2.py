@@ -1,5 +1,6 @@
 """Converted networks compute what kazuto1011's and isht7's DeepLabV2 do, layer by layer, for one size and for three."""
 
+import dataclasses
 import functools
 
 import keras
@@ -160,7 +161,7 @@ def test_refusals():
 
 # ------------------------------------------------------------------------------------------------- the network by itself
 
-SHORT = specs.RESNETS["resnet50"]._replace(blocks=(1, 1, 1, 1), stride_in="1x1", stem_pool=(1, 2))
+SHORT = dataclasses.replace(specs.RESNETS["resnet50"], blocks=(1, 1, 1, 1), stride_in="1x1", stem_pool=(1, 2))
 
 
 def short(multi_scale, **options):

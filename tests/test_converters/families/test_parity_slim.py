@@ -1,5 +1,7 @@
 """TensorFlow 1's networks through checkpoints on disk, against the same in TensorFlow's own functions."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -97,7 +99,7 @@ def test_tensorflow_1_resizes_so(size, record):
 
 
 def test_stages_stride_first_or_last():
-    spec = tfseg.specs.RESNETS["resnet18"]._replace(stride_at="middle")
+    spec = dataclasses.replace(tfseg.specs.RESNETS["resnet18"], stride_at="middle")
     with pytest.raises(ValueError, match=r"stride_at must be one of 'first', 'last'. Received: 'middle'"):
         tfseg.ResNet(spec)
 

@@ -1,5 +1,6 @@
 """The networks by themselves: geometry, dilation, names, sizes, and what survives saving."""
 
+import dataclasses
 import functools
 import re
 
@@ -12,9 +13,9 @@ import tfseg
 from tfseg import specs
 
 TOLERANCE = 1e-5
-V1 = specs.RESNETS["resnet50"]._replace(stride_in="1x1")  # the stride where Caffe and keras.applications have it
-SHORT_V1 = V1._replace(blocks=(1, 2, 2, 2))
-SHORT_RESNEXT = specs.RESNETS["resnext50_32x4d"]._replace(blocks=(1, 2, 2, 2))
+V1 = dataclasses.replace(specs.RESNETS["resnet50"], stride_in="1x1")  # the stride where Caffe and keras.applications have it
+SHORT_V1 = dataclasses.replace(V1, blocks=(1, 2, 2, 2))
+SHORT_RESNEXT = dataclasses.replace(specs.RESNETS["resnext50_32x4d"], blocks=(1, 2, 2, 2))
 
 
 def resnet(spec, **options):
@@ -131,7 +132,7 @@ def test_multi_grid_multiplies_the_rates_of_the_last_stage(options, rates):
 def test_resnet50_is_that_of_keras_applications_by_name_and_by_value():
     """Theirs is version 1: strides in the 1x1, an epsilon of its own, and biases, which are zero here."""
     theirs = randomize(keras.applications.ResNet50(weights=None, include_top=False))
-    ours = tfseg.ResNet(V1._replace(epsilon=1.001e-5))
+    ours = tfseg.ResNet(dataclasses.replace(V1, epsilon=1.001e-5))
     values = {variable.path: variable for variable in theirs.weights}
     biases = {path for path in values if path.endswith("conv/bias")}
     assert {variable.path for variable in ours.weights} == set(values) - biases

@@ -1,5 +1,7 @@
 """`tfseg.check_dilation`: the report on the law."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from keras import layers
 import tfseg
 from tfseg import specs
 
-V1 = specs.RESNETS["resnet50"]._replace(stride_in="1x1")
+V1 = dataclasses.replace(specs.RESNETS["resnet50"], stride_in="1x1")
 
 
 def test_the_report_of_a_law_that_holds():

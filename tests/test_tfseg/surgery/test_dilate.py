@@ -1,5 +1,7 @@
 """`tfseg.dilate` layer by layer: the law, and what is kept."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -12,12 +14,12 @@ import tfseg
 from tfseg import specs
 
 SIZES = ((65, 70), (80, 81))
-V1 = specs.RESNETS["resnet50"]._replace(stride_in="1x1")
+V1 = dataclasses.replace(specs.RESNETS["resnet50"], stride_in="1x1")
 SHORT = {
-    "basic": specs.RESNETS["resnet18"]._replace(blocks=(1, 1, 2, 2)),
-    "bottleneck": specs.RESNETS["resnet50"]._replace(blocks=(1, 1, 2, 2)),
-    "v1": V1._replace(blocks=(1, 1, 2, 2)),
-    "resnext": specs.RESNETS["resnext50_32x4d"]._replace(blocks=(1, 1, 1, 2)),
+    "basic": dataclasses.replace(specs.RESNETS["resnet18"], blocks=(1, 1, 2, 2)),
+    "bottleneck": dataclasses.replace(specs.RESNETS["resnet50"], blocks=(1, 1, 2, 2)),
+    "v1": dataclasses.replace(V1, blocks=(1, 1, 2, 2)),
+    "resnext": dataclasses.replace(specs.RESNETS["resnext50_32x4d"], blocks=(1, 1, 1, 2)),
 }
 
 

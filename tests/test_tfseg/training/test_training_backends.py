@@ -1,5 +1,6 @@
 """Two steps of training under torch and jax, where installed, have the losses that they have under TensorFlow."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -27,7 +28,7 @@ def losses(path):
     found = {}
     for name in RECIPES:
         keras.utils.set_random_seed(0)
-        short = tfseg.specs.RESNETS["resnet18"]._replace(blocks=(1, 1, 1, 1))
+        short = dataclasses.replace(tfseg.specs.RESNETS["resnet18"], blocks=(1, 1, 1, 1))
         model = tfseg.FCN(tfseg.ResNet(short, output_stride=8, width=1 / 8), 3, aux=True)
         for layer in model.layers:
             if isinstance(layer, keras.layers.Dropout):
