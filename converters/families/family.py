@@ -4,11 +4,18 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from converters.families.differences import differences
 from converters.names.tables import Table
 from converters.types import Shapes
 from tfseg import specs
 
 COUNTER = (r".*\.num_batches_tracked", "a counter of training batches that nothing reads")
+NEVER = r"(?!)"  # a regular expression that fits nothing
+
+
+def _nothing(width: float) -> Shapes:
+    """No variables: the network is told by its table, and by what it requires."""
+    return {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,9 +25,15 @@ class FamilyNetwork:
     Attributes:
         name: name that `tfseg.build` knows.
         table: table that says which tensor is which variable.
-        differences: shapes -> what in the file is not as in this network, in words; nothing if it fits.
         first: key of the first convolution: it tells the input channels, and by its filters the width.
-        filters: filters of that convolution at width 1.
+        variables: function of the width that gives the variables which every file has, path -> shape: one of
+            `converters.families.variables`, by which files are told apart. An axis of size 0 may have any size.
+        complete: regular expression of layers outside the trunk. A file has of them those among `variables`, no others.
+        optional: regular expression of layers that a file may lack although they are among `variables`.
+        requires: keys that a file must have -> key that asks for it if it is there; "" if nothing does.
+        num_classes: number of classes, where it tells the network from others; None: any.
+        channels: number of input channels, where it tells the network from others; None: any.
+        whole: the same network in a file with tensors of layers that it does not compute; they tell the file apart.
         public: name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
         options: options that `tfseg.build` gets, beyond the family's `options`.
@@ -32,15 +45,34 @@ class FamilyNetwork:
 
     name: str
     table: Table
-    differences: Callable[[Shapes], list[str]]
     first: str
-    filters: int = 64
+    variables: Callable[[float], Shapes] = _nothing
+    complete: str = NEVER
+    optional: str = NEVER
+    requires: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    num_classes: int | None = None
+    channels: int | None = None
+    whole: "FamilyNetwork | None" = None
     public: str | None = None
     distinct: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dilates: bool = True
     classes: str | None = None
     layer: str | None = None
+
+    @property
+    def filters(self) -> int:
+        """Filters of the first convolution at width 1."""
+        path = self.table.path(self.first)
+        return self.variables(1.0).get(path or "", (64,))[-1]
+
+    def differences(self, shapes: Shapes) -> list[str]:
+        """What in a file is not as in this network, in words; empty if the file could be the network's.
+
+        Args:
+            shapes: key -> shape of every tensor of the file.
+        """
+        return differences(self, shapes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
-"""ResNet trunks: torchvision's rows and their variants, and how a file's stem and blocks differ from a network's."""
+"""ResNet trunks: torchvision's rows and their variants, and the network that they make."""
 
 import functools
-import re
 
+from converters.families import variables
 from converters.families.family import COUNTER, FamilyNetwork
 from converters.names.tables import table
 
@@ -49,11 +49,8 @@ def network(name, spec, rows, ignored=(), **facts):
     """A `FamilyNetwork` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
     names = table(tuple(rows), (COUNTER, *ignored))
     first, _ = names.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
-    filters = spec.stem[0] if spec.stem else spec.stem_filters
     layer = "conv3_block1_0_pool" if spec.average_shortcut else None
-    return FamilyNetwork(
-        name, names, functools.partial(_differences, spec, names), first, filters=filters, layer=layer, **facts
-    )
+    return FamilyNetwork(name, names, first, functools.partial(variables.resnet, spec=spec), layer=layer, **facts)
 
 
 def _stem(spec, naming):
@@ -63,57 +60,3 @@ def _stem(spec, naming):
     for index, (conv, norm) in enumerate(STEMS[naming], 1):
         rows += [(conv, f"conv1_{index}_conv", "conv"), (norm, f"conv1_{index}_bn", "norm")]
     return rows
-
-
-def _differences(spec, names, shapes):
-    """In the words of our own layers, whatever the file calls them; names that the table lacks count elsewhere."""
-    kernels = {
-        found[0].removesuffix("/kernel"): names.shape(key, shape)
-        for key, shape in shapes.items()
-        if len(shape) == 4 and (found := names.forward(key))
-    }
-    wrong = _stem_differences(spec, kernels) + _bias_differences(spec, names, shapes)
-    blocks = [match for name in kernels if (match := re.fullmatch(r"conv(\d)_block(\d+)_\d_conv", name))]
-    for stage, expected in enumerate(spec.blocks, 2):
-        count = max((int(block[2]) for block in blocks if int(block[1]) == stage), default=0)
-        if count != expected:
-            wrong.append(f"conv{stage} has {count} blocks instead of {expected}")
-    if ("conv2_block1_3_conv" in kernels) != spec.bottleneck:
-        wrong.append("basic blocks where bottlenecks are expected" if spec.bottleneck else "bottleneck blocks")
-    if ("conv2_block1_se_1_conv" in kernels) != bool(spec.squeeze):
-        wrong.append(f"{'no ' if spec.squeeze else ''}squeeze-and-excite")
-    if ("conv2_block1_2_attention_1_conv" in kernels) != bool(spec.radix):
-        wrong.append(f"{'no ' if spec.radix else ''}split attention")
-    inner, width = kernels.get("conv2_block1_2_conv"), _width(spec, kernels)
-    if spec.bottleneck and inner and width and not wrong:
-        inside = max(1, int(width * spec.group_width)) * spec.groups
-        radix = max(1, spec.radix)
-        if inner[2:] != (inside // spec.groups // radix, inside * radix):
-            groups = inner[3] // inner[2]
-            wrong.append(f"3x3 convolutions {inner[3]} wide in {groups} groups instead of {inside} in {spec.groups}")
-    return wrong
-
-
-def _stem_differences(spec, kernels):
-    names = [f"conv1_{index}_conv" for index in range(1, len(spec.stem) + 1)] or ["conv1_conv"]
-    found = [kernels[name] for name in names if name in kernels]
-    if len(found) != len(names) or any(shape[0] != (3 if spec.stem else 7) for shape in found):
-        return [f"has no stem of {'three 3x3 convolutions' if spec.stem else 'one 7x7 convolution'}"]
-    widths, width = [shape[3] for shape in found], _width(spec, kernels)
-    if width and widths != [round(filters * width) for filters in spec.stem or (spec.stem_filters,)]:
-        return [f"has a stem of width {'-'.join(map(str, widths))}"]
-    return []
-
-
-def _bias_differences(spec, names, shapes):
-    """Whether every convolution has a bias, as those of few families have, read off one of them."""
-    key, _ = names.backward("conv2_block1_1_conv/bias") or (None, None)
-    if (key in shapes) == (spec.biases == "all"):
-        return []
-    return ["has convolutions without biases" if spec.biases == "all" else "has a bias in every convolution"]
-
-
-def _width(spec, kernels):
-    """The multiplier of all channels, read off the first block's output; None if that is not there."""
-    last = kernels.get(f"conv2_block1_{3 if spec.bottleneck else 2}_conv")
-    return last and last[3] / (64 * spec.expansion)

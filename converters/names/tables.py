@@ -2,15 +2,23 @@
 
 A row is `(source module, Keras layer, kind)`, for instance
 `("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv")`. A field in braces stands for a number, the same on
-both sides up to the offset; `{b:a}` for one that is written as a letter, a for 1. The kind says which tensors such a
-module has, and their layouts.
+both sides up to the offset. `{b:a}` stands for a number that is written as a letter: a for 1. The kind says which
+tensors such a module has, and their layouts.
 """
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from converters.names import layouts
+from converters.names.layouts import Layout, parse
+from converters.types import Shape
+
+Row = tuple[str, str, str]
+"""Source module, Keras layer, kind: a name of `KINDS`."""
+
+Ignored = tuple[str, str]
+"""Regular expression of source keys, and why they are left out."""
 
 _KERAS_NORM = (
     ("/gamma", "gamma", ("c -> c",)),
@@ -18,19 +26,19 @@ _KERAS_NORM = (
     ("/moving_mean", "moving_mean", ("c -> c",)),
     ("/moving_variance", "moving_variance", ("c -> c",)),
 )
-# kind: (tensor of the module, variable of the layer, layouts: the first that has as many dimensions as the variable)
-KINDS = {
+# kind: (tensor of the module, variable of the layer, layouts: the first with the rank of the variable is used)
+KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
     "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)),),
     "upconv": (("weight", "kernel", ("i o h w -> h w o i",)), ("bias", "bias", ("o -> o",))),
-    # A factor for each channel by itself.
+    # One factor for each channel.
     "channel_scale": (("gamma", "kernel", ("c -> 1 1 c 1",)),),
     "dense": (("weight", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("bias", "bias", ("o -> o",))),
-    # One kernel a channel: torch's `groups` are its channels.
+    # One kernel for each channel: torch's `groups` equal its channels.
     "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
-    # Fully connected there as a 1x1 convolution of a map that is one pixel.
+    # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
     "dense1x1": (("weight", "kernel", ("o i 1 1 -> i o",)), ("bias", "bias", ("o -> o",))),
-    # Fully connected behind the flattened 7x7 map of a VGG, channels first there and last here.
+    # A fully connected layer after the flattened 7x7 map of a VGG: channels come first in the source, last in Keras.
     "dense7x7": (
         ("weight", "kernel", ("o (c h w) -> (h w c) o; h=7 w=7", "o (c h w) -> h w c o; h=7 w=7")),
         ("bias", "bias", ("o -> o",)),
@@ -41,36 +49,37 @@ KINDS = {
         ("running_mean", "moving_mean", ("c -> c",)),
         ("running_var", "moving_variance", ("c -> c",)),
     ),
-    # Caffe's normalisation is two layers.
+    # Caffe normalizes in two layers: BatchNorm, then Scale.
     "batchnorm": (("mean", "moving_mean", ("c -> c",)), ("variance", "moving_variance", ("c -> c",))),
-    "bn": (  # and one layer in PSPNet's fork
+    "bn": (  # PSPNet's fork of Caffe normalizes in one layer
         ("gamma", "gamma", ("c -> c",)),
         ("beta", "beta", ("c -> c",)),
         ("mean", "moving_mean", ("c -> c",)),
         ("variance", "moving_variance", ("c -> c",)),
     ),
     "scale": (("gamma", "gamma", ("c -> c",)), ("beta", "beta", ("c -> c",))),
-    # TensorFlow 1's and kaffe's, which lie as Keras's do.
+    # TensorFlow 1 and kaffe have the layout of Keras.
     "tf_conv": (("/weights", "kernel", ("h w i o -> h w i o",)), ("/biases", "bias", ("o -> o",))),
     "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
-    # Fully connected there as a 1x1 convolution of a map that is one pixel.
+    # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
     "tf_dense1x1": (("/weights", "kernel", ("1 1 i o -> i o",)), ("/biases", "bias", ("o -> o",))),
     "tf_norm": _KERAS_NORM,
-    # What kaffe calls the parts of a normalisation; and fully connected behind the flattened 7x7 map of a VGG.
+    # The names that kaffe gives to the parts of a BatchNorm.
     "kaffe_norm": (
         ("/scale", "gamma", ("c -> c",)),
         ("/offset", "beta", ("c -> c",)),
         ("/mean", "moving_mean", ("c -> c",)),
         ("/variance", "moving_variance", ("c -> c",)),
     ),
+    # A fully connected layer after the flattened 7x7 map of a VGG.
     "tf_dense7x7": (
         ("/weights", "kernel", ("(h w i) o -> (h w i) o; h=7 w=7", "(h w i) o -> h w i o; h=7 w=7")),
         ("/biases", "bias", ("o -> o",)),
     ),
-    # Keras's own.
+    # Keras itself.
     "keras_conv": (("/kernel", "kernel", ("h w i o -> h w i o",)), ("/bias", "bias", ("o -> o",))),
     "keras_dense": (("/kernel", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/bias", "bias", ("o -> o",))),
-    # Behind the flattened 7x7 map of a VGG, which is in the same order there.
+    # A fully connected layer after the flattened 7x7 map of a VGG, which has the same order in the source.
     "keras_dense7x7": (
         ("/kernel", "kernel", ("i o -> i o", "(h w c) o -> h w c o; h=7 w=7")),
         ("/bias", "bias", ("o -> o",)),
@@ -83,39 +92,46 @@ _BEFORE_A = ord("a") - 1
 
 
 class Template(NamedTuple):
-    """A name with fields: literal texts, and between them `(field, offset, whether a letter)`."""
+    """A name with fields.
 
-    texts: tuple
-    fields: tuple
+    Attributes:
+        texts: literal texts, before, between and after the fields.
+        fields: `(name, offset, whether it is written as a letter)` of each field.
+    """
+
+    texts: tuple[str, ...]
+    fields: tuple[tuple[str, int, bool], ...]
 
     @classmethod
     @functools.cache  # families share most of their names
-    def parse(cls, text):
+    def parse(cls, text: str) -> "Template":
+        """The template that a text like `"layer{s}.{b}.conv{c}"` means."""
         pieces = _FIELD.split(text)
         parts = zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
         fields = tuple((name, int(offset or 0), bool(letter)) for name, letter, offset in parts)
         return cls(tuple(pieces[::4]), fields)
 
-    def match(self, name):
-        """The numbers in the fields, or None if the name is not of this form."""
-        found = name.startswith(self.texts[0]) and _pattern(self).fullmatch(name)
-        if not found:
+    def match(self, name: str) -> dict[str, int] | None:
+        """The numbers in the fields, or None if the name does not have this form."""
+        match = _pattern(self).fullmatch(name) if name.startswith(self.texts[0]) else None
+        if match is None:
             return None
-        numbers = {}
-        for (field, offset, letter), text in zip(self.fields, found.groups(), strict=True):
+        numbers: dict[str, int] = {}
+        for (field, offset, letter), text in zip(self.fields, match.groups(), strict=True):
             number = (ord(text) - _BEFORE_A if letter else int(text)) - offset
             if numbers.setdefault(field, number) != number:
                 return None
         return numbers if all(number >= 0 for number in numbers.values()) else None
 
-    def fill(self, numbers):
-        written = {False: str, True: lambda number: chr(_BEFORE_A + number)}
-        filled = [written[letter](numbers[field] + offset) for field, offset, letter in self.fields]
+    def fill(self, numbers: Mapping[str, int]) -> str:
+        """The name with these numbers in its fields."""
+        values = [(numbers[field] + offset, letter) for field, offset, letter in self.fields]
+        filled = [chr(_BEFORE_A + value) if letter else str(value) for value, letter in values]
         return "".join(text + number for text, number in zip(self.texts, [*filled, ""], strict=True))
 
 
 @functools.cache
-def _pattern(template):
+def _pattern(template: Template) -> re.Pattern[str]:
     fields = [r"([a-z])" if letter else r"(0|[1-9]\d*)" for _, _, letter in template.fields]
     return re.compile(
         "".join(re.escape(text) + field for text, field in zip(template.texts, [*fields, ""], strict=True))
@@ -123,23 +139,43 @@ def _pattern(template):
 
 
 class Rule(NamedTuple):
-    """One tensor of a module: source key template, variable path template, layouts to choose from, the row's kind."""
+    """One tensor of a module.
+
+    Attributes:
+        source: template of the source key.
+        target: template of the variable path.
+        layouts: layouts to choose from.
+        kind: kind of the row, a name of `KINDS`.
+    """
 
     source: Template
     target: Template
-    layouts: tuple
+    layouts: tuple[str, ...]
     kind: str
 
-    def layout(self, rank):
-        """The layout for a variable of so many dimensions; the first one if none fits (the shapes then tell why)."""
-        parsed = [layouts.parse(text) for text in self.layouts]
+    def layout(self, rank: int) -> Layout:
+        """The layout for a variable with `rank` dimensions; the first one if none fits (the shapes then tell why)."""
+        parsed = [parse(text) for text in self.layouts]
         return next((layout for layout in parsed if len(layout.target) == rank), parsed[0])
 
 
 class Table:
-    """All rows of one network, and the source tensors that it does not use: `(regular expression, why)`."""
+    """All rows of one network, and the source tensors that it does not use.
 
-    def __init__(self, rows, ignored=()):
+    Args:
+        rows: `(source module, Keras layer, kind)` of each module; the first row that fits is used.
+        ignored: `(regular expression, why)` of the source keys that are left out.
+
+    Example:
+        >>> from converters.families import table
+        >>> names = table((("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv"),))
+        >>> names.path("layer3.0.conv2.weight")
+        'conv4_block1_2_conv/kernel'
+        >>> names.shape("layer3.0.conv2.weight", (256, 128, 3, 3))
+        (3, 3, 128, 256)
+    """
+
+    def __init__(self, rows: tuple[Row, ...], ignored: tuple[Ignored, ...] = ()) -> None:
         self.rows = tuple(rows)
         self.ignored = tuple(ignored)
         self._modules = [(Template.parse(source), Template.parse(target)) for source, target, _ in self.rows]
@@ -150,56 +186,74 @@ class Table:
         )
 
     @functools.lru_cache(100_000)  # noqa: B019 - tables live as long as the program
-    def forward(self, key):
-        """`(variable path, rule)` of a source key, or None."""
+    def forward(self, key: str) -> tuple[str, Rule] | None:
+        """`(variable path, rule)` for a source key, or None."""
         for rule in self.rules:
             if (numbers := rule.source.match(key)) is not None:
                 return rule.target.fill(numbers), rule
         return None
 
     @functools.lru_cache(100_000)  # noqa: B019
-    def backward(self, path):
-        """`(source key, rule)` of a variable path, or None."""
+    def backward(self, path: str) -> tuple[str, Rule] | None:
+        """`(source key, rule)` for a variable path, or None."""
         for rule in self.rules:
             if (numbers := rule.target.match(path)) is not None:
                 return rule.source.fill(numbers), rule
         return None
 
     def path(self, key: str) -> str | None:
-        """The variable path of a source key, or None."""
+        """The variable path for a source key, or None."""
         row = self.forward(key)
         return row and row[0]
 
-    def why_ignored(self, key):
+    def why_ignored(self, key: str) -> str | None:
         """The reason for leaving a source tensor out, or None."""
         return next((why for pattern, why in self.ignored if re.fullmatch(pattern, key)), None)
 
-    def shape(self, key, shape):
+    def shape(self, key: str, shape: Shape) -> Shape | None:
         """A source tensor's shape as Keras has it: `(height, width, input, output)`, `(input, output)`, `(units,)`.
 
-        None for a key that is no variable's, or a shape that its kind does not have.
+        None for a key that belongs to no variable, or for a shape that its kind does not have.
         """
-        _, rule = self.forward(key) or (None, None)
-        shapes = (layouts.parse(text).target_shape(shape) for text in rule.layouts) if rule else ()
-        return next((found for found in shapes if found), None)
+        row = self.forward(key)
+        return row and _target_shape(row[1].layouts, tuple(shape))
 
-    def knows(self, key):
+    def knows(self, key: str) -> bool:
+        """Whether a source key has a place here, or is to be left out."""
         return self.forward(key) is not None or self.why_ignored(key) is not None
 
-    def module(self, name):
-        """The Keras layer of a source module's name, or None."""
+    def module(self, name: str) -> str | None:
+        """The Keras layer for a source module's name, or None."""
         for source, target in self._modules:
             if (numbers := source.match(name)) is not None:
                 return target.fill(numbers)
         return None
 
 
-def _joined(module, tensor):
+@functools.lru_cache(100_000)
+def _target_shape(layouts: tuple[str, ...], shape: Shape) -> Shape | None:
+    shapes = (parse(text).target_shape(shape) for text in layouts)
+    return next((target for target in shapes if target), None)
+
+
+def _joined(module: str, tensor: str) -> str:
     """A tensor's key: PyTorch and Caffe put a dot before its last part; a kind whose names begin with / says so."""
     return module + tensor if tensor.startswith("/") else f"{module}.{tensor}"
 
 
 @functools.cache
-def table(rows, ignored=()):
-    """The table of these rows: one object for all networks that share them."""
+def table(rows: tuple[Row, ...], ignored: tuple[Ignored, ...] = ()) -> Table:
+    """The table with these rows: one object for all networks that share them.
+
+    Args:
+        rows: `(source module, Keras layer, kind)` of each module, as a tuple.
+        ignored: `(regular expression, why)` of the source keys that are left out.
+
+    Returns: a `Table`.
+
+    Example:
+        >>> from converters.families import table
+        >>> table((("head", "logits", "conv"),)).path("head.bias")
+        'logits/bias'
+    """
     return Table(rows, ignored)

@@ -3,12 +3,9 @@
 Facts read off https://github.com/fyu/drn: drn.py, segment.py and datasets/cityscapes/info.json.
 """
 
-import collections
-import dataclasses
 import functools
-import re
 
-from converters.families import trunks
+from converters.families import trunks, variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.names.tables import table
 from tfseg import specs
@@ -61,21 +58,7 @@ def _network(name, *, segmenter, top, prefix="", **facts):
     dead = [(r"(layer7|base\.9)\.0\.downsample\..*", _DEAD)] if spec.arch == "C" and spec.bottleneck else []
     names = table(rows, (COUNTER, *dead))
     first, _ = names.backward("level0_conv/kernel")
-    differences = functools.partial(_differences, spec, names)
-    return FamilyNetwork(prefix + name, names, differences, first, filters=specs.DRN_FILTERS[0], public=name, **facts)
-
-
-def _differences(spec, names, shapes):
-    """In the words of our own layers: convolutions of each level, projections apart."""
-    paths = [row[0] for key, shape in shapes.items() if len(shape) == 4 and (row := names.forward(key))]
-    kernels = [re.fullmatch(r"(level\d)_block\d+_[1-3]_conv/kernel", path) for path in paths]
-    found = collections.Counter(kernel[1] for kernel in kernels if kernel)
-    expected = {f"level{level}": count * spec.convolutions(level) for level, count in enumerate(spec.blocks, 1)}
-    return [
-        f"{level} has {found[level]} convolutions instead of {count}"
-        for level, count in expected.items()
-        if found[level] != count
-    ]
+    return FamilyNetwork(prefix + name, names, first, functools.partial(variables.drn, spec=spec), public=name, **facts)
 
 
 DRN = Family(
@@ -103,13 +86,8 @@ _LOGITS, _UP = ("seg", "logits", "conv"), ("up", "up", "upconv_depthwise")
 
 def _segmenters(name):
     """Files of both forms: with the transposed convolution, and, by `use_torch_up`, with an interpolation instead."""
-    made = _network(name, segmenter=True, top=[_LOGITS, _UP], prefix="drnseg_")
-
-    def differences(shapes):
-        absent = "seg.weight" in shapes and "up.weight" not in shapes
-        return made.differences(shapes) + (["has no up.weight"] if absent else [])
-
-    yield dataclasses.replace(made, differences=differences)
+    requires = {"up.weight": "seg.weight"}
+    yield _network(name, segmenter=True, top=[_LOGITS, _UP], prefix="drnseg_", requires=requires)
     interpolation = {"upsampling": "bilinear_align_corners"}
     yield _network(name, segmenter=True, top=[_LOGITS], prefix="drnseg_", options=interpolation)
 

@@ -4,8 +4,8 @@ Facts read off https://github.com/pytorch/vision: torchvision/models/vgg.py, res
 """
 
 import functools
-import re
 
+from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp
 from converters.families.trunks import FEATURES, HEAD, network, trunk
@@ -111,26 +111,11 @@ def _vgg_features(depth, batch_norm):
 _VGG_TOP = (("classifier.0", "fc6", "dense7x7"), ("classifier.3", "fc7", "dense"), ("classifier.6", "fc8", "dense"))
 
 
-def _vgg_differences(features, shapes):
-    expected = {source: 4 if kind == "conv" else 1 for source, _, kind in features}
-    found = {
-        key.removesuffix(".weight"): len(shape)
-        for key, shape in shapes.items()
-        if re.match(r"features\.\d+\.weight", key)
-    }
-    if found == expected:
-        return []
-    counts = [f"{list(ranks.values()).count(4)} convolutions" for ranks in (found, expected)]
-    norms = ["with BatchNorm" if 1 in ranks.values() else "without BatchNorm" for ranks in (found, expected)]
-    if counts[0] == counts[1] and norms[0] == norms[1]:
-        return [f"`features` numbers its convolutions otherwise than {', '.join(expected)}"]
-    return [f"`features` has {counts[0]} {norms[0]} instead of {counts[1]} {norms[1]}"]
-
-
 def vgg_network(name, depth, batch_norm):
     features = _vgg_features(depth, batch_norm)
     names = table(features + _VGG_TOP, (COUNTER,))
-    return FamilyNetwork(name, names, functools.partial(_vgg_differences, features), "features.0.weight", public=name)
+    convolutions = functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm)
+    return FamilyNetwork(name, names, "features.0.weight", convolutions, public=name)
 
 
 VGG = Family(

@@ -1,0 +1,187 @@
+"""What in a file is not as in a network: blocks and layers that are missing, too many, or of another shape.
+
+A tensor that is missing by itself, or of another shape by itself, is no difference between networks: the plan of a
+conversion lists it. Here a layer counts as missing if none of its tensors is there, and a kind of layer (the second
+convolution of a block) is of another shape if it is so in every block.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from converters.types import Shape, Shapes
+
+if TYPE_CHECKING:
+    from converters.families.family import FamilyNetwork
+
+_TRUNK = re.compile(r"(conv|level)\d_")
+# A place in a network of blocks, or in a VGG, whose stages are convolutions one after the other.
+_BLOCK = re.compile(r"((?:conv|level)\d)_block(\d+)_(.+)")
+_VGG = re.compile(r"(conv\d)_(\d+)((?:_bn)?/.+)")
+# Kind of variable -> what a file has that lacks it, and what a file has that has it unexpectedly.
+_KINDS = (
+    (r"3_conv/kernel", "basic blocks where bottlenecks are expected", "bottlenecks where basic blocks are expected"),
+    (r"se_.*", "no squeeze-and-excite", "squeeze-and-excite"),
+    (r"\d_attention_.*", "no split attention", "split attention"),
+    (r"(\d_conv)?/bias", "convolutions without biases", "a bias in every convolution"),
+    (r"_bn/gamma", "no BatchNorm", "a BatchNorm after every convolution"),
+)
+
+
+class Trunk(NamedTuple):
+    """Variables of a file or of a network, sorted by their places.
+
+    Attributes:
+        blocks: stage -> number of its last block (of its last convolution in a VGG).
+        kinds: kind of variable in a block ("2_conv/kernel") -> paths of that kind.
+        others: paths outside the blocks, such as those of the stem.
+    """
+
+    blocks: dict[str, int]
+    kinds: dict[str, list[str]]
+    others: list[str]
+
+
+def differences(network: "FamilyNetwork", shapes: Shapes) -> list[str]:
+    """What in the file is not as in this network, in words; empty if the file could be the network's.
+
+    Args:
+        network: record of the network.
+        shapes: key -> shape of every tensor of the file.
+    """
+    whole = network.whole
+    if whole and any(whole.table.path(key) and not network.table.path(key) for key in shapes):
+        network = whole
+    paths = {path: key for key in shapes if (path := network.table.path(key))}
+    expected = _expected(network)
+    trunk = _trunk(path for path in paths if _counts(network, path))
+    problems = [
+        *_absent_requirements(network, shapes),
+        *_other_numbers(network, shapes),
+        *_other_counts(expected, trunk),
+        *_other_kinds(expected, trunk),
+        *_other_layers(network, expected, trunk, paths),
+    ]
+    return problems or list(_other_shapes(network, expected, paths, shapes))
+
+
+@functools.cache
+def _expected(network: "FamilyNetwork") -> Trunk:
+    return _trunk(network.variables(1.0))
+
+
+def _counts(network: "FamilyNetwork", path: str) -> bool:
+    """Whether a file's variable is compared: those that the network enumerates, and others of the same layers."""
+    if not path.endswith(("/kernel", "/bias", "/gamma")):
+        return False
+    expected = network.variables(1.0)
+    if path in expected:
+        return True
+    if path.endswith("/gamma"):  # enumerated only where the networks of a family differ in their BatchNorms
+        return False
+    return bool(_TRUNK.match(path) or re.fullmatch(network.complete, path.rpartition("/")[0]))
+
+
+def _trunk(paths: "Iterator[str] | Shapes") -> Trunk:
+    trunk = Trunk({}, {}, [])
+    for path in paths:
+        if match := _BLOCK.fullmatch(path) or _VGG.fullmatch(path):
+            stage, number, kind = match.groups()
+            trunk.blocks[stage] = max(int(number), trunk.blocks.get(stage, 0))
+            trunk.kinds.setdefault(kind, []).append(path)
+        else:
+            trunk.others.append(path)
+    return trunk
+
+
+def _absent_requirements(network: "FamilyNetwork", shapes: Shapes) -> Iterator[str]:
+    for key, condition in network.requires.items():
+        if key not in shapes and (not condition or condition in shapes):
+            yield f"has no {key}"
+
+
+def _other_numbers(network: "FamilyNetwork", shapes: Shapes) -> Iterator[str]:
+    """Numbers of classes and of channels, where a network has one of its own."""
+    for number, key, axis, what in (
+        (network.num_classes, network.classes, -1, "classes"),
+        (network.channels, network.first, -2, "channels"),
+    ):
+        if number is None or key is None:
+            continue
+        shape = network.table.shape(key, shapes[key]) if key in shapes else None
+        if not shape or shape[axis] != number:
+            yield f"has {shape[axis] if shape else 'no'} {what} instead of {number}"
+
+
+def _other_counts(expected: Trunk, trunk: Trunk) -> Iterator[str]:
+    noun = "blocks" if any(_BLOCK.fullmatch(paths[0]) for paths in expected.kinds.values()) else "convolutions"
+    for stage in sorted(expected.blocks | trunk.blocks):
+        counts = trunk.blocks.get(stage, 0), expected.blocks.get(stage, 0)
+        if counts[0] != counts[1] and expected.blocks:
+            yield f"{stage} has {counts[0]} {noun} instead of {counts[1]}"
+
+
+def _other_kinds(expected: Trunk, trunk: Trunk) -> list[str]:
+    if not (expected.kinds and trunk.kinds):
+        return []
+    absent = [_in_words(kind, 1) for kind in expected.kinds if kind not in trunk.kinds]
+    surplus = [_in_words(kind, 2) for kind in trunk.kinds if kind not in expected.kinds]
+    return list(dict.fromkeys(absent + surplus))
+
+
+def _in_words(kind: str, column: int) -> str:
+    for row in _KINDS:
+        if re.fullmatch(row[0], kind):
+            return f"has {row[column]}"
+    return f"has {'no ' if column == 1 else ''}{kind} in its blocks"
+
+
+def _other_layers(network: "FamilyNetwork", expected: Trunk, trunk: Trunk, paths: Mapping[str, str]) -> Iterator[str]:
+    layers = {path.rpartition("/")[0] for path in paths}
+    for path in expected.others:
+        layer, _, variable = path.rpartition("/")
+        if variable == "kernel" and layer not in layers and not re.fullmatch(network.optional, layer):
+            key, _ = network.table.backward(path) or (layer, None)
+            yield f"has no {key}"
+    for path in trunk.others:
+        if path.endswith("/kernel") and path not in expected.others:
+            yield f"has {paths[path]}, which {network.name} lacks"
+
+
+def _other_shapes(network: "FamilyNetwork", expected: Trunk, paths: Mapping[str, str], shapes: Shapes) -> Iterator[str]:
+    """Kinds of kernels that have another shape wherever they are."""
+    kernels = {
+        path: network.table.shape(paths[path], shapes[paths[path]]) for path in paths if path.endswith("/kernel")
+    }
+    variables = network.variables(_width(network, expected, kernels))
+    groups = [group for kind, group in expected.kinds.items() if kind.endswith("/kernel")]
+    for group in groups + [[path] for path in expected.others]:
+        present = [path for path in group if path in kernels]
+        if present and all(not _alike(kernels[path], variables[path]) for path in present):
+            first, others = present[0], len(present) - 1
+            shape = kernels[first] or shapes[paths[first]]
+            more = f", and {others} more like it" if others else ""
+            yield f"has {paths[first]} of {_written(shape)} instead of {_written(variables[first])}{more}"
+
+
+def _alike(shape: Shape | None, expected: Shape) -> bool:
+    """Whether a shape is the expected one. A tensor of another rank is of another kind of layer."""
+    if shape is None or len(shape) != len(expected):
+        return False
+    return all(size in (0, other) for size, other in zip(expected, shape, strict=True))
+
+
+def _width(network: "FamilyNetwork", expected: Trunk, kernels: Mapping[str, Shape | None]) -> float:
+    """The multiplier of all channels: by the output of the first block, since stems differ; else by the first layer."""
+    blocks = [
+        path for paths in expected.kinds.values() for path in paths if re.match(r"\w+\d_block1_[1-9]_conv/k", path)
+    ]
+    ends = [path for path in blocks if path.partition("_")[0] == blocks[0].partition("_")[0]]
+    path = max(ends, default=network.table.path(network.first) or "")
+    shape = kernels.get(path)
+    return shape[-1] / network.variables(1.0)[path][-1] if shape and path in network.variables(1.0) else 1.0
+
+
+def _written(shape: Shape) -> str:
+    return "x".join(str(size) if size else "any" for size in shape)
