@@ -11,7 +11,12 @@ from absl import flags
 from tfseg_cli import datasets
 from tfseg_cli.launch import launch
 
-_MODEL = flags.DEFINE_string("model", None, "The network, a .keras file.", required=True)
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "The network: a .keras file, a folder of tfseg-export, or what tfseg-convert reads.",
+    required=True,
+)
 _PROTOCOL = flags.DEFINE_string(
     "protocol",
     None,
@@ -42,10 +47,10 @@ def main() -> None:
 
 
 def _evaluate() -> int:
+    import tfseg
     from tfseg import data, evaluation
-    from tfseg_cli.common import load_model
 
-    model = load_model(_MODEL.value)
+    model = tfseg.load(_MODEL.value)
     published, shorter_side = None, None
     if _PROTOCOL.value:
         dataset = datasets.open_protocol(_PROTOCOL.value)

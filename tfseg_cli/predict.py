@@ -22,7 +22,12 @@ Number = TypeVar("Number", int, float)
 
 _SHOWN = 20  # failures on the screen; failures.json has all
 
-_MODEL = flags.DEFINE_string("model", None, "The network: a .keras file, or a folder of tfseg-export.", required=True)
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "The network: a .keras file, a folder of tfseg-export, or what tfseg-convert reads.",
+    required=True,
+)
 _IMAGES = flags.DEFINE_string("images", None, "A directory of images, or a quoted pattern.", required=True)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Directory of the results; it is created if it does not exist.", required=True
@@ -67,8 +72,7 @@ def main() -> None:
 
 
 def _predict() -> int | str:
-    from tfseg.prediction.files import predict_files
-    from tfseg_cli.common import load_model
+    import tfseg
 
     shard = _pair(_SHARD, _SHARD.value.split("/"))
     scales = _numbers(_SCALES, _SCALES.value, float)
@@ -78,8 +82,8 @@ def _predict() -> int | str:
         from tfseg.prediction.ray import Ray
 
         cluster = Ray(_RAY_ADDRESS.value, _WORKERS.value, _WORKER_CPUS.value, _WORKER_GPUS.value)
-    outcome = predict_files(
-        load_model(_MODEL.value),
+    outcome = tfseg.predict_files(
+        tfseg.load(_MODEL.value),
         _IMAGES.value,
         _OUTPUT.value,
         shard=shard,

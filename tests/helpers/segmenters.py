@@ -1,4 +1,4 @@
-"""The narrow segmenter that folders of photographs are predicted with."""
+"""A narrow segmenter for tests of prediction."""
 
 import keras
 import numpy as np
@@ -7,9 +7,9 @@ import tfseg
 
 
 def narrow_fcn():
-    """An FCN-32s of five classes, none of which wins everywhere."""
+    """An FCN-32s of five classes, which predicts several of them."""
     keras.utils.set_random_seed(0)
     network = tfseg.FCN32s(5, width=1 / 16, padding="same")
-    kernel = network.get_layer("score_fr").kernel  # its zeros would make all classes alike
+    kernel = network.get_layer("score_fr").kernel  # with its zeros, all classes would have equal logits
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     return network

@@ -1,4 +1,4 @@
-"""`tfseg-predict`: what it writes, what it keeps, what it refuses, how it stops."""
+"""`tfseg-predict`: what it writes, keeps and refuses, and how it stops."""
 
 import contextlib
 import json
@@ -14,10 +14,10 @@ from helpers.segmenters import narrow_fcn
 from PIL import Image
 
 import tfseg
+from tfseg.images import find_images
 from tfseg.prediction import folders
-from tfseg.writing import atomic
+from tfseg.prediction.batches import PredictionSettings
 from tfseg_cli import predict
-from tfseg_cli.common import load_model
 
 COMMAND = "tfseg_cli.predict"
 NAMES, COLORS = (
@@ -46,7 +46,7 @@ def model_file(model, tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two photographs of different sizes and a file that only claims to be one."""
+    """Two photographs of different sizes."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -59,20 +59,29 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# ------------------------------------------------------------------------------------------------- the command itself
-
-
-def test_help_tells_what_it_does_and_every_flag():
+def test_help_describes_the_command_and_every_flag():
     _, out, _ = run("--help")
     assert "class of every pixel" in out
     for flag in (
         "--model --images --output --preprocessing --[no]overlays --[no]overwrite --shard --scales --[no]flip --window "
-        "--overlap --pixels --max_pixels --engine --ray_address --workers --worker_cpus --worker_gpus"
+        "--overlap --pixels --max_pixels --cluster --engine --ray_address --workers --worker_cpus --worker_gpus"
     ).split():
         assert flag in out
+    assert "Alias for --cluster." in out
 
 
-def test_masks_and_overlays_of_all_images_but_the_broken_one(model, model_file, photos, tmp_path):
+def test_default_flags_are_the_default_settings():
+    settings = PredictionSettings("torch")
+    for name in ("overlap", "pixels", "max_pixels", "flip", "window"):
+        assert flags.FLAGS[name].default == getattr(settings, name)
+
+
+def test_the_former_flag_engine_sets_the_cluster():
+    with given("--model=a.keras", "--images=.", "--output=maps", "--engine=ray"):
+        assert flags.FLAGS.cluster == "ray"
+
+
+def test_masks_and_overlays_are_written_and_a_broken_image_is_listed(model, model_file, photos, tmp_path):
     (photos / "c.jpg").write_bytes((photos / "a.jpg").read_bytes()[:700])
     (tmp_path / "flags").write_text(f"--model={model_file}\n--images={photos}\n--output={tmp_path}/maps/new\n")
     code, out, err = run(f"--flagfile={tmp_path}/flags")
@@ -94,26 +103,26 @@ def test_masks_and_overlays_of_all_images_but_the_broken_one(model, model_file, 
 
 @contextlib.contextmanager
 def given(*words):
-    """These flags, in this process, where other tests may have brought in commands that want flags of their own."""
+    """Sets flags in this process, where commands that other tests have imported may require flags of their own."""
     others = ["--data=."] if "data" in flags.FLAGS else []
     with flagsaver.flagsaver():
         flags.FLAGS(["tfseg-predict", *others, *words])
         yield
 
 
-def test_the_command_sees_what_python_sees(model, model_file, photos, tmp_path, capsys):
+def test_flags_are_passed_to_predict_files(model, model_file, photos, tmp_path, capsys):
     paths = [f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"]
-    options = "--shard=1/2 --scales=0.75,1.25 --flip --window=32,40 --overlap=0.25 --nooverlays".split()
-    with given(*paths, *options):
+    words = "--shard=1/2 --scales=0.75,1.25 --flip --window=32,40 --overlap=0.25 --nooverlays".split()
+    with given(*paths, *words):
         assert predict._predict() == 0
     assert names(tmp_path / "maps") == ["b.v2.png"]
     assert "1 images predicted, 0 kept, 0 failed" in capsys.readouterr().out
     with Image.open(tmp_path / "maps" / "b.v2.png") as mask:
-        seen = {"scales": (0.75, 1.25), "flip": True, "window": (32, 40), "overlap": 0.25}
-        np.testing.assert_array_equal(mask, tfseg.predict(model, photos / "b.v2.png", **seen))
+        options = {"scales": (0.75, 1.25), "flip": True, "window": (32, 40), "overlap": 0.25}
+        np.testing.assert_array_equal(mask, tfseg.predict(model, photos / "b.v2.png", **options))
 
 
-def test_many_failures_are_told_in_part(model_file, photos, tmp_path, monkeypatch):
+def test_only_the_first_failures_are_printed(model_file, photos, tmp_path, monkeypatch):
     for name in ("c.jpg", "d.jpg", "e.jpg"):
         (photos / name).write_text("no picture")
     monkeypatch.setattr(predict, "_SHOWN", 2)
@@ -131,7 +140,7 @@ def test_many_failures_are_told_in_part(model_file, photos, tmp_path, monkeypatc
         ("--scales=1,big", r"--scales: Sizes .* Received: \['1', 'big'\]"),
     ],
 )
-def test_flags_that_are_no_numbers(flag, message):
+def test_flags_without_numbers_are_refused(flag, message):
     with given("--model=none.keras", "--images=.", "--output=maps", flag), pytest.raises(ValueError, match=message):
         predict._predict()
 
@@ -150,7 +159,7 @@ def test_an_error_is_one_line(photos, tmp_path):
     assert not (tmp_path / "maps").exists()
 
 
-def test_ctrl_c_leaves_whole_files_and_no_words(model_file, photos, tmp_path):
+def test_ctrl_c_leaves_whole_files_and_no_traceback(model_file, photos, tmp_path):
     with Image.open(photos / "a.jpg") as image:
         picture = image.resize((600, 400))
     for index in range(300):
@@ -166,125 +175,9 @@ def test_ctrl_c_leaves_whole_files_and_no_words(model_file, photos, tmp_path):
     assert "Traceback" not in err
     done = names(output)
     assert 6 <= len(done) < 600
-    for name in done:  # neither half a picture nor a temporary file
+    for name in done:  # neither an incomplete nor a temporary file
         assert name[:3].isdigit()
         with Image.open(output / name) as image:
             image.load()
-    images = folders.find_images(photos / "[0-9]*.jpg")
-    assert [job.image for job in folders.plan(images, output)] == images[len(done) // 2 :]
-
-
-# ------------------------------------------------------------------------------------------------------------- images
-
-
-def test_a_directory_gives_its_pictures(photos):
-    for name in ("notes.txt", ".hidden.jpg", "B.JPEG"):
-        (photos / name).write_bytes(b"")
-    (photos / "folder.png").mkdir()
-    assert [path.name for path in folders.find_images(photos)] == ["B.JPEG", "a.jpg", "b.v2.png"]
-
-
-def test_a_pattern_gives_all_it_matches_once(photos):
-    (photos / "deep" / "deeper").mkdir(parents=True)
-    (photos / "deep" / "deeper" / "c.jpg").write_bytes(b"")
-    assert folders.find_images(f"{photos}/*.png") == [photos / "b.v2.png"]
-    assert folders.find_images(f"{photos}/**/**/*.jpg") == [photos / "a.jpg", photos / "deep" / "deeper" / "c.jpg"]
-
-
-def test_a_name_with_brackets_is_a_name(photos):
-    (photos / "a.jpg").rename(photos / "a[1].jpg")
-    assert folders.find_images(photos / "a[1].jpg") == [photos / "a[1].jpg"]
-
-
-@pytest.mark.parametrize("where", ["nowhere", "*.gif", "."])
-def test_no_images(tmp_path, where):
-    with pytest.raises(ValueError, match=r"No images: '.*' is neither a directory with pictures .* nor a pattern"):
-        folders.find_images(tmp_path / where)
-
-
-# --------------------------------------------------------------------------------------------------------------- plan
-
-
-def test_images_of_one_stem_are_refused(tmp_path):
-    for first, second in (("x/a.jpg", "x/a.png"), ("x/a.jpg", "y/a.jpg")):
-        with pytest.raises(ValueError, match=rf"{first} and .*{second} would both become .*a.png: predict them apart"):
-            folders.plan([tmp_path / first, tmp_path / second], tmp_path / "maps")
-
-
-def test_the_output_may_not_be_where_the_images_are(photos):
-    with pytest.raises(ValueError, match=r"a.jpg lies in the output directory"):
-        folders.plan(folders.find_images(photos), photos / ".." / "photos")
-
-
-def test_only_what_is_missing_is_planned(photos, tmp_path):
-    images, output = folders.find_images(photos), tmp_path / "maps"
-    output.mkdir()
-    (output / "a.png").write_bytes(b"")
-    a, b = folders.plan(images, output)
-    assert a == (images[0], None, output / "a_overlay.jpg")
-    assert b == (images[1], output / "b.v2.png", output / "b.v2_overlay.jpg")
-    assert folders.plan(images, output, overlays=False) == [(images[1], output / "b.v2.png", None)]
-    assert [job.mask for job in folders.plan(images, output, overwrite=True)] == [output / "a.png", output / "b.v2.png"]
-    (output / "a_overlay.jpg").write_bytes(b"")
-    assert folders.plan(images, output) == [b]
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    (tmp_path / "a.png").write_text("old")
-    with contextlib.suppress(RuntimeError), atomic(tmp_path / "a.png", overwrite=True) as half:
-        half.write_text("ne")
-        raise RuntimeError
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.png", "old")]
-
-
-# -------------------------------------------------------------------------------------------------------------- models
-
-
-def test_a_keras_file_loads_as_it_was(model, model_file, photos):
-    loaded = load_model(model_file)
-    assert tfseg.metadata(loaded) == tfseg.metadata(model)
-    np.testing.assert_array_equal(tfseg.predict(loaded, photos / "a.jpg"), tfseg.predict(model, photos / "a.jpg"))
-
-
-@pytest.mark.full  # every export is reopened in a process of its own
-@pytest.mark.parametrize("format", ["saved_model", "keras"])
-def test_an_exported_folder_predicts_what_its_model_did(model, photos, tmp_path, format):
-    tfseg.export(model, tmp_path / "exported", formats=(format,))
-    loaded = load_model(tmp_path / "exported")
-    assert tfseg.metadata(loaded) == tfseg.metadata(model)
-    assert loaded.name == model.name
-    for options in ({}, {"window": (20, 20), "flip": True}):
-        for photo in folders.find_images(photos):
-            np.testing.assert_array_equal(
-                tfseg.predict(loaded, photo, **options), tfseg.predict(model, photo, **options)
-            )
-
-
-@pytest.mark.full
-def test_an_exported_folder_of_one_size_says_so(model, photos, tmp_path):
-    loaded = load_model(tfseg.export(model, tmp_path / "exported", size=(33, 47)))
-    np.testing.assert_array_equal(tfseg.predict(loaded, photos / "b.v2.png"), tfseg.predict(model, photos / "b.v2.png"))
-    with pytest.raises(ValueError, match=r"'fcn32s' takes images of \(33, 47\), .* Received: \(40, 50\)"):
-        tfseg.predict(loaded, photos / "a.jpg")
-    assert tfseg.predict(loaded, photos / "a.jpg", window=(33, 47)).shape == (40, 50)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("none.keras", r"There is no model '.*none.keras'"),
-        ("saved", r"A model is a .keras file.*saved', a directory: perhaps a SavedModel"),
-        ("exported", r"The exported model '.*exported' does not load: .* It holds model.keras or a SavedModel"),
-        ("model.weights.h5", r"model.weights.h5', weights alone, or a model of Keras 2"),
-        ("model.pth", r"model.pth', which tfseg-convert may turn into one"),
-        ("model.keras", r"The model '.*model.keras' does not load: "),
-    ],
-)
-def test_what_is_no_model_says_so(tmp_path, name, message):
-    for folder in ("saved", "exported"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "exported" / "metadata.json").write_text("{}")
-    for file in ("model.weights.h5", "model.pth", "model.keras"):
-        (tmp_path / file).write_bytes(b"no model")
-    with pytest.raises(ValueError, match=message):
-        load_model(tmp_path / name)
+    images = find_images(photos / "[0-9]*.jpg")
+    assert [task.image for task in folders.plan(images, output)] == images[len(done) // 2 :]

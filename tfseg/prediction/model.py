@@ -144,8 +144,9 @@ def check_segmenter(model: keras.Model) -> None:
     Args:
         model: any Keras model.
     """
-    outputs = model.output if isinstance(model.output, list | tuple) else [model.output]
-    shapes = model.input_shape, getattr(outputs[0], "shape", None)
+    output = getattr(model, "output", None)  # a model that was never called has none
+    output = output[0] if isinstance(output, list | tuple) else output
+    shapes = getattr(model, "input_shape", None), getattr(output, "shape", None)
     if any(len(shape or ()) != 4 for shape in shapes) or shapes[0][-1] != 3:
         raise ValueError(
             "A segmentation model turns images (batch, height, width, 3) into logits (batch, height, width, "

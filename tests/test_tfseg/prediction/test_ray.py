@@ -1,4 +1,4 @@
-"""A folder on a Ray cluster of two workers: the files of one process, whatever dies on the way."""
+"""A Ray cluster of two workers writes the same files as one process, even if a worker dies."""
 
 import os
 import pathlib
@@ -16,9 +16,9 @@ from helpers.segmenters import narrow_fcn
 from PIL import Image
 
 import tfseg
-from tfseg.prediction import folders, ray
-from tfseg.prediction.files import CHUNK
-from tfseg.prediction.ray import Ray
+from tfseg.prediction.batches import CHUNK
+from tfseg.prediction.folders import ImageTask
+from tfseg.prediction.ray import Ray, model_bytes, model_from_bytes, packed, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -29,46 +29,51 @@ def model():
 # ------------------------------------------------------------------------------------------------------ without a cluster
 
 
-def test_without_ray_the_way_out_is_told(model, tmp_path, monkeypatch):
+def test_without_ray_the_error_says_what_to_install(model, tmp_path, monkeypatch):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r'The cluster "ray" needs Ray Data: pip install "tfseg\[ray\]"'):
         tfseg.predict_files(model, tmp_path, tmp_path / "maps", cluster=Ray(), progress=False)
 
 
-def test_no_cluster_at_that_address():
+def test_an_address_without_a_cluster_is_refused(model, tmp_path, monkeypatch):
     def init(address, **_):
         raise ConnectionError("Could not find any running Ray instance.")
 
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init, is_initialized=lambda: False))
     with pytest.raises(ValueError, match=r"No Ray cluster at auto: Could not find any running"):
-        Ray("auto")._connect(types.SimpleNamespace(init=init))
+        tfseg.predict_files(model, tmp_path, tmp_path / "maps", cluster=Ray("auto"), progress=False)
 
 
-def test_a_model_that_cannot_travel_is_refused_here(tmp_path):
+def test_a_model_that_cannot_be_sent_is_refused():
     image = keras.Input((None, None, 3))
     network = keras.Model(image, keras.layers.Lambda(lambda x: x[..., :2])(image), name="homemade")
-    with pytest.raises(ValueError, match=r"The model 'homemade' cannot travel as a .keras file: "):
-        ray._archive(network)
+    with pytest.raises(ValueError, match=r"The model 'homemade' cannot be sent as a .keras file: "):
+        model_bytes(network)
 
 
-def test_workers_are_as_many_as_there_is_room_for():
+def test_the_cluster_has_room_for_the_workers():
     cluster = {"CPU": 7.0, "GPU": 2.0}
-    assert Ray()._room(cluster) == 7
-    assert Ray(cpus=2)._room(cluster) == 3
-    assert Ray(gpus=0.5)._room(cluster) == 4
-    assert Ray(workers=2)._room(cluster) == 2
-    for cluster in (Ray(workers=8), Ray(cpus=8), Ray(gpus=3)):
+    assert Ray().count_workers(cluster) == 7
+    assert Ray(cpus=2).count_workers(cluster) == 3
+    assert Ray(gpus=0.5).count_workers(cluster) == 4
+    assert Ray(workers=2).count_workers(cluster) == 2
+    for requested in (Ray(workers=8), Ray(cpus=8), Ray(gpus=3)):
         with pytest.raises(ValueError, match=r"room for [07] workers of . CPUs and . GPUs. Received: workers="):
-            engine._room(cluster)
+            requested.count_workers(cluster)
 
 
-def test_jobs_and_models_travel_as_they_are(model, tmp_path, monkeypatch):
+def test_tasks_are_sent_with_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    jobs = [folders.Job(pathlib.Path("a b.jpg"), pathlib.Path("maps/ä.png"), None)]
-    assert ray._unpacked(ray._packed(jobs)) == [(tmp_path / "a b.jpg", tmp_path / "maps" / "ä.png", None)]
-    picture = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
-    there = ray._restored(ray._archive(model))
-    np.testing.assert_array_equal(tfseg.predict(there, picture), tfseg.predict(model, picture))
+    tasks = [ImageTask(pathlib.Path("a b.jpg"), pathlib.Path("maps/ä.png"), None)]
+    assert unpacked(packed(tasks)) == [(tmp_path / "a b.jpg", tmp_path / "maps" / "ä.png", None)]
+
+
+def test_a_sent_model_predicts_the_same(model):
+    image = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    received = model_from_bytes(model_bytes(model))
+    np.testing.assert_array_equal(tfseg.predict(received, image), tfseg.predict(model, image))
 
 
 # --------------------------------------------------------------------------------------------------------- on a cluster
@@ -76,7 +81,7 @@ def test_jobs_and_models_travel_as_they_are(model, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Six chunks of photographs of three sizes, and two files that are none."""
+    """Six chunks of photographs of three sizes, two of which are no images."""
     folder = tmp_path_factory.mktemp("photos")
     random = np.random.default_rng(0)
     for index in range(6 * CHUNK - 2):
@@ -89,15 +94,15 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(model, photos, tmp_path_factory):
-    """What one process makes of them: the outcome and `{name: bytes}`."""
-    out = tmp_path_factory.mktemp("alone")
+def single_process(model, photos, tmp_path_factory):
+    """The outcome of one process, and the files that it writes: `{name: bytes}`."""
+    out = tmp_path_factory.mktemp("maps")
     return tfseg.predict_files(model, photos, out, progress=False), contents(out)
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two cores, and two GPUs that exist in its books alone."""
+    """A cluster with two cores, and with two GPUs that it only pretends to have."""
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
@@ -110,15 +115,15 @@ def contents(folder):
 
 def workers():
     """Process ids of this cluster's workers."""
-    found = []
+    ids = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words, status = path.read_text(), (path.parent / "status").read_text()
         except OSError:  # it has just ended
             continue
         if "MapWorker(MapBatches(_Worker))" in words and _descends(status):
-            found.append(int(path.parent.name))
-    return found
+            ids.append(int(path.parent.name))
+    return ids
 
 
 def _descends(status):
@@ -130,11 +135,11 @@ def _descends(status):
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("default")  # Ray's own
-def test_two_workers_write_what_one_process_writes(model, photos, alone, cluster, tmp_path):
-    found = tfseg.predict_files(model, photos, tmp_path / "maps", cluster=Ray(workers=2, gpus=1), progress=False)
-    expected, files = alone
-    assert found[:3] == expected[:3]
-    assert [path.name for path, _ in found.failed] == ["007b.png", "bad.jpg"]
+def test_two_workers_write_what_one_process_writes(model, photos, single_process, cluster, tmp_path):
+    outcome = tfseg.predict_files(model, photos, tmp_path / "maps", cluster=Ray(workers=2, gpus=1), progress=False)
+    expected, files = single_process
+    assert outcome[:3] == expected[:3]
+    assert [path.name for path, _ in outcome.failed] == ["007b.png", "bad.jpg"]
     assert contents(tmp_path / "maps") == files
     with pytest.raises(ValueError, match=r"has room for 2 workers of 1 CPUs and 0 GPUs. Received: workers=3"):
         tfseg.predict_files(model, photos, tmp_path / "none", cluster=Ray(workers=3), progress=False)
@@ -142,10 +147,10 @@ def test_two_workers_write_what_one_process_writes(model, photos, alone, cluster
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("default")
-def test_the_work_of_a_killed_worker_is_done_anew(model, photos, alone, cluster, tmp_path):
-    out, found = tmp_path / "maps", []
+def test_the_work_of_a_killed_worker_is_repeated(model, photos, single_process, cluster, tmp_path):
+    out, outcomes = tmp_path / "maps", []
     run = threading.Thread(
-        target=lambda: found.append(
+        target=lambda: outcomes.append(
             tfseg.predict_files(model, photos, out, cluster=Ray(workers=2), progress=False, scales=(1.0,))
         )
     )
@@ -156,15 +161,15 @@ def test_the_work_of_a_killed_worker_is_done_anew(model, photos, alone, cluster,
     victims = workers()
     assert len(victims) == 2
     os.kill(victims[0], signal.SIGKILL)
-    assert len(list(out.glob("*.png"))) < 6 * CHUNK - 2  # in the midst of it
+    assert len(list(out.glob("*.png"))) < 6 * CHUNK - 2  # the run has not ended
     run.join(timeout=200)
-    assert found[0][:3] == alone[0][:3]
-    assert contents(out) == alone[1]
+    assert outcomes[0][:3] == single_process[0][:3]
+    assert contents(out) == single_process[1]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("existing", [True, False], ids=["a cluster that runs", "a cluster of its own"])
-def test_the_command(model, photos, alone, cluster, tmp_path, existing):
+@pytest.mark.parametrize("existing", [True, False], ids=["running cluster", "new cluster"])
+def test_tfseg_predict_on_a_cluster(model, photos, single_process, cluster, tmp_path, existing):
     model.save(tmp_path / "model.keras")
     address = [f"--ray_address={cluster.get_runtime_context().gcs_address}"] if existing else []
     paths = [f"--model={tmp_path}/model.keras", f"--images={photos}/00*.*", f"--output={tmp_path}/maps"]
@@ -177,4 +182,4 @@ def test_the_command(model, photos, alone, cluster, tmp_path, existing):
     assert "Traceback" not in err
     files = contents(tmp_path / "maps")
     files.pop("failures.json")
-    assert files.items() <= alone[1].items()
+    assert files.items() <= single_process[1].items()
