@@ -1,35 +1,41 @@
-"""TensorFlow's single operations where Keras makes several, for the time in which a model is traced.
+"""Single TensorFlow operations where Keras uses several, while a model is traced.
 
-BatchNorm over a batch is one operation there, where Keras writes it in some ten that each go through the map; and a
-dilated convolution is one as well, where Keras's rearranges the map before and behind (space to batch), by a dozen
-operations in the files of other runtimes. Numbers differ by rounding.
+* BatchNorm in training is one TensorFlow operation. Keras uses about ten, each of which reads the whole feature map.
+* A dilated convolution is one TensorFlow operation. Keras rearranges the feature map before and after it (space to
+  batch), which becomes a dozen operations in the files of other runtimes.
+
+Results differ by rounding only.
 """
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterator
 
 import keras
 
+from tfseg.types import Tensor
+
 
 @contextlib.contextmanager
-def native_operations(model, *, gradients):
-    """Within it, a model's layers are called as TensorFlow's operations; the model stays as it is.
+def native_operations(model: keras.Model, *, gradients: bool) -> Iterator[None]:
+    """A context in which a model's layers call single TensorFlow operations; the model itself does not change.
 
     Args:
-        model: whose layers; those of models in it are left.
-        gradients: whether the operations will have to have them.
+        model: the model whose layers are replaced; layers of models inside it are not.
+        gradients: whether the operations must have gradients.
     """
-    dilates = not gradients or _can_train_dilated()
+    replaces_dilated = not gradients or _has_gradients_of_dilated_convolutions()
     patched = []
     try:
         for layer in model.layers:
+            call: Callable[..., Tensor]
             if type(layer) is keras.layers.BatchNormalization and _is_plain(layer):
                 call = _batch_norm
-            elif type(layer) is keras.layers.Conv2D and _is_dilated(layer) and dilates:
+            elif type(layer) is keras.layers.Conv2D and _is_dilated(layer) and replaces_dilated:
                 call = _convolution
             else:
                 continue
-            vars(layer)["call"] = functools.partial(call, layer)  # before its class's; Keras tracks none of it
+            vars(layer)["call"] = functools.partial(call, layer)  # hides the class's method; Keras does not track it
             patched.append(layer)
         yield
     finally:
@@ -37,16 +43,18 @@ def native_operations(model, *, gradients):
             del vars(layer)["call"]
 
 
-def _is_plain(layer):
+def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
     usual = layer.axis in (-1, 3) and layer.scale and layer.center and layer.variable_dtype == "float32"
     return usual and not (layer.synchronized or layer.renorm)
 
 
-def _is_dilated(layer):
+def _is_dilated(layer: keras.layers.Conv2D) -> bool:
     return max(layer.dilation_rate) > 1 and layer.groups == 1 and layer.data_format == "channels_last"
 
 
-def _batch_norm(layer, inputs, training=None, mask=None):
+def _batch_norm(
+    layer: keras.layers.BatchNormalization, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+) -> Tensor:
     if not (training and layer.trainable) or mask is not None or len(inputs.shape) != 4:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     import tensorflow as tf
@@ -54,26 +62,27 @@ def _batch_norm(layer, inputs, training=None, mask=None):
     outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         inputs, layer.gamma.value, layer.beta.value, epsilon=layer.epsilon, is_training=True
     )
-    # Its variance is that of the population, n / (n - 1) of the batch's, by which it normalises and which Keras keeps.
+    # TensorFlow returns the unbiased variance, n / (n - 1) of the batch's. Both normalize by the batch's variance, and
+    # Keras's moving average takes that too.
     count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
     for moving, new in ((layer.moving_mean, mean), (layer.moving_variance, variance * (1 - 1 / count))):
         moving.assign(moving * layer.momentum + new * (1 - layer.momentum))
     return outputs
 
 
-def _convolution(layer, inputs):
+def _convolution(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
     import tensorflow as tf
 
     kernel = tf.convert_to_tensor(layer.kernel)
     outputs = tf.nn.conv2d(inputs, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
     if layer.use_bias:
-        outputs = outputs + layer.bias  # not `tf.nn.bias_add`: see `with_dtype`
+        outputs = outputs + layer.bias  # not `tf.nn.bias_add`: see `tfseg.training.preparation.with_dtype`
     return layer.activation(outputs)
 
 
 @functools.cache
-def _can_train_dilated():
-    """On a CPU only oneDNN has the gradients of a dilated convolution; builds of TensorFlow differ, so it is tried."""
+def _has_gradients_of_dilated_convolutions() -> bool:
+    """Whether this build of TensorFlow has them: on a CPU only oneDNN does, so a small one is tried."""
     import tensorflow as tf
 
     with tf.init_scope():

@@ -1,74 +1,96 @@
-"""The flags by which commands find a data set."""
+"""The flags with which commands choose a data set."""
 
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from tfseg import data, losses
+from tfseg.types import Path
 
 _KINDS = ("folder", "voc", "cityscapes", "camvid", "ade20k", "coco")
 
 _DATA = flags.DEFINE_string("data", None, "Directory of the data set.", required=True)
-_DATASET = flags.DEFINE_enum("dataset", "folder", _KINDS, "How it lies; folder: images/ and masks/ of equal names.")
-_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Of a folder: ids in its masks are 0 to num_classes - 1.")
-_CLASSES = flags.DEFINE_list("classes", None, "Of a folder: the names of its classes, in order of their ids.")
-_VOID = flags.DEFINE_multi_integer("void", [255], "Of a folder: ids in its masks that do not count; may be repeated.")
+_DATASET = flags.DEFINE_enum("dataset", "folder", _KINDS, "Its layout; folder: images/ and masks/ with equal names.")
+_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "For a folder: ids in its masks are 0 to num_classes - 1.")
+_CLASSES = flags.DEFINE_list("classes", None, "For a folder: names of the classes, in order of their ids.")
+_VOID = flags.DEFINE_multi_integer("void", [data.VOID], "For a folder: an ignored id in its masks; may be repeated.")
 _PALETTE = flags.DEFINE_string(
-    "palette", None, "Of a folder with masks in colours: a text file with a line `red green blue name` a class."
+    "palette", None, "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
 )
 _SBD = flags.DEFINE_string("sbd", None, "Directory `dataset` of SBD, for the split trainaug of VOC.")
 
 
-def open_dataset(split):
-    """The `tfseg.data.Dataset` that the flags mean, one split of it."""
+def open_dataset(split: str | None) -> data.Dataset:
+    """One split of the `tfseg.data.Dataset` that the flags choose.
+
+    Args:
+        split: name of the split; None: the default of the data set.
+    Raises:
+        ValueError: an unknown number of classes, or a data set that is not there.
+    """
     kind, root = _DATASET.value, _DATA.value
     if kind == "voc":
         return data.voc(root, split or "train", sbd=_SBD.value)
     if kind != "folder":
-        return getattr(data, kind)(root, **({"split": split} if split else {}))
+        open_kind = {"cityscapes": data.cityscapes, "camvid": data.camvid, "ade20k": data.ade20k, "coco": data.coco}
+        return open_kind[kind](root, **({"split": split} if split else {}))
     classes, palette, void = _CLASSES.value, None, tuple(_VOID.value)
     if _PALETTE.value:
-        palette, named = read_palette(_PALETTE.value)
-        classes = classes or named
-    count = _NUM_CLASSES.value or (classes and len(classes))
-    if not count:
-        raise ValueError("How many classes do the masks have? --num_classes=, --classes=, or --palette=.")
-    return data.folder(root, split, num_classes=count, void=void, palette=palette, classes=classes)
+        palette, names = read_palette(_PALETTE.value)
+        classes = classes or names
+    num_classes = _NUM_CLASSES.value or (classes and len(classes))
+    if not num_classes:
+        raise ValueError("How many classes do the masks have? Pass --num_classes=, --classes= or --palette=.")
+    return data.folder(root, split, num_classes=num_classes, void=void, palette=palette, classes=classes)
 
 
-def open_protocol(name):
-    """The same of a protocol."""
+def open_protocol(name: str) -> data.Dataset:
+    """The `tfseg.data.Dataset` of a protocol, in the directory that the flags name.
+
+    Args:
+        name: a name of `tfseg.data.PROTOCOLS`.
+    """
     return data.open_protocol(name, _DATA.value, _SBD.value)
 
 
-def class_weights(dataset, how):
-    """Weights by the classes' frequencies in the masks; None without a `how`."""
-    if how is None:
-        return None
-    found = data.inspect_dataset(dataset)
-    return getattr(losses, f"{how}_weights")(found.pixels[:-1])
+def class_weights(dataset: data.Dataset, method: str | None) -> np.ndarray | None:
+    """The weight of each class in the loss, from the class frequencies in the masks; None without a method.
 
-
-def read_palette(path):
-    """`({(red, green, blue): id}, names)` of a text file, a colour a line; several of one name are one class.
-
-    The name "void", or "unlabelled", stands for what does not count.
-
-    Raises:
-        ValueError: a line that is none.
+    Args:
+        dataset: data set whose masks are counted.
+        method: "median_frequency", "enet" or None.
     """
-    palette, names = {}, []
+    if method is None:
+        return None
+    weigh = {"median_frequency": losses.median_frequency_weights, "enet": losses.enet_weights}[method]
+    return weigh(data.inspect_dataset(dataset).pixel_counts[:-1])
+
+
+def read_palette(path: Path) -> tuple[dict[tuple[int, int, int], int], list[str]]:
+    """`({(red, green, blue): id}, names)` of a text file with one color per line.
+
+    Several colors with one name are one class. The names "void", "unlabelled" and "unlabeled" stand for ignored pixels.
+
+    Args:
+        path: path of the text file.
+    Raises:
+        ValueError: an invalid line.
+    """
+    palette: dict[tuple[int, int, int], int] = {}
+    names: list[str] = []
     for number, line in enumerate(pathlib.Path(path).read_text().splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         *color, name = line.split(None, 3)
-        if len(color) != 3 or not all(one.isdecimal() and int(one) < 256 for one in color):
+        if len(color) != 3 or not all(part.isdecimal() and int(part) < 256 for part in color):
             raise ValueError(f"{path}, line {number}: expected `red green blue name`, 0 to 255. Received: {line!r}")
+        red, green, blue = map(int, color)
         name = name.strip()
         if name.lower() in ("void", "unlabelled", "unlabeled"):
-            palette[tuple(map(int, color))] = data.VOID
+            palette[red, green, blue] = data.VOID
             continue
         if name not in names:
             names.append(name)
-        palette[tuple(map(int, color))] = names.index(name)
+        palette[red, green, blue] = names.index(name)
     return palette, names

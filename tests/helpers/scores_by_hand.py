@@ -1,28 +1,32 @@
-"""The scores of a segmenter, computed by pixel sets as papers define them."""
+"""The scores of a segmenter, computed from sets of pixels as papers define them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 NAN = float("nan")
 
 
-def by_hand(true, predicted, num_classes, ignored=(255,)):
-    """The papers' words, pixel sets and all."""
+def by_hand(
+    true: np.ndarray, predicted: np.ndarray, num_classes: int, ignored: Sequence[int] = (255,)
+) -> dict[str, float | list[float]]:
+    """Every score, by its definition."""
     counted = ~np.isin(true, ignored)
     true, predicted = true[counted], predicted[counted]
-    accuracy, iou, share = [], [], []
-    for one in range(num_classes):
-        inside, found = true == one, predicted == one
-        both, either = (inside & found).sum(), (inside | found).sum()
-        accuracy.append(both / inside.sum() if inside.any() else NAN)
+    accuracy, iou, shares = [], [], []
+    for class_id in range(num_classes):
+        in_truth, in_prediction = true == class_id, predicted == class_id
+        both, either = (in_truth & in_prediction).sum(), (in_truth | in_prediction).sum()
+        accuracy.append(both / in_truth.sum() if in_truth.any() else NAN)
         iou.append(both / either if either else NAN)
-        share.append(inside.sum() / len(true) if len(true) else NAN)
-    present = [value for value in iou if value == value]
-    accurate = [value for value in accuracy if value == value]
-    weighted = [part * value for part, value in zip(share, iou, strict=True) if value == value]
+        shares.append(in_truth.sum() / len(true) if len(true) else NAN)
+    known_iou = [value for value in iou if value == value]
+    known_accuracy = [value for value in accuracy if value == value]
+    weighted = [share * value for share, value in zip(shares, iou, strict=True) if value == value]
     return {
         "pixel_accuracy": (true == predicted).mean() if len(true) else NAN,
-        "mean_accuracy": np.mean(accurate) if accurate else NAN,
-        "mean_iou": np.mean(present) if present else NAN,
+        "mean_accuracy": np.mean(known_accuracy) if known_accuracy else NAN,
+        "mean_iou": np.mean(known_iou) if known_iou else NAN,
         "frequency_weighted_iou": np.sum(weighted) if len(true) else NAN,
         "accuracy": accuracy,
         "iou": iou,

@@ -1,4 +1,4 @@
-"""A training step in TensorFlow's single operations is that in Keras's."""
+"""A training step with single TensorFlow operations equals one with Keras's operations."""
 
 import contextlib
 import functools
@@ -17,7 +17,8 @@ from keras import layers
 
 from tfseg import training
 from tfseg.native_operations import native_operations
-from tfseg.training import loop, preparation
+from tfseg.training import preparation
+from tfseg.training.step import make_step
 
 
 def network(rates=(1, 2, (1, 3)), **norm):
@@ -31,36 +32,36 @@ def network(rates=(1, 2, (1, 3)), **norm):
 native = functools.partial(native_operations, gradients=True)
 
 
-def step(model, how=native, **options):
-    """`(the loss, its gradients, the statistics behind it)` of a step, and the names of its graph's operations."""
-    kept = [tf.identity(one.value) for one in model.weights]
+def run_step(model, context=native, **options):
+    """The loss, gradients and moving averages of a step, and the names of its graph's operations."""
+    before = [tf.identity(variable.value) for variable in model.weights]
     images = tf.constant(random_image(17, 20))
 
     @tf.function(**options)
     def run():
-        with how(model), tf.GradientTape() as tape:
+        with context(model), tf.GradientTape() as tape:
             outputs = tf.cast(model(images, training=True), "float32")
             loss = tf.reduce_mean(outputs**2 * tf.cos(tf.cumsum(tf.ones_like(outputs), 2)))
-        return loss, tape.gradient(loss, [one.value for one in model.trainable_variables])
+        return loss, tape.gradient(loss, [variable.value for variable in model.trainable_variables])
 
     loss, gradients = run()
-    statistics = [tf.identity(one.value) for one in model.non_trainable_variables]
-    for variable, value in zip(model.weights, kept, strict=True):
+    averages = [tf.identity(variable.value) for variable in model.non_trainable_variables]
+    for variable, value in zip(model.weights, before, strict=True):
         variable.assign(value)
-    found = [one.numpy() for one in (loss, *gradients, *statistics)]
-    return found, [one.type for one in run.get_concrete_function().graph.get_operations()]
+    results = [tensor.numpy() for tensor in (loss, *gradients, *averages)]
+    return results, [operation.type for operation in run.get_concrete_function().graph.get_operations()]
 
 
 @pytest.mark.parametrize(
     ("dtype", "compiled"), [("float32", False), ("float32", True), ("mixed_bfloat16", False), ("mixed_float16", False)]
 )
-def test_the_same_step(dtype, compiled):
+def test_step_equals_that_of_keras(dtype, compiled):
     model = network()
     model = model if dtype == "float32" else preparation.with_dtype(model, dtype)
-    ours, names = step(model, jit_compile=compiled)
-    theirs, keras_names = step(model, contextlib.nullcontext)
+    actual, names = run_step(model, jit_compile=compiled)
+    expected, keras_names = run_step(model, contextlib.nullcontext)
     tolerance = {"float32": 1e-5, "mixed_bfloat16": 0.05, "mixed_float16": 0.01}[dtype]
-    assert all(relative(one, other) <= tolerance for one, other in zip(ours, theirs, strict=True))
+    assert all(relative(*arrays) <= tolerance for arrays in zip(actual, expected, strict=True))
     assert (names.count("FusedBatchNormV3"), keras_names.count("FusedBatchNormV3")) == (3, 0)
     assert ("SpaceToBatchND" in names, "SpaceToBatchND" in keras_names) == (False, True)
     assert not any("call" in vars(layer) for layer in model.layers)
@@ -78,27 +79,30 @@ def test_the_same_step(dtype, compiled):
         {"dtype": "float64"},
     ],
 )
-def test_other_norms(norm):
-    """What is another function stays Keras's."""
+def test_unusual_batch_norm_stays_that_of_keras(norm):
     image = keras.Input((17, 20, 3))
     x = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
     model = randomize_weights(keras.Model(image, layers.BatchNormalization(**norm)(x)))
-    (ours, names), (theirs, _) = step(model), step(model, contextlib.nullcontext)
-    assert all(relative(one, other) <= 1e-5 for one, other in zip(ours, theirs, strict=True))
+    (actual, names), (expected, _) = run_step(model), run_step(model, contextlib.nullcontext)
+    assert all(relative(*arrays) <= 1e-5 for arrays in zip(actual, expected, strict=True))
     assert names.count("FusedBatchNormV3") == (norm == {"axis": 3})
 
 
-def test_frozen_and_failing():
+def test_frozen_batch_norm_equals_that_of_keras():
     model = network(rates=(2,))
     preparation.prepare(model, batch_norm="frozen")
-    (ours, _), (theirs, _) = step(model), step(model, contextlib.nullcontext)
-    assert all(relative(one, other) <= 1e-5 for one, other in zip(ours, theirs, strict=True))
+    (actual, _), (expected, _) = run_step(model), run_step(model, contextlib.nullcontext)
+    assert all(relative(*arrays) <= 1e-5 for arrays in zip(actual, expected, strict=True))
+
+
+def test_exception_restores_the_layers():
+    model = network(rates=(2,))
     with pytest.raises(ZeroDivisionError), native(model):
         raise ZeroDivisionError
     assert not any("call" in vars(layer) for layer in model.layers)
 
 
-def test_the_loop_trains_by_them():
+def test_training_step_uses_native_operations():
     image = keras.Input((None, None, 3))
     x = layers.Conv2D(8, 3, padding="same", dilation_rate=2)(image)
     x = layers.Conv2D(3, 1, name="logits")(layers.BatchNormalization()(x))
@@ -106,15 +110,15 @@ def test_the_loop_trains_by_them():
     recipe = training.Recipe(power=0.0, batch_size=1)
     training.compile_model(model, recipe)
     examples = random_image(16, 20), np.zeros((1, 16, 20), "int32")
-    graph = loop._step(model, recipe, None, 0, False).get_concrete_function(examples, np.int64(0)).graph.as_graph_def()
+    graph = make_step(model, recipe).get_concrete_function(examples, np.int64(0)).graph.as_graph_def()
     names = {node.op for function in graph.library.function for node in function.node_def}
     assert "FusedBatchNormV3" in names
     assert "SpaceToBatchND" not in names
 
 
-def test_a_build_without_dilated_gradients():
-    """TensorFlow without oneDNN has none on a CPU: Keras's way remains."""
-    code = "import test_native_operations as t; found, names = t.step(t.network(rates=(2,))); print(names.count('SpaceToBatchND'))"
+def test_build_without_dilated_gradients_keeps_the_operations_of_keras():
+    """On a CPU, TensorFlow without oneDNN has no gradients of dilated convolutions."""
+    code = "import test_native_operations as t; _, names = t.run_step(t.network(rates=(2,))); print(names.count('SpaceToBatchND'))"
     environment = os.environ | {
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "PYTHONPATH": os.pathsep.join([str(pathlib.Path(__file__).parent), *sys.path]),

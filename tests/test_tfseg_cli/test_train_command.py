@@ -1,4 +1,4 @@
-"""The commands of training, one after the other as a user would, in processes of their own."""
+"""The commands of training, called one after the other in separate processes, as a user calls them."""
 
 import json
 
@@ -18,23 +18,23 @@ def run(command, *flags):
     return done.out + done.err
 
 
-def test_inspect_train_evaluate(tmp_path):
+def test_inspect_train_and_evaluate_commands(tmp_path):
     scenes(tmp_path / "data")
     (tmp_path / "data" / "val.txt").write_text("s1\ns2\n")
-    where = [f"--data={tmp_path / 'data'}", "--classes=dark,bright"]
-    text = run("inspect_data", *where, f"--contact_sheet={tmp_path / 'sheet.png'}")
+    data_flags = [f"--data={tmp_path / 'data'}", "--classes=dark,bright"]
+    text = run("inspect_data", *data_flags, f"--contact_sheet={tmp_path / 'sheet.png'}")
     assert "4 of 4 pairs can be used, 2 classes" in text
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
     options = ["--model=fcn32s", "--options=width=0.0625,padding=same", "--crop=16,16", "--batch_size=2"]
     folder = tmp_path / "run"
-    text = run("train", *where, "--split=", "--val_split=val", *options, "--epochs=2", f"--run={folder}")
+    text = run("train", *data_flags, "--split=", "--val_split=val", *options, "--epochs=2", f"--run={folder}")
     assert "epoch 2  step 4" in text
     assert {path.name for path in folder.iterdir()} >= {"config.json", "log.csv", "best.keras", "last.keras"}
 
     outputs = [f"--json={tmp_path / 'a.json'}", f"--worst={tmp_path / 'worst'}", f"--confusion={tmp_path / 'c.png'}"]
     pytest.importorskip("matplotlib")
-    text = run("evaluate", *where, f"--model={folder / 'best.keras'}", "--split=val", "--flip", *outputs)
+    text = run("evaluate", *data_flags, f"--model={folder / 'best.keras'}", "--split=val", "--flip", *outputs)
     assert "mean iou" in text
     assert json.loads((tmp_path / "a.json").read_text())["photographs"] == 2
     assert len(list((tmp_path / "worst").iterdir())) == 2
@@ -42,14 +42,14 @@ def test_inspect_train_evaluate(tmp_path):
 
 
 @pytest.mark.full
-def test_training_begins_from_a_checkpoint(tmp_path):
+def test_train_command_starts_from_a_checkpoint(tmp_path):
     scenes(tmp_path / "data")
     vgg = tfseg.VGG(16, width=1 / 32, include_top=True, num_classes=10)
     checkpoint = tmp_path / "vgg16.safetensors"
     converters.export_weights(vgg, checkpoint, family="torchvision/vgg")
-    where = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--split="]
+    data_flags = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--split="]
     options = ["--crop=32,32", "--batch_size=2", "--epochs=1", "--freeze=conv.*", f"--run={tmp_path / 'run'}"]
-    text = run("train", *where, "--model=fcn8s", f"--weights={checkpoint}", *options)
+    text = run("train", *data_flags, "--model=fcn8s", f"--weights={checkpoint}", *options)
     assert "transplant  a VGG16 classifier into an FCN" in text
     model = keras.saving.load_model(tmp_path / "run" / "last.keras")
     np.testing.assert_array_equal(model.get_layer("conv3_1").kernel, vgg.get_layer("conv3_1").kernel)

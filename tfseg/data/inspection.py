@@ -1,96 +1,135 @@
-"""What a data set is like, before hours are lost on it: what cannot be read, sizes, class frequencies, a picture."""
+"""Inspection of a data set before training: unreadable pairs, sizes, class frequencies, a contact sheet."""
 
 import collections
+import dataclasses
 import os
-import pathlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 
 from tfseg import drawing
+from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load
 from tfseg.data.masks import VOID
-from tfseg.writing import replacing
+from tfseg.progress import ProgressOption, track
+from tfseg.types import Array, Path, Size
+from tfseg.writing import atomic
 
-_SHOWN = 10  # files that a report names
+_MOST_LISTED = 10  # faults that a report lists
 
 
-class Inspection(NamedTuple):
-    """What was found in a data set.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inspection:
+    """The result of `inspect_dataset`; its text is a report.
 
     Attributes:
-        dataset: `Dataset`.
-        faults: `(pair, message)` of the pairs that cannot be used.
-        sizes: `{(height, width): photographs}`.
-        pixels: array, pixels a class; the last is void.
-        images: array, photographs that have the class; the last is void.
+        dataset: the inspected `Dataset`.
+        faults: `(pair, message)` of each unusable pair.
+        sizes: number of photographs of each `(height, width)`.
+        pixel_counts: number of pixels of each class; the last entry is void.
+        image_counts: number of photographs in which each class occurs; the last entry is void.
+    Example:
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
+        >>> print(str(tfseg.data.inspect_dataset(dataset)).splitlines()[0])
+        streets: 1 of 1 pairs can be used, 11 classes
     """
 
-    dataset: object
-    faults: tuple
-    sizes: dict
-    pixels: np.ndarray
-    images: np.ndarray
+    dataset: Dataset
+    faults: tuple[tuple[Pair, str], ...]
+    sizes: Mapping[Size, int]
+    pixel_counts: Array
+    image_counts: Array
 
-    def __str__(self):
-        total, good = len(self.dataset.pairs), len(self.dataset.pairs) - len(self.faults)
+    @property
+    def pixels(self) -> Array:
+        """Alias of `pixel_counts`, the name until version 0.1."""
+        return self.pixel_counts
+
+    @property
+    def images(self) -> Array:
+        """Alias of `image_counts`, the name until version 0.1."""
+        return self.image_counts
+
+    def __str__(self) -> str:
+        total, usable = len(self.dataset.pairs), len(self.dataset.pairs) - len(self.faults)
         heights, widths = ([size[axis] for size in self.sizes] or [0] for axis in (0, 1))
         lines = [
-            f"{self.dataset.name}: {good} of {total} pairs can be used, {self.dataset.num_classes} classes",
+            f"{self.dataset.name}: {usable} of {total} pairs can be used, {self.dataset.num_classes} classes",
             f"sizes: {len(self.sizes)}, {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)}",
             f"{'class':24}{'of pixels':>12}{'in photographs':>16}",
         ]
         names = [*(self.dataset.classes or map(str, range(self.dataset.num_classes))), "void"]
-        share = self.pixels / max(1, self.pixels.sum())
-        for name, part, count in zip(names, share, self.images, strict=True):
-            never = "  never there" if not count and name != "void" else ""
-            lines.append(f"{name:24}{part:12.3%}{count:16d}{never}")
-        lines += [f"cannot be used: {message}" for _, message in self.faults[:_SHOWN]]
-        if len(self.faults) > _SHOWN:
-            lines.append(f"... and {len(self.faults) - _SHOWN} more")
+        shares = self.pixel_counts / max(1, self.pixel_counts.sum())
+        for name, share, count in zip(names, shares, self.image_counts, strict=True):
+            remark = "  never occurs" if not count and name != "void" else ""
+            lines.append(f"{name:24}{share:12.3%}{count:16d}{remark}")
+        lines += [f"cannot be used: {message}" for _, message in self.faults[:_MOST_LISTED]]
+        if len(self.faults) > _MOST_LISTED:
+            lines.append(f"... and {len(self.faults) - _MOST_LISTED} more")
         return "\n".join(lines)
 
 
-def inspect_dataset(dataset, *, track=iter):
-    """Reads every pair once.
+def inspect_dataset(dataset: Dataset, *, progress: ProgressOption = False) -> Inspection:
+    """The faults, sizes and class frequencies of a data set; every pair is read once.
 
     Args:
-        dataset: `Dataset`.
-        track: wraps the pairs while they are gone through, as `tfseg.progress.track`.
+        dataset: `Dataset` to inspect.
+        progress: True: show the progress on stderr; or a function `(done, total)`, see `tfseg.progress`.
     Returns: `Inspection`.
+    Example:
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
+        >>> inspection = tfseg.data.inspect_dataset(dataset)
+        >>> inspection.sizes, inspection.faults, int(inspection.pixel_counts.sum())
+        ({(360, 480): 1}, (), 172800)
     """
-    faults, sizes = [], collections.Counter()
-    pixels, images = np.zeros((2, dataset.num_classes + 1), "int64")
+    faults: list[tuple[Pair, str]] = []
+    sizes: collections.Counter[Size] = collections.Counter()
+    pixel_counts, image_counts = np.zeros((2, dataset.num_classes + 1), "int64")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        masks = pool.map(lambda one: _mask(one, dataset), dataset.pairs)
-        for pair, (mask, fault) in zip(track(dataset.pairs), masks, strict=True):
-            if fault:
-                faults.append((pair, fault))
+        results = pool.map(lambda pair: _read_mask(pair, dataset), dataset.pairs)
+        for pair, result in zip(track(dataset.pairs, progress, unit="pairs"), results, strict=True):
+            if isinstance(result, str):
+                faults.append((pair, result))
                 continue
-            sizes[mask.shape] += 1
-            counts = np.bincount(np.where(mask == VOID, dataset.num_classes, mask).ravel(), minlength=len(pixels))
-            pixels += counts
-            images += counts > 0
-    return Inspection(dataset, tuple(faults), dict(sizes), pixels, images)
+            height, width = result.shape
+            sizes[height, width] += 1
+            bins = np.where(result == VOID, dataset.num_classes, result)
+            counts = np.bincount(bins.ravel(), minlength=len(pixel_counts))
+            pixel_counts += counts
+            image_counts += counts > 0
+    return Inspection(dataset, tuple(faults), dict(sizes), pixel_counts, image_counts)
 
 
-def _mask(pair, dataset):
+def _read_mask(pair: Pair, dataset: Dataset) -> Array | str:
+    """The mask of a pair, or the message of the error that makes the pair unusable."""
     try:
-        return load(pair, dataset.labels)[1], None
+        return load(pair, dataset.labels)[1]
     except (ValueError, OSError) as error:
-        return None, str(error)
+        return str(error)
 
 
-def contact_sheet(dataset, path, *, count=12, columns=3, width=320):
-    """Writes a picture of some pairs, evenly chosen: the photograph beside its mask in colours; void is black.
+def contact_sheet(dataset: Dataset, path: Path, *, count: int = 12, columns: int = 3, width: int = 320) -> None:
+    """Writes an image of some pairs, chosen at equal distances: each photograph beside its mask in colors.
+
+    Void is black. Unusable pairs are left out, because the inspection reports them.
 
     Args:
-        dataset: `Dataset`.
-        path: of the PNG.
-        count: pairs shown.
-        columns: pairs in a row.
-        width: of each picture, in pixels.
+        dataset: `Dataset` to show.
+        path: where the PNG is written; an existing file is replaced.
+        count: number of pairs.
+        columns: number of pairs per row.
+        width: width of each photograph and each mask, in pixels.
+    Raises:
+        ValueError: none of the chosen pairs can be read.
+    Example:
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
+        >>> tfseg.data.contact_sheet(dataset, "sheet.png", count=1, columns=1, width=64)
+        >>> tfseg.read_image("sheet.png").shape
+        (48, 128, 3)
     """
     from PIL import Image
 
@@ -100,7 +139,7 @@ def contact_sheet(dataset, path, *, count=12, columns=3, width=320):
         try:
             image, mask = load(dataset.pairs[index], dataset.labels)
         except (ValueError, OSError):
-            continue  # the report names it
+            continue
         colors = drawing.color_table(dataset.colors, VOID + 1)
         colors[VOID] = 0
         height = max(1, round(width * mask.shape[0] / mask.shape[1]))
@@ -109,9 +148,9 @@ def contact_sheet(dataset, path, *, count=12, columns=3, width=320):
         tiles.append(np.concatenate([np.asarray(photograph), np.asarray(painted)], axis=1))
     if not tiles:
         raise ValueError(f"{dataset.name}: none of the pairs chosen for the contact sheet can be read.")
-    tall = max(tile.shape[0] for tile in tiles)
-    tiles = [np.pad(tile, ((0, tall - tile.shape[0]), (0, 0), (0, 0))) for tile in tiles]
+    height = max(tile.shape[0] for tile in tiles)
+    tiles = [np.pad(tile, ((0, height - tile.shape[0]), (0, 0), (0, 0))) for tile in tiles]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    with replacing(pathlib.Path(path)) as half:
-        Image.fromarray(np.concatenate(rows)).save(half)
+    with atomic(path, overwrite=True) as partial:
+        Image.fromarray(np.concatenate(rows)).save(partial)

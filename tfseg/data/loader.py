@@ -1,26 +1,32 @@
-"""One pair at a time from disk: checked, named when it cannot be read, and kept in memory where there is room."""
+"""Reading of single pairs: checked, named in errors, and cached if they fit into memory."""
 
 import warnings
+from typing import SupportsInt
 
 import numpy as np
 
-from tfseg.data.masks import read_mask
+from tfseg.data.datasets import Dataset, Pair
+from tfseg.data.masks import Labels, read_mask
 from tfseg.images import read_image
+from tfseg.types import Array
 
-_ROOM = 2e9  # bytes of decoded pictures that may stay in memory
+_CACHE_BYTES = 2e9  # size up to which the decoded images of a data set are kept in memory by default
 
 
-def load(pair, labels):
-    """A photograph `(height, width, 3)` and its mask `(height, width)`, uint8.
+def load(pair: Pair, labels: Labels) -> tuple[Array, Array]:
+    """A photograph `(height, width, 3)` and its mask `(height, width)`, both uint8.
 
+    Args:
+        pair: the `Pair` to read.
+        labels: `Labels` of the mask.
     Raises:
-        ValueError: one of them cannot be read, or their sizes differ; the message names the file.
+        ValueError: an unreadable file, or two different sizes; the message names the file.
     """
     try:
         image, mask = read_image(pair.image), read_mask(pair.mask, labels)
     except ValueError:
         raise
-    except Exception as error:  # Pillow raises nearly anything on a damaged picture
+    except Exception as error:  # Pillow raises exceptions of many types on a damaged image
         path = next((path for path in pair if str(path) in str(error)), " or ".join(map(str, pair)))
         raise ValueError(f"{path}: not a whole picture ({error}).") from error
     if image.shape[:2] != mask.shape:
@@ -32,59 +38,71 @@ def load(pair, labels):
     return image, mask
 
 
-def resized(image, mask, shorter_side):
-    """Both with a shorter side of so many pixels: photographs by Pillow's bilinear rule, masks by the nearest pixel."""
+def resize_pair(image: Array, mask: Array, shorter_side: int) -> tuple[Array, Array]:
+    """A photograph and its mask, resized like torchvision does to a given shorter side.
+
+    Args:
+        image: uint8 `(height, width, 3)`; resized with Pillow's bilinear filter.
+        mask: uint8 `(height, width)`; resized to the nearest pixel.
+        shorter_side: shorter side of the result, in pixels.
+    """
     from PIL import Image
 
     height, width = mask.shape
     shorter = min(height, width)
     if shorter == shorter_side:
         return image, mask
-    size = [int(shorter_side * side / shorter) for side in (width, height)]
-    rules = (Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
-    return tuple(
-        np.asarray(Image.fromarray(one).resize(size, rule)) for one, rule in zip((image, mask), rules, strict=True)
+    size = int(shorter_side * width / shorter), int(shorter_side * height / shorter)
+    return (
+        np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)),
+        np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)),
     )
 
 
 class Loader:
-    """Index -> pair of arrays.
+    """A function that takes the index of a pair and returns its arrays.
 
     Args:
-        dataset: `Dataset`.
-        cache: whether pairs stay in memory; None: if all of them, taken as large as the first, take less than 2 GB.
-        skip_unreadable: whether a pair that cannot be read is passed over for the next, with a warning.
+        dataset: `Dataset` to read from.
+        cache: whether pairs stay in memory; None: if all of them, each as large as the first, take less than 2 GB.
+        skip_unreadable: whether an unreadable pair is replaced by the next one, with a warning.
     """
 
-    def __init__(self, dataset, *, cache=None, skip_unreadable=False):
+    def __init__(self, dataset: Dataset, *, cache: bool | None = None, skip_unreadable: bool = False) -> None:
         self._pairs, self._labels = dataset.pairs, dataset.labels
-        self._skip, self._bad = skip_unreadable, set()
-        self._kept = {}
+        self._skip_unreadable = skip_unreadable
+        self._unreadable: set[int] = set()
+        self._cached: dict[int, tuple[Array, Array]] = {}
         if cache is None:
-            _, first = self._readable(0)
-            cache = len(self._pairs) * sum(array.nbytes for array in first) <= _ROOM
-        self._cache = cache
+            _, first = self._load_readable(0)
+            cache = len(self._pairs) * sum(array.nbytes for array in first) <= _CACHE_BYTES
+        self._caches = cache
 
-    def __call__(self, index):
+    def __call__(self, index: SupportsInt) -> tuple[Array, Array]:
+        """The photograph and the mask of a pair; see `load`.
+
+        Args:
+            index: index of the pair in the data set.
+        """
         index = int(index)
-        if index in self._kept:
-            return self._kept[index]
-        index, arrays = self._readable(index)
-        arrays = tuple(np.ascontiguousarray(array) for array in arrays)
-        if self._cache:
-            self._kept[index] = arrays
+        if index in self._cached:
+            return self._cached[index]
+        index, (image, mask) = self._load_readable(index)
+        arrays = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+        if self._caches:
+            self._cached[index] = arrays
         return arrays
 
-    def _readable(self, index):
-        """The first pair from this index on that can be read, and which it is."""
+    def _load_readable(self, index: int) -> tuple[int, tuple[Array, Array]]:
+        """The index and the arrays of the first readable pair from this index on."""
         for _ in self._pairs:
             try:
-                if index not in self._bad:
-                    return index, self._kept.get(index) or load(self._pairs[index], self._labels)
+                if index not in self._unreadable:
+                    return index, self._cached.get(index) or load(self._pairs[index], self._labels)
             except ValueError as error:
-                if not self._skip:
+                if not self._skip_unreadable:
                     raise
-                self._bad.add(index)
+                self._unreadable.add(index)
                 warnings.warn(f"skipped: {error}", RuntimeWarning, stacklevel=2)
             index = (index + 1) % len(self._pairs)
         raise ValueError(f"None of the {len(self._pairs)} pairs can be read.")

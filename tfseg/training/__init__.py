@@ -1,4 +1,4 @@
-"""Fine-tuning: recipes as data, a step that is the same on one device and on many, runs that can be resumed."""
+"""Fine-tuning: recipes as data, training that can be resumed, the same on one device and on many."""
 
 from tfseg.training.loop import train
 from tfseg.training.preparation import compile_model, prepare

@@ -1,201 +1,196 @@
-"""The loop: one step, the same on one device and on many; saved so that it can be resumed to the bit.
+"""The training loop: the same on one device and on many, and resumable with bit-identical results.
 
-Not `model.fit`: that fails under MultiWorkerMirroredStrategy (https://github.com/keras-team/keras/issues/20585), and
-divides the loss by each device's own count of valid pixels, so that two devices do not train as one would.
+It does not use `model.fit`, for two reasons. `fit` fails under MultiWorkerMirroredStrategy
+(https://github.com/keras-team/keras/issues/20585). And on each device it divides the loss by that device's number of
+valid pixels, so that two devices do not train as one would.
 """
 
-import functools
 import math
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from tfseg.data.datasets import Dataset
 from tfseg.data.pipeline import batches
 from tfseg.evaluation import evaluate
 from tfseg.metrics import SCORES
-from tfseg.native_operations import native_operations
 from tfseg.prediction.model import preprocessing_of
-from tfseg.training.preparation import compile_model, make_losses, prepare, prepared
-from tfseg.training.recipes import RECIPES
-from tfseg.training.runs import Run
+from tfseg.training.devices import has_several_processes, is_chief
+from tfseg.training.moved_parameters import accepts_moved_parameters
+from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
+from tfseg.training.recipes import Recipe, find_recipe
+from tfseg.training.runs import Row, RunFolder
+from tfseg.training.step import make_step
+from tfseg.types import Path
 
-_PATIENCE = 60.0  # seconds without a word
-_DRAWS = 64  # numbers that a generator may draw in a step without those of the next
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_SECONDS_BETWEEN_LINES = 60.0  # within an epoch
 
 
+@accepts_moved_parameters
 def train(
-    model,
-    dataset,
-    run,
+    model: keras.Model | Callable[[], keras.Model] | None,
+    dataset: Dataset,
+    run: Path,
     *,
-    recipe="poly",
-    epochs=50,
-    validation=None,
-    validate_every=1,
-    batch_size=None,
-    crop=None,
-    seed=0,
-    class_weights=None,
-    clipnorm=None,
-    accumulate=1,
-    dtype="float32",
-    jit_compile=False,
-    skip_unreadable=False,
-    report=print,
-):
-    """Trains a segmenter, or goes on with a run that was interrupted, and returns it.
+    recipe: str | Recipe = "poly",
+    epochs: int = 50,
+    validation: Dataset | None = None,
+    validate_every: int = 1,
+    seed: int = 0,
+    jit_compile: bool = False,
+    skip_unreadable: bool = False,
+    log: Callable[[str], object] = print,
+) -> keras.Model:
+    """The trained model; an interrupted run is resumed.
 
-    Everything that decides the result is written down in the run's folder, with a log, curves, and the best and last
-    states; called again with the same arguments it goes on from the last state as if nothing had been. Ctrl-C saves the
-    state first. Under a `tf.distribute` strategy call it within `strategy.scope()`, in every process alike; the loss is
-    divided by the valid pixels of all devices together, so that they train as one device with the whole batch would
-    (with BatchNorm frozen or synchronised).
+    The run folder holds everything that decides the result, a log, curves, and the best and the last state. A second
+    call with the same arguments continues from the last state, with bit-identical results. Ctrl-C saves the state
+    first.
+
+    Under a `tf.distribute` strategy, call this function within `strategy.scope()`, with equal arguments in every
+    process. The loss is divided by the number of valid pixels on all devices together. If BatchNorm is frozen or
+    synchronized, all devices train as one device with the whole batch would.
 
     Args:
-        model: the model, or a function that makes it, for which there is no need when a run is resumed.
+        model: the model, or a function that builds it; None is enough for a run that is resumed.
         dataset: `tfseg.data.Dataset` to train on.
-        run: path of the run's folder.
-        recipe: a name of `RECIPES`, or a `Recipe`.
+        run: path of the run folder.
+        recipe: a name of `RECIPES`, or a `Recipe`: batch size, crop, learning rate, class weights, dtype and more.
         epochs: passes over the data.
-        validation: `Dataset` to measure the model on, or None; the best by mean IoU is kept as `best.keras`.
-        validate_every: epochs between two validations.
-        batch_size, crop: in place of the recipe's.
-        seed: of order, augmentation and dropout.
-        class_weights: a number a class, or None.
-        clipnorm: the largest norm of a gradient.
-        accumulate: steps whose gradients are averaged before weights change, for machines that hold small batches only.
-        dtype: "float32"; or "mixed_bfloat16", "mixed_float16": weights and logits stay in float32.
+        validation: `Dataset` to validate on, or None; the model with the best mean IoU is kept as `best.keras`.
+        validate_every: number of epochs between two validations.
+        seed: seed of order, augmentation and dropout.
         jit_compile: whether XLA compiles the step.
-        skip_unreadable: whether pictures that cannot be read are passed over, with a warning.
-        report: called with a line of text an epoch, and once a minute between.
+        skip_unreadable: whether unreadable images are skipped, with a warning.
+        log: function called with one line of text after each epoch, and once a minute within an epoch.
+    Returns: the model after the last step.
     Raises:
         ValueError: a model that does not fit the data, a run of another configuration, or a loss that is not finite.
-        OSError: a state that cannot be written; the one before is still there.
+        OSError: a state cannot be written; the previous one still exists.
+    Example:
+        >>> import dataclasses
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
+        >>> image = keras.Input((None, None, 3))
+        >>> x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"])(image)
+        >>> model = keras.Model(image, keras.layers.Conv2D(11, 1, name="logits")(x))
+        >>> recipe = dataclasses.replace(tfseg.training.RECIPES["poly"], batch_size=1).with_crop((32, 32))
+        >>> model = tfseg.training.train(model, dataset, "run", recipe=recipe, epochs=2)
+        epoch 1  step 1  learning_rate ...  loss ...  seconds ...
+        epoch 2  step 2  learning_rate ...  loss ...  seconds ...
+        >>> sorted(path.name for path in pathlib.Path("run").glob("*.keras"))
+        ['last.keras']
     """
     import tensorflow as tf
 
-    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
-    recipe = recipe._replace(
-        batch_size=batch_size or recipe.batch_size,
-        augmentation=recipe.augmentation._replace(crop=tuple(crop) if crop else recipe.augmentation.crop),
-    )
-    per_epoch = len(dataset.pairs) / recipe.batch_size
-    steps = math.ceil(per_epoch * epochs)
+    recipe = find_recipe(recipe)
+    steps_per_epoch = len(dataset.pairs) / recipe.batch_size
+    steps = math.ceil(steps_per_epoch * epochs)
     strategy = tf.distribute.get_strategy()
-    config = {
-        "recipe": recipe._replace(augmentation=recipe.augmentation._asdict())._asdict(),
+    folder = RunFolder(run, _configuration(recipe, dataset, steps, seed), writes=is_chief(strategy))
+    keras.utils.set_random_seed(seed)
+    trained_model, done = _initial_state(model, dataset, recipe, steps, folder)
+    step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile)
+    examples = iter(_distributed_batches(dataset, trained_model, recipe, seed, done, steps, skip_unreadable))
+    best = max((row.get("mean_iou", -1) for row in folder.rows), default=-1)
+    start = time.monotonic()
+    losses: list[float] = []
+    line_time, line_step = start, done
+    try:
+        while done < steps:
+            loss = float(step(next(examples), tf.constant(done, tf.int64)))
+            losses.append(_check_finite(loss, done + 1, folder))
+            done += 1
+            epoch = round(done / steps_per_epoch)
+            now = time.monotonic()
+            if done != min(steps, math.ceil(epoch * steps_per_epoch)):  # within an epoch
+                if folder.writes and now - line_time > _SECONDS_BETWEEN_LINES:
+                    pace = (now - line_time) / (done - line_step)
+                    log(f"step {done} of {steps}  loss {np.mean(losses):.5g}  {pace:.3g} s per step")
+                    line_time, line_step = now, done
+                continue
+            row: Row = {
+                "epoch": epoch,
+                "step": done,
+                "learning_rate": float(keras.ops.convert_to_numpy(trained_model.optimizer.learning_rate)),
+                "loss": float(np.mean(losses)),
+                "seconds": now - start,
+            }
+            if validation and (epoch % validate_every == 0 or done == steps):
+                scores = evaluate(trained_model, validation).scores
+                row |= {name: scores[name] for name in SCORES}
+            folder.save(trained_model, done, best=row.get("mean_iou", -1) > best)
+            best = max(best, row.get("mean_iou", -1))
+            folder.add_row(row)
+            if folder.writes:
+                log("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+            losses, line_time, line_step = [], time.monotonic(), done
+    except KeyboardInterrupt:
+        if not has_several_processes(strategy):  # several processes would all have to save together
+            folder.save(trained_model, done)
+            log(f"interrupted after step {done} of {steps}; the same command continues from {folder.last}")
+        raise
+    return trained_model
+
+
+def _configuration(recipe: Recipe, dataset: Dataset, steps: int, seed: int) -> dict[str, Any]:
+    """Everything that decides the result of a training, as plain values."""
+    return {
+        "recipe": recipe.as_config(),
         "dataset": dataset.name,
         "pairs": len(dataset.pairs),
         "num_classes": dataset.num_classes,
         "steps": steps,
         "seed": seed,
-        "class_weights": None if class_weights is None else [float(weight) for weight in class_weights],
-        "clipnorm": clipnorm,
-        "accumulate": accumulate,
-        "dtype": dtype,
     }
-    folder = Run(run, config, writes=_is_chief(strategy))
-    keras.utils.set_random_seed(seed)
+
+
+def _initial_state(
+    model: keras.Model | Callable[[], keras.Model] | None,
+    dataset: Dataset,
+    recipe: Recipe,
+    steps: int,
+    folder: RunFolder,
+) -> tuple[keras.Model, int]:
+    """The compiled model to continue with, and the number of steps that it has been trained for."""
     restored, done = folder.restore()
-    model = restored or prepared(model() if not isinstance(model, keras.Model) else model, dataset, dtype)
-    if restored:
-        prepare(model, batch_norm=recipe.batch_norm, frozen=recipe.frozen)
-    else:
-        options = {"clipnorm": clipnorm, "gradient_accumulation_steps": accumulate if accumulate > 1 else None}
-        compile_model(model, recipe, steps, class_weights=class_weights, **options)
-    step = _step(model, recipe, class_weights, seed, jit_compile)
-    examples = iter(_examples(dataset, model, recipe, seed, done, steps, skip_unreadable, strategy))
-    best = max((row.get("mean_iou", -1) for row in folder.rows), default=-1)
-    begun, losses = time.monotonic(), []
-    told, told_step = begun, done
-    try:
-        while done < steps:
-            losses.append(_finite(float(step(next(examples), tf.constant(done, tf.int64))), done, folder))
-            done += 1
-            epoch = round(done / per_epoch)
-            now = time.monotonic()
-            if done != min(steps, math.ceil(epoch * per_epoch)):
-                if folder.writes and now - told > _PATIENCE:
-                    pace = (now - told) / (done - told_step)
-                    report(f"step {done} of {steps}  loss {np.mean(losses):.5g}  {pace:.3g} s a step")
-                    told, told_step = now, done
-                continue
-            row = {
-                "epoch": epoch,
-                "step": done,
-                "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
-                "loss": float(np.mean(losses)),
-                "seconds": now - begun,
-            }
-            if validation and (epoch % validate_every == 0 or done == steps):
-                found = evaluate(model, validation).scores
-                row |= {name: found[name] for name in SCORES}
-            folder.save(model, done, best=row.get("mean_iou", -1) > best)
-            best = max(best, row.get("mean_iou", -1))
-            folder.log(row)
-            if folder.writes:
-                report("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
-            losses, told, told_step = [], time.monotonic(), done
-    except KeyboardInterrupt:
-        if not getattr(strategy, "cluster_resolver", None):  # of several processes, all would have to save together
-            folder.save(model, done)
-            report(f"interrupted behind step {done} of {steps}; the same command goes on from {folder.last}")
-        raise
-    return model
+    if restored is not None:
+        prepare(restored, batch_norm=recipe.batch_norm, frozen=recipe.frozen)
+        return restored, done
+    if model is None:
+        raise ValueError(f"{folder.path} holds no state to resume: pass a model, or a function that builds it.")
+    trained_model = adapt_to_dataset(model if isinstance(model, keras.Model) else model(), dataset, recipe.dtype)
+    compile_model(trained_model, recipe, steps)
+    return trained_model, done
 
 
-def _step(model, recipe, class_weights, seed, jit_compile):
-    """A function of the next examples: changes the model, gives the loss."""
+def _distributed_batches(
+    dataset: Dataset,
+    model: keras.Model,
+    recipe: Recipe,
+    seed: int,
+    done: int,
+    steps: int,
+    skip_unreadable: bool,
+) -> "tf.distribute.DistributedDataset":
+    """The batches from step `done` on, divided among the devices."""
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
-    pixel_losses, weights = make_losses(model, recipe, class_weights=class_weights)
-    optimizer = model.optimizer
-
-    def replica(images, masks):
-        context = tf.distribute.get_replica_context()
-        everywhere = functools.partial(context.all_reduce, tf.distribute.ReduceOp.SUM)
-        with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
-            outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-            value = tf.constant(0.0)
-            for loss, weight, output in zip(pixel_losses, weights, outputs, strict=True):
-                total, divisor = loss.totals(masks, output)
-                # What all devices together hold: each has its own number of pixels that count.
-                divisor = everywhere(divisor) if recipe.reduction == "mean" else divisor
-                value += weight * total / tf.maximum(divisor, 1e-12)
-            scaled = optimizer.scale_loss(value)
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(scaled, variables), variables)
-        return value
-
-    compiled = tf.function(replica, jit_compile=jit_compile or None)
-
-    # Dropout's generators, which no file holds: their state is made a function of the seed and the step.
-    generators = [one for one in model.non_trainable_variables if one.path.endswith("seed_generator_state")]
-
-    @tf.function
-    def step(examples, number):
-        for index, generator in enumerate(generators):
-            state = tf.stack([tf.constant(seed * len(generators) + index, tf.int64), number * _DRAWS])
-            generator.assign(tf.cast(state, generator.dtype))
-        with native_operations(model, gradients=True):
-            return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(compiled, args=examples), axis=None)
-
-    return step
-
-
-def _examples(dataset, model, recipe, seed, done, steps, skip_unreadable, strategy):
-    """Every device's share of every batch."""
     devices = strategy.num_replicas_in_sync
     if recipe.batch_size % devices:
         raise ValueError(
-            f"A batch is shared by all devices alike: batch_size is a multiple of {devices}. Received: "
+            f"All devices get equal parts of a batch: batch_size is a multiple of {devices}. Received: "
             f"{recipe.batch_size}"
         )
 
-    def share(context):
+    def batches_of_worker(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
         return batches(
             dataset,
             recipe.batch_size,
@@ -209,23 +204,15 @@ def _examples(dataset, model, recipe, seed, done, steps, skip_unreadable, strate
             worker=(context.input_pipeline_id, context.num_input_pipelines),
         )
 
-    return strategy.distribute_datasets_from_function(share)
+    return strategy.distribute_datasets_from_function(batches_of_worker)
 
 
-def _finite(loss, done, folder):
+def _check_finite(loss: float, step: int, folder: RunFolder) -> float:
     if math.isfinite(loss):
         return loss
+    state = folder.last if folder.last.exists() else "the one before this run"
     raise ValueError(
-        f"The loss of step {done + 1} is {loss}: the training has come apart. Try a lower learning rate (a tenth), "
-        "clipnorm=1, a longer warm-up, or float32 in place of float16; and see with tfseg-inspect-data that the masks "
-        f"are what they should be. The last good state is {folder.last if folder.last.exists() else 'that before it'}."
+        f"The loss of step {step} is {loss}: the training diverged. Try a lower learning rate (a tenth), "
+        "clipnorm=1, a longer warm-up, or float32 instead of float16. Check the masks with tfseg-inspect-data. "
+        f"The last good state is {state}."
     )
-
-
-def _is_chief(strategy):
-    """Whether this process writes: the first of several, or the only one."""
-    resolver = getattr(strategy, "cluster_resolver", None)
-    if resolver is None or not resolver.task_type:
-        return True
-    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
-    return (resolver.task_type, resolver.task_id) == (first, 0)

@@ -1,28 +1,51 @@
-"""How papers train segmenters, as data."""
+"""Recipes: how papers train segmenters, as data."""
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
-from tfseg.data.pipeline import Augmentation
+from tfseg.data.augmentation import Augmentation
+from tfseg.types import Size
+
+BATCH_NORMS = ("plain", "frozen", "synchronized")
+BATCH_NORM_ALIASES = {"synchronised": "synchronized"}
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+OPTIMIZERS = ("sgd", "adamw")
 
 
-class Recipe(NamedTuple):
-    """Everything about a training that is not its data.
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a model is trained, apart from the data and the number of epochs.
+
+    Change a recipe with `dataclasses.replace(recipe, batch_size=4)`, and its crop with `recipe.with_crop((320, 320))`.
 
     Attributes:
         optimizer: "sgd" or "adamw".
-        learning_rate: at the beginning, behind the warm-up.
-        momentum: of SGD.
-        decay: weight decay, on kernels alone.
-        power: of the polynomial by which the rate falls to 0 at the last step; 0: it stays.
+        learning_rate: learning rate at the beginning, after the warm-up.
+        momentum: momentum of SGD.
+        decay: weight decay; it applies to kernels only.
+        power: exponent of the polynomial by which the rate falls to 0 at the last step; 0: the rate stays.
         warmup: share of all steps in which the rate rises from 0.
-        head_factor: of the learning rate, for what is not the pretrained trunk.
-        bias_factor: of the learning rate, for biases.
-        reduction: "mean" over pixels, or "sum", the unnormalised loss.
-        batch_size: photographs a step, over all devices.
-        batch_norm: "plain", "frozen" or "synchronised" (see `prepare`).
+        head_factor: factor of the learning rate for everything outside the pretrained trunk.
+        bias_factor: factor of the learning rate for biases.
+        reduction: "mean" over pixels, or "sum" (no division by the number of pixels).
+        batch_size: images per step, over all devices.
+        batch_norm: "plain", "frozen" or "synchronized" (see `prepare`); "synchronised" is an alias.
         frozen: regular expressions of variable paths that are not trained.
-        aux_weight: of the loss of an auxiliary head.
-        augmentation: `tfseg.data.Augmentation`; its crop is the user's as a rule.
+        aux_weight: weight of the loss of an auxiliary head.
+        augmentation: `tfseg.data.Augmentation`; most users set its crop.
+        class_weights: weight of each class in the loss, or None; stored as a tuple of floats.
+        clipnorm: largest norm of a gradient, or None.
+        accumulate: number of steps whose gradients are averaged before the weights change. A machine with little
+            memory can train with large batches this way.
+        dtype: "float32", "mixed_bfloat16" or "mixed_float16"; weights and logits stay in float32.
+    Raises:
+        ValueError: an unknown optimizer, BatchNorm mode or dtype.
+    Example:
+        >>> import dataclasses
+        >>> recipe = dataclasses.replace(tfseg.training.RECIPES["poly"], batch_size=4, batch_norm="frozen")
+        >>> recipe.optimizer, recipe.batch_size
+        ('sgd', 4)
     """
 
     optimizer: str = "sgd"
@@ -36,14 +59,75 @@ class Recipe(NamedTuple):
     reduction: str = "mean"
     batch_size: int = 8
     batch_norm: str = "plain"
-    frozen: tuple = ()
+    frozen: tuple[str, ...] = ()
     aux_weight: float = 0.4
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    class_weights: Iterable[float] | None = None
+    clipnorm: float | None = None
+    accumulate: int = 1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is 'sgd' or 'adamw'. Received: {self.optimizer!r}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype is one of {', '.join(map(repr, DTYPES))}. Received: {self.dtype!r}")
+        # Equal recipes must compare equal, whatever kind of sequence the caller has.
+        weights = self.class_weights
+        object.__setattr__(self, "class_weights", None if weights is None else tuple(float(value) for value in weights))
+        object.__setattr__(self, "frozen", tuple(self.frozen))
+        object.__setattr__(self, "batch_norm", checked_batch_norm(self.batch_norm))
+
+    def with_crop(self, crop: Size) -> "Recipe":
+        """The same recipe with another crop.
+
+        Args:
+            crop: `(height, width)` of the random crop, in pixels.
+        Example:
+            >>> tfseg.training.RECIPES["poly"].with_crop((320, 320)).augmentation.crop
+            (320, 320)
+        """
+        height, width = crop
+        augmentation = dataclasses.replace(self.augmentation, crop=(height, width))
+        return dataclasses.replace(self, augmentation=augmentation)
+
+    def as_config(self) -> dict[str, Any]:
+        """The recipe as nested dictionaries of plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+def checked_batch_norm(batch_norm: str) -> str:
+    """The name of a BatchNorm mode in the spelling of `BATCH_NORMS`.
+
+    Args:
+        batch_norm: one of `BATCH_NORMS` or `BATCH_NORM_ALIASES`.
+    Raises:
+        ValueError: another name.
+    """
+    mode = BATCH_NORM_ALIASES.get(batch_norm, batch_norm)
+    if mode not in BATCH_NORMS:
+        raise ValueError(f"batch_norm is one of {', '.join(map(repr, BATCH_NORMS))}. Received: {batch_norm!r}")
+    return mode
+
+
+def find_recipe(recipe: str | Recipe) -> Recipe:
+    """The recipe that a name stands for; a `Recipe` is returned as it is.
+
+    Args:
+        recipe: a name of `RECIPES`, or a `Recipe`.
+    Raises:
+        ValueError: an unknown name.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe is a Recipe or one of {', '.join(map(repr, RECIPES))}. Received: {recipe!r}")
+    return RECIPES[recipe]
 
 
 RECIPES = {
-    # Shelhamer et al. 2016, https://arxiv.org/abs/1605.06211, section 4.3: one image a step, whole, high momentum
-    # in place of a larger batch, a rate for the sum over pixels.
+    # Shelhamer et al. 2016, https://arxiv.org/abs/1605.06211, section 4.3: one image per step, whole, high momentum
+    # instead of a larger batch, a learning rate for the sum over pixels.
     "fcn-heavy": Recipe(
         learning_rate=1e-10,
         momentum=0.99,
@@ -57,7 +141,7 @@ RECIPES = {
     ),
     # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's.
     "poly": Recipe(learning_rate=0.007, decay=1e-4, head_factor=10.0, batch_size=8),
-    # AdamW under the schedule of Xie et al. 2021, https://arxiv.org/abs/2105.15203, section 4.1.
+    # AdamW with the schedule of Xie et al. 2021, https://arxiv.org/abs/2105.15203, section 4.1.
     "adamw": Recipe(
         optimizer="adamw", learning_rate=6e-5, decay=0.01, power=1.0, warmup=0.01, head_factor=10.0, batch_size=8
     ),

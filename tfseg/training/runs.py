@@ -1,4 +1,4 @@
-"""The folder of a run: what it was begun with, how it went, its best and its last state."""
+"""The folder of a run: its configuration, its log, its best state and its last state."""
 
 import csv
 import importlib.util
@@ -7,144 +7,155 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from tfseg.writing import replacing
+from tfseg.training.curves import draw_curves
+from tfseg.training.recipes import BATCH_NORM_ALIASES
+from tfseg.types import Path
+from tfseg.writing import atomic
 
-_STEP = "run.json"  # beside Keras's own in a .keras file
+Row = dict[str, float]
+
+_STEP_FILE = "run.json"  # an entry beside Keras's own entries in a .keras file
+# Settings that stood beside the recipe in the configurations of version 0.1.
+_ONCE_BESIDE_RECIPE = ("class_weights", "clipnorm", "accumulate", "dtype")
 
 
-class Run:
+class RunFolder:
     """A folder with `config.json`, `log.csv`, `curves.png`, `best.keras` and `last.keras`.
 
-    Where TensorBoard is installed it can read the folder too.
+    TensorBoard, if it is installed, can read the folder too.
 
     Args:
-        path: of the folder; made if it is not there.
-        config: plain values: all that decides how the training goes.
-        writes: whether this process is the one that writes; others read alone.
+        path: path of the folder; it is created if it does not exist.
+        config: everything that decides the result of the training, as plain values.
+        writes: whether this process writes; the other processes only read.
     Raises:
-        ValueError: a folder of another configuration, or one that holds other things.
+        ValueError: a folder of a run with another configuration, or a folder with other files.
     """
 
-    def __init__(self, path, config, *, writes=True):
+    def __init__(self, path: Path, config: Mapping[str, Any], *, writes: bool = True) -> None:
         self.path, self.writes = pathlib.Path(path), writes
-        self._events = None
-        written = self.path / "config.json"
-        if written.exists():
-            found = json.loads(written.read_text())
-            wanted = json.loads(json.dumps(config))
-            if differing := sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key)):
+        self._summary_writer: Any = None
+        config_file = self.path / "config.json"
+        if config_file.exists():
+            existing = _settings(json.loads(config_file.read_text()))
+            wanted = _settings(json.loads(json.dumps(config)))
+            if differing := sorted(key for key in {*existing, *wanted} if existing.get(key) != wanted.get(key)):
                 first = differing[0]
                 raise ValueError(
                     f"{self.path} is a run of another configuration: {', '.join(differing)}. Received: "
-                    f"{first}={wanted.get(first)!r}, where the run has {found.get(first)!r}. Resume it with its own "
-                    "(see config.json), or name another folder."
+                    f"{first}={wanted.get(first)!r}, but the run has {existing.get(first)!r}. Resume it with its "
+                    "configuration (see config.json), or name another folder."
                 )
         elif self.path.exists() and any(self.path.iterdir()):
-            raise ValueError(f"{self.path} holds files and is no run: name an empty folder, or one that is not there.")
+            raise ValueError(f"{self.path} holds files and is no run: name an empty or a new folder.")
         elif writes:
             self.path.mkdir(parents=True, exist_ok=True)
-            with replacing(written) as half:
-                half.write_text(json.dumps(config, indent=1))
+            with atomic(config_file, overwrite=True) as partial:
+                partial.write_text(json.dumps(config, indent=1))
 
     @property
-    def rows(self):
-        """What the log has so far: a dictionary of numbers a validation."""
+    def rows(self) -> list[Row]:
+        """The log so far: a dictionary of numbers for each epoch."""
         if not self._log.exists():
             return []
         with open(self._log, newline="") as file:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
-    def log(self, row):
-        """Adds a row; of a step that was logged before a crash, the new one counts."""
+    def add_row(self, row: Row) -> None:
+        """Adds a row to the log; it replaces rows of the same or later steps, logged before a crash.
+
+        Args:
+            row: number of each column; it has a "step".
+        """
         if not self.writes:
             return
-        rows = [one for one in self.rows if one["step"] < row["step"]] + [row]
-        columns = list(dict.fromkeys(key for one in rows for key in one))
-        with replacing(self._log) as half, open(half, "w", newline="") as file:
+        rows = [*(earlier for earlier in self.rows if earlier["step"] < row["step"]), row]
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with atomic(self._log, overwrite=True) as partial, open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows({key: f"{value:.9g}" for key, value in one.items()} for one in rows)
+            writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in rows)
         draw_curves(rows, self.path / "curves.png")
         if importlib.util.find_spec("tensorboard"):  # without it TensorFlow writes no summaries
-            self._summarise(row)
+            self._write_summary(row)
 
-    def _summarise(self, row):
+    def _write_summary(self, row: Row) -> None:
         import tensorflow as tf
 
-        self._events = self._events or tf.summary.create_file_writer(str(self.path))
-        with self._events.as_default(step=int(row["step"])):
+        self._summary_writer = self._summary_writer or tf.summary.create_file_writer(str(self.path))
+        with self._summary_writer.as_default(step=int(row["step"])):
             for name in row.keys() - {"epoch", "step", "seconds"}:
                 tf.summary.scalar(name, row[name])
-        self._events.flush()
+        self._summary_writer.flush()
 
-    def restore(self):
-        """The last state, optimizer and all, and its step; `(None, 0)` before the first is saved."""
+    def restore(self) -> tuple[keras.Model | None, int]:
+        """The last state, with its optimizer, and its step; `(None, 0)` if no state was saved."""
         if not self.last.exists():
             return None, 0
         with zipfile.ZipFile(self.last) as archive:
-            step = json.loads(archive.read(_STEP))["step"]
+            step = json.loads(archive.read(_STEP_FILE))["step"]
         return keras.saving.load_model(self.last), step
 
-    def save(self, model, step, *, best=False):
-        """Saves the last state, whole or not at all, and as the best one too.
+    def save(self, model: keras.Model, step: int, *, best: bool = False) -> None:
+        """Saves the last state, and also as the best one if asked to.
 
-        The step goes into the same file: an optimizer does not count those that it skips for an overflow in float16.
+        The file holds the step too: an optimizer does not count the steps that it skips for an overflow in float16.
 
+        Args:
+            model: the compiled model.
+            step: number of steps so far.
+            best: whether this is the best state so far.
         Raises:
-            OSError: it could not be written; the states saved before are still there.
+            OSError: the state cannot be written; the states saved before still exist.
         """
-        if not self.writes:  # to read a model that several processes train, all of them must ask
+        if not self.writes:  # several processes train one model: all of them must read it together
             with tempfile.TemporaryDirectory() as directory:
                 model.save(pathlib.Path(directory) / "model.keras")
             return
         try:
-            with replacing(self.last) as half:
-                model.save(half)
-                with zipfile.ZipFile(half, "a") as archive:
-                    archive.writestr(_STEP, json.dumps({"step": step}))
+            with atomic(self.last, overwrite=True) as partial:
+                model.save(partial)
+                with zipfile.ZipFile(partial, "a") as archive:
+                    archive.writestr(_STEP_FILE, json.dumps({"step": step}))
             if best:
-                with replacing(self.best) as half:
-                    shutil.copyfile(self.last, half)
-        except Exception as error:  # on a full disk Keras, zipfile, HDF5 and TensorFlow each raise their own
+                with atomic(self.best, overwrite=True) as partial:
+                    shutil.copyfile(self.last, partial)
+        except Exception as error:  # on a full disk, Keras, zipfile, HDF5 and TensorFlow raise exceptions of many types
             if isinstance(error, ValueError | TypeError):
                 raise
             raise OSError(
-                f"{self.path} could not be written to ({error}). What was saved before is still there: make room, and "
-                "start the same command again to go on from it."
+                f"{self.path} could not be written to ({error}). What was saved before still exists: free some space, "
+                "and start the same command again to continue from there."
             ) from error
 
     @property
-    def last(self):
+    def last(self) -> pathlib.Path:
+        """Path of the last state."""
         return self.path / "last.keras"
 
     @property
-    def best(self):
+    def best(self) -> pathlib.Path:
+        """Path of the best state."""
         return self.path / "best.keras"
 
     @property
-    def _log(self):
+    def _log(self) -> pathlib.Path:
         return self.path / "log.csv"
 
 
-def draw_curves(rows, path):
-    """Loss and scores over the steps, as a picture; without matplotlib, none."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for key in sorted({key for row in rows for key in row} - {"epoch", "step", "seconds", "learning_rate"}):
-        shown = [(row["step"], row[key]) for row in rows if key in row]
-        (left if key.endswith("loss") else right).plot(*zip(*shown, strict=True), label=key, marker=".")
-    for axes, title in ((left, "loss"), (right, "validation")):
-        axes.set_xlabel("step")
-        axes.set_title(title)
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend()
-    with replacing(path) as half:
-        figure.savefig(half, dpi=120)
+def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration as a flat dictionary with keys such as "recipe.batch_size", as this version writes it."""
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        if not prefix and key in _ONCE_BESIDE_RECIPE:
+            key = f"recipe.{key}"
+        if isinstance(value, dict):
+            settings |= _settings(value, f"{prefix}{key}.")
+        else:
+            settings[f"{prefix}{key}"] = BATCH_NORM_ALIASES.get(value, value) if key == "batch_norm" else value
+    return settings

@@ -1,4 +1,4 @@
-"""COCO's annotations become masks of VOC's classes as torchvision's training scripts make them."""
+"""COCO's annotations become masks with VOC's classes, as in torchvision's training scripts."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from PIL import Image
 
 import tfseg
 from tfseg import data
-from tfseg.data.loader import load, resized
+from tfseg.data.loader import load, resize_pair
 
 pytest.importorskip("pycocotools")
 SIZE = (24, 32)
@@ -42,10 +42,10 @@ def root(tmp_path):
     crowd = np.zeros(SIZE, "uint8")
     crowd[15:20, 3:9] = 1
     annotations = [
-        annotation(7, 1, [box(2, 3, 10, 12)]),  # a person, 15 of VOC
-        annotation(7, 5, [box(6, 8, 14, 20), box(16, 20, 18, 24)]),  # an aeroplane, 1, over a part of the person
-        annotation(7, 13, [box(0, 0, 24, 32)]),  # a stop sign: none of VOC's
-        annotation(7, 72, runs(crowd), crowd=1),  # tv, 20
+        annotation(7, 1, [box(2, 3, 10, 12)]),  # a person, class 15 of VOC.
+        annotation(7, 5, [box(6, 8, 14, 20), box(16, 20, 18, 24)]),  # an aeroplane, class 1, over a part of the person.
+        annotation(7, 13, [box(0, 0, 24, 32)]),  # a stop sign, which VOC does not have.
+        annotation(7, 72, runs(crowd), crowd=1),  # a tv, class 20.
         annotation(9, 18, [box(0, 0, 3, 3)], area=9),
     ]
     names = {9: "b.jpg", 7: "a.jpg"}
@@ -59,26 +59,29 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_objects_become_classes(root):
+def test_coco_objects_become_classes_of_voc(root):
     dataset = data.coco(root, "val")
     assert [pair.image.name for pair in dataset.pairs] == ["a.jpg", "b.jpg"]
     image, mask = load(dataset.pairs[0], dataset.labels)
     expected = np.zeros(SIZE, "uint8")
     expected[2:10, 3:12] = 15
     expected[6:14, 8:20] = expected[16:18, 20:24] = 1
-    expected[6:10, 8:12] = 255  # where both are
+    expected[6:10, 8:12] = 255  # where both overlap
     expected[15:20, 3:9] = 20
     assert image.shape == (*SIZE, 3)
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_training_leaves_out_what_shows_little(root):
+def test_coco_training_excludes_photographs_with_small_objects(root):
     assert [pair.image.name for pair in data.coco(root, "train").pairs] == ["a.jpg"]
 
 
-def test_bad_annotations(root, tmp_path):
+def test_missing_directory_of_coco_is_named(root):
     with pytest.raises(ValueError, match=r"COCO is a directory .*test2017 and a file"):
         data.coco(root, "test")
+
+
+def test_invalid_segmentation_of_coco_is_named(root):
     path = root / "annotations" / "instances_val2017.json"
     saved = json.loads(path.read_text())
     saved["annotations"][0]["segmentation"] = "nothing"
@@ -86,12 +89,15 @@ def test_bad_annotations(root, tmp_path):
     dataset = data.coco(root)
     with pytest.raises(ValueError, match=r"instances_val2017.json: a.jpg: expected polygons or a run-length code"):
         load(dataset.pairs[0], dataset.labels)
-    path.write_text("{}")
+
+
+def test_invalid_annotation_file_of_coco_is_refused(root):
+    (root / "annotations" / "instances_val2017.json").write_text("{}")
     with pytest.raises(ValueError, match=r"expected COCO's annotations of instances. Received: KeyError\('images'\)"):
         data.coco(root)
 
 
-def test_the_protocol_is_torchvisions(root):
+def test_coco_protocol_has_the_scores_of_torchvision(root):
     protocol = data.PROTOCOLS["coco-val2017-voc"]
     assert len(data.open_protocol("coco-val2017-voc", root).pairs) == 2
     torchvision = import_torchvision()
@@ -102,12 +108,12 @@ def test_the_protocol_is_torchvisions(root):
 
 
 @pytest.mark.parametrize("size", [(24, 32), (37, 24), (520, 700)])
-def test_resized_as_torchvision_resizes(size):
+def test_resize_pair_equals_torchvision(size):
     functional = import_torchvision().transforms.functional
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype("uint8")
     mask = np.random.default_rng(1).integers(0, 21, size).astype("uint8")
-    found = resized(image, mask, 52)
+    resized = resize_pair(image, mask, 52)
     rules = (functional.InterpolationMode.BILINEAR, functional.InterpolationMode.NEAREST)
-    for one, ours, rule in zip((image, mask), found, rules, strict=True):
-        theirs = np.asarray(functional.resize(Image.fromarray(one), 52, rule))
-        np.testing.assert_array_equal(ours, theirs)
+    for array, result, rule in zip((image, mask), resized, rules, strict=True):
+        expected = np.asarray(functional.resize(Image.fromarray(array), 52, rule))
+        np.testing.assert_array_equal(result, expected)

@@ -1,4 +1,4 @@
-"""Two steps of training under torch and jax, where installed, have the losses that they have under TensorFlow."""
+"""Two training steps have the same losses under torch and jax, where installed, as under TensorFlow."""
 
 import dataclasses
 import importlib.util
@@ -19,13 +19,13 @@ OTHER_PROCESS = "import sys, test_training_backends as t; print(t.losses(sys.arg
 RECIPES = ("poly", "adamw")
 
 
-def losses(path):
-    """Of two steps by each recipe, from the weights in a file that is written if it is not there."""
+def losses(path: str | pathlib.Path) -> str:
+    """The losses of two steps by each recipe, as JSON. The initial weights are those in a file, which is written once."""
     import tfseg
     from tfseg import training
 
     path = pathlib.Path(path)
-    found = {}
+    losses_of = {}
     for name in RECIPES:
         keras.utils.set_random_seed(0)
         short = dataclasses.replace(tfseg.specs.RESNETS["resnet18"], blocks=(1, 1, 1, 1))
@@ -38,20 +38,20 @@ def losses(path):
         with np.load(path) as saved:
             for variable in model.weights:
                 variable.assign(saved[variable.path])
-        training.compile_model(model, training.RECIPES[name]._replace(learning_rate=0.01), steps=10)
+        training.compile_model(model, dataclasses.replace(training.RECIPES[name], learning_rate=0.01), steps=10)
         masks = np.random.default_rng(1).choice([0, 1, 2, 255], size=(2, 33, 41))
-        pixels = images(33, 41, batch=2)
-        steps = [model.train_on_batch(pixels, [masks, masks], return_dict=True) for _ in range(2)]
-        found[name] = [float(step["loss"]) for step in steps]
-    return json.dumps(found)
+        batch = images(33, 41, batch=2)
+        steps = [model.train_on_batch(batch, [masks, masks], return_dict=True) for _ in range(2)]
+        losses_of[name] = [float(step["loss"]) for step in steps]
+    return json.dumps(losses_of)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_backends_train_alike(tmp_path, backend):
+def test_backends_have_equal_losses(tmp_path, backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    ours = json.loads(losses(tmp_path / "weights.npz"))
+    expected = json.loads(losses(tmp_path / "weights.npz"))
     done = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESS, str(tmp_path / "weights.npz")],
         env=os.environ
@@ -60,7 +60,7 @@ def test_backends_train_alike(tmp_path, backend):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    actual = json.loads(done.stdout.splitlines()[-1])
     for name in RECIPES:
-        np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-4, err_msg=name)
-        assert ours[name][0] != ours[name][1]
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-4, err_msg=name)
+        assert expected[name][0] != expected[name][1]

@@ -1,0 +1,71 @@
+"""Preparation of a model: frozen variables, BatchNorm, dtype, optimizer and losses."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from helpers.data_sets import scenes
+from helpers.training_models import RECIPE, small_model, small_model_with_aux
+
+import tfseg
+from tfseg import data, training
+from tfseg.training.preparation import with_dtype
+from tfseg.training.schedules import Poly
+
+
+def test_pattern_that_no_variable_matches_is_refused():
+    with pytest.raises(ValueError, match=r"No variable is called 'conv1'"):
+        training.prepare(small_model(), frozen=["conv1"])
+
+
+@pytest.mark.parametrize("mode", ["plain", "frozen", "synchronized", "synchronised"])
+def test_batch_norm_modes(mode):
+    model = small_model()
+    training.prepare(model, batch_norm=mode)
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {layer.trainable for layer in layers} == {mode != "frozen"}
+    assert {layer.synchronized for layer in layers} == {mode.startswith("synchron")}
+
+
+def test_unknown_batch_norm_mode_is_refused():
+    with pytest.raises(ValueError, match="batch_norm is one of 'plain'"):
+        training.prepare(small_model(), batch_norm="live")
+
+
+def test_scores_with_a_bias_stay_in_float32():
+    """TensorFlow's bfloat16 gradient of a bias overruns its buffer unless its length is a multiple of 16."""
+    model = with_dtype(tfseg.FCN8s(11, padding="same", width=1 / 4), "mixed_bfloat16")
+    float32_layers = {layer.name for layer in model.layers if layer.weights and layer.compute_dtype == "float32"}
+    assert float32_layers == {"score_fr", "score_pool4", "score_pool3"}
+    assert model.output.dtype == "float32"
+
+
+def test_compiled_model_learns_by_fit(tmp_path):
+    dataset = scenes(tmp_path / "data")
+    model = small_model_with_aux()
+    training.compile_model(model, RECIPE, steps=40)
+    examples = data.batches(dataset, 2, "torch", augmentation=RECIPE.augmentation, outputs=2)
+    history = model.fit(examples, steps_per_epoch=10, epochs=4, shuffle=False, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert any(key.endswith("mean_iou") for key in history)
+
+
+def test_recipe_sets_the_options_of_optimizer_and_loss():
+    model = small_model()
+    training.compile_model(model, dataclasses.replace(RECIPE, clipnorm=2.0, accumulate=3, class_weights=(1, 4)), 10)
+    assert model.optimizer.clipnorm == 2.0
+    assert model.optimizer.gradient_accumulation_steps == 3
+    assert model.loss.class_weights == [1.0, 4.0]
+
+
+def test_falling_rate_needs_the_number_of_steps():
+    with pytest.raises(ValueError, match="pass steps="):
+        training.compile_model(small_model(), RECIPE)
+
+
+def test_poly_rises_linearly_and_falls_polynomially():
+    schedule = Poly(0.1, 100, power=0.9, warmup=10)
+    rates = [float(schedule(step)) for step in (0, 4, 9, 50, 100, 120)]
+    expected = [0.01, 0.05 * 0.96**0.9, 0.1 * 0.91**0.9, 0.1 * 0.5**0.9, 0, 0]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-9)

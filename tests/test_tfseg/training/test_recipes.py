@@ -1,0 +1,50 @@
+"""Recipes: records whose equal values are equal, and whose invalid values are refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfseg import training
+from tfseg.training.recipes import find_recipe
+
+
+def test_recipe_by_name():
+    assert find_recipe("poly") is training.RECIPES["poly"]
+    with pytest.raises(ValueError, match=r"recipe is a Recipe or one of 'fcn-heavy', .* Received: 'sgd'"):
+        find_recipe("sgd")
+
+
+def test_british_spelling_is_an_alias():
+    recipe = training.Recipe(batch_norm="synchronised")
+    assert recipe.batch_norm == "synchronized"
+    assert recipe == training.Recipe(batch_norm="synchronized")
+
+
+def test_class_weights_may_be_an_array():
+    recipe = training.Recipe(class_weights=np.array([1, 2], "float32"))
+    assert recipe == training.Recipe(class_weights=[1, 2])
+    assert recipe.class_weights == (1.0, 2.0)
+
+
+def test_with_crop_keeps_the_rest_of_the_augmentation():
+    recipe = training.RECIPES["fcn-heavy"].with_crop((64, 96))
+    assert recipe.augmentation.crop == (64, 96)
+    assert not recipe.augmentation.flip
+    assert (
+        dataclasses.replace(recipe, augmentation=training.RECIPES["fcn-heavy"].augmentation)
+        == (training.RECIPES["fcn-heavy"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("optimizer", r"optimizer is 'sgd' or 'adamw'. Received: 'none'"),
+        ("batch_norm", r"batch_norm is one of 'plain', 'frozen', 'synchronized'. Received: 'none'"),
+        ("dtype", r"dtype is one of 'float32', .* Received: 'none'"),
+    ],
+)
+def test_invalid_field_is_refused(field, message):
+    with pytest.raises(ValueError, match=message):
+        training.Recipe(**{field: "none"})

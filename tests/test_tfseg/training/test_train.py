@@ -1,0 +1,160 @@
+"""Training runs: they learn, resume bit-identically, stop with advice, and leave loadable states."""
+
+import csv
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from helpers.data_sets import pairs, photograph, scenes
+from helpers.training_models import RECIPE, resnet_with_aux, small_model, small_model_without_dropout
+
+import tfseg
+from tfseg import data, training
+from tfseg.training import loop
+
+
+def weights(model):
+    return {variable.path: np.array(variable) for variable in model.weights}
+
+
+def ignore(line):
+    pass
+
+
+def read_log(run):
+    with open(run / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_run_learns_and_writes_log_and_states(tmp_path):
+    dataset, lines = scenes(tmp_path / "data"), []
+    model = training.train(
+        small_model,
+        dataset,
+        tmp_path / "run",
+        recipe=RECIPE,
+        epochs=12,
+        validation=dataset,
+        validate_every=6,
+        log=lines.append,
+    )
+    rows = read_log(tmp_path / "run")
+    assert [int(row["step"]) for row in rows] == list(range(2, 25, 2))
+    assert float(rows[-1]["loss"]) < 0.6 * float(rows[0]["loss"])
+    assert float(rows[-1]["pixel_accuracy"]) > 0.7
+    assert rows[0]["mean_iou"] == ""
+    assert "mean_iou" in lines[-1]
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(0)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 24
+    best = keras.saving.load_model(tmp_path / "run" / "best.keras")
+    assert tfseg.metadata(best)["classes"] == ["dark", "bright"]
+    assert tfseg.predict(best, photograph()).shape == (24, 32)
+    last = weights(keras.saving.load_model(tmp_path / "run" / "last.keras"))
+    assert all((weights(model)[path] == value).all() for path, value in last.items())
+
+
+class CrashError(Exception):
+    pass
+
+
+def raise_on_second_line(error):
+    """A log function."""
+    lines = []
+
+    def log(line):
+        lines.append(line)
+        if len(lines) == 2:
+            raise error
+
+    return log
+
+
+@pytest.mark.parametrize("error", [pytest.param(CrashError, marks=pytest.mark.full), KeyboardInterrupt])
+def test_interrupted_run_resumes_bit_identically(tmp_path, error):
+    dataset = scenes(tmp_path / "data")
+    options = {"recipe": RECIPE, "epochs": 4}
+    whole = training.train(small_model, dataset, tmp_path / "whole", log=ignore, **options)
+    with pytest.raises(error):
+        training.train(small_model, dataset, tmp_path / "run", log=raise_on_second_line(error), **options)
+    resumed = training.train(None, dataset, tmp_path / "run", log=ignore, **options)
+    for path, value in weights(whole).items():
+        np.testing.assert_array_equal(value, weights(resumed)[path], err_msg=path)
+    losses = [[row["loss"] for row in read_log(tmp_path / name)] for name in ("whole", "run")]
+    assert losses[0] == losses[1]
+
+
+def test_new_run_needs_a_model(tmp_path):
+    with pytest.raises(ValueError, match="no state to resume: pass a model"):
+        training.train(None, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE)
+
+
+def test_both_heads_are_trained(tmp_path):
+    dataset = scenes(tmp_path / "data")
+    before = weights(resnet_with_aux())
+    model = training.train(resnet_with_aux, dataset, tmp_path / "run", recipe=RECIPE, epochs=1, log=ignore)
+    assert all((before[path] != value).any() for path, value in weights(model).items() if path.endswith("/kernel"))
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "plain"])
+def test_frozen_variables_do_not_change(tmp_path, batch_norm):
+    dataset = scenes(tmp_path / "data")
+    before = weights(small_model())
+    recipe = dataclasses.replace(RECIPE, batch_norm=batch_norm, frozen=(r"conv1_.*",))
+    model = training.train(small_model, dataset, tmp_path / "run", recipe=recipe, epochs=1, log=ignore)
+    for path, value in weights(model).items():
+        changed = (value != before[path]).any()
+        frozen = path.startswith("conv1_") or (batch_norm == "frozen" and "_bn/" in path)
+        assert changed == (not frozen), path
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)])
+def test_mixed_precision_has_the_losses_of_float32(tmp_path, dtype):
+    dataset = scenes(tmp_path / "data")
+    # With statistics of two pixels, BatchNorm would magnify the rounding.
+    exact = dataclasses.replace(RECIPE, learning_rate=0.001, batch_norm="frozen")
+    rounded = dataclasses.replace(exact, dtype=dtype)
+    build, options = small_model_without_dropout, {"epochs": 2, "log": ignore}
+    model = training.train(build, dataset, tmp_path / "run", recipe=rounded, **options)
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    assert model.get_layer("conv2_conv").compute_dtype == dtype.removeprefix("mixed_")
+    assert model.output.dtype == "float32"
+    losses = [float(row["loss"]) for row in read_log(tmp_path / "run")]
+    training.train(build, dataset, tmp_path / "exact", recipe=exact, **options)
+    expected = [float(row["loss"]) for row in read_log(tmp_path / "exact")]
+    # In float16 the first steps are skipped, until the loss scale fits.
+    np.testing.assert_allclose(losses, expected, rtol=0.05 if dtype == "mixed_bfloat16" else 0.4)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (dtype == "mixed_float16")
+
+
+def test_long_epoch_logs_its_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_LINES", 0.0)
+    dataset, lines = scenes(tmp_path / "data", 8), []
+    training.train(small_model, dataset, tmp_path / "run", recipe=RECIPE, epochs=1, log=lines.append)
+    assert [line.split("  ")[0] for line in lines[:-1]] == ["step 1 of 4", "step 2 of 4", "step 3 of 4"]
+    assert lines[0].endswith("s per step")
+
+
+def test_diverged_loss_stops_with_advice(tmp_path):
+    dataset = scenes(tmp_path / "data")
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e25)
+    with pytest.raises(ValueError, match=r"loss of step \d+ is (nan|inf).*diverged. Try a lower learning rate"):
+        training.train(small_model, dataset, tmp_path / "run", recipe=recipe, epochs=5, log=ignore)
+
+
+def test_model_with_another_number_of_classes_is_refused(tmp_path):
+    dataset = data.folder(pairs(tmp_path / "data"), num_classes=3)
+    with pytest.raises(ValueError, match=r"has 3 classes, the model '.*' 2. Build it with num_classes=3"):
+        training.train(small_model, dataset, tmp_path / "run", recipe=RECIPE, log=ignore)
+
+
+def test_parameters_of_version_0_1_become_fields_of_the_recipe(tmp_path):
+    dataset, lines = scenes(tmp_path / "data"), []
+    old = {"batch_size": 4, "crop": (8, 8), "clipnorm": 1.0, "class_weights": np.array([1, 2]), "report": lines.append}
+    with pytest.warns(DeprecationWarning, match=r"batch_size, .*report: use the fields of the recipe"):
+        training.train(small_model, dataset, tmp_path / "run", recipe=RECIPE, epochs=1, **old)
+    recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert (recipe["batch_size"], recipe["augmentation"]["crop"]) == (4, [8, 8])
+    assert (recipe["clipnorm"], recipe["class_weights"]) == (1.0, [1.0, 2.0])
+    assert lines[0].startswith("epoch 1  step 1")
