@@ -1,41 +1,55 @@
-"""A model on disk, in the form that the file name asks for."""
+"""Writes a model to disk, in the format that the file name asks for."""
 
 import pathlib
 
+import keras
+
 from converters.errors import ConversionError
 from converters.memory import saved_without_copies
+from converters.types import Path
 from converters.weights.export_weights import export_weights
-from converters.weights.import_weights import OWN
+from converters.weights.plan import BY_PATH
 from converters.writing.files import atomic, check_target
 from tfseg.exporting.saved_model import write_any
 
-FORMS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (SavedModel)"
+FORMATS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (SavedModel)"
 
 
-def save(model, path, *, overwrite=False):
+def save(model: keras.Model, path: Path, *, overwrite: bool = False) -> None:
     """Writes a model whole or not at all: `.keras`, `.weights.h5`, `.safetensors` (variables by path), or a SavedModel.
 
+    Args:
+        model: model to write.
+        path: file or directory to write; its suffix chooses the format.
+        overwrite: whether something at `path` is replaced.
     Raises:
         ConversionError: another suffix, a path that exists without `overwrite`, or one that cannot be written.
     """
     path = pathlib.Path(path)
-    check(path, overwrite=overwrite)
+    check_output(path, overwrite=overwrite)
     if path.suffix == ".safetensors":
-        export_weights(model, path, family=OWN, overwrite=overwrite)
+        export_weights(model, path, family=BY_PATH, overwrite=overwrite)
         return
-    with atomic(path, overwrite=overwrite) as temporary:
+    with atomic(path, overwrite=overwrite) as partial:
         if path.suffix == ".keras":
-            model.save(temporary)
+            model.save(partial)
         elif path.suffix == ".h5":
             with saved_without_copies(model):
-                model.save_weights(temporary)
+                model.save_weights(partial)
         else:
-            write_any(model, temporary)
+            write_any(model, partial)
 
 
-def check(path, *, overwrite=False):
-    """Refuses an output that `save` would refuse, before any work is done."""
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Refuses an output that `save` would refuse, before any work is done.
+
+    Args:
+        path: file or directory to write.
+        overwrite: whether something at `path` may be replaced.
+    Raises:
+        ConversionError: as `save`.
+    """
     path = pathlib.Path(path)
     if path.suffix not in ("", ".keras", ".safetensors") and not path.name.endswith(".weights.h5"):
-        raise ConversionError(f"{path}: the output is {FORMS}. Received: suffix {path.suffix!r}")
+        raise ConversionError(f"{path}: the output is {FORMATS}. Received: suffix {path.suffix!r}")
     check_target(path, overwrite)

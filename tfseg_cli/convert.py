@@ -2,61 +2,85 @@
 
     tfseg-convert --checkpoint=fcn_resnet50_coco-1167a1af.pth --output=fcn.keras
 
-The output's name says its form: .keras, .weights.h5, .safetensors, or a directory (SavedModel).
+The name of the output chooses its format: .keras, .weights.h5, .safetensors, or a directory (SavedModel).
 """
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tfseg_cli.launch import launch, show_download
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _CHECKPOINT = flags.DEFINE_list(
     "checkpoint",
     None,
-    "A file, a URL, or the name of a published file; several, with commas, hold one network.",
+    "A file, a URL, or the name of a published file; several, separated by commas, hold one network.",
     required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Where to write; the suffix says what.", required=True)
-_FAMILY = flags.DEFINE_string("family", None, "The family, where the file fits several.")
-_NETWORK = flags.DEFINE_string(
-    "network", None, "The network, where names do not tell, or to transplant weights into it."
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Where to write: .keras, .weights.h5, .safetensors, or a directory.", required=True
 )
-_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes of the head; by default the file's.")
+_FAMILY = flags.DEFINE_string("family", None, "The family, if the file fits several.")
+_NETWORK = flags.DEFINE_string(
+    "network",
+    None,
+    "The network, if the names of the tensors do not say it; or another network, into which the weights that fit are "
+    "loaded (a partial load).",
+)
+_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Number of classes of the head; by default the file's number.")
 _OUTPUT_STRIDE = flags.DEFINE_integer("output_stride", None, "32, 16, 8 or 4: dilates the network.")
 _CONVENTION = flags.DEFINE_enum(
     "convention",
     None,
     ["previous", "new", "one"],
-    "The rate of the layers that lose their stride: their old one, old x stride, or 1; by default the family's own.",
+    "Dilation rate of the layers that lose their stride: their old rate, old rate times stride, or 1; by default the "
+    "family's convention.",
 )
-_INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default if the file has one.")
-_AUX = flags.DEFINE_bool("aux", None, "Whether the model returns the auxiliary logits too.")
+_INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default it is kept if it is there.")
+_AUX = flags.DEFINE_bool("aux", None, "Whether the model returns the auxiliary logits, too.")
 _MULTI_SCALE = flags.DEFINE_list(
-    "multi_scale", None, "Further sizes at which DeepLabV2 sees the image: 0.5,0.75, or none; by default the family's."
+    "multi_scale",
+    None,
+    "Further sizes at which DeepLabV2 sees the image: 0.5,0.75, or none; by default the family's sizes.",
 )
 _PREPROCESSING = flags.DEFINE_string(
-    "preprocessing", None, "Of the images, a name of tfseg.specs.PREPROCESSING; by default the family's own."
+    "preprocessing",
+    None,
+    "How the images are prepared: a name of tfseg.specs.PREPROCESSING; by default the family's preprocessing.",
 )
-_SKIP = flags.DEFINE_multi_string("skip", [], "Regular expression of what keeps its initial values; may be repeated.")
+_SKIP = flags.DEFINE_multi_string(
+    "skip", [], "Regular expression of weights that keep their initial values; may be repeated."
+)
 _PROTOTXT = flags.DEFINE_string(
-    "prototxt", None, "Caffe's description of the network: refuse unless it is the one that is built."
+    "prototxt", None, "Caffe's description of the network; the conversion fails if the network differs from it."
 )
-_ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
-_VERIFY = flags.DEFINE_bool("verify", False, "Run the public implementation too; fail if it computes anything else.")
-_IMAGE = flags.DEFINE_string("image", None, "The photograph to verify on; by default examples/street.png of a clone.")
+_ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Whether to accept NaN and infinite weights.")
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Whether to run the public implementation, too, and to fail if its results differ."
+)
+_IMAGE = flags.DEFINE_string(
+    "image", None, "The photograph for --verify; by default examples/street.png of a clone of the repository."
+)
 _RECEIPT = flags.DEFINE_string("receipt", None, "Where to write the receipt, as JSON.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that exist.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Whether to replace files that exist.")
 
 
-def main():
+def main() -> None:
+    """Runs `tfseg-convert`."""
     launch(_convert)
 
 
-def _convert():
+def _convert() -> int:
     from converters import saving
     from converters.identification.sources import open_source
     from converters.writing import files
 
-    saving.check(_OUTPUT.value, overwrite=_OVERWRITE.value)
+    saving.check_output(_OUTPUT.value, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         files.check_target(_RECEIPT.value, _OVERWRITE.value)
     scales = _scales(_MULTI_SCALE.value)
@@ -80,7 +104,7 @@ def _convert():
         prototxt=_PROTOTXT.value,
         allow_nonfinite=_ALLOW_NONFINITE.value,
     )
-    if _VERIFY.value:
+    if image is not None:
         verify(model, receipt, source, image)
     saving.save(model, _OUTPUT.value, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
@@ -90,30 +114,23 @@ def _convert():
     return 0
 
 
-def _scales(texts):
-    from converters import ConversionError
-
+def _scales(texts: Sequence[str] | None) -> tuple[float, ...] | None:
+    """The numbers of --multi_scale; an empty tuple for "none"."""
     if texts is None:
         return None
     try:
         return () if texts == ["none"] else tuple(map(float, texts))
     except ValueError:
-        raise ConversionError(
-            f"--multi_scale takes numbers, as in 0.5,0.75, or none. Received: {','.join(texts)}"
-        ) from None
+        raise ValueError(f"--multi_scale takes numbers, as in 0.5,0.75, or none. Received: {','.join(texts)}") from None
 
 
-def _photograph():
-    import pathlib
-
-    from converters import ConversionError
+def _photograph() -> "np.ndarray":
+    """The photograph of --image, or the example's."""
     from tfseg.images import read_image
 
-    path = pathlib.Path(_IMAGE.value or pathlib.Path(__file__).parents[2] / "examples" / "street.png")
+    path = pathlib.Path(_IMAGE.value or pathlib.Path(__file__).parents[1] / "examples" / "street.png")
     if not path.is_file():
-        raise ConversionError(
-            f"--verify needs a photograph: --image=photo.jpg. Received: {str(path)!r}, which is not there"
-        )
+        raise ValueError(f"--verify needs a photograph: --image=photo.jpg. Received: {str(path)!r}, which is not there")
     return read_image(path)
 
 

@@ -1,4 +1,4 @@
-"""Lists what a checkpoint holds and says what it is; reads no weights and needs no framework for the list.
+"""Lists the tensors of a checkpoint and says which network it is. It reads no weights, and the list needs no framework.
 
 tfseg-inspect --checkpoint=fcn_resnet50_coco-1167a1af.pth
 """
@@ -8,16 +8,17 @@ from absl import flags
 from tfseg_cli.launch import launch, show_download
 
 _CHECKPOINT = flags.DEFINE_list(
-    "checkpoint", None, "A file, a URL, or the name of a published file; several with commas.", required=True
+    "checkpoint", None, "A file, a URL, or the name of a published file; several, separated by commas.", required=True
 )
 _KEYS = flags.DEFINE_bool("keys", True, "Whether to list every tensor.")
 
 
-def main():
+def main() -> None:
+    """Runs `tfseg-inspect`."""
     launch(_inspect)
 
 
-def _inspect():
+def _inspect() -> int:
     from converters.identification.sources import open_source
 
     source = open_source(_CHECKPOINT.value, progress=show_download)
@@ -28,7 +29,7 @@ def _inspect():
     for checkpoint in source.checkpoints:
         print(f"{checkpoint.path.name}: {checkpoint.description}")
 
-    from converters import identify
+    from converters import identify  # here, because it loads Keras
 
     print(identify(source))
     return 0

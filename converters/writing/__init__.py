@@ -1,1 +1,1 @@
-"""Writing files in foreign formats, each whole or not at all."""
+"""Writers of files: whole or not at all, with the error of this package."""

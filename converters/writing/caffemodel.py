@@ -1,6 +1,8 @@
-"""Caffe's binary networks: the layers with weights, written as `converters.reading.caffe.caffemodel` names them."""
+"""Caffe's binary networks: layers with weights, under the names that `converters.reading.caffe.caffemodel` reads."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -8,8 +10,10 @@ from converters.errors import ConversionError
 from converters.reading.caffe.blobs import PARTS
 from converters.reading.caffe.fields import BlobField, LayerField, NetField, ShapeField
 from converters.reading.protobuf.wire import LENGTH
+from converters.types import Arrays, Path
 from converters.writing.files import atomic
 
+# Kind of a row in a table of names -> type of the layer in Caffe.
 _TYPES = {
     "conv": "Convolution",
     "upconv": "Deconvolution",
@@ -19,21 +23,24 @@ _TYPES = {
     "scale": "Scale",
     "channel_scale": "Scale",
 }
-_FACTOR = np.ones(1, "float32")  # of BatchNorm, whose sums are written divided
+_FACTOR = np.ones(1, "float32")  # divisor of BatchNorm's sums, which are written already divided
 
 
-def write_caffemodel(path, arrays, kinds, name, *, overwrite=False):
-    """Writes a V2 network, one tensor in memory at a time; Caffe finds the layers of its prototxt by their names.
+def write_caffemodel(
+    path: Path, arrays: Arrays, kinds: Mapping[str, str], name: str, *, overwrite: bool = False
+) -> None:
+    """Writes a V2 network, with one tensor in memory at a time. Caffe finds the layers of its prototxt by their names.
 
     Args:
-        path: the file, written whole or not at all.
-        arrays: {"layer.part": float32 array}, asked for twice, first for its shape.
-        kinds: {"layer.part": kind of its row in the table}.
-        name: of the network.
+        path: where the file is written, whole or not at all.
+        arrays: "layer.part" -> float32 array; each is read twice, first for its shape.
+        kinds: "layer.part" -> kind of its row in the table of names.
+        name: name of the network.
         overwrite: whether a file at `path` is replaced.
-    Raises: ConversionError for another element type, and what `converters.writing.files.atomic` raises.
+    Raises:
+        ConversionError: another element type, or as `converters.writing.files.atomic`.
     """
-    layers = {}
+    layers: dict[tuple[str, str], dict[str, str]] = {}
     for key in arrays:
         layer, _, part = key.rpartition(".")
         layers.setdefault((layer, _TYPES[kinds[key]]), {})[part] = key
@@ -44,10 +51,10 @@ def write_caffemodel(path, arrays, kinds, name, *, overwrite=False):
             _write_layer(file, layer, kind, [arrays[keys[part]] if part in keys else _FACTOR for part in parts])
 
 
-def _write_layer(file, name, kind, blobs):
+def _write_layer(file: BinaryIO, name: str, kind: str, blobs: Sequence[np.ndarray]) -> None:
     for blob in blobs:
         if blob.dtype != np.float32:
-            raise ConversionError(f"A .caffemodel holds float32 numbers alone. Received: {blob.dtype} in {name!r}.")
+            raise ConversionError(f"A .caffemodel holds float32 numbers only. Received: {blob.dtype} in {name!r}.")
     heads = [_blob_head(blob) for blob in blobs]
     start = _text(LayerField.NAME, name) + _text(LayerField.TYPE, kind)
     sizes = [len(head) + blob.nbytes for head, blob in zip(heads, blobs, strict=True)]
@@ -58,23 +65,23 @@ def _write_layer(file, name, kind, blobs):
         file.write(np.ascontiguousarray(blob, "<f4").reshape(-1).view(np.uint8).data)
 
 
-def _blob_head(blob):
-    """All of a blob but its numbers: they come last, so that they need not be held."""
+def _blob_head(blob: np.ndarray) -> bytes:
+    """The bytes of a blob before its numbers, which come last: so the message is never in memory as a whole."""
     sizes = b"".join(map(_varint, blob.shape))
     shape = _head(ShapeField.DIM, len(sizes)) + sizes
     return _head(BlobField.SHAPE, len(shape)) + shape + _head(BlobField.DATA, 4 * math.prod(blob.shape))
 
 
-def _text(number, value):
+def _text(number: int, value: str) -> bytes:
     encoded = value.encode()
     return _head(number, len(encoded)) + encoded
 
 
-def _head(number, length):
+def _head(number: int, length: int) -> bytes:
     return _varint(number << 3 | LENGTH) + _varint(length)
 
 
-def _varint(value):
+def _varint(value: int) -> bytes:
     digits = bytearray()
     while value > 0x7F:
         digits.append(value & 0x7F | 0x80)

@@ -9,7 +9,7 @@ from helpers.references import images, output
 
 import converters
 from converters import ConversionError, memory
-from converters.saving import check, save
+from converters.saving import check_output, save
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_refusals_come_before_the_work(tmp_path, model):
         ("absent/m.keras", r"its directory .*absent does not exist"),
     ):
         with pytest.raises(ConversionError, match=message):
-            check(tmp_path / name)
+            check_output(tmp_path / name)
     (tmp_path / "old.keras").write_text("old")
     with pytest.raises(ConversionError, match=r"exists already.*--overwrite"):
         save(model, tmp_path / "old.keras")

@@ -1,4 +1,4 @@
-"""Models on their way out of Python."""
+"""Export: the files that deployments run, each compared with the model that it comes from."""
 
 from tfseg.exporting.directory import export, summary
 from tfseg.exporting.formats import FORMATS

@@ -1,41 +1,45 @@
-"""Artifacts beside the model that they come from, each run in a fresh process by its own runtime."""
+"""Compares artifacts with the model that they come from; each artifact runs in a fresh process, in its own runtime."""
 
 import itertools
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 from keras import ops
 
-from tfseg.exporting.job import resized
+from tfseg.exporting.formats import Format, Runtime
+from tfseg.exporting.job import ExportJob, resize
+from tfseg.types import Array, Size
 
-SIZES = ((64, 96), (65, 83), (97, 128))  # height and width, where the network takes any
-_BATCH = 2
-_PATIENCE = 1800  # seconds: what has not answered by then hangs
+SIZES = ((64, 96), (65, 83), (97, 128))  # height and width of the images, where the network takes any size
+_BATCH_SIZE = 2
+_TIMEOUT = 1800  # seconds: a process that has not answered by then hangs
 _SCRIPT = pathlib.Path(__file__).with_name("reopening.py")
 
 
-class Comparison:
-    """The model's answers to seeded pictures of several sizes, and how far an artifact's lie from them.
+class ArtifactComparison:
+    """The logits of a model for a few images of several sizes, and how much the logits of artifacts differ from them.
 
     Args:
-        job: with the model, and photographs to look at in place of seeded pictures.
-        folder: for what goes to the other processes and comes back; exists.
+        job: model. If it has photographs, they are the images; otherwise the images are random, with a fixed seed.
+        folder: existing directory for the files that are exchanged with other processes.
+    Attributes:
+        sizes: height and width of the images, in pixels.
     Raises:
-        ValueError: logits that are not of the image's size.
+        ValueError: the logits do not have the size of the image.
     """
 
-    def __init__(self, job, folder):
+    def __init__(self, job: ExportJob, folder: pathlib.Path) -> None:
         self._job, self._folder = job, folder
-        fixed = job.shape[1:3]
-        sizes = (tuple(own or side for own, side in zip(fixed, size, strict=True)) for size in SIZES)
-        self.sizes = list(dict.fromkeys(sizes))
-        batch = job.shape[0] or _BATCH
-        examples, self._logits = {}, []
+        batch_size, height, width, _ = job.shape
+        self.sizes: list[Size] = list(dict.fromkeys((height or tall, width or wide) for tall, wide in SIZES))
+        examples: dict[str, Any] = {}
+        self._logits: list[Array] = []
         for index, size in enumerate(self.sizes):
-            pixels = _pictures(job, (batch, *size, 3))
-            images = job.prepared(pixels)
+            pixels = _images(job, batch_size or _BATCH_SIZE, size)
+            images = job.preprocess(pixels)
             logits = ops.convert_to_numpy(job.network(images, training=False)).astype("float32")
             if logits.shape[:3] != images.shape[:3]:
                 raise ValueError(
@@ -46,55 +50,53 @@ class Comparison:
             self._logits.append(logits)
         np.savez(folder / "examples.npz", **examples)
 
-    def of(self, artifact, form):
-        """What export.json tells of one artifact.
+    def compare(self, artifact: pathlib.Path, format: Format) -> dict[str, Any]:
+        """The entry for one artifact in export.json.
 
+        Args:
+            artifact: path of the artifact.
+            format: format of the artifact.
         Raises:
-            ValueError: the runtime does not run it, or it lies beyond the bounds of its format.
+            ValueError: the runtime does not run the artifact, or it differs from the model by more than the tolerance.
         """
-        results = self._run(artifact, form.runtime)
+        results = self._run(artifact, format.runtime)
         version = str(results.pop("version"))
-        differences, same = [], []
+        differences, equal_classes = [], []
         for name, value in results.items():
             kind, _, index = name.rpartition("_")
-            wanted = self._logits[int(index)]
-            expected = wanted.shape if kind == "logits" else wanted.shape[:3]
-            if value.shape != expected:
-                raise ValueError(f"{artifact.name}: {kind} of shape {expected} expected. Received: {value.shape}")
+            logits = self._logits[int(index)]
+            shape = logits.shape if kind == "logits" else logits.shape[:3]
+            if value.shape != shape:
+                raise ValueError(f"{artifact.name}: {kind} of shape {shape} expected. Received: {value.shape}")
             if kind == "logits":
-                differences.append(np.abs(value - wanted).max() / (np.abs(wanted).max() or 1))
+                differences.append(np.abs(value - logits).max() / (np.abs(logits).max() or 1))
                 value = value.argmax(axis=-1)
-            same.append((value == wanted.argmax(axis=-1)).ravel())
-        difference, equal = float(np.max(differences)), float(np.concatenate(same).mean())
-        bound = form.bound
-        if not (difference <= bound.difference and equal >= bound.equal_pixels):  # NaN fails too
-            raise ValueError(
-                f"{artifact.name} does not compute what the model computes: logits differ by {difference:.1e} of the "
-                f"largest (at most {bound.difference:.0e} expected), {equal:.2%} of the pixels have the same class (at "
-                f"least {bound.equal_pixels:.2%} expected). Nothing was exported."
-            )
-        files = [one for one in (artifact, *artifact.rglob("*")) if one.is_file()]
+            equal_classes.append((value == logits.argmax(axis=-1)).ravel())
+        difference, equal_pixels = float(np.max(differences)), float(np.concatenate(equal_classes).mean())
+        _check(artifact.name, difference, equal_pixels, format)
+        files = [file for file in (artifact, *artifact.rglob("*")) if file.is_file()]
         return {
-            "runtime": f"{form.runtime.name} {version}",
+            "runtime": f"{format.runtime.name} {version}",
             "sizes": [list(size) for size in self.sizes],
             "max_relative_difference": difference,
-            "equal_pixels": equal,
-            "bytes": sum(one.stat().st_size for one in files),
+            "equal_pixels": equal_pixels,
+            "bytes": sum(file.stat().st_size for file in files),
         }
 
-    def _run(self, artifact, runtime):
+    def _run(self, artifact: pathlib.Path, runtime: Runtime) -> dict[str, Array]:
+        """What a fresh process computes from the examples."""
         examples, results = self._folder / "examples.npz", self._folder / "results.npz"
         if runtime.function == "keras":
             (self._folder / "architecture.json").write_text(self._job.model.to_json())
-        command = [sys.executable, "-P", "-W", "ignore", _SCRIPT, runtime.function, artifact, examples, results]
+        script = [str(_SCRIPT), runtime.function, str(artifact), str(examples), str(results)]
         try:
             process = subprocess.run(
-                command,
+                [sys.executable, "-P", "-W", "ignore", *script],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=_PATIENCE,
+                timeout=_TIMEOUT,
             )
         except subprocess.TimeoutExpired as error:
             raise ValueError(
@@ -106,17 +108,27 @@ class Comparison:
             raise ValueError(
                 f"{artifact.name} was written, but {runtime.name} does not run it: {lines[-1]}. Nothing was exported."
             )
-        with np.load(results) as found:
-            return dict(found)
+        with np.load(results) as arrays:
+            return dict(arrays)
 
 
-def _pictures(job, shape):
-    """uint8 `(batch, height, width, 3)`: photographs, or patches of colour under noise."""
-    batch, *size, _ = shape
+def _check(name: str, difference: float, equal_pixels: float, format: Format) -> None:
+    tolerance = format.tolerance
+    if not (difference <= tolerance.difference and equal_pixels >= tolerance.equal_pixels):  # NaN fails, too
+        raise ValueError(
+            f"{name} does not compute what the model computes: logits differ by {difference:.1e} of the largest "
+            f"(at most {tolerance.difference:.0e} expected), {equal_pixels:.2%} of the pixels have the same class "
+            f"(at least {tolerance.equal_pixels:.2%} expected). Nothing was exported."
+        )
+
+
+def _images(job: ExportJob, batch_size: int, size: Size) -> Array:
+    """uint8 `(batch, height, width, 3)`: photographs, or patches of color with noise."""
     if job.has_photographs:
-        found = list(itertools.islice(itertools.cycle(job.photographs()), batch))
-        return np.stack([resized(pixels, size) for pixels in found])
+        photographs = itertools.islice(itertools.cycle(job.photographs()), batch_size)
+        return np.stack([resize(photograph, size) for photograph in photographs])
+    height, width = size
     random = np.random.default_rng(0)
-    patches = random.integers(0, 224, (batch, *(-(-side // 8) for side in size), 3))
-    patches = patches.repeat(8, axis=1).repeat(8, axis=2)[:, : size[0], : size[1]]
+    patches = random.integers(0, 224, (batch_size, -(-height // 8), -(-width // 8), 3))
+    patches = patches.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
     return (patches + random.integers(0, 32, patches.shape)).astype("uint8")

@@ -1,37 +1,61 @@
-"""The formats: what is written, what re-opens it, how far it may lie from the model."""
+"""The formats: what is written, what runs it for the comparison, and how far it may differ from the model."""
 
+import dataclasses
 import importlib.util
 import math
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tfseg.exporting import litert, onnx, openvino, saved_model, weights
+from tfseg.exporting.job import ExportJob
 
 
 class Runtime(NamedTuple):
-    """What re-opens an artifact."""
+    """What runs an artifact.
 
-    function: str  # of reopening.py
+    Attributes:
+        function: name of the function in reopening.py that runs the artifact.
+        name: name of the package.
+        modules: modules that the format needs and that tfseg does not install by default.
+        extra: extra of tfseg that installs these modules.
+    """
+
+    function: str
     name: str
-    modules: tuple = ()  # which tfseg does not install by itself, and the format needs
-    extra: str = ""  # that does
+    modules: tuple[str, ...] = ()
+    extra: str = ""
 
 
-class Bound(NamedTuple):
-    """How far an artifact may lie from the model."""
+class Tolerance(NamedTuple):
+    """How far an artifact may differ from the model.
 
-    difference: float  # of logits, in units of the largest logit
-    equal_pixels: float  # share of pixels of the same class
+    Attributes:
+        difference: largest difference of the logits, in units of the largest logit.
+        equal_pixels: smallest share of pixels with the same class.
+    """
+
+    difference: float
+    equal_pixels: float
 
 
-class Format(NamedTuple):
-    """One kind of artifact."""
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One kind of artifact.
 
-    artifact: str  # path in the exported directory
-    write: Callable  # write(job, path)
+    Attributes:
+        artifact: path in the exported folder.
+        write: function `write(job, path)`.
+        runtime: what runs the artifact.
+        tolerance: how far the artifact may differ from the model.
+        needs: "preprocessing" or "calibration", if the format cannot be written without them.
+    """
+
+    artifact: str
+    write: Callable[[ExportJob, pathlib.Path], None]
     runtime: Runtime
-    bound: Bound
-    needs: tuple = ()  # "preprocessing", "calibration"
+    tolerance: Tolerance
+    needs: tuple[str, ...] = ()
 
 
 _TENSORFLOW = Runtime("tensorflow", "tensorflow")
@@ -41,10 +65,11 @@ _ONNX = Runtime("onnxruntime", "onnxruntime", ("onnx", "tf2onnx", "onnxruntime")
 _OPENVINO = Runtime("openvino", "openvino", ("openvino",), "openvino")
 _SAFETENSORS = Runtime("keras", "keras", ("safetensors",), "safetensors")
 
-_FLOAT = Bound(1e-5, 0.9999)
-# Integers saturate, so that the largest difference says little: the masks decide. Random weights, whose classes lie
-# closer to each other than trained ones, lost up to 5 % of the pixels in dynamic, and 14 % in full int8.
-_HALF, _DYNAMIC, _INTEGER = Bound(0.01, 0.995), Bound(math.inf, 0.9), Bound(math.inf, 0.8)
+_FLOAT = Tolerance(1e-5, 0.9999)
+# Integers saturate. The largest difference therefore says little, and the masks decide. Random
+# weights, whose logits are close to each other, are the hard case: dynamic int8 changed up to 5 % of the pixels, and
+# full int8 14 %.
+_HALF, _DYNAMIC, _INTEGER = Tolerance(0.01, 0.995), Tolerance(math.inf, 0.9), Tolerance(math.inf, 0.8)
 
 FORMATS = {
     "saved_model": Format("1", saved_model.write, _TENSORFLOW, _FLOAT, ("preprocessing",)),
@@ -54,17 +79,19 @@ FORMATS = {
     "litert_int8": Format("model_int8.tflite", litert.int8, _LITERT, _INTEGER, ("preprocessing", "calibration")),
     "onnx": Format("model.onnx", onnx.write, _ONNX, _FLOAT),
     "openvino": Format("openvino", openvino.write, _OPENVINO, _FLOAT),
-    "keras": Format("model.keras", weights.keras_file, _KERAS, _FLOAT),
-    "weights_h5": Format("model.weights.h5", weights.h5, _KERAS, _FLOAT),
-    "safetensors": Format("model.safetensors", weights.safetensors, _SAFETENSORS, _FLOAT),
+    "keras": Format("model.keras", weights.write_keras, _KERAS, _FLOAT),
+    "weights_h5": Format("model.weights.h5", weights.write_h5, _KERAS, _FLOAT),
+    "safetensors": Format("model.safetensors", weights.write_safetensors, _SAFETENSORS, _FLOAT),
 }
 
 
-def check_formats(names):
-    """Refuses what is no format, or cannot be written here.
+def check_formats(names: Sequence[str]) -> None:
+    """Refuses formats that are unknown or cannot be written here.
 
+    Args:
+        names: names of formats.
     Raises:
-        ValueError: no format, an unknown one, one twice, or one whose extra is not installed.
+        ValueError: there is no format, an unknown one, one twice, or one whose extra is not installed.
     """
     unknown = [name for name in names if name not in FORMATS]
     if isinstance(names, str) or unknown or not names or len(set(names)) < len(names):

@@ -1,124 +1,161 @@
-"""What every writer of an artifact is given."""
+"""What every function that writes an artifact is given."""
 
 import functools
 import json
 import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
-from tfseg import specs
 from tfseg.images import find_images, read_image
 from tfseg.layers.metadata import metadata
 from tfseg.prediction.model import check_segmenter, preprocessing_of
-from tfseg.preprocessing import preprocess
+from tfseg.preprocessing import preprocess, preprocessing_entries
+from tfseg.types import Array, Path, Preprocessing, Size, Tensor
 
-_CALIBRATION = 100  # photographs at most: the ranges hardly change beyond
+Photographs = Path | Iterable[Array]
+"""A directory, a pattern, or uint8 arrays `(height, width, 3)`."""
+
+_MOST_PHOTOGRAPHS = 100  # with more of them, the ranges of the activations hardly change
 
 
-class Job:
-    """A model, the facts that travel with it, and photographs like those that it will see.
+class ExportJob:
+    """A model to export, its metadata, and photographs like those that it will see.
 
     Args:
-        model: with logits as its first output.
-        preprocessing: name or dictionary, in place of what the model carries.
-        calibration: directory or pattern of photographs, or list of uint8 `(height, width, 3)`, or None.
-        size: height and width of every picture, or None.
-        receipt: text, or what has one.
+        model: segmentation model; its first output are the logits.
+        preprocessing: name or dictionary that replaces the preprocessing of the model; None keeps that.
+        calibration: directory or pattern of photographs, or uint8 arrays `(height, width, 3)`; None for no photographs.
+        size: height and width of every image, in pixels; None leaves the size of the model.
+        receipt: text, or an object whose `str` is kept; None for no receipt.
     Attributes:
-        network: the model without outputs beside the logits.
-        shape: of its input, None where any size goes.
-        num_classes: of the logits.
+        model: the model as it was given.
+        network: the model without outputs other than the logits.
+        shape: shape of the images `(batch, height, width, 3)`; None where any size is possible.
+        num_classes: number of classes of the logits.
     Raises:
-        ValueError: no segmenter, an unknown preprocessing, no photographs, a size that the model does not take.
+        ValueError: the model is no segmenter, the preprocessing is unknown, there are no photographs, or the model does
+            not take the size.
     """
 
-    def __init__(self, model, *, preprocessing=None, calibration=None, size=None, receipt=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        preprocessing: Preprocessing | None = None,
+        calibration: Photographs | None = None,
+        size: Size | None = None,
+        receipt: object = None,
+    ) -> None:
         if getattr(model, "output", None) is None:
             raise ValueError(f"A functional or Sequential Keras model is exported. Received: {model!r}")
         check_segmenter(model)
         self.model = model
-        several = isinstance(model.output, list | tuple)
-        self.network = keras.Model(model.input, model.output[0], name=model.name) if several else model
+        has_several_outputs = isinstance(model.output, list | tuple)
+        self.network = keras.Model(model.input, model.output[0], name=model.name) if has_several_outputs else model
         self.shape = _shape(model, size)
         self.num_classes = self.network.output_shape[-1]
-        self._given, self._receipt = preprocessing, receipt
-        is_path = isinstance(calibration, str | os.PathLike)
-        self._photographs = find_images(calibration) if is_path else list(calibration or ())
-        self.prepared(np.zeros((1, 1, 1, 3), "uint8"))  # an unknown preprocessing is refused before the work
+        self._preprocessing, self._receipt = preprocessing, receipt
+        self._photographs: list[pathlib.Path] | list[Array]
+        if isinstance(calibration, str | os.PathLike):
+            self._photographs = find_images(calibration)
+        else:
+            self._photographs = list(() if calibration is None else calibration)
+        self.preprocess(np.zeros((1, 1, 1, 3), "uint8"))  # an unknown preprocessing is refused before the work
 
     @functools.cached_property
-    def preprocessing(self):
-        """Dictionary as in `tfseg.specs.PREPROCESSING`, or a ValueError that tells what to do."""
-        found = self._given or preprocessing_of(self.model)
-        if isinstance(found, str):
-            preprocess(np.zeros((1, 1, 3)), found)  # which refuses unknown names
-            found = specs.PREPROCESSING[found]
-        return found
+    def preprocessing(self) -> dict[str, Any]:
+        """Dictionary as in `tfseg.specs.PREPROCESSING`.
+
+        Raises:
+            ValueError: neither the model nor the caller says the preprocessing.
+        """
+        return dict(preprocessing_entries(self._preprocessing or preprocessing_of(self.model)))
 
     @functools.cached_property
-    def metadata(self):
-        """What stands in metadata.json."""
+    def metadata(self) -> dict[str, Any]:
+        """The content of metadata.json."""
         import tensorflow as tf
 
         import tfseg
 
         facts = metadata(self.model)
-        known = self._given or facts["preprocessing"]
+        is_known = self._preprocessing or facts["preprocessing"]
         return {
             "name": self.model.name,
             "num_classes": self.num_classes,
             "classes": facts["classes"],
             "colors": facts["colors"],
-            "preprocessing": known and self.preprocessing,
+            "preprocessing": self.preprocessing if is_known else None,
             "receipt": None if self._receipt is None else str(self._receipt),
             "versions": {"tfseg": tfseg.__version__, "keras": keras.__version__, "tensorflow": tf.__version__},
         }
 
     @property
-    def metadata_text(self):
+    def metadata_text(self) -> str:
+        """The content of metadata.json as text, for formats that keep it inside the artifact."""
         return json.dumps(self.metadata)
 
     @property
-    def has_photographs(self):
+    def has_photographs(self) -> bool:
+        """Whether there are photographs for the calibration."""
         return bool(self._photographs)
 
-    def prepared(self, pixels):
-        """Pixels as the network takes them; a network that does not tell how gets about unit-normal ones."""
-        return preprocess(pixels, self.metadata["preprocessing"] or "torch")
+    def preprocess(self, images: Array) -> Array | Tensor:
+        """Images as the network takes them. If the preprocessing is unknown, "torch" is used: about unit variance.
 
-    def photographs(self):
-        """uint8 `(height, width, 3)`, the first hundred, each read when its turn comes."""
-        for photograph in self._photographs[:_CALIBRATION]:
-            pixels = read_image(photograph) if isinstance(photograph, os.PathLike) else np.asarray(photograph)
-            if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
+        Args:
+            images: uint8 `(batch, height, width, 3)`, RGB.
+        """
+        return preprocess(images, self.metadata["preprocessing"] or "torch")
+
+    def photographs(self) -> Iterator[Array]:
+        """Yields the first hundred photographs, uint8 `(height, width, 3)`; each is read only when it is needed.
+
+        Raises:
+            ValueError: an array of another type or shape.
+        """
+        for photograph in self._photographs[:_MOST_PHOTOGRAPHS]:
+            image = read_image(photograph) if isinstance(photograph, os.PathLike) else np.asarray(photograph)
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
                 raise ValueError(
-                    "A photograph to calibrate with is uint8 (height, width, 3), RGB. Received: "
-                    f"{pixels.dtype} {pixels.shape}"
+                    "A photograph for the calibration is uint8 (height, width, 3), RGB. Received: "
+                    f"{image.dtype} {image.shape}"
                 )
-            yield pixels
+            yield image
 
-    def calibration(self):
-        """The photographs as batches of one, preprocessed, at the network's size if it has but one."""
-        for pixels in self.photographs():
-            if None not in self.shape[1:3]:
-                pixels = resized(pixels, self.shape[1:3])
-            yield self.prepared(pixels[None])
-
-
-def _shape(model, size):
-    batch, *sides, channels = model.input_shape
-    if size is None:
-        return batch, *sides, channels
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f"size is height and width, in pixels. Received: {size!r}")
-    if any(own not in (None, side) for own, side in zip(sides, size, strict=True)):
-        raise ValueError(f"The model {model.name!r} takes images of {tuple(sides)}. Received: size={tuple(size)}")
-    return batch, *size, channels
+    def calibration(self) -> Iterator[Array | Tensor]:
+        """Yields each photograph as a preprocessed batch of one, resized if the network has one size only."""
+        for image in self.photographs():
+            _, height, width, _ = self.shape
+            if height is not None and width is not None:
+                image = resize(image, (height, width))
+            yield self.preprocess(image[None])
 
 
-def resized(pixels, size):
-    """A photograph at `(height, width)`."""
+def resize(image: Array, size: Size) -> Array:
+    """A photograph in another size.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        size: new height and width, in pixels.
+    """
     from PIL import Image
 
-    return np.asarray(Image.fromarray(pixels).resize(size[::-1]))
+    height, width = size
+    return np.asarray(Image.fromarray(image).resize((width, height)))
+
+
+def _shape(model: keras.Model, size: Size | None) -> tuple[int | None, int | None, int | None, int]:
+    """The shape of the images that the artifacts take."""
+    batch, *model_size, channels = model.input_shape
+    if size is None:
+        return batch, *model_size, channels
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise ValueError(f"size is height and width, in pixels. Received: {size!r}")
+    if any(expected not in (None, side) for expected, side in zip(model_size, size, strict=True)):
+        raise ValueError(f"The model {model.name!r} takes images of {tuple(model_size)}. Received: size={tuple(size)}")
+    return batch, *size, channels

@@ -1,32 +1,57 @@
-"""LiteRT, once TensorFlow Lite: for telephones and small boards."""
+"""LiteRT, formerly TensorFlow Lite: for phones and small boards."""
 
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tfseg.exporting.job import ExportJob
 from tfseg.native_operations import native_operations
 
 
-def float32(job, path):
-    """float32 throughout. Batch, height and width are 1 until the input is resized, as the interpreter can."""
+def float32(job: ExportJob, path: pathlib.Path) -> None:
+    """Writes a model in float32. Batch, height and width are 1 until the interpreter resizes the input.
+
+    Args:
+        job: model to write.
+        path: path of the `.tflite` file.
+    """
     _write(job, path)
 
 
-def float16(job, path):
-    """Weights of half the size; computed in float32, or in half precision by hardware that prefers it."""
+def float16(job: ExportJob, path: pathlib.Path) -> None:
+    """Writes weights of half the size. They are computed in float32, or in float16 by hardware that prefers that.
+
+    Args:
+        job: model to write.
+        path: path of the `.tflite` file.
+    """
     import tensorflow as tf
 
     _write(job, path, types=[tf.float16], optimizations=[tf.lite.Optimize.DEFAULT])
 
 
-def dynamic_int8(job, path):
-    """Weights of a quarter of the size; what they meet is quantized while it is computed."""
+def dynamic_int8(job: ExportJob, path: pathlib.Path) -> None:
+    """Writes weights of a quarter of the size. The runtime quantizes the activations while it computes.
+
+    Args:
+        job: model to write.
+        path: path of the `.tflite` file.
+    """
     import tensorflow as tf
 
     _write(job, path, optimizations=[tf.lite.Optimize.DEFAULT])
 
 
-def int8(job, path):
-    """Weights and activations in 8 bits, their ranges taken from photographs; images and logits remain float32."""
+def int8(job: ExportJob, path: pathlib.Path) -> None:
+    """Writes weights and activations in 8 bits, with ranges from photographs. Images and logits remain float32.
+
+    Args:
+        job: model to write, with photographs.
+        path: path of the `.tflite` file.
+    """
     import tensorflow as tf
 
-    def representative():
+    def representative() -> Iterator[list[Any]]:
         for images in job.calibration():
             yield [images]
 
@@ -39,10 +64,12 @@ def int8(job, path):
     )
 
 
-def _write(job, path, *, types=(), first_choice=(), **options):
+def _write(
+    job: ExportJob, path: pathlib.Path, *, types: Sequence[Any] = (), first_choice: Sequence[Any] = (), **options: Any
+) -> None:
     import tensorflow as tf
 
-    # Keras would allow operations of TensorFlow too, which LiteRT alone does not run.
+    # By default Keras allows operations of TensorFlow, too; LiteRT alone does not run them.
     target = {"supported_ops": [*first_choice, tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": list(types)}
     with native_operations(job.network, gradients=False):
         job.network.export(

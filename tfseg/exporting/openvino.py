@@ -1,11 +1,17 @@
 """OpenVINO's intermediate representation: for Intel's processors."""
 
+import pathlib
+
+from tfseg.exporting.job import ExportJob
 from tfseg.native_operations import native_operations
 
 
-def write(job, path):
-    """A directory: `model.xml`, the graph, with the input `images`; and `model.bin`, the weights in float32.
+def write(job: ExportJob, path: pathlib.Path) -> None:
+    """Writes a directory: `model.xml`, the graph, with the input `images`; and `model.bin`, the weights in float32.
 
+    Args:
+        job: model to write.
+        path: path of the directory.
     Reference: https://docs.openvino.ai
     """
     import tensorflow as tf

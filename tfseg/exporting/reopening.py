@@ -1,36 +1,52 @@
-"""Runs one artifact in a process of its own, by the runtime that its users have: a script that imports nothing of ours.
+"""Runs one artifact in a fresh process, with the runtime of its users. This script imports nothing from this package.
 
     python -P reopening.py RUNTIME ARTIFACT EXAMPLES.npz RESULTS.npz
 
-The examples are `pixels_N`, uint8 (batch, height, width, 3), and `images_N`, the same preprocessed; the results
-`logits_N`, whatever else the artifact computes, and the `version` of the runtime. Keras alone needs more: our layers,
-found two directories up, and for weights the architecture, which lies beside the examples.
+The examples are `pixels_N`, uint8 (batch, height, width, 3), and `images_N`, the same images preprocessed. The results
+are `logits_N`, other outputs of the artifact, and the `version` of the runtime. Keras alone needs more: the layers of
+tfseg, found two directories up, and for weights the architecture, a file beside the examples.
 """
 
 import pathlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+Results = Iterator[tuple[str, Any]]
 
-def tensorflow(artifact, examples):
+
+def tensorflow(artifact: pathlib.Path, examples: Any) -> Results:
+    """Yields the results of a SavedModel, for all of its signatures.
+
+    Args:
+        artifact: path of the artifact.
+        examples: opened file of examples.
+    """
     import tensorflow as tf
 
     yield "version", tf.__version__
     model = tf.saved_model.load(str(artifact))
     for index, images in _images(examples):
         pixels = examples[f"pixels_{index}"]
-        asked = {
+        inputs = {
             "logits": {"images": images},
             "classes": {"images": pixels},
-            "classes_from_bytes": {"image_bytes": [tf.io.encode_png(one).numpy() for one in pixels]},
+            "classes_from_bytes": {"image_bytes": [tf.io.encode_png(image).numpy() for image in pixels]},
         }
-        for name, arguments in asked.items():
+        for name, arguments in inputs.items():
             result = model.signatures[name](**{key: tf.constant(value) for key, value in arguments.items()})
             yield f"{name}_{index}", result[name.partition("_")[0]].numpy()
 
 
-def litert(artifact, examples):
+def litert(artifact: pathlib.Path, examples: Any) -> Results:
+    """Yields the results of a `.tflite` file.
+
+    Args:
+        artifact: path of the artifact.
+        examples: opened file of examples.
+    """
     import ai_edge_litert
     from ai_edge_litert.interpreter import Interpreter
 
@@ -45,7 +61,13 @@ def litert(artifact, examples):
         yield f"logits_{index}", interpreter.get_tensor(given["index"])
 
 
-def onnxruntime(artifact, examples):
+def onnxruntime(artifact: pathlib.Path, examples: Any) -> Results:
+    """Yields the results of an `.onnx` file.
+
+    Args:
+        artifact: path of the artifact.
+        examples: opened file of examples.
+    """
     import onnxruntime
 
     yield "version", onnxruntime.__version__
@@ -54,17 +76,29 @@ def onnxruntime(artifact, examples):
         yield f"logits_{index}", session.run(["logits"], {"images": images})[0]
 
 
-def openvino(artifact, examples):
+def openvino(artifact: pathlib.Path, examples: Any) -> Results:
+    """Yields the results of a directory with `model.xml`.
+
+    Args:
+        artifact: path of the artifact.
+        examples: opened file of examples.
+    """
     import openvino
 
     yield "version", openvino.__version__.partition("-")[0]
-    # Processors with bfloat16 would compute in it: the choice of whoever deploys, and no fault of the file.
+    # By default, processors with bfloat16 compute in it. The deployment chooses that; it says nothing about the file.
     model = openvino.Core().compile_model(artifact / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for index, images in _images(examples):
         yield f"logits_{index}", model(images)[0]
 
 
-def keras(artifact, examples):
+def keras(artifact: pathlib.Path, examples: Any) -> Results:
+    """Yields the results of a `.keras` file, or of weights in the architecture that lies beside the examples.
+
+    Args:
+        artifact: path of the artifact.
+        examples: opened file of examples.
+    """
     sys.path.append(str(pathlib.Path(__file__).parents[2]))
     import keras
 
@@ -83,7 +117,7 @@ def keras(artifact, examples):
         yield f"logits_{index}", keras.ops.convert_to_numpy(output)
 
 
-def _load_weights(model, artifact):
+def _load_weights(model: Any, artifact: pathlib.Path) -> None:
     if artifact.suffix == ".h5":
         model.load_weights(artifact)
         return
@@ -93,16 +127,18 @@ def _load_weights(model, artifact):
     for variable in model.weights:
         variable.assign(arrays.pop(variable.path))
     if arrays:
-        raise ValueError(f"tensors of no variable: {', '.join(arrays)}")
+        raise ValueError(f"the file has tensors without a variable: {', '.join(arrays)}")
 
 
-def _images(examples):
+def _images(examples: Any) -> Iterator[tuple[int, np.ndarray]]:
     return ((index, examples[f"images_{index}"]) for index in range(len(examples.files) // 2))
 
 
+RUNTIMES = {function.__name__: function for function in (tensorflow, litert, onnxruntime, openvino, keras)}
+
 if __name__ == "__main__":
-    runtime, artifact, examples, results = sys.argv[1:]
-    if runtime != "keras":
-        sys.modules |= dict.fromkeys(["tfseg", "keras"])  # None: whoever imports them fails
-    with np.load(examples) as found:
-        np.savez(results, **dict(globals()[runtime](pathlib.Path(artifact), found)))
+    runtime_name, artifact_path, examples_path, results_path = sys.argv[1:]
+    if runtime_name != "keras":
+        sys.modules |= dict.fromkeys(["tfseg", "keras"])  # type: ignore[arg-type]  # with None, their import fails
+    with np.load(examples_path) as examples_file:
+        np.savez(results_path, **dict(RUNTIMES[runtime_name](pathlib.Path(artifact_path), examples_file)))

@@ -2,45 +2,53 @@
 
 import contextlib
 import io
+import pathlib
+from collections.abc import Iterator
 
+import keras
+
+from tfseg.exporting.job import ExportJob
 from tfseg.preprocessing import preprocess
+from tfseg.types import Path, Tensor
 
 
-def write(job, path):
-    """A SavedModel of three signatures, the first also `serving_default`; the batch is of any size in all of them.
+def write(job: ExportJob, path: pathlib.Path) -> None:
+    """Writes a SavedModel with three signatures, the first also as `serving_default`. All take batches of any size.
 
     * `logits`: `images`, float32 `(batch, height, width, 3)`, preprocessed -> `logits`.
     * `classes`: `images`, uint8 RGB -> `classes` `(batch, height, width)`, preprocessing inside.
-    * `classes_from_bytes`: `image_bytes`, strings `(batch,)`, JPEG or PNG files of one size -> `classes`. Their EXIF
-      orientation is not looked at: TensorFlow decodes without it.
+    * `classes_from_bytes`: `image_bytes`, strings `(batch,)`, JPEG or PNG files of one size -> `classes`. TensorFlow
+      ignores their EXIF orientation.
 
+    Args:
+        job: model to write, with a known preprocessing.
+        path: path of the directory.
     Reference: https://www.tensorflow.org/tfx/serving/api_rest
     """
-    import keras
     import tensorflow as tf
 
     model, dtype = job.network, tf.uint8 if job.num_classes <= 256 else tf.int32
 
     @tf.function(input_signature=[tf.TensorSpec(job.shape, tf.float32)])
-    def network(images):  # one trace for all three
+    def network(images: Tensor) -> Tensor:  # one trace for all three signatures
         return model(images, training=False)
 
-    def logits(images):
+    def logits(images: Tensor) -> dict[str, Tensor]:
         return {"logits": network(images)}
 
-    def classes(images):
+    def classes(images: Tensor) -> dict[str, Tensor]:
         prepared = preprocess(images, job.preprocessing)
         return {"classes": tf.cast(tf.argmax(network(prepared), axis=-1), dtype)}
 
-    def classes_from_bytes(image_bytes):
-        def decode(one):
-            # PNG too; and of JPEG the very pixels that Pillow decodes, as the faster transform by default does not.
-            return tf.ensure_shape(tf.io.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE"), job.shape[1:])
+    def classes_from_bytes(image_bytes: Tensor) -> dict[str, Tensor]:
+        def decode(file: Tensor) -> Tensor:
+            # It decodes PNG, too. With this method JPEG gives the same pixels as Pillow; the faster default does not.
+            return tf.ensure_shape(tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"), job.shape[1:])
 
         signature = tf.TensorSpec(job.shape[1:], tf.uint8)
         return classes(tf.map_fn(decode, image_bytes, fn_output_signature=signature))
 
-    archive = keras.export.ExportArchive()  # not told of the model: it would write all weights twice
+    archive = keras.export.ExportArchive()  # it does not get the model, because it would write all weights twice
     archive.add_endpoint("logits", logits, [tf.TensorSpec(job.shape, tf.float32, "images")])
     archive.add_endpoint("classes", classes, [tf.TensorSpec(job.shape, tf.uint8, "images")])
     archive.add_endpoint(
@@ -49,23 +57,32 @@ def write(job, path):
     archive.write_out(path, verbose=False)
 
 
-def write_any(model, path):
-    """A SavedModel of any Keras model, as Keras writes it: float input in, all outputs out, at the endpoint `serve`.
+def write_any(model: keras.Model, path: Path) -> None:
+    """Writes any Keras model as Keras does: float input, all outputs, at the endpoint `serve`.
 
+    Args:
+        model: any Keras model.
+        path: path of the directory.
     Raises:
         OSError: the disk is full, or writing is not allowed.
     """
-    with writing(path):
+    with quiet_writing(path):
         model.export(path, format="tf_saved_model", verbose=False)
 
 
 @contextlib.contextmanager
-def writing(path):
-    """Keras without its prints, and OSError for what the operating system refuses to TensorFlow."""
+def quiet_writing(path: Path) -> Iterator[None]:
+    """A context in which Keras prints nothing, and errors of TensorFlow about files are OSErrors.
+
+    Args:
+        path: path that is written, for the message.
+    Raises:
+        OSError: the disk is full, or writing is not allowed.
+    """
     import tensorflow as tf
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Keras prints the endpoints even when told not to
+        with contextlib.redirect_stdout(io.StringIO()):  # Keras prints the endpoints even with verbose=False
             yield
     except tf.errors.OpError as error:
         raise OSError(f"{path} cannot be written: {error.message}") from error

@@ -1,6 +1,5 @@
 """A folder of `tfseg.export`, run by TensorFlow alone: neither Keras nor the code of the network is needed."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfseg import drawing
+from tfseg.exporting.exported_folder import ExportedFolder, read_exported_folder
 from tfseg.serving.errors import Refused
 from tfseg.types import Path
 
@@ -33,10 +33,12 @@ class ExportedModel:
         folder = pathlib.Path(folder)
         if not folder.is_dir():
             raise ValueError(f"There is no exported model {str(folder)!r}: tfseg-export writes one for a .keras file.")
-        exported_name, self.classes, self.colors = _metadata(folder)
-        self.name = name or exported_name
-        self.version = _highest_version(folder)
-        path = folder / self.version
+        exported = read_exported_folder(folder)
+        self.name = name or exported.name
+        self.classes = _class_names(exported)
+        self.colors = drawing.color_table(exported.colors, exported.num_classes)[: exported.num_classes].tolist()
+        path = exported.saved_model
+        self.version = path.name
         try:
             self._load(path)
             trial = np.zeros([side or 64 for side in self._image_shape()[1:3]] + [3], "uint8")
@@ -107,28 +109,7 @@ class ExportedModel:
         return spec.shape
 
 
-def _metadata(folder: pathlib.Path) -> tuple[str, list[str], list[list[int]]]:
-    """The name of the model in metadata.json, and a name and a color for each class."""
-    path = folder / "metadata.json"
-    if not path.is_file():
-        raise ValueError(f"{str(folder)!r} has no metadata.json, so it is no folder of tfseg.export.")
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        count, names = facts["num_classes"], facts["classes"] or []
-        classes = [*names[:count], *(f"class {index}" for index in range(len(names), count))]
-        return facts["name"], classes, drawing.color_table(facts["colors"], count)[:count].tolist()
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{str(path)!r} is not what tfseg.export writes: {error!r}. Export the model again."
-        ) from error
-
-
-def _highest_version(folder: pathlib.Path) -> str:
-    versions = [path.name for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
-    if not versions:
-        content = ", ".join(sorted(path.name for path in folder.iterdir()))
-        raise ValueError(
-            f"{str(folder)!r} has no SavedModel in a directory 1: export with the format saved_model. "
-            f"Received: {content}"
-        )
-    return max(versions, key=int)
+def _class_names(folder: ExportedFolder) -> list[str]:
+    """A name for each class; those that have none are called by their number."""
+    names = (folder.classes or [])[: folder.num_classes]
+    return [*names, *(f"class {index}" for index in range(len(names), folder.num_classes))]

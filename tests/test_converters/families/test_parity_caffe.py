@@ -159,10 +159,10 @@ def test_back_to_caffe(name, tmp_path):
 
 def test_what_is_not_caffes_is_not_written_so(tmp_path):
     model = tfseg.ResNet(18, width=1 / 16)
-    with pytest.raises(ConversionError, match=r"files of torchvision/resnet are no .caffemodel, but PyTorch zip"):
+    with pytest.raises(ConversionError, match=r"files of torchvision/resnet are PyTorch zip, .*, not Caffe"):
         converters.export_weights(model, tmp_path / "a.caffemodel", family="torchvision/resnet")
     with pytest.raises(ConversionError, match=r"No network of .* is like the model 'resnet18'"):
         converters.export_weights(model, tmp_path / "a.caffemodel")
-    with pytest.raises(ConversionError, match=r"A .caffemodel holds float32 numbers alone. Received: float16"):
+    with pytest.raises(ConversionError, match=r"A .caffemodel holds float32 numbers only. Received: float16"):
         converters.export_weights(tfseg.VGG(16, width=1 / 32), tmp_path / "a.caffemodel", dtype="float16")
     assert not list(tmp_path.iterdir())
