@@ -1,34 +1,51 @@
-"""Maps of classes as pictures: masks with a palette, and photographs under the colours of their classes."""
+"""Classes as pictures: masks with a palette, and photographs under the colors of their classes."""
 
 import math
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from tfseg import specs
+from tfseg.types import Array, Path, Size
 
-_FONT_SHARE = 1 / 36  # of the picture's side (the root of its area): the legend grows with what it explains
-_FONT_SMALLEST = 12  # pixels; below that the default font cannot be read
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Colors = Sequence[Sequence[int]]
+"""`(red, green, blue)`, 0..255, for each class."""
+
+_FONT_SHARE = 1 / 36  # font size per side of the picture (the root of its area): the legend grows with the picture
+_FONT_SMALLEST = 12  # pixels; a smaller default font is illegible
 
 _PAPER, _INK, _FAINT = (255, 255, 255), (32, 32, 32), (160, 160, 160)
 
 
-def write_mask(path, classes, colors=None):
-    """A PNG whose pixel values are the classes, which picture viewers show in colour.
+def write_mask(path: Path | IO[bytes], classes: Array, colors: Colors | None = None) -> None:
+    """Writes a PNG whose pixel values are the classes, and which picture viewers show in color.
 
-    uint8 (what `tfseg.predict` returns up to 256 classes) becomes a palette image, as PASCAL VOC's masks are. A wider
-    integer becomes 16-bit grey, which has no palette: the type decides and not the values, so that one model always
-    writes one kind of file.
+    uint8 classes (`tfseg.predict` returns them for up to 256 classes) become a palette image, like PASCAL VOC's masks.
+    Wider integers become a 16-bit gray image, which has no palette. The type decides, not the values: so one model
+    always writes one kind of file.
 
     Args:
-        path: of the file, replaced if it exists.
-        classes: integers `(height, width)`.
-        colors: `(red, green, blue)`, 0..255, one a class; PASCAL VOC's for the classes beyond them, or without any.
+        path: where the PNG is written, replacing an existing file; or an open binary file.
+        classes: class ids, integers `(height, width)`.
+        colors: `(red, green, blue)`, 0..255, for each class; classes without a color get PASCAL VOC's.
     Raises:
-        ValueError: a map that is not two-dimensional or not of integers, or has classes outside 0..65535.
+        ValueError: classes that are not two-dimensional or not integers, or are outside 0..65535.
+
+    Example:
+        >>> from tfseg.drawing import write_mask
+        >>> write_mask("mask.png", np.array([[0, 1], [2, 2]], "uint8"), colors=[(0, 0, 0), (255, 0, 0)])
+        >>> import PIL.Image
+        >>> mask = PIL.Image.open("mask.png")
+        >>> mask.mode, np.array(mask).tolist(), mask.convert("RGB").getpixel((1, 0))
+        ('P', [[0, 1], [2, 2]], (255, 0, 0))
     """
     from PIL import Image
 
-    classes = _class_map(classes)
+    classes = _checked_classes(classes)
     if classes.dtype == np.uint8:
         image = Image.fromarray(classes)
         image.putpalette(color_table(colors, 256).tobytes())
@@ -39,22 +56,36 @@ def write_mask(path, classes, colors=None):
     image.save(path, format="PNG")
 
 
-def overlay(image, classes, colors=None, names=None, alpha=0.5):
-    """The photograph under the colours of its classes, and a legend beneath it: colour, name, share of the pixels.
+def overlay(
+    image: "Image | Array",
+    classes: Array,
+    colors: Colors | None = None,
+    names: Sequence[str] | None = None,
+    alpha: float = 0.5,
+) -> "Image":
+    """The photograph under the colors of its classes, above a legend: color, name and share of the pixels.
 
     Args:
         image: PIL image, or uint8 `(height, width, 3)`, RGB.
-        classes: integers `(height, width)`, of the image's size.
-        colors: `(red, green, blue)`, 0..255, one a class; PASCAL VOC's for the classes beyond them, or without any.
-        names: one a class; a class beyond them is named by its number.
-        alpha: how much of the colours there is: 0 shows the photograph alone, 1 the colours alone.
-    Returns: a PIL image: the picture at its own size, above the legend of the classes that occur, the commonest first.
+        classes: class ids, integers `(height, width)`, of the image's size.
+        colors: `(red, green, blue)`, 0..255, for each class; classes without a color get PASCAL VOC's.
+        names: name of each class; a class without a name is named by its number.
+        alpha: weight of the colors, 0..1: 0 shows only the photograph, 1 only the colors.
+    Returns: PIL image: the picture at its own size, above a legend of the classes that occur, the most frequent first.
     Raises:
-        ValueError: a map of another size than the image, or not one of integers.
+        ValueError: classes of another size than the image, or that are not integers.
+
+    Example:
+        >>> from tfseg.drawing import overlay
+        >>> photograph = tfseg.read_image("street.png")
+        >>> classes = np.zeros(photograph.shape[:2], "uint8")
+        >>> picture = overlay(photograph, classes, colors=[(128, 64, 128)], names=["road"])
+        >>> picture.mode, picture.width, picture.height > 360
+        ('RGB', 480, True)
     """
     from PIL import Image
 
-    classes = _class_map(classes)
+    classes = _checked_classes(classes)
     photograph = (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).convert("RGB")
     if classes.shape != photograph.size[::-1]:
         raise ValueError(
@@ -63,12 +94,16 @@ def overlay(image, classes, colors=None, names=None, alpha=0.5):
         )
     counts = np.bincount(classes.ravel())
     table = color_table(colors, len(counts))
-    found = sorted(np.flatnonzero(counts), key=lambda index: -counts[index])
-    named = len(names or ())
+    by_frequency = sorted(np.flatnonzero(counts), key=lambda index: -counts[index])
+    names = names or ()
     legend = _legend(
         [
-            (tuple(table[index]), names[index] if index < named else f"class {index}", counts[index] / classes.size)
-            for index in map(int, found)
+            (
+                tuple(table[index]),
+                names[index] if index < len(names) else f"class {index}",
+                counts[index] / classes.size,
+            )
+            for index in map(int, by_frequency)
         ],
         photograph.size,
     )
@@ -78,8 +113,13 @@ def overlay(image, classes, colors=None, names=None, alpha=0.5):
     return picture
 
 
-def _legend(entries, size):
-    """(colour, name, share of the pixels) in as many columns as fit under a picture of `size`, read downwards."""
+def _legend(entries: list[tuple[tuple[int, ...], str, float]], size: Size) -> "Image":
+    """The legend: (color, name, share of the pixels) in as many columns as fit under a picture, read downwards.
+
+    Args:
+        entries: color, name and share of the pixels for each class that occurs.
+        size: width and height of the picture in pixels, in PIL's order.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     em = max(_FONT_SMALLEST, round(math.sqrt(size[0] * size[1]) * _FONT_SHARE))
@@ -93,7 +133,7 @@ def _legend(entries, size):
     height = math.ceil(len(rows) / fitting)
     columns = math.ceil(len(rows) / height)
     width = max(size[0], 2 * em + columns * cell_width + (columns - 1) * gutter)
-    # Wide pictures get wider gutters, so that the legend spans what it explains.
+    # Wide pictures get wider gutters, so that the legend spans the picture.
     pitch = (width - 2 * em - cell_width) / max(1, fitting - 1) if columns > 1 else 0
 
     panel = Image.new("RGB", (width, height * line + em), _PAPER)
@@ -107,17 +147,22 @@ def _legend(entries, size):
     return panel
 
 
-def _percent(share):
+def _percent(share: float) -> str:
     return "<0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
 
 
-def color_table(colors, count):
-    """uint8 `(count, 3)` or longer: a row a class, VOC's colours where the model has none, over again past 256."""
-    own = list(colors or ())
-    return np.array([*own, *(specs.VOC_PALETTE[index % 256] for index in range(len(own), count))], "uint8")
+def color_table(colors: Colors | None, count: int) -> Array:
+    """uint8 `(count, 3)` or longer: the color of each class.
+
+    Args:
+        colors: colors of the first classes, or None. Further classes get PASCAL VOC's, which repeat after 256.
+        count: number of classes that need a color.
+    """
+    given = list(colors or ())
+    return np.array([*given, *(specs.VOC_PALETTE[index % 256] for index in range(len(given), count))], "uint8")
 
 
-def _class_map(classes):
+def _checked_classes(classes: Array) -> Array:
     classes = np.asarray(classes)
     if classes.ndim != 2 or not np.issubdtype(classes.dtype, np.integer) or classes.size == 0 or classes.min() < 0:
         raise ValueError(

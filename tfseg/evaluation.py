@@ -12,7 +12,7 @@ from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
 from tfseg.data.masks import VOID
-from tfseg.metrics import SCORES, ConfusionMatrix, scores
+from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
 from tfseg.prediction.model import logits_function, preprocessing_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import preprocess
@@ -52,7 +52,7 @@ class Evaluation:
     published: tuple[float, str] | None = None
 
     @property
-    def scores(self) -> dict[str, Any]:
+    def scores(self) -> Scores:
         """The scores of the matrix, as `tfseg.metrics.scores` returns them."""
         return scores(self.matrix)
 
@@ -81,11 +81,11 @@ class Evaluation:
             OSError: the file cannot be written.
         """
         values = self.scores
-        content = {
+        content: dict[str, Any] = {
             "dataset": self.dataset.name,
             "photographs": len(self.accuracies),
             **{name: _plain(values[name]) for name in SCORES},
-            "classes": list(self.dataset.classes or range(self.dataset.num_classes)),
+            "classes": self.class_names if self.dataset.classes else list(range(self.dataset.num_classes)),
             "iou": [_plain(value) for value in values["iou"]],
             "accuracy": [_plain(value) for value in values["accuracy"]],
             "confusion_matrix": self.matrix.tolist(),

@@ -1,28 +1,40 @@
-"""Losses of segmentation for `model.compile`: pixels that do not count are left out of sums and of divisors alike.
+"""Segmentation losses for `model.compile`: ignored pixels count neither in the sum nor in the divisor.
 
-Each is a sum over pixels and a divisor. `totals` gives the two apart, so that a training step on several devices can
-divide by what all of them together hold.
+Each loss is a sum over pixels and a divisor. `totals` returns both, so that a training step on several devices can
+divide the sum of all devices by the divisor of all devices.
 """
 
 import functools
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from tfseg.types import Array, ClassIds, Tensor
 
 
 class _PixelLoss(keras.losses.Loss):
     """A mean over the pixels that count: `_totals(logits, classes, weights)` of a subclass gives sum and divisor.
 
     Args:
-        ignore_class: id, or several, of pixels in the truth that do not count; None: all count.
-        class_weights: a number a class, or None; the divisor is then the sum of the weights, as PyTorch's.
-        reduction: "mean" over the pixels that count, or "sum" over them, the unnormalised loss of the first FCN.
-        name: of the loss.
+        ignore_class: id, or several ids, of the pixels in the truth that do not count; None: all pixels count.
+        class_weights: weight of each class, or None. With weights the divisor is their sum, as in PyTorch.
+        reduction: "mean" over the pixels that count, or "sum" over them, the unnormalized loss of the first FCN.
+        name: name of the loss; None: the name of the class in snake case.
+    Raises:
+        ValueError: another reduction.
     """
 
-    def __init__(self, ignore_class=255, class_weights=None, reduction="mean", name=None):
+    def __init__(
+        self,
+        ignore_class: ClassIds = 255,
+        class_weights: Sequence[float] | Array | None = None,
+        reduction: str = "mean",
+        name: str | None = None,
+    ) -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f'reduction is "mean" or "sum". Received: {reduction!r}')
         super().__init__(name=name or _snake(type(self).__name__), reduction="sum")
@@ -30,16 +42,24 @@ class _PixelLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
         self.pixel_reduction = reduction
 
-    def call(self, y_true, y_pred):
-        total, divisor = self.totals(y_true, y_pred)
-        return total / ops.maximum(divisor, 1e-12)  # a batch without a pixel that counts has no loss, and no gradient
-
-    def totals(self, y_true, y_pred):
-        """The loss as a sum and its divisor, scalars of float32.
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The loss of a batch, a scalar of float32.
 
         Args:
             y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
             y_pred: logits `(batch, height, width, num_classes)`.
+        """
+        total, divisor = self.totals(y_true, y_pred)
+        return total / ops.maximum(divisor, 1e-12)  # a batch without a pixel that counts has no loss, and no gradient
+
+    def totals(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum and the divisor of the loss, scalars of float32.
+
+        Args:
+            y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
+            y_pred: logits `(batch, height, width, num_classes)`.
+        Raises:
+            ValueError: another number of class weights than of classes.
         """
         logits = ops.cast(y_pred, "float32")
         classes = ops.reshape(ops.cast(y_true, "int32"), ops.shape(logits)[:-1])
@@ -55,7 +75,11 @@ class _PixelLoss(keras.losses.Loss):
         total, divisor = self._totals(logits, classes, weights)
         return total, divisor if self.pixel_reduction == "mean" else ops.ones_like(divisor)
 
-    def get_config(self):
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         return {
             "name": self.name,
             "ignore_class": self.ignore_class,
@@ -68,62 +92,92 @@ class _PixelLoss(keras.losses.Loss):
 class CrossEntropy(_PixelLoss):
     """Cross-entropy of logits, a mean over the pixels that count; equal to PyTorch's with `ignore_index`.
 
-    Args: as of every loss here: `ignore_class=255`, `class_weights=None`, `reduction="mean"`, `name=None`.
+    Args:
+        ignore_class: id, or several ids, of the pixels in the truth that do not count; None: all pixels count.
+        class_weights: weight of each class, or None. With weights the divisor is their sum, as in PyTorch.
+        reduction: "mean" over the pixels that count, or "sum" over them, the unnormalized loss of the first FCN.
+        name: name of the loss; None: "cross_entropy".
+    Raises:
+        ValueError: another reduction.
+
+    Example:
+        >>> truth = np.array([[[0, 1, 255]]])  # 255 does not count
+        >>> logits = np.zeros((1, 1, 3, 2), "float32")
+        >>> round(float(tfseg.losses.CrossEntropy()(truth, logits)), 3)  # log(2)
+        0.693
     """
 
-    def _totals(self, logits, classes, weights):
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         return ops.sum(weights * _cross_entropy(logits, classes)), ops.sum(weights)
 
 
 @keras.saving.register_keras_serializable("tfseg")
 class OnlineHardExamples(_PixelLoss):
-    """Cross-entropy of the hardest pixels of a batch alone (OHEM, top-k).
+    """Cross-entropy of only the hardest pixels of a batch (OHEM, top-k).
 
     Args:
-        fraction: of the pixels that count, those of the largest loss that are kept: at least one.
-        and as of every loss here.
+        fraction: share of the pixels that count, above 0 and at most 1. So many of the largest losses are kept, at
+            least one.
+        kwargs: `ignore_class`, `class_weights`, `reduction` and `name`, as in `CrossEntropy`.
+    Raises:
+        ValueError: another reduction, or a fraction outside its range.
     Reference: Wu et al. 2016, https://arxiv.org/abs/1605.06885, section 4.2.
+
+    Example:
+        >>> truth = np.array([[[0, 0]]])
+        >>> logits = np.array([[[[9, 0], [0, 0]]]], "float32")  # an easy and a hard pixel
+        >>> round(float(tfseg.losses.OnlineHardExamples(0.5)(truth, logits)), 3)
+        0.693
     """
 
-    def __init__(self, fraction=0.25, **kwargs):
+    def __init__(self, fraction: float = 0.25, **kwargs: Any) -> None:
         if not 0 < fraction <= 1:
             raise ValueError(f"fraction is above 0 and at most 1. Received: {fraction!r}")
         super().__init__(**kwargs)
         self.fraction = fraction
 
-    def _totals(self, logits, classes, weights):
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         losses = ops.reshape(weights * _cross_entropy(logits, classes), (-1,))
         weights = ops.reshape(weights, (-1,))
-        # Pixels that do not count come last, behind losses of zero.
+        # Pixels that do not count come last, after losses of zero.
         order = ops.argsort(ops.where(weights > 0, -losses, float("inf")))
         kept = ops.cast(ops.ceil(self.fraction * ops.sum(ops.cast(weights > 0, "float32"))), "int32")
         chosen = ops.cast(ops.arange(ops.shape(losses)[0]) < kept, "float32")
         return ops.sum(chosen * ops.take(losses, order)), ops.sum(chosen * ops.take(weights, order))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         return super().get_config() | {"fraction": self.fraction}
 
 
 @keras.saving.register_keras_serializable("tfseg")
 class Focal(_PixelLoss):
-    """Cross-entropy that weighs each pixel by how wrong it is: `(1 - p)^gamma`, p of the true class.
+    """Cross-entropy that weighs each pixel by how wrong it is: `(1 - p)^gamma`, p the probability of the true class.
 
     Args:
-        gamma: 0 is the cross-entropy.
-        and as of every loss here.
+        gamma: exponent of the weight; 0 gives the cross-entropy.
+        kwargs: `ignore_class`, `class_weights`, `reduction` and `name`, as in `CrossEntropy`.
+    Raises:
+        ValueError: another reduction.
     Reference: Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 3.2.
+
+    Example:
+        >>> truth, logits = np.array([[[0]]]), np.zeros((1, 1, 1, 2), "float32")
+        >>> round(float(tfseg.losses.Focal(gamma=2)(truth, logits)), 3)  # log(2) / 4
+        0.173
     """
 
-    def __init__(self, gamma=2.0, **kwargs):
+    def __init__(self, gamma: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.gamma = gamma
 
-    def _totals(self, logits, classes, weights):
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         losses = _cross_entropy(logits, classes)
         wrong = ops.maximum(-ops.expm1(-losses), 1e-12)  # at 0, powers below 1 have no gradient
         return ops.sum(weights * wrong**self.gamma * losses), ops.sum(weights)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         return super().get_config() | {"gamma": self.gamma}
 
 
@@ -132,16 +186,25 @@ class Dice(_PixelLoss):
     """One minus the soft overlap `2 |A B| / (|A| + |B|)`, a mean over the classes that the batch has.
 
     Args:
-        smooth: added above and below, in pixels.
-        and as of every loss here; `class_weights` weigh the mean over classes.
+        smooth: number of pixels that is added to numerator and denominator.
+        kwargs: `ignore_class`, `class_weights`, `reduction` and `name`, as in `CrossEntropy`; `class_weights` weigh the
+            mean over classes.
+    Raises:
+        ValueError: another reduction.
     Reference: Milletari et al. 2016, https://arxiv.org/abs/1606.04797, section 3.
+
+    Example:
+        >>> truth = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 100 * np.eye(2, dtype="float32")[truth]  # all right
+        >>> round(float(tfseg.losses.Dice()(truth, logits)), 3)
+        0.0
     """
 
-    def __init__(self, smooth=1.0, **kwargs):
+    def __init__(self, smooth: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.smooth = smooth
 
-    def _totals(self, logits, classes, weights):
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         counted = ops.cast(weights > 0, "float32")[..., None]
         true = ops.one_hot(classes, logits.shape[-1], dtype="float32") * counted
         probabilities = ops.softmax(logits) * counted
@@ -154,18 +217,26 @@ class Dice(_PixelLoss):
             by_class *= ops.convert_to_tensor(self.class_weights, "float32")
         return ops.sum(by_class * (1 - dice)), ops.sum(by_class)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         return super().get_config() | {"smooth": self.smooth}
 
 
-def median_frequency_weights(counts, images_with=None):
-    """Class weights that balance: the median frequency over each class's own.
+def median_frequency_weights(
+    counts: Sequence[float] | Array, images_with: Sequence[float] | Array | None = None
+) -> Array:
+    """Class weights that balance the classes: the median frequency divided by each class's frequency.
 
     Args:
-        counts: pixels a class, over the training set.
-        images_with: all pixels of those images that have the class, as in the paper; by default one number for all.
-    Returns: array, a number a class; 0 for a class without pixels.
+        counts: pixels of each class in the training set.
+        images_with: for each class, all pixels of those images that have the class, as in the paper; None: the same
+            number for all classes.
+    Returns: array `(num_classes,)`; 0 for a class without pixels.
     Reference: Eigen and Fergus 2015, https://arxiv.org/abs/1411.4734, section 6.3.2.
+
+    Example:
+        >>> tfseg.losses.median_frequency_weights([10, 40, 50, 0]).tolist()
+        [4.0, 1.0, 0.8, 0.0]
     """
     counts = np.asarray(counts, "float64")
     below = np.full_like(counts, counts.sum()) if images_with is None else np.asarray(images_with, "float64")
@@ -176,35 +247,61 @@ def median_frequency_weights(counts, images_with=None):
     return weights
 
 
-def enet_weights(counts, c=1.02):
-    """Class weights that balance, and are bounded: `1 / log(c + p)`, p the share of a class.
+def enet_weights(counts: Sequence[float] | Array, c: float = 1.02) -> Array:
+    """Bounded class weights that balance the classes: `1 / log(c + p)`, p the share of a class.
 
+    Args:
+        counts: pixels of each class in the training set.
+        c: constant that bounds the weights, above 1.
+    Returns: array `(num_classes,)`.
     Reference: Paszke et al. 2016, https://arxiv.org/abs/1606.02147, section 5.1.
+
+    Example:
+        >>> tfseg.losses.enet_weights([1, 3]).round(2).tolist()
+        [4.18, 1.75]
     """
     share = np.asarray(counts, "float64") / np.sum(counts)
     return 1 / np.log(c + share)
 
 
-def _cross_entropy(logits, classes):
-    """`(batch, height, width)`; without a one-hot tensor of all classes for the forward pass."""
+def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Losses `(batch, height, width)`; the forward pass needs no one-hot tensor of all classes."""
     highest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     shifted = logits - highest
     chosen = ops.squeeze(ops.take_along_axis(shifted, classes[..., None], axis=-1), -1)
     return ops.log(ops.sum(ops.exp(shifted), axis=-1)) - chosen
 
 
-def _snake(name):
+def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
-def ignored_ids(ignore_class):
-    """One id, several or None, as a tuple."""
+def ignored_ids(ignore_class: ClassIds) -> tuple[int, ...]:
+    """The ids that do not count, as a tuple.
+
+    Args:
+        ignore_class: one id, several ids, or None.
+
+    Example:
+        >>> tfseg.losses.ignored_ids(255), tfseg.losses.ignored_ids([0, 255]), tfseg.losses.ignored_ids(None)
+        ((255,), (0, 255), ())
+    """
     if ignore_class is None:
         return ()
-    return tuple(ignore_class) if isinstance(ignore_class, list | tuple) else (ignore_class,)
+    return (ignore_class,) if isinstance(ignore_class, int | np.integer) else tuple(ignore_class)
 
 
-def is_ignored(classes, ignore_class):
-    """Boolean tensor of the shape of `classes`: which pixels bear an id that does not count."""
+def is_ignored(classes: Tensor, ignore_class: ClassIds) -> Tensor:
+    """Which pixels do not count: a boolean tensor of the shape of `classes`.
+
+    Args:
+        classes: class ids of any shape.
+        ignore_class: one id, several ids, or None.
+
+    Example:
+        >>> np.array(tfseg.losses.is_ignored(np.array([[0, 1, 255]]), 255)).tolist()
+        [[False, False, True]]
+    """
     nothing = ops.zeros_like(classes, dtype="bool")
-    return functools.reduce(operator.or_, [ops.equal(classes, one) for one in ignored_ids(ignore_class)], nothing)
+    matches = [ops.equal(classes, ignored) for ignored in ignored_ids(ignore_class)]
+    return functools.reduce(operator.or_, matches, nothing)

@@ -1,25 +1,48 @@
-"""What papers print of a segmenter: one confusion matrix, and all scores read off it."""
+"""The scores that papers print for a segmenter, all computed from one confusion matrix."""
+
+from typing import Any, Literal, TypedDict
 
 import keras
 import numpy as np
 from keras import ops
 
 from tfseg.losses import ignored_ids, is_ignored
+from tfseg.types import Array, ClassIds, Tensor
 
-SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+ScoreName = Literal["pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"]
+SCORES: tuple[ScoreName, ...] = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 
 
-def scores(matrix):
+class Scores(TypedDict):
+    """The scores of a confusion matrix, 0..1; NaN where no pixel counts.
+
+    `accuracy` and `iou` are arrays `(num_classes,)`.
+    """
+
+    pixel_accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    frequency_weighted_iou: float
+    accuracy: Array
+    iou: Array
+
+
+def scores(matrix: Array) -> Scores:
     """The scores of a confusion matrix.
 
-    A class that a score cannot be told of is left out of its mean: accuracy without a pixel of that truth, IoU without
-    one of that truth or prediction. Scores of nothing at all are NaN.
+    A mean leaves out the classes for which its score is not defined. Accuracy needs a pixel of that class in the truth,
+    IoU one in the truth or in the prediction. Without any pixels, all scores are NaN.
 
     Args:
-        matrix: `(num_classes, num_classes)`, pixels by true class (row) and predicted one (column).
+        matrix: `(num_classes, num_classes)`, number of pixels by true class (row) and predicted class (column).
     Returns: dictionary `pixel_accuracy`, `mean_accuracy`, `mean_iou`, `frequency_weighted_iou` (numbers in 0..1), and
-        `accuracy`, `iou` (arrays, a number a class, NaN for a class left out).
+        `accuracy`, `iou` (arrays `(num_classes,)`, NaN for a class that its mean leaves out).
     Reference: Long et al. 2015, https://arxiv.org/abs/1411.4038, section 5.
+
+    Example:
+        >>> scores = tfseg.metrics.scores(np.array([[6, 2], [0, 2]]))
+        >>> scores["pixel_accuracy"], scores["iou"].tolist()
+        (0.8, [0.75, 0.5])
     """
     matrix = np.asarray(matrix, "float64")
     right, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
@@ -40,55 +63,77 @@ class ConfusionMatrix(keras.metrics.Metric):
     """Counts pixels by true and predicted class; its results are the scores, under their own names in the logs.
 
     `model.compile(metrics=[tfseg.metrics.ConfusionMatrix(21)])` logs `pixel_accuracy`, `mean_accuracy`, `mean_iou` and
-    `frequency_weighted_iou`, over all pixels since the last reset, not as means over batches. Of a model with several
-    outputs give it for the first: `metrics=[[ConfusionMatrix(21)], []]`.
+    `frequency_weighted_iou`. They cover all pixels since the last reset; they are no means over batches. For a model
+    with several outputs, attach the metric to the first output: `metrics=[[ConfusionMatrix(21)], []]`.
+
+    If the truth holds ids that are neither a class nor ignored, the scores are NaN and `matrix()` raises an error.
 
     Args:
-        num_classes: of the model.
-        ignore_class: id, or several, of pixels in the truth that do not count.
-        name, dtype: as of any metric.
-    Raises:
-        ValueError: by `matrix()`, if the truth holds ids that are neither a class nor ignored; until then the scores
-            are NaN.
+        num_classes: number of classes of the model.
+        ignore_class: id, or several ids, of the pixels in the truth that do not count; None: all pixels count.
+        name: name of the metric.
+        dtype: type of the results, as in every Keras metric.
+
+    Example:
+        >>> metric = tfseg.metrics.ConfusionMatrix(2)
+        >>> metric.update_classes(np.array([[[0, 1], [1, 255]]]), np.array([[[0, 1], [0, 0]]]))
+        >>> metric.matrix().tolist()
+        [[1, 0], [1, 1]]
+        >>> float(metric.result()["mean_iou"])
+        0.5
     """
 
-    def __init__(self, num_classes, ignore_class=255, name="confusion_matrix", dtype=None):
+    def __init__(
+        self,
+        num_classes: int,
+        ignore_class: ClassIds = 255,
+        name: str = "confusion_matrix",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes
         self.ignore_class = ignore_class
-        # JAX knows no 64-bit numbers unless asked to: there, 2^31 pixels of a pair are the limit.
+        # JAX has no 64-bit numbers unless asked for them: there, a cell of the matrix holds at most 2^31 pixels.
         counts, self._real = ("int32", "float32") if keras.config.backend() == "jax" else ("int64", "float64")
         self._matrix = self.add_weight(
             name="matrix", shape=(num_classes, num_classes), initializer="zeros", dtype=counts
         )
-        self._strange = self.add_weight(name="strange", shape=(), initializer="zeros", dtype=counts)
+        self._unexpected = self.add_weight(name="strange", shape=(), initializer="zeros", dtype=counts)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: None = None) -> None:
         """Adds a batch.
 
         Args:
             y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
             y_pred: logits or probabilities `(batch, height, width, num_classes)`.
-            sample_weight: refused: pixels are counted.
+            sample_weight: None; weights are refused, because pixels are counted.
+        Raises:
+            ValueError: sample weights.
         """
         if sample_weight is not None:
             raise ValueError("Pixels are counted, not weighted: mark those that do not count with ignore_class.")
         self.update_classes(y_true, ops.argmax(y_pred, axis=-1))
 
-    def update_classes(self, y_true, classes):
-        """Adds a batch of maps of classes, as `tfseg.predict` gives them, instead of logits."""
+    def update_classes(self, y_true: Tensor, classes: Tensor) -> None:
+        """Adds a batch of predicted classes, as `tfseg.predict` returns them, instead of logits.
+
+        Args:
+            y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
+            classes: predicted class ids `(batch, height, width)`.
+        """
         true = ops.cast(ops.reshape(ops.convert_to_tensor(y_true), (-1,)), "int32")
         predicted = ops.cast(ops.reshape(ops.convert_to_tensor(classes), (-1,)), "int32")
         size = self.num_classes
         ignored = is_ignored(true, self.ignore_class)
         counted = (true >= 0) & (true < size) & ~ignored
-        # Two bins more: what is ignored, and what should not be there.
+        # Two more bins: ignored ids and unexpected ids.
         bins = ops.where(counted, true * size + predicted, ops.where(ignored, size * size, size * size + 1))
         counts = ops.cast(_histogram(bins, size * size + 2), self._matrix.dtype)
         self._matrix.assign_add(ops.reshape(counts[: size * size], (size, size)))
-        self._strange.assign_add(counts[size * size + 1])
+        self._unexpected.assign_add(counts[size * size + 1])
 
-    def result(self):
+    def result(self) -> dict[str, Tensor]:
+        """The four scores of `SCORES` over all pixels since the last reset, scalars."""
         matrix = ops.cast(self._matrix, self._real)
         right, true, predicted = ops.diagonal(matrix), ops.sum(matrix, axis=1), ops.sum(matrix, axis=0)
         union = true + predicted - right
@@ -99,37 +144,42 @@ class ConfusionMatrix(keras.metrics.Metric):
             (ops.sum(iou), self._count(union)),
             (ops.sum(true * iou), everything),
         )
-        found = {name: above / below for name, (above, below) in zip(SCORES, pairs, strict=True)}
-        return {name: ops.where(self._strange > 0, float("nan"), one) for name, one in found.items()}
+        values = {name: above / below for name, (above, below) in zip(SCORES, pairs, strict=True)}
+        return {name: ops.where(self._unexpected > 0, float("nan"), value) for name, value in values.items()}
 
-    def _count(self, values):
+    def _count(self, values: Tensor) -> Tensor:
         return ops.sum(ops.cast(values > 0, self._real))
 
-    def matrix(self):
-        """The counts so far, as an integer array `(num_classes, num_classes)`, true class by predicted one."""
-        if strange := int(ops.convert_to_numpy(self._strange)):
+    def matrix(self) -> Array:
+        """The counts so far: integers `(num_classes, num_classes)`, by true class (row) and predicted class (column).
+
+        Raises:
+            ValueError: the truth held ids that are neither a class nor ignored.
+        """
+        if unexpected := int(ops.convert_to_numpy(self._unexpected)):
             ignored = ", ".join(map(str, ignored_ids(self.ignore_class))) or "none"
             raise ValueError(
                 f"The truth holds ids that are neither a class (0 to {self.num_classes - 1}) nor ignored ({ignored}). "
-                f"Received: {strange} such pixels. Name further ids to ignore, or prepare the masks otherwise."
+                f"Received: {unexpected} such pixels. Name further ids to ignore, or prepare the masks otherwise."
             )
         return np.array(ops.convert_to_numpy(self._matrix))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         return super().get_config() | {"num_classes": self.num_classes, "ignore_class": self.ignore_class}
 
 
-def _histogram(bins, length):
+def _histogram(bins: Tensor, length: int) -> Tensor:
     """How often each number below `length` occurs."""
-    if keras.config.backend() == "jax":  # which cannot compile bincount
+    if keras.config.backend() == "jax":  # JAX cannot compile bincount
         return ops.segment_sum(ops.ones_like(bins), bins, num_segments=length)
-    return ops.bincount(bins, minlength=length)  # fifteen times as fast under TensorFlow
+    return ops.bincount(bins, minlength=length)  # fifteen times faster under TensorFlow
 
 
-def _ratio(above, below):
+def _ratio(above: Array, below: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(below > 0, np.divide(above, below), np.nan)
 
 
-def _mean(values):
+def _mean(values: Array) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

@@ -1,22 +1,34 @@
-"""Optimizers that take a step of its own size for every variable, by its path.
+"""Optimizers with a learning rate and a weight decay of its own for every variable, by its path.
 
-Scaling gradients would do for plain SGD, and nothing at all for Adam, which divides by their size: here the step is
-scaled. Weight decay is PyTorch's, added to the gradient (SGD) or taken off the weight (AdamW), on the variables whose
-paths match, which as a rule are the kernels: batch-norm scales and biases have no reason to shrink.
+Scaled gradients would be enough for plain SGD, but not for Adam, which divides by their size: so the step is scaled.
+Weight decay is PyTorch's: it is added to the gradient (SGD) or subtracted from the weight (AdamW). It applies to the
+variables whose paths match, by default the kernels: BatchNorm scales and biases have no reason to shrink.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from tfseg.types import Tensor
+
 KERNELS = r".*/(kernel|depthwise_kernel)"
 
 
-class _ByPath:
+class _ByPath(keras.optimizers.Optimizer):
     """Gives each variable its own factor, and weight decay where its path matches."""
 
-    def __init__(self, learning_rate, *, factors=None, decay=0.0, decayed=KERNELS, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        *,
+        factors: Mapping[str, float] | None = None,
+        decay: float = 0.0,
+        decayed: str = KERNELS,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.factors = dict(factors or {})
         self.decay = decay
@@ -25,21 +37,23 @@ class _ByPath:
             if factor < 0:
                 raise ValueError(f"A factor of the learning rate is at least 0. Received: {pattern!r}: {factor}")
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Looks up factor and weight decay of each variable, and creates the optimizer's own variables."""
         super().build(variables)
         self._by_index = [
             (self._factor(variable.path), self.decay if re.fullmatch(self.decayed, variable.path) else 0.0)
             for variable in variables
         ]
 
-    def _factor(self, path):
-        """The product of all factors whose patterns match the whole path: `{"score.*": 10, ".*/bias": 2}`."""
+    def _factor(self, path: str) -> float:
+        """The product of all factors whose patterns match the whole path, as in `{"score.*": 10, ".*/bias": 2}`."""
         product = 1.0
         for pattern, factor in self.factors.items():
             product *= factor if re.fullmatch(pattern, path) else 1.0
         return product
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        """Updates one variable with its own learning rate and weight decay."""
         factor, decay = self._by_index[self._get_variable_index(variable)]
         if not factor:
             return
@@ -48,39 +62,64 @@ class _ByPath:
             gradient = self._decayed(ops.cast(gradient, variable.dtype), variable, decay, learning_rate)
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def _decayed(self, gradient: Tensor, variable: keras.Variable, decay: float, learning_rate: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
         config = super().get_config()
-        config.pop("weight_decay", None)  # Keras's own, which knows no paths
+        config.pop("weight_decay", None)  # Keras's own weight decay, which ignores paths
         return config | {"factors": self.factors, "decay": self.decay, "decayed": self.decayed}
 
 
 @keras.saving.register_keras_serializable("tfseg")
 class SGD(_ByPath, keras.optimizers.SGD):
-    """Momentum SGD, with a step size and weight decay by variable.
+    """Momentum SGD, with a learning rate and weight decay by variable.
 
     Args:
         learning_rate: number or schedule.
-        factors: regular expression of whole variable paths -> factor of the learning rate; all that match count. 0
-            leaves the variable as it is.
-        decay: weight decay, added to the gradient as PyTorch's and Caffe's SGD do.
-        decayed: regular expression of the paths that decay.
-        kwargs: of `keras.optimizers.SGD`: `momentum`, `nesterov`, `clipnorm`, `gradient_accumulation_steps`...
+        factors: factor of the learning rate for each regular expression of whole variable paths. The factors of all
+            matching expressions are multiplied; 0 leaves the variable as it is.
+        decay: weight decay, added to the gradient as in PyTorch's and Caffe's SGD.
+        decayed: regular expression of the paths of the variables that decay.
+        kwargs: options of `keras.optimizers.SGD`: `momentum`, `nesterov`, `clipnorm`, `gradient_accumulation_steps`...
+    Raises:
+        ValueError: a negative factor.
+
+    Example:
+        >>> kernel = keras.Variable([1.0, 1.0], name="kernel")
+        >>> optimizer = tfseg.optimizers.SGD(0.1, factors={"kernel": 10})
+        >>> optimizer.apply([np.array([0.5, 0.0], "float32")], [kernel])
+        >>> np.array(kernel).tolist()
+        [0.5, 1.0]
     """
 
-    def _decayed(self, gradient, variable, decay, learning_rate):
+    def _decayed(self, gradient: Tensor, variable: keras.Variable, decay: float, learning_rate: Tensor) -> Tensor:
         return gradient + decay * ops.convert_to_tensor(variable)
 
 
 @keras.saving.register_keras_serializable("tfseg")
 class AdamW(_ByPath, keras.optimizers.Adam):
-    """Adam, with a step size and decoupled weight decay by variable.
+    """Adam, with a learning rate and decoupled weight decay by variable.
 
     Args:
-        as of `SGD` here; `decay` is taken off the weight itself, times the variable's learning rate.
-        kwargs: of `keras.optimizers.Adam`: `beta_1`, `beta_2`, `epsilon`...
-    Reference: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101
+        learning_rate: number or schedule.
+        factors: factor of the learning rate for each regular expression of whole variable paths, as in `SGD`.
+        decay: weight decay; times the variable's learning rate and its value, it is subtracted from the variable.
+        decayed: regular expression of the paths of the variables that decay.
+        kwargs: options of `keras.optimizers.Adam`: `beta_1`, `beta_2`, `epsilon`...
+    Raises:
+        ValueError: a negative factor.
+    Reference: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101.
+
+    Example:
+        >>> kernel = keras.Variable([1.0], name="kernel")
+        >>> optimizer = tfseg.optimizers.AdamW(0.1, factors={"kernel": 0})  # frozen
+        >>> optimizer.apply([np.array([5.0], "float32")], [kernel])
+        >>> np.array(kernel).tolist()
+        [1.0]
     """
 
-    def _decayed(self, gradient, variable, decay, learning_rate):
+    def _decayed(self, gradient: Tensor, variable: keras.Variable, decay: float, learning_rate: Tensor) -> Tensor:
         self.assign_sub(variable, learning_rate * decay * ops.convert_to_tensor(variable))
         return gradient

@@ -1,34 +1,40 @@
-"""What data sets call their classes, and the colours in which they show them."""
+"""Names and colors of the classes of public data sets."""
+
+from collections.abc import Sequence
+
+Color = tuple[int, int, int]
+"""Red, green and blue, 0..255."""
 
 
-def _voc_palette(count):
-    """PASCAL VOC's colours: bits 0, 3, 6, ... of the index are the high bits of red, 1, 4, 7, ... of green, ..."""
-    return tuple(
-        tuple(sum(((index >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(8)) for channel in range(3))
-        for index in range(count)
-    )
+def _voc_palette(count: int) -> tuple[Color, ...]:
+    """PASCAL VOC's colors: bits 0, 3, 6, ... of the index are the high bits of red, 1, 4, 7, ... of green, ..."""
+
+    def intensity(index: int, channel: int) -> int:
+        return sum(((index >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(8))
+
+    return tuple((intensity(index, 0), intensity(index, 1), intensity(index, 2)) for index in range(count))
 
 
 VOC_PALETTE = _voc_palette(256)
 
 
-def _hexadecimal(colors):
-    return tuple(tuple(bytes.fromhex(color)) for color in colors.split())
+def _hexadecimal(colors: str) -> tuple[Color, ...]:
+    return tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, colors.split()))
 
 
-CLASSES = {
+CLASSES: dict[str, Sequence[str]] = {
     "voc": (
         "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
         "pottedplant sheep sofa train tvmonitor"
     ).split(),
-    # Of the 459 labels the 59 most frequent, and the background, as the Berkeley FCNs number them.
+    # The background and the 59 most frequent of the 459 labels, as the Berkeley FCNs number them.
     "pascal_context": (
         "background,aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,motorbike,person,"
         "pottedplant,sheep,sofa,train,tvmonitor,bag,bed,bench,book,building,cabinet,ceiling,clothes,computer,cup,door,"
         "fence,floor,flower,food,grass,ground,keyboard,light,mountain,mouse,curtain,platform,sign,plate,road,rock,"
         "shelves,sidewalk,sky,snow,bedcloth,track,tree,truck,wall,water,window,wood"
     ).split(","),
-    # Without the data sets' 0, which is void.
+    # Siftflow and NYUD: without the data sets' 0, which is void.
     "siftflow": (
         "awning,balcony,bird,boat,bridge,building,bus,car,cow,crosswalk,desert,door,fence,field,grass,moon,mountain,"
         "person,plant,pole,river,road,rock,sand,sea,sidewalk,sign,sky,staircase,streetlight,sun,tree,window"
@@ -61,7 +67,7 @@ CLASSES = {
         "wall-brick,wall-concrete,wall-other,wall-panel,wall-stone,wall-tile,wall-wood,water-other,waterdrops,"
         "window-blind,window-other,wood"
     ).split(","),
-    # Without the data set's 0, which is "other": as CSAILVision and hszhao number them.
+    # Without the data set's 0, which is "other": so CSAILVision and hszhao number the classes.
     "ade20k": (
         "wall,building,sky,floor,tree,ceiling,road,bed,windowpane,grass,cabinet,sidewalk,person,earth,door,table,"
         "mountain,plant,curtain,chair,car,water,painting,sofa,shelf,house,sea,mirror,rug,field,armchair,seat,fence,"
@@ -77,9 +83,9 @@ CLASSES = {
     ).split(","),
     "camvid": "sky building pole road pavement tree sign fence car pedestrian bicyclist".split(),
 }
-COLORS = {
+COLORS: dict[str, tuple[Color, ...]] = {
     "voc": VOC_PALETTE[:21],
-    # These have no colours of their own.
+    # These data sets define no colors.
     "cocostuff": VOC_PALETTE[:182],
     "pascal_context": VOC_PALETTE[:60],
     "siftflow": VOC_PALETTE[1:34],

@@ -1,24 +1,34 @@
 """The numbers of the networks, and nothing else: whatever differs between two networks with the same tensor names.
 
-Reference: VGG https://arxiv.org/abs/1409.1556 table 1; ResNet https://arxiv.org/abs/1512.03385 table 1;
-ResNeXt https://arxiv.org/abs/1611.05431; Wide ResNet https://arxiv.org/abs/1605.07146;
-ResNeSt https://arxiv.org/abs/2004.08955;
-DRN https://arxiv.org/abs/1705.09914;
-FCN https://arxiv.org/abs/1411.4038 and https://arxiv.org/abs/1605.06211.
+Reference:
+
+* VGG: https://arxiv.org/abs/1409.1556, table 1.
+* FCN: https://arxiv.org/abs/1411.4038 and https://arxiv.org/abs/1605.06211.
+* ResNet: https://arxiv.org/abs/1512.03385, table 1.
+* ResNeXt: https://arxiv.org/abs/1611.05431.
+* Wide ResNet: https://arxiv.org/abs/1605.07146.
+* ResNeSt: https://arxiv.org/abs/2004.08955.
+* DRN: https://arxiv.org/abs/1705.09914.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypedDict
 
-from tfseg.palettes import CLASSES, COLORS, VOC_PALETTE  # noqa: F401 - part of these tables to everyone else
+from tfseg.palettes import CLASSES, COLORS, VOC_PALETTE  # noqa: F401 - users find them among these tables
 
 # ---------------------------------------------------------------------------------------------------------------- VGG
 
-VGG_CONVS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # convolutions a stage
+VGG_CONVS = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}  # convolutions per stage
 VGG_FILTERS = (64, 128, 256, 512, 512)
 VGG_FC_UNITS = 4096
 VGG_GRID = 7  # fc6 reads a 7x7 map
-VGG_REDUCED_UNITS = 1024  # of the fc6 and fc7 that DeepLab keeps
+VGG_REDUCED_UNITS = 1024  # units of fc6 and fc7 in DeepLab, a quarter
 
 VGGS = {f"vgg{depth}{'_bn' * bn}": (depth, bool(bn)) for depth in VGG_CONVS for bn in (0, 1)}
 
@@ -26,15 +36,22 @@ VGGS = {f"vgg{depth}{'_bn' * bn}": (depth, bool(bn)) for depth in VGG_CONVS for 
 
 
 class Upscore(NamedTuple):
-    """One transposed convolution of an FCN: kernel twice its stride, bilinear at the start."""
+    """One transposed convolution of an FCN: kernel twice its stride, bilinear at the start.
+
+    Attributes:
+        name: name of the layer.
+        strides: output pixels per input pixel.
+        skip: pooling whose scores are added to the result; None: the result is cropped to the input.
+        scale: factor of that pooling in the at-once variant; None: no factor.
+    """
 
     name: str
     strides: int
-    skip: str | None  # the pooling whose scores are added to the result; None: crop to the input
-    scale: float | None = None  # what the at-once variant multiplies that pooling with
+    skip: str | None
+    scale: float | None = None
 
 
-FCNS = {
+FCNS: dict[str, tuple[Upscore, ...]] = {
     "fcn32s": (Upscore("upscore", 32, None),),
     "fcn16s": (Upscore("upscore2", 2, "pool4"), Upscore("upscore16", 16, None)),
     "fcn8s": (Upscore("upscore2", 2, "pool4"), Upscore("upscore_pool4", 2, "pool3"), Upscore("upscore8", 8, None)),
@@ -48,7 +65,10 @@ FCNS = {
 # --------------------------------------------------------------------------------------------------- DeepLab on VGG16
 
 # The rate of each fc6, and whether the poolings end with an average of 3x3 pixels.
-DEEPLAB_VGGS = {"deeplab_largefov": ((12,), True), "deeplabv2_vgg16": ((6, 12, 18, 24), False)}
+DEEPLAB_VGGS: dict[str, tuple[tuple[int, ...], bool]] = {
+    "deeplab_largefov": ((12,), True),
+    "deeplabv2_vgg16": ((6, 12, 18, 24), False),
+}
 
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
@@ -113,7 +133,7 @@ class ResNetSpec:
         return 4 if self.bottleneck else 1
 
 
-RESNETS = {
+RESNETS: dict[str, ResNetSpec] = {
     "resnet18": ResNetSpec((2, 2, 2, 2), bottleneck=False),
     "resnet34": ResNetSpec((3, 4, 6, 3), bottleneck=False),
     "resnet50": ResNetSpec((3, 4, 6, 3)),
@@ -129,8 +149,12 @@ TORCHVISION_RESNETS = tuple(RESNETS)
 RESNET_FILTERS = (64, 128, 256, 512)
 
 
-def _variants():
-    """timm's letters: c a deep stem, d and t an averaging projection besides, s a wider stem, e both; s[et] blocks."""
+def _variants() -> Iterator[tuple[str, ResNetSpec]]:
+    """timm's variants, by its letters.
+
+    A trailing c means a deep stem, d and t a deep stem and an averaging projection, s a wider deep stem. A trailing e
+    means both. A leading "se" means squeeze-and-excite, "resnest" split attention.
+    """
     stems = {"c": (32, 32, 64), "d": (32, 32, 64), "s": (64, 64, 128), "t": (24, 32, 64)}
     letters = {18: "d", 34: "d", 50: "cdst", 101: "cds", 152: "cds"}
     for depth in letters:
@@ -163,20 +187,36 @@ class DRNSpec(NamedTuple):
 
     C and D begin at full resolution and pool nowhere. Their last two levels have no shortcuts and smaller rates, so
     that the grid which dilation leaves on a map fades.
+
+    Attributes:
+        arch: "A", "C" or "D".
+        blocks: number of blocks in each level.
+        bottleneck: whether the blocks of levels 3 to 6 are bottlenecks.
+
+    Example:
+        >>> spec = tfseg.specs.DRNS["drn_d_22"]
+        >>> [spec.convolutions(level) for level in range(1, 9)]
+        [1, 1, 2, 2, 2, 2, 1, 1]
     """
 
-    arch: str  # "A", "C", "D"
-    blocks: tuple  # of each level
-    bottleneck: bool = False  # the blocks of levels 3 to 6
+    arch: str
+    blocks: tuple[int, ...]
+    bottleneck: bool = False
 
-    def convolutions(self, level):
-        """Of each block of a level: three in a bottleneck; outside levels 3 to 6 two in C and one in D."""
+    def convolutions(self, level: int) -> int:
+        """Number of convolutions in each block of a level: three in a bottleneck, two in another residual block.
+
+        Outside levels 3 to 6 a block has two convolutions in C and one in D.
+
+        Args:
+            level: number of the level, from 1.
+        """
         if 3 <= level <= 6:
             return 3 if self.bottleneck else 2
         return 1 if self.arch == "D" else 2
 
 
-DRNS = {
+DRNS: dict[str, DRNSpec] = {
     "drn_a_50": DRNSpec("A", (3, 4, 6, 3), bottleneck=True),
     "drn_c_26": DRNSpec("C", (1, 1, 2, 2, 2, 2, 1, 1)),
     "drn_c_42": DRNSpec("C", (1, 1, 3, 4, 6, 3, 1, 1)),
@@ -190,23 +230,36 @@ DRNS = {
     "drn_d_105": DRNSpec("D", (1, 1, 3, 4, 23, 3, 1, 1), bottleneck=True),
     "drn_d_107": DRNSpec("D", (1, 1, 3, 4, 23, 3, 2, 2), bottleneck=True),
 }
-# Of each level of C and D. A bottleneck's output has four times its level's filters.
+# One entry for each level of C and D. A bottleneck's output has four times the filters of its level.
 DRN_FILTERS = (16, 32, 64, 128, 256, 512, 512, 512)
 DRN_STRIDES = (1, 2, 2, 2, 1, 1, 1, 1)
 DRN_DILATION_RATES = (1, 1, 1, 1, 2, 4, 2, 1)
 
-CONVENTIONS = ("previous", "new", "one")  # the rate of the layer that loses its stride: its old one, old x stride, or 1
+# The rate of the layer that loses its stride: its old rate, its old rate x stride, or 1.
+CONVENTIONS = ("previous", "new", "one")
 OUTPUT_STRIDES = (32, 16, 8, 4)
-# How a map comes to the size of the image: torch's interpolations, TensorFlow 1's own ("asymmetric"), or a transposed
-# convolution, bilinear at the start and trained with the rest.
+# How a map is enlarged to the size of the image: torch's interpolations, TensorFlow 1's own ("asymmetric"), or a
+# transposed convolution, which is bilinear at the start and trained with the rest.
 INTERPOLATIONS = ("bilinear", "bilinear_align_corners", "bilinear_asymmetric", "nearest")
 UPSAMPLINGS = (*INTERPOLATIONS, "transposed_convolution")
-PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # of what PSPNet concatenates
+PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # in which PSPNet concatenates
 
 # ------------------------------------------------------------------------------------------------------ preprocessing
-# x = (image[channel_order] / divisor - mean) / std, image in 0..255; mean and std in the order of the channels.
 
-PREPROCESSING = {
+
+class ImagePreprocessing(TypedDict):
+    """x = (image[channel_order] / divisor - mean) / std, for an image in 0..255.
+
+    `mean` and `std` have one number for each channel, in the order of `channel_order`.
+    """
+
+    channel_order: str
+    divisor: float
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+PREPROCESSING: dict[str, ImagePreprocessing] = {
     "torch": {
         "channel_order": "RGB",
         "divisor": 255.0,
@@ -214,7 +267,7 @@ PREPROCESSING = {
         "std": (0.229, 0.224, 0.225),
     },
     "caffe": {"channel_order": "BGR", "divisor": 1.0, "mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)},
-    # The means of Fast R-CNN, which CSAILVision's files of before August 2019 took over.
+    # The means of Fast R-CNN, which CSAILVision's files used before August 2019.
     "fast_rcnn": {
         "channel_order": "BGR",
         "divisor": 1.0,
@@ -228,7 +281,7 @@ PREPROCESSING = {
         "mean": (104.00698793, 116.66876762, 122.67891434),
         "std": (1.0, 1.0, 1.0),
     },
-    # The same network's means of its other data sets.
+    # The means of the same network for its other data sets.
     "pascal_context": {
         "channel_order": "BGR",
         "divisor": 1.0,
@@ -237,29 +290,29 @@ PREPROCESSING = {
     },
     "siftflow": {"channel_order": "BGR", "divisor": 1.0, "mean": (114.578, 115.294, 108.353), "std": (1.0, 1.0, 1.0)},
     "nyud": {"channel_order": "BGR", "divisor": 1.0, "mean": (116.19, 97.203, 92.318), "std": (1.0, 1.0, 1.0)},
-    # Depth as an image of disparity, height and angle, which it takes in the order of the file.
+    # Depth as an image of disparity, height and angle, in the channel order of the file.
     "nyud_hha": {"channel_order": "RGB", "divisor": 1.0, "mean": (132.431, 94.076, 118.477), "std": (1.0, 1.0, 1.0)},
-    # D is the natural logarithm of the depth as NYUDv2's pictures hold it.
+    # D is the natural logarithm of the depth, in the unit of NYUDv2's depth images.
     "nyud_color_d": {
         "channel_order": "BGRD",
         "divisor": 1.0,
         "mean": (116.19, 97.203, 92.318, 7.844),
         "std": (1.0, 1.0, 1.0, 1.0),
     },
-    # VOC's mean, rounded as DeepLab has it.
+    # VOC's mean, as DeepLab rounds it.
     "deeplab": {"channel_order": "BGR", "divisor": 1.0, "mean": (104.008, 116.669, 122.675), "std": (1.0, 1.0, 1.0)},
-    # ImageNet's means as tf-slim rounds them; it swaps no channels.
+    # ImageNet's means, as tf-slim rounds them; it does not swap channels.
     "slim": {"channel_order": "RGB", "divisor": 1.0, "mean": (123.68, 116.78, 103.94), "std": (1.0, 1.0, 1.0)},
-    # The mean of ImageNet in whole numbers: SENet's and open_nsfw's.
+    # The mean of ImageNet in whole numbers, for SENet and open_nsfw.
     "caffe_rounded": {"channel_order": "BGR", "divisor": 1.0, "mean": (104.0, 117.0, 123.0), "std": (1.0, 1.0, 1.0)},
-    # The faces of VGGFace2.
+    # The mean of VGGFace2's faces.
     "vggface2": {
         "channel_order": "BGR",
         "divisor": 1.0,
         "mean": (91.4953, 103.8827, 131.0912),
         "std": (1.0, 1.0, 1.0),
     },
-    # The Cityscapes training set, as DRN measured it.
+    # Mean and deviation of the Cityscapes training set, as DRN measured them.
     "drn_cityscapes": {
         "channel_order": "RGB",
         "divisor": 255.0,

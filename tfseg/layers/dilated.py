@@ -11,10 +11,10 @@ import numpy as np
 from keras import ops
 
 from tfseg.layers.arguments import pair
-from tfseg.types import Array, Tensor
+from tfseg.types import Tensor
 
-Length = int | Array | Tensor
-"""Pixels along one axis: a number, an array of them, or a tensor."""
+Length = Tensor
+"""Pixels along one axis: a number, an array of numbers, or a tensor."""
 
 
 @keras.saving.register_keras_serializable("tfseg")
@@ -225,7 +225,7 @@ def _smaller(first: Length, second: Length) -> Length:
     return min(first, second) if isinstance(first, int) else _library(first).minimum(first, second)
 
 
-def _library(value: Array | Tensor) -> ModuleType:
+def _library(value: Length) -> ModuleType:
     return np if isinstance(value, np.ndarray) else ops
 
 
