@@ -65,7 +65,8 @@ def read(path: Path) -> Checkpoint:
     path = os.fspath(path)
     with naming(path):
         if parts := paths.find(path):
-            content, files = _Content(checkpoint.FORMAT, checkpoint.load(parts)), parts.files
+            content = _Content(checkpoint.FORMAT, checkpoint.load(parts))
+            files: tuple[Path, ...] = parts.files
         else:
             content = _load(path, map_file(path))
             files = (path, *content.files)

@@ -1,13 +1,15 @@
-"""One file on disk: mapped into memory, and recognised when it is no checkpoint at all."""
+"""One file on disk: mapped into memory, and recognized when it is not a checkpoint."""
 
 import contextlib
 import mmap
 import os
 import re
 import stat
+from collections.abc import Iterator
 from typing import NoReturn
 
 from converters.errors import ConversionError
+from converters.types import Path
 
 KNOWN_FORMATS = (
     "a PyTorch .pth/.pt/.bin file, a .safetensors file, a .caffemodel, a Keras .h5 or .keras file, an .onnx "
@@ -16,10 +18,14 @@ KNOWN_FORMATS = (
 
 
 @contextlib.contextmanager
-def naming(subject):
-    """Put `subject` (the file, a tensor of it) in front of every ConversionError raised inside.
+def naming(subject: object) -> Iterator[None]:
+    """Puts a subject in front of every ConversionError that is raised inside.
 
-    What the operating system or the size of the machine refuses becomes a ConversionError too.
+    Errors of the operating system, and for lack of memory, become ConversionErrors too.
+
+    Args:
+        subject: the file, or a tensor in it, as the message should name it.
+    Raises: ConversionError that begins with the subject.
     """
     try:
         yield
@@ -33,10 +39,15 @@ def naming(subject):
         raise ConversionError(f"{subject}: is nested too deeply. The file is damaged or hostile.") from error
 
 
-def map_file(path) -> memoryview:
-    """The bytes of the file as a read-only view of its memory map, kept open by whoever holds the view."""
+def map_file(path: Path) -> memoryview:
+    """The bytes of a file as a read-only view of its memory map, which stays open as long as the view lives.
+
+    Args:
+        path: where the file lies.
+    Raises: ConversionError for a missing, empty or forbidden file, a directory, and a pipe or device.
+    """
     try:
-        # Asked before opening: to open a pipe would wait for its writer.
+        # The mode is asked first, since opening a pipe would wait for its writer.
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         raise ConversionError(f"there is no such file. Expected {KNOWN_FORMATS}.") from None
@@ -44,7 +55,7 @@ def map_file(path) -> memoryview:
         if os.path.exists(os.path.join(path, "saved_model.pb")):
             raise ConversionError(
                 "is a TensorFlow SavedModel, a program whose weights have lost the names of their layers. Load it in "
-                "the Keras that wrote it and save its weights: model.save_weights('name.h5') in Keras 2, "
+                "the version of Keras that wrote it and save its weights: model.save_weights('name.h5') in Keras 2, "
                 "model.save('name.keras') in Keras 3."
             )
         raise ConversionError(f"is a directory. Expected {KNOWN_FORMATS}; give the file inside.")
@@ -84,7 +95,7 @@ _STRANGERS = (
     ),
     (
         rb"\x00\x00[\x80-\xff]{0,4}[\x01-\x7f][\x08\x0a]",
-        "begins as a TensorFlow checkpoint and does not end as one: it is truncated. Download it again",
+        "begins like a TensorFlow checkpoint and does not end like one: it is truncated. Download it again",
     ),
     (rb"\x93NUMPY", "is a single NumPy array. Save named arrays with numpy.savez(path, **arrays)"),
     (
@@ -109,13 +120,18 @@ def is_web_page(head: bytes) -> bool:
 
 
 def refuse_stranger(data: memoryview) -> NoReturn:
-    """Raise the ConversionError that fits a file which is none of the known formats."""
+    """Raises the ConversionError that fits a file of no known format.
+
+    Args:
+        data: bytes of the file.
+    Raises: ConversionError, always.
+    """
     head = bytes(data[:512])
     for pattern, what in _STRANGERS:
         if re.match(pattern, head):
             raise ConversionError(f"{what}. Expected {KNOWN_FORMATS}.")
     if head.strip(b"\0") == b"":
-        raise ConversionError("begins with nothing but zeros: the download or copy was cut short. Download it again.")
+        raise ConversionError("begins with zeros alone: the download or copy was cut short. Download it again.")
     kind = "plain text" if _is_text(head) else "a file of unknown format"
     raise ConversionError(f"is {kind}. Expected {KNOWN_FORMATS}. Received: {len(data)} bytes that begin {head[:24]!r}.")
 

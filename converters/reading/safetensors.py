@@ -6,9 +6,10 @@ Reference: https://github.com/huggingface/safetensors#format
 
 import json
 import math
+from typing import Any
 
 from converters.errors import ConversionError
-from converters.reading.tensors import MAX_AXES, Block, Tensor, Unreadable, dtype_named
+from converters.reading.tensors import MAX_AXES, AnyTensor, Block, Tensor, Unreadable, dtype_named
 
 MAX_HEADER = 100_000_000
 DTYPES = {
@@ -33,11 +34,17 @@ DTYPES = {
 
 
 def recognizes(head: bytes) -> bool:
+    """Whether a file begins with the length of a header and the brace that opens it."""
     return head[8:9] == b"{" and head[6:8] == b"\0\0"
 
 
-def load(data: memoryview) -> dict:
-    """{key: Tensor}, and "__metadata__" beside them where the file has it."""
+def load(data: memoryview) -> dict[str, AnyTensor | dict[str, Any]]:
+    """The tensors by key, and "__metadata__" beside them where the file has it.
+
+    Args:
+        data: bytes of the file.
+    Raises: ConversionError for a truncated or damaged file.
+    """
     begin = 8 + int.from_bytes(data[:8], "little")
     if begin - 8 > MAX_HEADER:
         raise ConversionError(f"expected a header of at most {MAX_HEADER} bytes. Received: {begin - 8}.")
@@ -58,7 +65,7 @@ def load(data: memoryview) -> dict:
     return {key: _tensor(key, entry, content) if key != "__metadata__" else entry for key, entry in header.items()}
 
 
-def _parse(text):
+def _parse(text: bytes) -> dict[str, Any]:
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except ConversionError:
@@ -66,18 +73,19 @@ def _parse(text):
     except ValueError as error:
         raise ConversionError(f"its header is not valid JSON ({error}); the file is damaged.") from error
     if not isinstance(header, dict):
-        raise ConversionError("its header is no JSON object; the file is damaged.")
+        raise ConversionError("its header is not a JSON object; the file is damaged.")
     return header
 
 
-def _unique(pairs):
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ConversionError("its header has a key twice; nobody can tell which tensor is meant.")
-    return found
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ConversionError("its header has a key twice; it is ambiguous which tensor is meant.")
+    return entries
 
 
-def _span(key, entry):
+def _span(key: str, entry: object) -> tuple[int, int]:
+    """Where the bytes of a tensor begin and end."""
     match entry:
         case {"dtype": str(), "shape": [*shape], "data_offsets": [begin, end]} if all(
             type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end)
@@ -90,7 +98,7 @@ def _span(key, entry):
     )
 
 
-def _refuse_gaps(spans, size):
+def _refuse_gaps(spans: list[tuple[int, int, str]], size: int) -> None:
     position = 0
     for begin, end, key in spans:
         if begin != position:
@@ -103,7 +111,7 @@ def _refuse_gaps(spans, size):
         raise ConversionError(f"has {size - position} bytes that belong to no tensor; the file is damaged.")
 
 
-def _tensor(key, entry, content):
+def _tensor(key: str, entry: dict[str, Any], content: memoryview) -> AnyTensor:
     code, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if code not in DTYPES:
         return Unreadable(f"has the element type {ascii(code)[:40]}. Expected one of {', '.join(DTYPES)}.")

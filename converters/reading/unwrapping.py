@@ -1,12 +1,15 @@
 """Finding the tensors in what a file holds: training scripts wrap them and prefix them in many ways."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
 from converters.errors import ConversionError
 from converters.reading.pickle.inert import Placeholder
-from converters.reading.pickle.numpy_arrays import Array
-from converters.reading.tensors import Tensor, Unreadable
+from converters.reading.pickle.numpy_arrays import PickledArray
+from converters.reading.tensors import AnyTensor, Tensor, Unreadable
 
-# Keys under which the weights are found, the first one that holds tensors. Averaged weights come before the last step's
-# and the order of the first four is timm's, so that a file gives the same weights here and there.
+# Keys under which weights lie. The first one that holds tensors counts. Averaged weights come before those of the last
+# step. The order of the first four is timm's, so that a file gives the same weights here and there.
 WRAPPERS = (
     "state_dict_ema",
     "model_ema",
@@ -31,21 +34,32 @@ _MAX_MODULES = 100_000
 _MAX_DEPTH = 100
 
 
-def unwrap(saved):
-    """(keys unwrapped, {key: Tensor or Unreadable}, {name of what was left out: its value if a plain one}).
+_Value = TypeVar("_Value")
 
-    A dictionary is entered by the first of WRAPPERS that holds tensors, or by its only key that does, unless more
-    tensors stand beside that key than in there.
+
+def unwrap(saved: object) -> tuple[tuple[str, ...], dict[str, AnyTensor], dict[str, Any]]:
+    """The tensors in a saved object, with the keys that led to them and what was left out.
+
+    A dictionary is entered by the first of WRAPPERS that holds tensors, or else by its only key that holds some. It is
+    not entered if more tensors stand beside that key than in there.
+
+    Args:
+        saved: object that a file holds: a dictionary, a pickled module or another one.
+    Returns: `(keys unwrapped, {key: tensor}, {name of what was left out: its value if it is text or a number})`.
+    Raises: ConversionError for an object without named tensors, and for several sets of tensors.
     """
-    wrapper, extras, node = [], {}, saved
-    known, path = {}, set()
-    if isinstance(node, Tensor | Unreadable | Array):
+    wrapper: list[str] = []
+    extras: dict[str, Any] = {}
+    node: Any = saved
+    known: dict[int, int] = {}
+    path: set[int] = set()
+    if isinstance(saved, Tensor | Unreadable | PickledArray):
         raise ConversionError("holds a single tensor without a name. Expected a dictionary: save model.state_dict().")
     while True:
         if isinstance(node, Placeholder):
             extras[f"the object of class {node.origin}"] = None
-        found = _contents(node)
-        tensors = {key: tensor for key, tensor in found.items() if tensor is not None}
+        contents = _contents(node)
+        tensors = {key: tensor for key, tensor in contents.items() if tensor is not None}
         path.add(id(node))
         weights = {key: _weigh(value, known) for key, value in _inner(node).items() if id(value) not in path}
         candidates = [key for key, weight in weights.items() if weight]
@@ -58,23 +72,33 @@ def unwrap(saved):
     if not tensors:
         raise ConversionError(_nothing(saved, candidates))
     beside = node if isinstance(node, dict) else {}
-    extras |= {_label(key): _plain(beside.get(key)) for key in found if key not in tensors}
+    extras |= {_label(key): _plain(beside.get(key)) for key in contents if key not in tensors}
     return tuple(wrapper), tensors, extras
 
 
-def strip(tensors: dict) -> tuple[str, dict]:
-    """(the prefix that every key carries, the tensors without it)."""
+def strip(tensors: Mapping[str, _Value]) -> tuple[str, dict[str, _Value]]:
+    """The prefix of `PREFIXES`, or several in a row, that every key has, and the tensors without it.
+
+    Args:
+        tensors: {key: tensor}, or {key: anything else}.
+    """
     prefix = ""
-    while tensors and (found := next((p for p in PREFIXES if all(_carries(key, prefix + p) for key in tensors)), None)):
-        prefix += found
+    while tensors and (longer := _longer(prefix, tensors)):
+        prefix = longer
     return prefix, {key[len(prefix) :]: tensor for key, tensor in tensors.items()}
 
 
-def _carries(key, prefix):
+def _longer(prefix: str, keys: Iterable[str]) -> str | None:
+    """The prefix with one more that all keys have, too."""
+    candidates = (prefix + more for more in PREFIXES)
+    return next((longer for longer in candidates if all(_has_prefix(key, longer) for key in keys)), None)
+
+
+def _has_prefix(key: str, prefix: str) -> bool:
     return key.startswith(prefix) and key != prefix
 
 
-def _contents(node) -> dict:
+def _contents(node: object) -> Mapping[Any, AnyTensor | None]:
     """Every key of a dictionary or of a pickled module, with its tensor or None."""
     if isinstance(node, Placeholder):
         return _module_tensors(node)
@@ -83,14 +107,18 @@ def _contents(node) -> dict:
     return {key: _as_tensor(value) if isinstance(key, str) else None for key, value in node.items()}
 
 
-def _inner(node) -> dict:
+def _inner(node: object) -> dict[str, Any]:
+    """The entries of a dictionary that may hold tensors in turn."""
     if not isinstance(node, dict):
         return {}
     return {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, dict | Placeholder)}
 
 
-def _weigh(node, known) -> int:
-    """How many tensors unwrapping would find in there. `known` by identity: hostile files nest one thing many times."""
+def _weigh(node: object, known: dict[int, int]) -> int:
+    """How many tensors unwrapping would reach in there.
+
+    `known` has the results by identity: hostile files nest one object many times.
+    """
     if id(node) not in known:
         known[id(node)] = 0  # ends cycles
         direct = sum(tensor is not None for tensor in _contents(node).values())
@@ -99,26 +127,27 @@ def _weigh(node, known) -> int:
     return known[id(node)]
 
 
-def _as_tensor(value):
-    if isinstance(value, Array):
+def _as_tensor(value: object) -> AnyTensor | None:
+    if isinstance(value, PickledArray):
         return value.tensor
     return value if isinstance(value, Tensor | Unreadable) else None
 
 
-def _module_tensors(module) -> dict:
+def _module_tensors(module: Placeholder) -> dict[str, AnyTensor]:
     """The state dictionary of a pickled torch.nn.Module, which keeps its parts under three well-known attributes."""
-    tensors, left = {}, [("", module, 0)]
+    tensors: dict[str, AnyTensor] = {}
+    left = [("", module, 0)]
     for _ in range(_MAX_MODULES):
         if not left:
             return tensors
         prefix, module, depth = left.pop()
         state = module.state
-        passing = state.get("_non_persistent_buffers_set")
-        passing = passing if isinstance(passing, set | list) else ()
+        temporary = state.get("_non_persistent_buffers_set")
+        temporary = temporary if isinstance(temporary, set | list) else ()
         for kind in ("_parameters", "_buffers"):
             for key, value in _dictionary(state.get(kind)).items():
                 tensor = _as_tensor(value)
-                if isinstance(key, str) and tensor is not None and not (kind == "_buffers" and key in passing):
+                if isinstance(key, str) and tensor is not None and not (kind == "_buffers" and key in temporary):
                     tensors[prefix + key] = tensor
         children = [(k, v) for k, v in _dictionary(state.get("_modules")).items() if isinstance(v, Placeholder)]
         if depth < _MAX_DEPTH:
@@ -126,21 +155,22 @@ def _module_tensors(module) -> dict:
     raise ConversionError(f"holds a pickled module of more than {_MAX_MODULES} parts; the file is hostile.")
 
 
-def _dictionary(value) -> dict:
+def _dictionary(value: object) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _plain(value):
+def _plain(value: object) -> str | int | float | None:
     return value if isinstance(value, str | int | float) else None
 
 
-def _label(key) -> str:
+def _label(key: object) -> str:
     if isinstance(key, str):
         return key
     return repr(key) if isinstance(key, int) and abs(key) < 2**63 else f"a key of type {type(key).__name__}"
 
 
-def _nothing(saved, candidates):
+def _nothing(saved: object, candidates: list[str]) -> str:
+    """The message for a saved object in which no tensors were found."""
     if candidates:
         return (
             f"holds several sets of tensors and none under a usual name. Expected one of {', '.join(WRAPPERS)}. "

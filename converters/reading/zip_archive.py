@@ -5,16 +5,22 @@ import zipfile
 import zlib
 
 from converters.errors import ConversionError
-from converters.reading.tensors import Block
+from converters.types import Path
 
 _STORED, _DEFLATED = 0, 8
 _UTF8 = 0x800  # flag: the name is UTF-8
 
 
 class Archive:
-    """The members of a zip archive, `names` in the order of its directory."""
+    """The members of a zip archive.
 
-    def __init__(self, path, data: memoryview):
+    Args:
+        path: where the archive lies.
+        data: bytes of the file.
+    Raises: ConversionError for a damaged directory, and for two members of one name.
+    """
+
+    def __init__(self, path: Path, data: memoryview) -> None:
         self._data = data
         try:
             with zipfile.ZipFile(path) as archive:
@@ -26,22 +32,35 @@ class Archive:
                 f"truncated or damaged. Received: {len(data)} bytes. Download it again."
             ) from error
         if listed != len(self._members):
-            raise ConversionError("is a zip archive with two members of one name; nobody can tell which one is meant.")
+            raise ConversionError("is a zip archive with two members of one name; it is ambiguous which one is meant.")
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the members, in the order of the directory."""
         return tuple(self._members)
 
-    def block(self, name) -> Block:
-        """The content of a member. Its `data()` verifies the checksum the first time."""
+    def member(self, name: str) -> "ArchiveMember":
+        """The content of a member, unread.
+
+        Args:
+            name: name of the member.
+        Raises: ConversionError for a member that is missing, encrypted, truncated or damaged.
+        """
         if name not in self._members:
             raise ConversionError(f"lacks its member {name!r}; the file is damaged. Download it again.")
-        return _Member(self._members[name], self._data)
+        return ArchiveMember(self._members[name], self._data)
 
 
-class _Member:
-    def __init__(self, info, data):
-        self.info, self.nbytes, self.verified = info, info.file_size, False
+class ArchiveMember:
+    """The content of one member. `data()` verifies the checksum the first time.
+
+    Args:
+        info: entry of the archive's directory.
+        data: bytes of the archive.
+    """
+
+    def __init__(self, info: zipfile.ZipInfo, data: memoryview) -> None:
+        self._info, self.nbytes, self._verified = info, info.file_size, False
         if info.flag_bits & 1:
             raise ConversionError(f"its member {info.filename!r} is encrypted. Unpack it and give the file inside.")
         if info.compress_type not in (_STORED, _DEFLATED):
@@ -57,34 +76,42 @@ class _Member:
         start = info.header_offset + 30 + name_length + extra_length
         name = data[info.header_offset + 30 : info.header_offset + 30 + name_length].tobytes()
         if name != info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437"):
-            raise self._damaged("bears another name in its own header")
-        self.raw = data[start : start + info.compress_size]
-        if len(self.raw) < info.compress_size or (info.compress_type == _STORED and len(self.raw) != info.file_size):
+            raise self._damaged("has another name in its own header")
+        self._raw = data[start : start + info.compress_size]
+        if len(self._raw) < info.compress_size or (info.compress_type == _STORED and len(self._raw) != info.file_size):
             raise self._damaged("is truncated")
 
     def data(self) -> memoryview:
+        """The whole content.
+
+        Raises: ConversionError if it does not have the checksum or the size that the directory states.
+        """
         content = self._content(self.nbytes)
         # torch.save can be told to leave the checksums out; it writes zeros then.
-        if not self.verified and self.info.CRC != 0 and zlib.crc32(content) != self.info.CRC:
+        if not self._verified and self._info.CRC != 0 and zlib.crc32(content) != self._info.CRC:
             raise self._damaged("fails its checksum: its bytes changed since they were written")
-        self.verified = True
+        self._verified = True
         return content
 
-    def head(self, count) -> bytes:
-        """The first bytes, unverified: enough to index an array without reading it."""
+    def head(self, count: int) -> bytes:
+        """The first bytes, unverified: enough to index an array without reading it.
+
+        Args:
+            count: how many bytes, if there are so many.
+        """
         return self._content(min(count, self.nbytes), whole=False).tobytes()
 
-    def _content(self, count, whole=True):
-        if self.info.compress_type == _STORED:
-            return self.raw[:count]
+    def _content(self, count: int, whole: bool = True) -> memoryview:
+        if self._info.compress_type == _STORED:
+            return self._raw[:count]
         try:
             # One byte more than announced would show; a bomb does not unfold beyond that.
-            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.raw, count + whole)
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(self._raw, count + whole)
         except zlib.error as error:
             raise self._damaged("cannot be decompressed") from error
         if len(content) != count:
             raise self._damaged("does not have the size that the directory says")
         return memoryview(content)
 
-    def _damaged(self, how):
-        return ConversionError(f"its member {self.info.filename!r} {how}; the file is damaged. Download it again.")
+    def _damaged(self, how: str) -> ConversionError:
+        return ConversionError(f"its member {self._info.filename!r} {how}; the file is damaged. Download it again.")

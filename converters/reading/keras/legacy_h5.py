@@ -1,66 +1,82 @@
 """Keras's older HDF5 files: weights (`save_weights` until Keras 2, the files of keras.applications) and whole models.
 
-A group a layer; its attribute `weight_names` lists its datasets by their scopes: `block1_conv1/kernel:0`. Keras 1 wrote
-`block1_conv1_W:0`. A model inside the model is one layer with all of its weights.
+Each layer has a group, whose attribute `weight_names` lists its datasets by their scopes: `block1_conv1/kernel:0`.
+Keras 1 wrote `block1_conv1_W:0`. A model inside the model is one layer with all of its weights.
 
 Reference: https://keras.io/api/models/model_saving_apis/weights_saving_and_loading/
 """
 
 import collections
 import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
+from converters.reading.tensors import AnyTensor
+
+if TYPE_CHECKING:
+    import h5py
 
 _KERAS_1 = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # a variance!
 _BESIDE = ("model_weights", "optimizer_weights")
 _TOP = "top_level_model_weights"
 
 
-def recognizes(file) -> bool:
+NamedWeight = tuple[tuple[str, ...], str, str, AnyTensor]
+"""Names of the models around a layer, the layer, the variable, and its tensor."""
+
+
+def recognizes(file: "h5py.File") -> bool:
+    """Whether a file in HDF5 has such a list of layers."""
     return _listing(file) is not None
 
 
-def load(file, data) -> dict:
-    """{"layer/variable": Tensor}, and what stands beside them in the file: versions as texts, others as None.
+def load(file: "h5py.File", data: memoryview) -> dict[str, AnyTensor | str | None]:
+    """The tensors by "layer/variable", and what stands beside them in the file: versions as texts, others as None.
 
+    Args:
+        file: the open file; `recognizes(file)` is true.
+        data: bytes of the file.
     Raises:
         ConversionError: a layer or dataset that is listed and not there, or two of one name.
     """
-    group = _listing(file)
-    found = []
-    for layer in [*hdf5.names(group, "layer_names"), *([_TOP] if hdf5.child(group, _TOP) else [])]:
-        found += _layer(group, layer, data)
+    group = _listing(file) or file
+    weights: list[NamedWeight] = []
+    for layer in [*(hdf5.names(group, "layer_names") or ()), *([_TOP] if hdf5.child(group, _TOP) else [])]:
+        weights += _layer(group, layer, data)
     beside = {key: None for key in _BESIDE[1:] if hdf5.child(file, key)}
     versions = {key: hdf5.text(group, key) for key in ("keras_version", "backend")}
-    return keyed(found) | beside | {key: value for key, value in versions.items() if value}
+    return name_weights(weights) | beside | {key: value for key, value in versions.items() if value}
 
 
-def keyed(found) -> dict:
-    """{"layer/variable": Tensor} of `(names of the models around it, layer, variable, tensor)`.
+def name_weights(weights: Sequence[NamedWeight]) -> dict[str, AnyTensor]:
+    """The tensors by "layer/variable".
 
     Where two models inside have a layer of one name, the models' names come before it.
 
+    Args:
+        weights: tensors with their names.
     Raises:
-        ConversionError: two of one name for all that.
+        ConversionError: two weights that have the same name nevertheless.
     """
-    short = collections.Counter((layer, variable) for _, layer, variable, _ in found)
-    tensors = {}
-    for around, layer, variable, tensor in found:
+    short = collections.Counter((layer, variable) for _, layer, variable, _ in weights)
+    tensors: dict[str, AnyTensor] = {}
+    for around, layer, variable, tensor in weights:
         key = "/".join([*(around if short[layer, variable] > 1 else ()), layer, variable])
         if key in tensors:
-            raise ConversionError(f"holds two weights of the name {key!r}; nobody can tell which one is meant.")
+            raise ConversionError(f"holds two weights of the name {key!r}; it is ambiguous which one is meant.")
         tensors[key] = tensor
     return tensors
 
 
-def _listing(file):
+def _listing(file: "h5py.File") -> "h5py.Group | None":
     """The group that lists the layers: the file itself, or one in the file of a whole model."""
     groups = (file, hdf5.child(file, _BESIDE[0]))
-    return next((one for one in groups if one is not None and hdf5.names(one, "layer_names") is not None), None)
+    return next((group for group in groups if group is not None and hdf5.names(group, "layer_names") is not None), None)
 
 
-def _layer(group, layer, data):
+def _layer(group: "h5py.Group", layer: str, data: memoryview) -> Iterator[NamedWeight]:
     import h5py
 
     node = hdf5.child(group, layer)
@@ -75,12 +91,12 @@ def _layer(group, layer, data):
         dataset = hdf5.child(node, weight)
         if not isinstance(dataset, h5py.Dataset):
             raise ConversionError(f"lists the weight {weight!r} of the layer {layer!r} and does not hold it.")
-        # Of one layer the group has the name, whatever scope it was built in; of a model inside, the scopes have.
-        own = scope[-1] if inner and scope else layer
-        yield (layer, *scope[:-1]), own, _variable(own, name), hdf5.tensor(dataset, data)
+        # A layer has the name of its group, whatever scope it was built in. In a model inside, scopes name the layers.
+        inner_layer = scope[-1] if inner and scope else layer
+        yield (layer, *scope[:-1]), inner_layer, _variable(inner_layer, name), hdf5.tensor(dataset, data)
 
 
-def _variable(layer, name):
+def _variable(layer: str, name: str) -> str:
     name = name.partition(":")[0]
     if not name.startswith(f"{layer}_"):
         return name

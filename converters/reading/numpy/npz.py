@@ -1,39 +1,54 @@
-"""NumPy .npz files: a zip archive with one .npy file an array."""
+"""NumPy .npz files: a zip archive with one .npy file for each array."""
 
 import io
 import tokenize
 import warnings
+from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 
 from converters.errors import ConversionError
 from converters.reading.pickle.numpy_arrays import numpy_tensor
-from converters.reading.tensors import Block, Unreadable
-from converters.reading.zip_archive import Archive
+from converters.reading.tensors import AnyTensor, Block, Unreadable
+from converters.reading.zip_archive import Archive, ArchiveMember
+from converters.types import Shape
 
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _HEAD = 65536  # NumPy itself trusts headers of up to 10,000 bytes
 
 
-def recognizes(names) -> bool:
+def recognizes(names: Sequence[str]) -> bool:
+    """Whether these are the members of such an archive."""
     return len(names) > 0 and all(name.endswith(".npy") for name in names)
 
 
-def load(archive: Archive) -> dict:
-    """{key: Tensor}; texts and dates come as None, to be left out."""
-    return {name.removesuffix(".npy"): _entry(name, archive.block(name)) for name in archive.names}
+def load(archive: Archive) -> dict[str, AnyTensor | None]:
+    """The tensors by key; texts and dates come as None, to be left out.
+
+    Args:
+        archive: the file.
+    Raises: ConversionError for a damaged file.
+    """
+    return {name.removesuffix(".npy"): _entry(name, archive.member(name)) for name in archive.names}
 
 
-def read_header(file, subject):
-    """`(shape, whether in Fortran's order, dtype)` at the beginning of a .npy file; `subject` is for the message."""
+def read_header(file: BinaryIO, subject: str) -> tuple[Shape, bool, np.dtype]:
+    """Shape, whether in Fortran's order, and dtype, at the beginning of a .npy file.
+
+    Args:
+        file: the open file.
+        subject: words for the file in the error message.
+    Raises: ConversionError for a file without a header of NumPy's.
+    """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of Python 2 having written the header
+        with warnings.catch_warnings(action="ignore"):  # NumPy warns that Python 2 wrote the header
             return _READERS[np.lib.format.read_magic(file)](file)
     except (KeyError, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise ConversionError(f"{subject} has no NumPy header that can be read; it is damaged.") from error
 
 
-def _entry(name, member):
+def _entry(name: str, member: ArchiveMember) -> AnyTensor | None:
     head = io.BytesIO(member.head(_HEAD))
     shape, fortran, dtype = read_header(head, f"its member {name!r}")
     if dtype.hasobject:

@@ -1,31 +1,40 @@
 """A reader of pickles that cannot run anything.
 
-It is a machine of its own and no subclass of `pickle.Unpickler`, whose BUILD sets attributes on whatever a file points
-at, and which allocates as much as a damaged length says. This one knows lists, dictionaries, text, numbers and calls of
-constructors (see `inert`); every length is checked against the bytes that are there; the memo is a dictionary.
+It is a machine of its own and not a subclass of `pickle.Unpickler`. That one's BUILD sets attributes on whatever a file
+points at, and it allocates as much as a damaged length says. This one knows lists, dictionaries, text, numbers and
+calls of constructors (see `inert`). Every length is checked against the bytes that are there. The memo is a dictionary.
 """
 
 import struct
 import warnings
+from collections.abc import Callable
 from pickle import decode_long
+from typing import Any
 
 from converters.errors import ConversionError
 from converters.reading.pickle import inert
 
-# What constructors may be handed altogether, per byte of the pickle: without a limit, a few bytes that convert one long
-# text again and again would fill the memory.
+# How many items all constructors together may receive, for each byte of the pickle. Without a limit, a few bytes that
+# convert one long text again and again would fill the memory.
 _WORK_PER_BYTE = 64
 _SCALARS = (str, bytes, int, float, bool, type(None))
 
 
-def load(data: memoryview, position: int = 0, *, constructors=None, persistent=None):
-    """One pickled object and the position behind it.
+def load(
+    data: memoryview,
+    position: int = 0,
+    *,
+    constructors: inert.Constructors | None = None,
+    persistent: Callable[[Any], Any] | None = None,
+) -> tuple[Any, int]:
+    """One pickled object and the position after it.
 
     Dictionaries of any kind come back as `dict`, deques and foreign classes as `inert.Placeholder`.
 
     Args:
-        data: the bytes; read from `position` up to the STOP opcode.
-        constructors: {(module, name): function} that builds data from the arguments in the file.
+        data: bytes with the pickle.
+        position: where the pickle begins; it is read up to the STOP opcode.
+        constructors: names that build data, beside those of Python's containers.
         persistent: function of a persistent id (a storage of PyTorch); none are allowed without it.
     Raises: ConversionError for a truncated or damaged pickle, and for one that calls anything else.
     """
@@ -40,13 +49,13 @@ def load(data: memoryview, position: int = 0, *, constructors=None, persistent=N
         ) from error
 
 
-_OPCODES = {}
+_OPCODES: dict[int, tuple[Callable[..., None], list[Any]]] = {}
 
 
-def _opcode(*codes):
-    """Register a method of the machine for opcodes: (b"x",) or, with an argument for the method, (b"x", argument)."""
+def _opcode(*codes: tuple[Any, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a method of the machine for opcodes: (b"x",) or, with an argument for the method, (b"x", argument)."""
 
-    def register(method):
+    def register(method: Callable[..., None]) -> Callable[..., None]:
         for code, *argument in codes:
             _OPCODES[code[0]] = (method, argument)
         return method
@@ -55,13 +64,22 @@ def _opcode(*codes):
 
 
 class _Machine:
-    def __init__(self, data, position, constructors, persistent):
+    def __init__(
+        self,
+        data: memoryview,
+        position: int,
+        constructors: inert.Constructors,
+        persistent: Callable[[Any], Any] | None,
+    ) -> None:
         self.data, self.position = data, position
         self.constructors, self.persistent = constructors, persistent
-        self.stack, self.marks, self.memo = [], [], {}
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
         self.work = _WORK_PER_BYTE * len(data) + 2**20
 
-    def run(self):
+    def run(self) -> Any:
+        """The object on the stack at STOP."""
         while (code := self.take(1)[0]) != b"."[0]:
             if code not in _OPCODES:
                 raise ConversionError(
@@ -71,27 +89,31 @@ class _Machine:
             method(self, *argument)
         return self.stack.pop()
 
-    def take(self, count) -> bytes:
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
         end = self.position + count
         if end > len(self.data):
             raise ConversionError(
-                f"the file is truncated: its pickle goes on to byte {end} or beyond. Received: {len(self.data)} bytes. "
-                "Download it again."
+                f"the file is truncated: its pickle continues to byte {end} or beyond. Received: {len(self.data)} "
+                "bytes. Download it again."
             )
         taken = self.data[self.position : end].tobytes()
         self.position = end
         return taken
 
-    def number(self, layout):
+    def number(self, layout: str) -> Any:
+        """The next number, in a layout of `struct`."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def line(self) -> bytes:
+        """The next bytes, up to the end of the line."""
         line = bytearray()
         while (byte := self.take(1)) != b"\n":
             line += byte
         return bytes(line)
 
-    def since_mark(self) -> list:
+    def since_mark(self) -> list[Any]:
+        """The objects since the last mark, taken off the stack."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
@@ -100,45 +122,45 @@ class _Machine:
     # Numbers and text
 
     @_opcode((b"N", None), (b"\x88", True), (b"\x89", False))
-    def constant(self, value):
+    def constant(self, value: object) -> None:
         self.stack.append(value)
 
     @_opcode((b"]", list), (b"}", dict), (b")", tuple), (b"\x8f", set))
-    def empty(self, kind):
+    def empty(self, kind: type) -> None:
         self.stack.append(kind())
 
     @_opcode((b"K", "<B"), (b"M", "<H"), (b"J", "<i"), (b"G", ">d"))
-    def binary_number(self, layout):
+    def binary_number(self, layout: str) -> None:
         self.stack.append(self.number(layout))
 
     @_opcode((b"\x8a", "<B"), (b"\x8b", "<I"))
-    def long(self, layout):
+    def long(self, layout: str) -> None:
         self.stack.append(decode_long(self.take(self.number(layout))))
 
     @_opcode((b"I", int), (b"L", int), (b"F", float))
-    def text_number(self, kind):
+    def text_number(self, kind: type) -> None:
         line = self.line()
         self.stack.append(line == b"01" if line in (b"00", b"01") else kind(line.rstrip(b"L")))
 
     @_opcode((b"X", "<I"), (b"\x8c", "<B"), (b"\x8d", "<Q"))
-    def text(self, layout):
+    def text(self, layout: str) -> None:
         self.stack.append(self.take(self.number(layout)).decode("utf-8", "surrogatepass"))
 
     @_opcode((b"B", "<I"), (b"C", "<B"), (b"\x8e", "<Q"))
-    def raw_bytes(self, layout):
+    def raw_bytes(self, layout: str) -> None:
         self.stack.append(self.take(self.number(layout)))
 
     @_opcode((b"\x96", "<Q"))
-    def byte_array(self, layout):
+    def byte_array(self, layout: str) -> None:
         self.stack.append(bytearray(self.take(self.number(layout))))
 
     @_opcode((b"T", "<I"), (b"U", "<B"))
-    def python_2_text(self, layout):
-        # Names and raw array bytes alike; latin-1 keeps both.
+    def python_2_text(self, layout: str) -> None:
+        # These are names, or the raw bytes of arrays; latin-1 keeps both.
         self.stack.append(self.take(self.number(layout)).decode("latin-1"))
 
     @_opcode((b"S",))
-    def quoted_text(self):
+    def quoted_text(self) -> None:
         line = self.line().strip()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise ValueError("a text without its quotes")
@@ -146,95 +168,96 @@ class _Machine:
             self.stack.append(line[1:-1].decode("unicode-escape"))
 
     @_opcode((b"V",))
-    def unicode_line(self):
+    def unicode_line(self) -> None:
         self.stack.append(self.line().decode("raw-unicode-escape"))
 
     # The stack and the memo
 
     @_opcode((b"\x80", 1), (b"\x95", 8))
-    def skip(self, count):  # the protocol number; the length of a frame
+    def skip(self, count: int) -> None:  # the protocol number; the length of a frame
         self.take(count)
 
     @_opcode((b"(",))
-    def mark(self):
+    def mark(self) -> None:
         self.marks.append(len(self.stack))
 
     @_opcode((b"0",))
-    def pop(self):
+    def pop(self) -> None:
         if self.marks and self.marks[-1] == len(self.stack):
             self.marks.pop()
         else:
             self.stack.pop()
 
     @_opcode((b"1",))
-    def pop_mark(self):
+    def pop_mark(self) -> None:
         self.since_mark()
 
     @_opcode((b"2",))
-    def duplicate(self):
+    def duplicate(self) -> None:
         self.stack.append(self.stack[-1])
 
     @_opcode((b"q", "<B"), (b"r", "<I"))
-    def put(self, layout):
+    def put(self, layout: str) -> None:
         self.memo[self.number(layout)] = self.stack[-1]
 
     @_opcode((b"p",))
-    def put_line(self):
+    def put_line(self) -> None:
         self.memo[int(self.line())] = self.stack[-1]
 
     @_opcode((b"\x94",))
-    def memoize(self):
+    def memoize(self) -> None:
         self.memo[len(self.memo)] = self.stack[-1]
 
     @_opcode((b"h", "<B"), (b"j", "<I"))
-    def get(self, layout):
+    def get(self, layout: str) -> None:
         self.stack.append(self.memo[self.number(layout)])
 
     @_opcode((b"g",))
-    def get_line(self):
+    def get_line(self) -> None:
         self.stack.append(self.memo[int(self.line())])
 
     # Containers
 
     @_opcode((b"\x85", 1), (b"\x86", 2), (b"\x87", 3))
-    def short_tuple(self, count):
+    def short_tuple(self, count: int) -> None:
         items = tuple(self.stack[-count:])
         if len(items) != count:
             raise IndexError("an empty stack")
         self.stack[-count:] = [items]
 
     @_opcode((b"t", tuple), (b"l", list))
-    def sequence(self, kind):
+    def sequence(self, kind: type) -> None:
         self.stack.append(kind(self.since_mark()))
 
     @_opcode((b"\x91",))
-    def frozen_set(self):
+    def frozen_set(self) -> None:
         self.stack.append(frozenset(map(_key, self.since_mark())))
 
     @_opcode((b"d",))
-    def dictionary(self):
+    def dictionary(self) -> None:
         items = self.since_mark()
         self.stack.append({})
         self.fill(items)
 
     @_opcode((b"a",))
-    def append(self):
+    def append(self) -> None:
         self.extend([self.stack.pop()])
 
     @_opcode((b"e",), (b"\x90",))
-    def appends(self):
+    def appends(self) -> None:
         self.extend(self.since_mark())
 
     @_opcode((b"s",))
-    def set_item(self):
+    def set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self.fill([key, value])
 
     @_opcode((b"u",))
-    def set_items(self):
+    def set_items(self) -> None:
         self.fill(self.since_mark())
 
-    def extend(self, items):
+    def extend(self, items: list[Any]) -> None:
+        """Adds items to the list or set on the stack."""
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
@@ -243,7 +266,8 @@ class _Machine:
         elif not isinstance(target, inert.Placeholder):  # a subclass of list keeps its name only
             raise TypeError(f"items for a {type(target).__name__}")
 
-    def fill(self, items):
+    def fill(self, items: list[Any]) -> None:
+        """Adds keys and values to the dictionary on the stack."""
         target = self.stack[-1]
         if len(items) % 2:
             raise ValueError("a key without a value")
@@ -255,39 +279,40 @@ class _Machine:
     # Names and calls
 
     @_opcode((b"c",))
-    def name(self):
+    def name(self) -> None:
         module, name = self.line().decode(), self.line().decode()
         self.stack.append(inert.resolve(module, name, self.constructors))
 
     @_opcode((b"\x93",))
-    def name_from_stack(self):
+    def name_from_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not text")
         self.stack.append(inert.resolve(module, name, self.constructors))
 
     @_opcode((b"R",), (b"\x81",))
-    def call_with_tuple(self):
+    def call_with_tuple(self) -> None:
         args, callee = self.stack.pop(), self.stack.pop()
         self.call(callee, args)
 
     @_opcode((b"\x92",))
-    def call_with_keywords(self):
+    def call_with_keywords(self) -> None:
         _keywords, args, callee = self.stack.pop(), self.stack.pop(), self.stack.pop()
         self.call(callee, args)
 
     @_opcode((b"o",))
-    def call_since_mark(self):
+    def call_since_mark(self) -> None:
         callee, *args = self.since_mark()
         self.call(callee, tuple(args))
 
     @_opcode((b"i",))
-    def call_named(self):
+    def call_named(self) -> None:
         args = tuple(self.since_mark())
         self.name()
         self.call(self.stack.pop(), args)
 
-    def call(self, callee, args):
+    def call(self, callee: object, args: object) -> None:
+        """Puts the result of a call on the stack, within the limit of work."""
         if type(args) is not tuple:
             raise TypeError("a call without a tuple of arguments")
         self.work -= sum(len(arg) for arg in args if hasattr(arg, "__len__"))
@@ -296,7 +321,7 @@ class _Machine:
         self.stack.append(inert.call(callee, args))
 
     @_opcode((b"b",))
-    def build(self):
+    def build(self) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
         # Attributes that someone set on a dictionary or a tensor (`_metadata` of a state_dict) are left out.
@@ -304,38 +329,39 @@ class _Machine:
             target.build(state)
 
     @_opcode((b"Q",))
-    def persistent_object(self):
+    def persistent_object(self) -> None:
         self.persist(self.stack.pop())
 
     @_opcode((b"P",))
-    def persistent_line(self):
+    def persistent_line(self) -> None:
         self.persist(self.line().decode())
 
-    def persist(self, identity):
+    def persist(self, identity: object) -> None:
+        """Puts the object of a persistent id on the stack."""
         if self.persistent is None:
             raise ConversionError("the pickle refers to data outside itself. Save it with torch.save or numpy.savez.")
         self.stack.append(self.persistent(identity))
 
 
-def _key(key):
-    """The key itself, or one compared by identity in place of a key that is not a scalar.
+def _key(key: Any) -> Any:
+    """The key itself, if it is a scalar; else a key that is compared by identity.
 
     Hashing tuples of tuples that share their items takes exponential time; only text keys matter here.
     """
     return key if isinstance(key, _SCALARS) else inert.Placeholder(type(key).__name__)
 
 
-def _dictionary(items=(), *_):
+def _dictionary(items: Any = (), *_: object) -> dict[Any, Any]:
     pairs = items.items() if isinstance(items, dict) else items
     return {_key(key): value for key, value in pairs}
 
 
-def _byte_array(content=b"", encoding="latin-1"):
+def _byte_array(content: Any = b"", encoding: str = "latin-1") -> bytearray:
     return bytearray(_encode(content, encoding))
 
 
-def _encode(text, encoding="utf-8"):
-    """Raw bytes travel through protocol 2 as latin-1 text."""
+def _encode(text: object, encoding: str = "utf-8") -> bytes:
+    """The bytes of a text; protocol 2 writes raw bytes as text in latin-1."""
     if isinstance(text, bytes | bytearray):
         return bytes(text)
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "ascii"):
@@ -343,12 +369,12 @@ def _encode(text, encoding="utf-8"):
     return text.encode(encoding)
 
 
-def _reconstructor(kind, *_):
+def _reconstructor(kind: object, *_: object) -> Any:
     """An object of a plain class, as protocols 0 and 1 write it."""
     return inert.call(kind, ())
 
 
-_CONTAINERS = {
+_CONTAINERS: inert.Constructors = {
     ("builtins", "list"): lambda items=(): list(items),
     ("builtins", "tuple"): lambda items=(): tuple(items),
     ("builtins", "set"): lambda items=(): set(map(_key, items)),

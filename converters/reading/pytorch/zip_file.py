@@ -1,20 +1,32 @@
-"""PyTorch zip files (torch.save since 1.6): `<name>/data.pkl` and one stored member a storage, `<name>/data/<key>`."""
+"""PyTorch zip files (torch.save since 1.6): `<name>/data.pkl`, and for each storage a member `<name>/data/<key>`."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 from converters.errors import ConversionError
 from converters.reading.pickle import machine
 from converters.reading.pickle.torch_tensors import CONSTRUCTORS, Storage, storage_reference, storage_type
-from converters.reading.zip_archive import Archive
+from converters.reading.zip_archive import Archive, ArchiveMember
 
 
-def find_root(names) -> str | None:
-    """The folder that holds `data.pkl`, with its slash, or None when the archive is not of PyTorch."""
+def find_root(names: Iterable[str]) -> str | None:
+    """The folder that holds `data.pkl`, with its slash, or None if the archive is not PyTorch's.
+
+    Args:
+        names: names of the archive's members.
+    """
     return next((name.removesuffix("data.pkl") for name in names if name.rpartition("/")[2] == "data.pkl"), None)
 
 
-def load(archive: Archive, root: str):
-    """The saved object, with `Tensor`s in place of its tensors."""
+def load(archive: Archive, root: str) -> Any:
+    """The saved object, with `Tensor`s in place of its tensors.
+
+    Args:
+        archive: the file.
+        root: folder in it that holds `data.pkl`.
+    Raises: ConversionError for a TorchScript archive, a damaged one, and a pickle that would run code.
+    """
     names = frozenset(archive.names)
     if f"{root}constants.pkl" in names or any(name.startswith(f"{root}code/") for name in names):
         raise ConversionError(
@@ -23,22 +35,24 @@ def load(archive: Archive, root: str):
         )
     byteorder = "little"
     if f"{root}byteorder" in names:
-        byteorder = archive.block(f"{root}byteorder").data().tobytes().decode("latin-1")
+        byteorder = archive.member(f"{root}byteorder").data().tobytes().decode("latin-1")
         if byteorder not in ("little", "big"):
             raise ConversionError(f"expected the byte order little or big. Received: {ascii(byteorder)[:40]}.")
-    # One block a member, so that tensors that share a storage verify it once.
-    block = functools.cache(lambda key: archive.block(f"{root}data/{key}"))
 
-    def persistent(identity):
+    @functools.cache  # so that tensors that share a storage verify it once
+    def member(key: str) -> ArchiveMember:
+        return archive.member(f"{root}data/{key}")
+
+    def persistent(identity: Any) -> Storage:
         storage, key, count, _ = storage_reference(identity)
         dtype, itemsize = storage_type(storage)
-        if count * itemsize > block(key).nbytes:
+        if count * itemsize > member(key).nbytes:
             raise ConversionError(
-                f"storage {key!r} should hold {count * itemsize} bytes. Received: {block(key).nbytes} bytes. "
+                f"storage {key!r} should hold {count * itemsize} bytes. Received: {member(key).nbytes} bytes. "
                 "The file is damaged; download it again."
             )
-        return Storage(dtype, count * itemsize, byteorder, block(key))
+        return Storage(dtype, count * itemsize, byteorder, member(key))
 
-    pickle = archive.block(f"{root}data.pkl").data()
+    pickle = archive.member(f"{root}data.pkl").data()
     saved, _ = machine.load(pickle, constructors=CONSTRUCTORS, persistent=persistent)
     return saved

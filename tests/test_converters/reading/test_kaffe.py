@@ -124,7 +124,7 @@ def test_truncation_is_named(tmp_path):
         ConversionError, match=r"net.npy: the file is truncated.*Received: \d+ bytes. Download it again"
     ):
         written(tmp_path, npy(LAYERS)[:-9])
-    with pytest.raises(ConversionError, match=r"has 2 bytes behind its pickle; the file is damaged"):
+    with pytest.raises(ConversionError, match=r"has 2 bytes after its pickle; the file is damaged"):
         written(tmp_path, npy(LAYERS) + b"ab")
 
 
@@ -160,12 +160,12 @@ def test_code_is_refused_by_name(place, protocol, tmp_path):
     [
         (
             {"bn1": [numbers(4)] * 4},
-            r"layer 'bn1' is none of .*older list of weights and biases. Received: a list of 4",
+            r"layer 'bn1' is not one of .*older list of weights and biases. Received: a list of 4",
         ),
-        ({"conv1": numbers(4)}, r"layer 'conv1' is none of .* Received: array"),
+        ({"conv1": numbers(4)}, r"layer 'conv1' is not one of .* Received: array"),
         ({"conv1": {"weights": [1.0]}}, r"layer 'conv1' .* Received: a dictionary with 'weights': list"),
-        ({"conv1": {}, "step": 3}, r"layer 'step' is none of .* Received: int"),
-        ({3: {"weights": numbers(4)}}, r"a layer or an array in it has a name that is no text. Received: int"),
+        ({"conv1": {}, "step": 3}, r"layer 'step' is not one of .* Received: int"),
+        ({3: {"weights": numbers(4)}}, r"a layer or array has a name that is not text. Received: int"),
         ({}, r"is a NumPy array of Python objects. Expected what caffe-tensorflow writes"),
         ([numbers(4)], r"is a NumPy array of Python objects. Expected what caffe-tensorflow writes"),
         ({"conv1": {}}, r"holds no named tensors"),

@@ -126,7 +126,7 @@ def test_numbers_become_names_by_counting_classes(model, tmp_path):
     model.save(tmp_path / "m.keras")
     path = strip_names(tmp_path / "m.keras", tmp_path / "bare.keras")
     check(converters.read(path), contents(model), "Keras zip")
-    refused(path.with_suffix(".h5"), r"does not tell the name of its layer '/layers/\w+', only its number")
+    refused(path.with_suffix(".h5"), r"does not state the name of its layer '/layers/\w+', only its number")
 
 
 @pytest.mark.parametrize("group", ["", "model_weights"])
@@ -248,7 +248,7 @@ def test_what_is_listed_must_be_there(tmp_path):
     refused(path, "lists a weight of the layer 'c1' twice")
     with h5py.File(path, "r+") as file:
         file["c1"].attrs["weight_names"] = 7
-    refused(path, "attribute weight_names of /c1 is no list of names")
+    refused(path, "attribute weight_names of /c1 is not a list of names")
 
 
 def test_nothing_outside_the_file_is_followed(tmp_path):
@@ -303,7 +303,7 @@ def test_sizes_that_are_only_claimed(tmp_path):
 
 def test_texts_are_no_weights(tmp_path):
     refused(
-        write(tmp_path / "w.h5", **{"c1__kernel:0": np.array([b"a", b"bc"])}), "holds .S2, which is no array of num"
+        write(tmp_path / "w.h5", **{"c1__kernel:0": np.array([b"a", b"bc"])}), "holds .S2, which is not an array of num"
     )
 
 
@@ -322,7 +322,7 @@ def test_archives_that_are_no_models(model, tmp_path):
         members = {name: archive.read(name) for name in archive.namelist()}
     for changed, message in (
         ({"model.weights.h5": None}, "is a .keras file without its weights, the member model.weights.h5"),
-        ({"config.json": b"{"}, "its member config.json is no JSON"),
+        ({"config.json": b"{"}, "its member config.json is not JSON"),
         ({"config.json": b"[1]"}, "its member config.json does not describe a model"),
         ({"model.weights.h5": b"\x89HDF\r\n\x1a\nno"}, "is an HDF5 file that cannot be opened"),
         ({"model.weights.h5": members["model.weights.h5"][:-9]}, "is an HDF5 file that cannot be opened"),
@@ -342,7 +342,7 @@ def test_files_of_other_kinds(tmp_path):
     refused(tmp_path / "data.h5", r"is an HDF5 file, and not one of Caffe's \(.caffemodel.h5\) or Keras's \(.h5\)")
     with h5py.File(tmp_path / "empty.h5", "w") as file:
         file.create_group("layers")
-    refused(tmp_path / "empty.h5", "is a file of Keras that holds no weights")
+    refused(tmp_path / "empty.h5", "is a file from Keras that holds no weights")
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
     refused(tmp_path / "saved", "is a TensorFlow SavedModel, a program whose weights have lost the names")

@@ -95,7 +95,7 @@ def test_what_training_keeps_is_left_out(tmp_path):
         "1 of */Adam": None,
         "1 of */Adam_1": None,
         "1 of */RMSProp_1": None,
-        "2 of the last step's weights, of which the average is there": None,
+        "2 of the last step's weights, whose moving average is used": None,
     }
 
 
@@ -156,7 +156,7 @@ def test_every_cut_is_refused(tmp_path):
         content = path.read_bytes()
         for length in range(len(content)):
             path.write_bytes(content[:length])
-            refused(path, "truncated|empty|unknown format|nothing but zeros")
+            refused(path, "truncated|empty|unknown format|zeros alone")
         path.write_bytes(content)
         assert same(converters.read(path), WEIGHTS)
 
