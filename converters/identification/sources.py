@@ -2,7 +2,8 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,47 +11,67 @@ from converters.downloads.fetch import fetch
 from converters.downloads.published import digest, find
 from converters.errors import ConversionError
 from converters.identification.onnx_names import name_tensors
-from converters.reading import read
+from converters.reading import Checkpoint, read
+from converters.types import Arrays, Path, Shape, Shapes, Weights
+
+if TYPE_CHECKING:
+    from tfseg.progress import Progress
 
 
-class Source(Mapping):
+class Source(Mapping[str, np.ndarray]):
     """Key -> array, with shapes known beforehand, and a name for messages.
 
     Attributes:
-        name: what messages call it.
-        shapes, dtypes: by key.
+        name: name that messages have for it.
+        shapes: key -> shape.
+        dtypes: key -> NumPy dtype.
         checkpoints: the files that it was read from, as `converters.read` gives them.
-        facts: key -> what the file says of the layer that the tensor is of, as Keras calls it: `strides`; from ONNX.
-        notes: for the receipt, in words.
+        facts: key -> what the file says of the tensor's layer, in Keras's words (`strides`). Only ONNX files say it.
+        notes: sentences for the receipt.
     """
 
-    def __init__(self, arrays, name, shapes, dtypes, checkpoints=(), *, facts=None, notes=()):
+    def __init__(
+        self,
+        arrays: Arrays,
+        name: str,
+        shapes: Shapes,
+        dtypes: Mapping[str, np.dtype],
+        checkpoints: Sequence[Checkpoint] = (),
+        *,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         self._arrays = arrays
         self.name = name
         self.shapes = shapes
         self.dtypes = dtypes
         self.checkpoints = tuple(checkpoints)
         self.facts, self.notes = facts or {}, tuple(notes)
-        self._digests = {}
+        self._digests: dict[tuple[Path, str], str] = {}
 
-    def digest(self, path, algorithm):
-        """The hash of one of the files, computed once."""
+    def digest(self, path: Path, algorithm: str) -> str:
+        """The hash of one of the files, computed once.
+
+        Args:
+            path: path of the file.
+            algorithm: name of a hash in `hashlib`.
+        """
         if (path, algorithm) not in self._digests:
             self._digests[path, algorithm] = digest(path, algorithm)
         return self._digests[path, algorithm]
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> np.ndarray:
         return self._arrays[key]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._arrays)
 
 
-def open_source(source, *, progress=None):
-    """A `Source` of a path, a URL, a published name, a list of those, a mapping of arrays or a torch module.
+def open_source(source: Weights, *, progress: "Progress | None" = None) -> Source:
+    """A `Source` for a path, a URL, a published name, a list of those, a mapping of arrays or a torch module.
 
     Args:
         source: any of these; a `Source` is returned as it is.
@@ -61,22 +82,24 @@ def open_source(source, *, progress=None):
     if isinstance(source, Source):
         return source
     if isinstance(source, str | os.PathLike):
-        return _file(source, progress)
+        return _open_file(source, progress)
     if isinstance(source, list | tuple):
-        return _merged([_file(one, progress) for one in source])
+        return _merge([_open_file(path, progress) for path in source])
     if hasattr(source, "state_dict"):
-        return _module(source)
+        state = source.state_dict()
+        arrays = {key: _array(value) for key, value in state.items() if hasattr(value, "detach")}
+        return _from_arrays(arrays, f"the torch module {type(source).__name__}")
     if isinstance(source, Mapping):
         arrays = {str(key): _array(value) for key, value in source.items()}
-        return Source(arrays, f"a mapping of {len(arrays)} arrays", *_facts(arrays))
+        return _from_arrays(arrays, f"a mapping of {len(arrays)} arrays")
     raise ConversionError(
         "Weights come from a path, a URL, a published name, a list of those, a mapping of arrays or a torch module. "
         f"Received: {type(source).__name__}"
     )
 
 
-def _local_path(source, progress):
-    """The file behind a path, a URL or a published name; the last two are fetched and cached."""
+def _local_path(source: Path, progress: "Progress | None") -> pathlib.Path:
+    """The file for a path, a URL or a published name; the last two are fetched and cached."""
     text = os.fspath(source)
     path = pathlib.Path(text)
     if path.exists() or not ("://" in text or find(text)):
@@ -84,21 +107,33 @@ def _local_path(source, progress):
     return fetch(text, progress=progress)
 
 
-def _file(source, progress):
-    path = _local_path(source, progress)
-    checkpoint, told = read(path), {}
+def _open_file(source: Path, progress: "Progress | None") -> Source:
+    checkpoint = read(_local_path(source, progress))
+    facts, notes = None, ()
     if checkpoint.format == "ONNX":
-        checkpoint, *both = name_tensors(checkpoint)
-        told = dict(zip(("facts", "notes"), both, strict=True))
-    return Source(checkpoint, checkpoint.path.name, checkpoint.shapes, checkpoint.dtypes, [checkpoint], **told)
+        checkpoint, facts, notes = name_tensors(checkpoint)
+    return Source(
+        checkpoint,
+        checkpoint.path.name,
+        checkpoint.shapes,
+        checkpoint.dtypes,
+        [checkpoint],
+        facts=facts,
+        notes=notes,
+    )
 
 
-def _merged(sources):
+def _from_arrays(arrays: Arrays, name: str) -> Source:
+    shapes = {key: array.shape for key, array in arrays.items()}
+    return Source(arrays, name, shapes, {key: array.dtype for key, array in arrays.items()})
+
+
+def _merge(sources: Sequence[Source]) -> Source:
     if not sources:
         raise ConversionError("An empty list of files holds no weights: pass at least one.")
     if len(sources) == 1:
         return sources[0]
-    owners = {}
+    owners: dict[str, Source] = {}
     for source in sources:
         for key in source:
             if key in owners:
@@ -107,34 +142,32 @@ def _merged(sources):
                     "Files given together must each hold a part of the network."
                 )
             owners[key] = source
-    arrays = _Merged(owners)
-    facts = [{key: getattr(owner, what)[key] for key, owner in owners.items()} for what in ("shapes", "dtypes")]
-    name = " + ".join(source.name for source in sources)
-    return Source(arrays, name, *facts, [checkpoint for source in sources for checkpoint in source.checkpoints])
+    shapes: dict[str, Shape] = {key: owner.shapes[key] for key, owner in owners.items()}
+    return Source(
+        _MergedArrays(owners),
+        " + ".join(source.name for source in sources),
+        shapes,
+        {key: owner.dtypes[key] for key, owner in owners.items()},
+        [checkpoint for source in sources for checkpoint in source.checkpoints],
+    )
 
 
-class _Merged(Mapping):
-    def __init__(self, owners):
+class _MergedArrays(Mapping[str, np.ndarray]):
+    def __init__(self, owners: Mapping[str, Source]) -> None:
         self._owners = owners
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> np.ndarray:
         return self._owners[key][key]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._owners)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._owners)
 
 
-def _module(module):
-    state = module.state_dict()
-    arrays = {key: _array(value) for key, value in state.items() if hasattr(value, "detach")}
-    return Source(arrays, f"the torch module {type(module).__name__}", *_facts(arrays))
-
-
-def _array(value):
-    """A numpy array, of a torch tensor without a copy where numpy knows its type."""
+def _array(value: Any) -> np.ndarray:
+    """A NumPy array; a torch tensor is not copied if NumPy knows its type."""
     if not hasattr(value, "detach"):
         return np.asarray(value)
     import torch
@@ -145,7 +178,3 @@ def _array(value):
 
         return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     return tensor.numpy()
-
-
-def _facts(arrays):
-    return {key: array.shape for key, array in arrays.items()}, {key: array.dtype for key, array in arrays.items()}

@@ -1,136 +1,185 @@
 """Whether a prototxt describes the network that a Keras model is.
 
-Both are read as steps in one vocabulary (`steps`), of which equal ones have equal numbers: so every parameter counts,
-and all of the wiring, and forms that compute the same - padding as a layer of its own, normalisation as two layers,
-poolings that round up - are the same. `differences` then says where two networks part.
+Both are read as steps in one vocabulary (`steps`), in which equal steps have equal numbers. So every parameter and all
+of the wiring count. Forms that compute the same are equal: padding as a layer, normalization as two layers, poolings
+that round up. Where two networks differ, `differences` says how.
 """
 
 import dataclasses
 import pathlib
+from collections.abc import Collection, Sequence
+
+import keras
 
 from converters.errors import ConversionError
-from converters.families import FAMILIES
-from converters.programs import differences, from_keras, from_prototxt
-from converters.programs.steps import Steps
-from converters.reading.caffe.prototxt import read_prototxt
+from converters.families import FAMILIES, Family, get_family
+from converters.names.tables import Table
+from converters.programs import from_keras, from_prototxt
+from converters.programs.differences import StepPair, layer_differences
+from converters.programs.steps import ProgramStep, StepFactory
+from converters.reading.caffe.prototxt import PrototxtNet, read_prototxt
+from converters.types import Path
 from tfseg import graphs
+from tfseg.types import Size
 
 __all__ = ["PrototxtCheck", "check_prototxt"]
 
-# Where a prototxt does not tell: what fully connected layers were trained at; else a size of which halves, quarters and
-# eighths with aligned corners (8 n + 1) come out even.
-_CLASSIFIED, _SEGMENTED = (224, 224), (321, 321)
+# Image sizes where a prototxt states none: the size that fully connected layers were trained at, else a size whose
+# halves, quarters and eighths with aligned corners (8 n + 1) are integers.
+_CLASSIFIER_SIZE, _SEGMENTER_SIZE = (224, 224), (321, 321)
 _LISTED = 12
-_END = {"softmax", "argmax"}  # what a deploy prototxt makes of the logits
+_END = {"softmax", "argmax"}  # operations after the logits in a deploy prototxt
 
 
 @dataclasses.dataclass(frozen=True)
 class PrototxtCheck:
-    """What was found equal.
+    """What a prototxt and a model were compared at, and what was found equal.
 
     Attributes:
         prototxt: name of the file.
-        layers: how many of its layers with weights the model has, counted as often as they are used.
-        pixels: rows and columns of the image at which sizes and poolings were compared.
-        notes: sentences on what the one has and the other lacks, by intention.
+        layers: number of its layers with weights that the model has, counted as often as they are used.
+        image_size: rows and columns of the image at which sizes and poolings were compared.
+        notes: sentences on parts that one of the two intentionally lacks.
+
+    Example:
+        >>> from converters.programs.check_prototxt import PrototxtCheck
+        >>> print(PrototxtCheck("net.prototxt", 17, (321, 321), ()))
+        net.prototxt: 17 layers with weights, and all between them, at 321 x 321 pixels
     """
 
     prototxt: str
     layers: int
-    pixels: tuple
-    notes: tuple
+    image_size: Size
+    notes: tuple[str, ...]
 
-    def __str__(self):
-        height, width = self.pixels
+    def __str__(self) -> str:
+        height, width = self.image_size
         agree = (
             f"{self.prototxt}: {self.layers} layers with weights, and all between them, at {height} x {width} pixels"
         )
         return "; ".join([agree, *self.notes])
 
 
-def check_prototxt(model, path, *, family=None, network=None, pixels=None):
+def check_prototxt(
+    model: keras.Model,
+    path: Path,
+    *,
+    family: str | Family | None = None,
+    network: str | None = None,
+    image_size: Size | None = None,
+) -> PrototxtCheck:
     """Checks that the network a prototxt describes is the one that a model computes: every layer and all the wiring.
 
-    Kernels, strides, padding, dilation, groups, channels, biases, epsilons, poolings and how they round, crops,
-    interpolations, sums and the order of what is concatenated, for the phase TEST. Poolings of fixed windows and
-    interpolations to fixed sizes, where the model adapts to the image, are compared at the size of image that the
-    prototxt states: at that size they are the same, or refused.
+    The check covers kernels, strides, padding, dilation, groups, channels, biases and epsilons. It also covers poolings
+    and how they round, crops, interpolations, sums, and the order of concatenated maps, all in the phase TEST.
+
+    A prototxt may have poolings of fixed windows and interpolations to fixed sizes where the model adapts to the image.
+    They are compared at the image size that the prototxt states, and have to be equal there.
 
     Args:
-        model: of tfseg.
-        path: of the prototxt.
-        family, network: names, whose table tells which layer is which; by default the table that knows most of them.
-        pixels: rows and columns of the image, where the prototxt does not tell: by default 224 x 224 before fully
-            connected layers, else 321 x 321.
+        model: a tfseg model, or another functional model with the same layer names.
+        path: where the prototxt lies.
+        family: name of a family, or the record itself: its table tells which layer is which. By default the table that
+            knows most of the layers.
+        network: name of a network, which chooses its table in the same way.
+        image_size: rows and columns of the image. By default what the prototxt states; where it states none, 224 x 224
+            for networks with fully connected layers, else 321 x 321.
     Returns: a `PrototxtCheck`, which prints as a line.
     Raises:
         ConversionError: a file that is no prototxt; a network that differs, with every layer that does; names that the
             table does not know.
-        ValueError: a model that is no graph of layers.
+        ValueError: a model that is not a graph of layers.
+
+    Example:
+        >>> text = '''
+        ... input: "data"  input_dim: 1  input_dim: 3  input_dim: 65  input_dim: 65
+        ... layer { name: "conv1_1" type: "Convolution" bottom: "data" top: "conv1_1"
+        ...         convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }'''
+        >>> _ = pathlib.Path("net.prototxt").write_text(text)
+        >>> image = keras.Input((None, None, 3))
+        >>> model = keras.Model(image, keras.layers.Conv2D(4, 3, padding="same", name="conv1_1")(image))
+        >>> print(converters.check_prototxt(model, "net.prototxt"))
+        net.prototxt: 1 layers with weights, and all between them, at 65 x 65 pixels
     """
     path = pathlib.Path(path)
     net = read_prototxt(path)
     graphs.check(model)
-    table = _table(net, model, family, network, path.name)
-    shape = next(iter(net.inputs.values()), None) or ()
-    pixels = pixels or (shape[2:4] if len(shape) == 4 and min(shape[2:4]) > 0 else None)
-    if pixels is None:
-        dense = any(layer.type == "InnerProduct" for layer in net.layers)
-        pixels = _CLASSIFIED if dense else _SEGMENTED
-    graph = Steps(tuple(pixels), model.inputs[0].shape[-1])
-    outputs = from_keras.describe(model, graph)
+    table = _table(net, model, get_family(family), network, path.name)
+    image_size = image_size or _stated_size(net) or _usual_size(net)
+    factory = StepFactory(image_size, model.inputs[0].shape[-1])
+    outputs = from_keras.describe(model, factory)
     layers = {layer.name for layer in model.layers if layer.weights}
-    ends = [_bare(end) for end in from_prototxt.describe(net, table.module, layers, graph)]
+    ends = [_without_softmax(end) for end in from_prototxt.describe(net, table.module, layers, factory)]
     ends = [end for end in ends if any(step.op == "image" for step in end.cone())]
-    found, notes = {}, []
-    if not ends:
-        found["the prototxt"] = "no layer of it reads the image"
-    pairs = []
-    for output in outputs:
-        wrong, note = _output(output, ends)
-        pairs += [(*wrong, "the output")] if wrong else []
-        notes += [note] if note else []
-    if not pairs and not found:
-        extra, note = _left_out(outputs, ends, layers)
-        found |= extra
-        notes += [note] if note else []
-    if pairs:
-        found |= differences.between(ends, outputs, pairs, table)
-    if found:
-        raise ConversionError(_refusal(path.name, model.name, found, pixels))
+    differences, notes = _compare(ends, outputs, layers, table)
+    if differences:
+        raise ConversionError(_refusal(path.name, model.name, differences, image_size))
     steps = {id(step): step for output in outputs for step in output.cone()}.values()
-    return PrototxtCheck(path.name, sum(bool(step.key) for step in steps), tuple(pixels), tuple(notes))
+    return PrototxtCheck(path.name, sum(bool(step.key) for step in steps), image_size, tuple(notes))
 
 
-def _table(net, model, family, network, name):
-    """The table of the named network, or that which knows most of the layers as layers of the model."""
-    if family is not None and family not in FAMILIES:
-        raise ConversionError(f"The families known here are {', '.join(FAMILIES)}. Received: family={family!r}")
-    families = [FAMILIES[family]] if family else FAMILIES.values()
-    tables = {one.table: None for each in families for one in each.networks if network in (None, one.name)}
+def _table(net: PrototxtNet, model: keras.Model, family: Family | None, network: str | None, prototxt: str) -> Table:
+    """The table of the named network, or the table that knows most of the layers as layers of the model."""
+    families = [family] if family else FAMILIES.values()
+    records = [record for candidate in families for record in candidate.networks if network in (None, record.name)]
+    tables = dict.fromkeys(record.table for record in records)
     if not tables:
         raise ConversionError(f"No family known here has a network of that name. Received: network={network!r}")
     weighted = [layer.name for layer in net.layers if layer.type in from_prototxt.WEIGHTED]
     layers = {layer.name for layer in model.layers}
-    first = {table: sum(table.module(one) in layers for one in weighted[:20]) for table in tables}
-    best = max(tables, key=lambda table: sum(table.module(one) in layers for one in weighted) if first[table] else 0)
-    if not any(best.module(one) in layers for one in weighted):
+
+    def known(table: Table, names: Sequence[str]) -> int:
+        return sum(table.module(name) in layers for name in names)
+
+    # The first layers tell the wrong tables, before all names are looked up.
+    best = max(tables, key=lambda table: known(table, weighted) if known(table, weighted[:20]) else 0)
+    if not known(best, weighted):
         raise ConversionError(
-            f"{name} describes a network whose layers bear no name that is known for the network {model.name!r}. A "
+            f"{prototxt} describes a network whose layers have no name that is known for the network {model.name!r}. A "
             "prototxt belongs to the Caffe files of its family. Received: "
             f"{', '.join(weighted[:6]) or 'no layers with weights'}"
         )
     return best
 
 
-def _bare(step):
+def _stated_size(net: PrototxtNet) -> Size | None:
+    """The image size that the prototxt states, or None."""
+    shape = next(iter(net.inputs.values()), None) or ()
+    match shape:
+        case (_, _, int(rows), int(columns)) if min(rows, columns) > 0:
+            return rows, columns
+    return None
+
+
+def _usual_size(net: PrototxtNet) -> Size:
+    return _CLASSIFIER_SIZE if any(layer.type == "InnerProduct" for layer in net.layers) else _SEGMENTER_SIZE
+
+
+def _without_softmax(step: ProgramStep) -> ProgramStep:
     while step.op in _END:
         (step,) = step.inputs
     return step
 
 
-def _output(output, ends):
-    """`(pair, note)`: the steps to look for differences in, or None; what the prototxt leaves to the user, or None."""
+def _compare(
+    ends: Sequence[ProgramStep], outputs: Sequence[ProgramStep], layers: Collection[str], table: Table
+) -> tuple[dict[str, str], list[str]]:
+    """`(differences by layer, notes)` between the ends of a prototxt and the outputs of a model."""
+    if not ends:
+        return {"the prototxt": "no layer of it reads the image"}, []
+    pairs, notes = [], []
+    for output in outputs:
+        pair, note = _find_output(output, ends)
+        pairs += [pair] if pair else []
+        notes += [note] if note else []
+    if pairs:
+        return layer_differences(ends, outputs, pairs, table), notes
+    differences, note = _beyond_outputs(outputs, ends, layers)
+    return differences, [*notes, note] if note else notes
+
+
+def _find_output(output: ProgramStep, ends: Sequence[ProgramStep]) -> tuple[StepPair | None, str | None]:
+    """`(pair, note)`: the steps in which to look for differences; what the prototxt leaves to the user. Or None."""
     inner = [step for end in ends for step in end.cone()]
     if any(step.number == output.number for step in inner):
         return None, None
@@ -139,60 +188,64 @@ def _output(output, ends):
         (small,) = small.inputs
     if short := [end.name for end in ends if end.number == small.number]:
         return None, f"the prototxt ends at {short[0]}, which the network enlarges to the size of the image"
-    for one in (output, small):
-        wanted = one.op, one.key, _near(one)
-        if alike := [step for step in inner if (step.op, step.key, _near(step)) == wanted]:
-            return (alike[-1], one), None
-    return (ends[-1], output) if ends else None, None
+    for wanted in (output, small):
+        identity = wanted.op, wanted.key, _nearest_keys(wanted)
+        if similar := [step for step in inner if (step.op, step.key, _nearest_keys(step)) == identity]:
+            return StepPair(similar[-1], wanted, "the output"), None
+    return StepPair(ends[-1], output, "the output"), None
 
 
-def _near(step):
-    """The layers with weights that a step rests upon without others between."""
-    found, waiting = set(), list(step.inputs)
+def _nearest_keys(step: ProgramStep) -> set[str]:
+    """Keys of the layers with weights that a step depends on without others between."""
+    keys, waiting = set(), list(step.inputs)
     while waiting:
-        one = waiting.pop()
-        if one.key:
-            found.add(one.key)
+        step = waiting.pop()
+        if step.key:
+            keys.add(step.key)
         else:
-            waiting.extend(one.inputs)
-    return found
+            waiting.extend(step.inputs)
+    return keys
 
 
-def _left_out(outputs, ends, layers):
-    """`(differences, note)` of what a prototxt computes behind the outputs: a head may be left out, as a whole."""
-    returned, found, heads = {output.number for output in outputs}, {}, []
+def _beyond_outputs(
+    outputs: Sequence[ProgramStep], ends: Sequence[ProgramStep], layers: Collection[str]
+) -> tuple[dict[str, str], str | None]:
+    """`(differences, note)` for what a prototxt computes after the outputs: a head may be left out, as a whole."""
+    numbers, differences, heads = {output.number for output in outputs}, {}, []
     for end in ends:
-        beyond = _behind(end, returned)
+        beyond = _steps_after(end, numbers)
         if not beyond:
             continue
         strange = [step.name for step in beyond if step.key.startswith("?")]
         absent = [step.name for step in beyond if step.key and step.key not in layers and step.name not in strange]
         if strange or not absent:
             name = (strange or [end.name])[0]
-            found[name] = "stands behind what the network returns, which has no such layer"
+            differences[name] = "stands after what the network returns, which has no such layer"
         heads += absent
-    return found, f"left out of the network: {', '.join(heads[:6])}" if heads and not found else None
+    return differences, f"left out of the network: {', '.join(heads[:6])}" if heads and not differences else None
 
 
-def _behind(end, numbers):
-    """The steps from an end down to those of these numbers; none if it leads to none of them."""
-    found, waiting, met = {}, [end], False
+def _steps_after(end: ProgramStep, numbers: Collection[int]) -> list[ProgramStep]:
+    """The steps from an end down to those with these numbers; none if it leads to none of them."""
+    seen: dict[int, ProgramStep] = {}
+    waiting, met = [end], False
     while waiting:
         step = waiting.pop()
         if step.number in numbers:
             met = True
-        elif id(step) not in found:
-            found[id(step)] = step
+        elif id(step) not in seen:
+            seen[id(step)] = step
             waiting.extend(step.inputs)
-    return list(found.values()) if met else []
+    return list(seen.values()) if met else []
 
 
-def _refusal(prototxt, model, found, pixels):
-    lines = [f"  {name}: {text}" for name, text in found.items()]
+def _refusal(prototxt: str, model: str, differences: dict[str, str], image_size: Size) -> str:
+    lines = [f"  {name}: {text}" for name, text in differences.items()]
     more = [f"  ... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
     return "\n".join(
         [
-            f"{prototxt} does not describe the network {model!r} (compared at {pixels[0]} x {pixels[1]} pixels):",
+            f"{prototxt} does not describe the network {model!r} "
+            f"(compared at {image_size[0]} x {image_size[1]} pixels):",
             *lines[:_LISTED],
             *more,
             "Choose the network or the options that the prototxt describes (network=, output_stride=, convention=, "

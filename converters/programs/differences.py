@@ -1,110 +1,133 @@
-"""Where two networks part, layer by layer, in words."""
+"""Where two programs differ, layer by layer, in words."""
 
-import collections
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-_DEEP = 3
+from converters.names.tables import Table
+from converters.programs.steps import ProgramStep
+
+_DEPTH = 3  # steps of a map that are written out
+
+Labels = Mapping[str, str]
+"""Key of a step with weights -> what messages call its layer."""
 
 
-def between(ends, outputs, pairs, table):
-    """Layer -> what the prototxt says of it, and what the network has.
+class StepPair(NamedTuple):
+    """Two steps to compare: one of the prototxt, one of the model, and the layer that reads the first; "" for none."""
+
+    stated: ProgramStep
+    built: ProgramStep
+    reader: str
+
+
+def layer_differences(
+    ends: Sequence[ProgramStep], outputs: Sequence[ProgramStep], pairs: Sequence[StepPair], table: Table
+) -> dict[str, str]:
+    """Layer -> what the prototxt says about it, and what the network has.
 
     Args:
         ends: steps of the prototxt whose cones are the whole of it.
-        outputs: of the model.
-        pairs: `(prototxt's step, model's step, who reads them)` to begin with; layers that both have once are
-            compared wherever they stand.
-        table: which layer is which.
+        outputs: steps that make the model's outputs.
+        pairs: pairs to begin with. Layers that both have once are compared wherever they stand.
+        table: table that tells which layer is which.
     """
-    theirs, ours = _by_key(ends), _by_key(outputs)
-    labels = {key: steps[0].name for key, steps in theirs.items()}
-    labels |= {key: _label(table, key) for key in ours if key not in labels}
-    once = [(theirs[key][0], ours[key][0], "") for key in ours if len(theirs.get(key, ())) == len(ours[key]) == 1]
-    # A step's cone comes behind it: the layers nearest to the image first.
-    found = {labels[key]: "the prototxt has no such layer" for key in reversed(ours) if key not in theirs}
-    return found | _walk([*pairs, *once], labels)
+    stated, built = _by_key(ends), _by_key(outputs)
+    labels = {key: steps[0].name for key, steps in stated.items()}
+    labels |= {key: _label(table, key) for key in built if key not in labels}
+    single = [
+        StepPair(stated[key][0], built[key][0], "") for key in built if len(stated.get(key, ())) == len(built[key]) == 1
+    ]
+    # A step's cone follows the step: reversed, the layers nearest to the image come first.
+    absent = {labels[key]: "the prototxt has no such layer" for key in reversed(built) if key not in stated}
+    return absent | _walk([*pairs, *single], labels)
 
 
-def _by_key(ends):
-    found = collections.defaultdict(list)
-    for step in {id(one): one for end in ends for one in end.cone()}.values():
+def _by_key(ends: Sequence[ProgramStep]) -> dict[str, list[ProgramStep]]:
+    steps: dict[str, list[ProgramStep]] = {}
+    for step in {id(step): step for end in ends for step in end.cone()}.values():
         if step.key:
-            found[step.key].append(step)
-    return found
+            steps.setdefault(step.key, []).append(step)
+    return steps
 
 
-def _label(table, key):
+def _label(table: Table, key: str) -> str:
     """A Keras layer's name in the prototxt's own words, where the table has them."""
     names = (table.backward(f"{key}/{variable}") for variable in ("kernel", "moving_mean"))
-    return next((found[0].rpartition(".")[0] for found in names if found), key)
+    return next((name[0].rpartition(".")[0] for name in names if name), key)
 
 
-def _walk(pairs, labels):
-    found, seen, waiting = {}, set(), list(pairs)
+def _walk(pairs: Iterable[StepPair], labels: Labels) -> dict[str, str]:
+    """Compares the pairs, then their inputs, until steps are equal or differ in kind."""
+    differences: dict[str, str] = {}
+    seen: set[tuple[int, int]] = set()
+    waiting = list(pairs)
     while waiting:
-        theirs, ours, reader = waiting.pop()
-        if theirs.number == ours.number or (id(theirs), id(ours)) in seen:
+        stated, built, reader = waiting.pop()
+        if stated.number == built.number or (id(stated), id(built)) in seen:
             continue
-        seen.add((id(theirs), id(ours)))
-        if theirs.key and theirs.key == ours.key and theirs.op != ours.op:
-            found[theirs.name] = f"is a {theirs.op}; in the network a {ours.op}"
+        seen.add((id(stated), id(built)))
+        if stated.key and stated.key == built.key and stated.op != built.op:
+            differences[stated.name] = f"is a {stated.op}; in the network a {built.op}"
             continue
-        if (theirs.op, theirs.key) != (ours.op, ours.key):
-            says = f"reads {_words(theirs, labels)}; in the network, {_words(ours, labels)}"
-            found.setdefault(reader or theirs.name, says)
+        reads = f"reads {_words(stated, labels)}; in the network, {_words(built, labels)}"
+        if (stated.op, stated.key) != (built.op, built.key):
+            differences.setdefault(reader or stated.name, reads)
             continue
         facts = [
-            f"{fact} {_plain(theirs.facts.get(fact))}; in the network {_plain(ours.facts.get(fact))}"
-            for fact in dict.fromkeys([*theirs.facts, *ours.facts])
-            if theirs.facts.get(fact) != ours.facts.get(fact)
+            f"{fact} {_plain(stated.facts.get(fact))}; in the network {_plain(built.facts.get(fact))}"
+            for fact in dict.fromkeys([*stated.facts, *built.facts])
+            if stated.facts.get(fact) != built.facts.get(fact)
         ]
-        if len(theirs.inputs) != len(ours.inputs):
-            facts.append(f"reads {len(theirs.inputs)} maps; in the network {len(ours.inputs)}")
+        if len(stated.inputs) != len(built.inputs):
+            facts.append(f"reads {len(stated.inputs)} maps; in the network {len(built.inputs)}")
         else:
-            matched = _matched(theirs, ours)
-            waiting += [(*pair, theirs.name) for pair in matched]
-            if theirs.op == "concatenation" and any(
-                one is not other for (_, one), other in zip(matched, ours.inputs, strict=True)
-            ):
-                facts.append(f"reads {_words(theirs, labels)}; in the network, {_words(ours, labels)}")
+            matches = _matches(stated, built)
+            waiting += matches
+            exchanged = any(pair.built is not step for pair, step in zip(matches, built.inputs, strict=True))
+            if stated.op == "concatenation" and exchanged:
+                facts.append(reads)
         if facts:
-            found[theirs.name] = ", ".join(facts)
-    return found
+            differences[stated.name] = ", ".join(facts)
+    return differences
 
 
-def _matched(theirs, ours):
-    """The inputs of two steps, two by two: equal ones first, then those that have most in common."""
-    rest, best = list(ours.inputs), {}
-    known = {other.number for other in rest}
-    for one in sorted(theirs.inputs, key=lambda one: one.number not in known):
-        best[id(one)] = max(rest, key=lambda other: (one.number == other.number, _common(one, other)))
-        rest.remove(best[id(one)])
-    return [(one, best[id(one)]) for one in theirs.inputs]
+def _matches(stated: ProgramStep, built: ProgramStep) -> list[StepPair]:
+    """The inputs of two steps in pairs: equal ones first, then those that have most in common."""
+    rest, best = list(built.inputs), {}
+    numbers = {step.number for step in rest}
+    for step in sorted(stated.inputs, key=lambda step: step.number not in numbers):
+        best[id(step)] = max(rest, key=lambda other: (step.number == other.number, _common(step, other)))
+        rest.remove(best[id(step)])
+    return [StepPair(step, best[id(step)], stated.name) for step in stated.inputs]
 
 
-def _common(one, other):
-    return len({step.number for step in one.cone()} & {step.number for step in other.cone()})
+def _common(step: ProgramStep, other: ProgramStep) -> int:
+    """The number of steps that two cones have in common."""
+    return len({part.number for part in step.cone()} & {part.number for part in other.cone()})
 
 
-def _words(step, labels, deep=0):
-    """A map in words, as far as the next layers with weights."""
+def _words(step: ProgramStep, labels: Labels, depth: int = 0) -> str:
+    """A map in words, down to the next layers with weights."""
     if step.key:
         return labels.get(step.key, step.name)
     if not step.inputs:
         return f"the {step.op}" if step.op == "image" else step.op
-    if deep == _DEEP:
+    if depth == _DEPTH:
         return "..."
-    return f"{step.op} of {' and '.join(_words(one, labels, deep + 1) for one in step.inputs)}"
+    return f"{step.op} of {' and '.join(_words(part, labels, depth + 1) for part in step.inputs)}"
 
 
-def _plain(value):
+def _plain(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple) and len(value) > 1 and len(set(value)) == 1:
         return _plain(value[:1] if isinstance(value[0], tuple) else value[0])
-    if isinstance(value, tuple) and value and isinstance(value[0], tuple):  # padding, of rows and of columns
-        return " and ".join(_plain(one) if one[0] == one[1] else f"{one[0]} before, {one[1]} behind" for one in value)
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):  # padding of the rows, and of the columns
+        return " and ".join(
+            _plain(before) if before == after else f"{before} before, {after} after" for before, after in value
+        )
     if isinstance(value, tuple):
         return " x ".join(map(_plain, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

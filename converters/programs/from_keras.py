@@ -1,34 +1,38 @@
 """The steps of a Keras model."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import layers
 
 from converters.errors import ConversionError
+from converters.programs.steps import NO_PADDING, Padding, ProgramStep, StepFactory
 from tfseg import graphs
 from tfseg.layers import AdaptiveAveragePooling, CropLike, Metadata, Rescale, ResizeLike
+from tfseg.types import Size
 
-_SAME = {layers.Dropout, layers.SpatialDropout2D, layers.Flatten, layers.Identity, Metadata}
-_NO_PAD = ((0, 0), (0, 0))
+_IDENTITY = {layers.Dropout, layers.SpatialDropout2D, layers.Flatten, layers.Identity, Metadata}
 
 
-def describe(model, graph):
+def describe(model: keras.Model, factory: StepFactory) -> list[ProgramStep]:
     """The steps that make the outputs of a model.
 
     Args:
         model: a functional model; models inside it are entered.
-        graph: `Steps` of the image's size.
+        factory: factory for the size of image at which programs are compared.
     """
-    images = [graph.image(tensor.name) for tensor in model.inputs[:1]]
-    images += [graph.step(f"the input {tensor.name}", (), tensor.name) for tensor in model.inputs[1:]]
+    images = [factory.image(tensor.name) for tensor in model.inputs[:1]]
+    images += [factory.step(f"the input {tensor.name}", (), tensor.name) for tensor in model.inputs[1:]]
 
-    def call(layer, args, kwargs, outputs):
-        inputs = [one for one in _leaves((args, kwargs)) if hasattr(one, "facts")]
-        return [_step(graph, layer, inputs)] * len(outputs)
+    def call(layer: keras.Layer, args: tuple, kwargs: dict, outputs: list) -> list[ProgramStep]:
+        inputs = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, ProgramStep)]
+        return [_step(factory, layer, inputs)] * len(outputs)
 
     return graphs.replay(model, images, call)
 
 
-def _leaves(structure):
+def _leaves(structure: Any) -> list[Any]:
     if isinstance(structure, dict):
         structure = structure.values()
     elif not isinstance(structure, list | tuple):
@@ -36,18 +40,18 @@ def _leaves(structure):
     return [leaf for part in structure for leaf in _leaves(part)]
 
 
-def _step(graph, layer, inputs):
-    if type(layer) in _SAME:
+def _step(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    if type(layer) in _IDENTITY:
         return inputs[0]
-    reader = _READERS.get(type(layer))  # not of a class below it, which may do anything
+    reader = _READERS.get(type(layer))  # the exact class: a subclass may compute anything
     if reader is None:
         key = layer.name if getattr(layer, "weights", ()) else ""
-        return graph.step(type(layer).__name__, inputs, layer.name, key, positive=False)
-    return reader(graph, layer, inputs)
+        return factory.step(type(layer).__name__, inputs, layer.name, key, nonnegative=False)
+    return reader(factory, layer, inputs)
 
 
-def _convolution(graph, layer, inputs):
-    return graph.convolution(
+def _convolution(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    return factory.convolution(
         inputs[0],
         layer.name,
         layer.name,
@@ -61,12 +65,12 @@ def _convolution(graph, layer, inputs):
     )
 
 
-def _deconvolution(graph, layer, inputs):
-    pad = _NO_PAD
-    if layer.padding == "same":  # as many times larger, and no more
-        extra = [size - stride for size, stride in zip(layer.kernel_size, layer.strides, strict=True)]
-        pad = tuple((more // 2, more - more // 2) for more in extra)
-    return graph.deconvolution(
+def _deconvolution(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    pad = NO_PADDING
+    if layer.padding == "same":  # the result is `strides` times larger, and no more
+        rows, columns = (size - stride for size, stride in zip(layer.kernel_size, layer.strides, strict=True))
+        pad = _halves(rows), _halves(columns)
+    return factory.deconvolution(
         inputs[0],
         layer.name,
         layer.name,
@@ -80,78 +84,83 @@ def _deconvolution(graph, layer, inputs):
     )
 
 
-def _padding(layer, kernel, rate):
-    """What "same" puts about a map that keeps its size."""
+def _padding(layer: keras.Layer, kernel: Size, rate: Size) -> Padding:
+    """The zeros that "same" puts around a map that keeps its size."""
     if layer.padding == "valid":
-        return _NO_PAD
+        return NO_PADDING
     if layer.strides != (1, 1):
         raise ConversionError(
             f'The layer {layer.name!r} of the network has strides and padding "same", which depends on the size of the '
             "image: no layer of Caffe's computes that."
         )
-    extra = [step * (size - 1) for size, step in zip(kernel, rate, strict=True)]
-    if layer.strides != (1, 1):
-        raise ValueError(f"The padding of the layer {layer.name!r} depends on the image's size: no Caffe layer's does.")
-    return tuple((more // 2, more - more // 2) for more in extra)
+    rows, columns = (step * (size - 1) for size, step in zip(kernel, rate, strict=True))
+    return _halves(rows), _halves(columns)
 
 
-def _pooling(graph, layer, inputs):
-    # The one "same" with strides whose border depends on no size: half of nothing, or one pixel behind.
-    up = layer.padding == "same" and layer.pool_size == layer.strides == (2, 2)
+def _halves(pixels: int) -> Size:
+    """Pixels before and after; the odd one is after."""
+    return pixels // 2, pixels - pixels // 2
+
+
+def _pooling(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    # The one case of "same" with strides whose border depends on no size: nothing, or one pixel after the map.
+    ceil_mode = layer.padding == "same" and layer.pool_size == layer.strides == (2, 2)
     pool = "MAX" if isinstance(layer, layers.MaxPooling2D) else "AVE"
-    pad, facts = _NO_PAD, {}
-    if not up:
+    pad, facts = NO_PADDING, dict[str, Any]()
+    if not ceil_mode:
         pad = _padding(layer, layer.pool_size, (1, 1))
-        if pool == "AVE" and pad != _NO_PAD:  # Caffe divides by the padding, too
+        if pool == "AVE" and pad != NO_PADDING:  # Caffe's divisor also counts the padding
             facts["divided by"] = "the pixels on the map"
-    return graph.pooling(
-        inputs[0], layer.name, pool=pool, kernel=layer.pool_size, stride=layer.strides, pad=pad, up=up, **facts
+    facts |= {"kernel": layer.pool_size, "stride": layer.strides}
+    return factory.pooling(inputs[0], layer.name, pool=pool, pad=pad, ceil_mode=ceil_mode, **facts)
+
+
+def _dense(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    facts = {"outputs": layer.units, "bias": layer.use_bias}
+    return factory.step(
+        "fully connected layer", inputs, layer.name, layer.name, size=(1, 1), nonnegative=False, **facts
     )
 
 
-def _dense(graph, layer, inputs):
-    facts = {"outputs": layer.units, "bias": layer.use_bias}
-    return graph.step("fully connected layer", inputs, layer.name, layer.name, size=(1, 1), positive=False, **facts)
-
-
-def _norm(graph, layer, inputs):
+def _norm(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
     facts = {"epsilon": float(layer.epsilon), "scale": layer.scale, "shift": layer.center}
-    return graph.step("normalisation", inputs, layer.name, layer.name, positive=False, **facts)
+    return factory.step("normalization", inputs, layer.name, layer.name, nonnegative=False, **facts)
 
 
-def _activation(graph, layer, inputs):
+def _activation(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
     name = layer.get_config()["activation"]
     if name == "relu":
-        return graph.relu(inputs[0], layer.name)
-    return inputs[0] if name == "linear" else graph.step(str(name), inputs, layer.name, positive=name == "sigmoid")
+        return factory.relu(inputs[0], layer.name)
+    return inputs[0] if name == "linear" else factory.step(str(name), inputs, layer.name, nonnegative=name == "sigmoid")
 
 
-def _merge(op):
-    return lambda graph, layer, inputs: graph.step(op, inputs, layer.name)
+def _merge(op: str) -> "_Reader":
+    return lambda factory, layer, inputs: factory.step(op, inputs, layer.name)
 
 
-def _resized(graph, layer, inputs):
-    maps = [keras.KerasTensor((None, *one.size, 1)) for one in inputs]
-    size = layer.compute_output_spec(maps[0] if len(maps) == 1 else maps).shape[1:3]
-    return graph.resize(inputs[0], layer.name, size, layer.interpolation)
+def _resized(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    maps = [keras.KerasTensor((None, *step.size, 1)) for step in inputs]
+    _, rows, columns, _ = layer.compute_output_spec(maps[0] if len(maps) == 1 else maps).shape
+    return factory.resize(inputs[0], layer.name, (rows, columns), layer.interpolation)
 
 
-def _depthwise(graph, layer, inputs):
-    """A kernel of one pixel is a factor for each channel by itself."""
+def _depthwise(factory: StepFactory, layer: keras.Layer, inputs: Sequence[ProgramStep]) -> ProgramStep:
+    """A kernel of one pixel multiplies each channel by a number."""
     if layer.kernel_size == layer.strides == (1, 1) and layer.depth_multiplier == 1:
         facts = {"scale": True, "shift": layer.use_bias}
-        return graph.step("scale", inputs, layer.name, layer.name, positive=False, **facts)
-    return graph.step("depthwise convolution", inputs, layer.name, layer.name, positive=False)
+        return factory.step("scale", inputs, layer.name, layer.name, nonnegative=False, **facts)
+    return factory.step("depthwise convolution", inputs, layer.name, layer.name, nonnegative=False)
 
 
-_READERS = {
-    layers.ZeroPadding2D: lambda graph, layer, inputs: graph.pad(inputs[0], layer.name, layer.padding),
+_Reader = Callable[[StepFactory, keras.Layer, Sequence[ProgramStep]], ProgramStep]
+_READERS: dict[type, _Reader] = {
+    layers.ZeroPadding2D: lambda factory, layer, inputs: factory.zero_padding(inputs[0], layer.name, layer.padding),
     layers.Conv2D: _convolution,
     layers.Conv2DTranspose: _deconvolution,
     layers.DepthwiseConv2D: _depthwise,
     layers.MaxPooling2D: _pooling,
     layers.AveragePooling2D: _pooling,
-    layers.GlobalAveragePooling2D: lambda graph, layer, inputs: graph.whole(inputs[0], layer.name, "AVE"),
+    layers.GlobalAveragePooling2D: lambda factory, layer, inputs: factory.global_pooling(inputs[0], layer.name, "AVE"),
     layers.Dense: _dense,
     layers.BatchNormalization: _norm,
     layers.Activation: _activation,
@@ -159,9 +168,9 @@ _READERS = {
     layers.Maximum: _merge("maximum"),
     layers.Multiply: _merge("product"),
     layers.Concatenate: _merge("concatenation"),
-    layers.Rescaling: lambda graph, layer, inputs: graph.affine(inputs[0], layer.name, layer.scale, layer.offset),
-    AdaptiveAveragePooling: lambda graph, layer, inputs: graph.grid(inputs[0], layer.name, layer.size),
-    CropLike: lambda graph, layer, inputs: graph.crop(
+    layers.Rescaling: lambda factory, layer, inputs: factory.affine(inputs[0], layer.name, layer.scale, layer.offset),
+    AdaptiveAveragePooling: lambda factory, layer, inputs: factory.adaptive_average(inputs[0], layer.name, layer.size),
+    CropLike: lambda factory, layer, inputs: factory.crop(
         inputs[0], inputs[1].size, layer.name, (layer.offset, layer.offset)
     ),
     ResizeLike: _resized,

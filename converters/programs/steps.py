@@ -1,185 +1,269 @@
-"""What a network computes, whoever describes it: steps in one vocabulary, brought to one form where forms are equal.
+"""What a network computes, whoever describes it: steps in one vocabulary, with one form for everything that is equal.
 
-Two networks are the same function of the same weights if the steps that make their outputs have one number.
+Two networks are the same function of the same weights if the steps that make their outputs have the same numbers.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-# Whose inputs may be exchanged.
-_COMMUTATIVE = {"sum", "maximum", "product"}
+from tfseg.types import Size
+
+Padding = tuple[Size, Size]
+"""Pixels added `((above, below), (left, right))`."""
+
+NO_PADDING: Padding = ((0, 0), (0, 0))
+
+_COMMUTATIVE = {"sum", "maximum", "product"}  # operations whose inputs may be exchanged
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # a leaf to keras.tree, and compared by `number`
-class Step:
-    """One operation on what other steps make.
+class ProgramStep:
+    """One operation on the results of other steps.
 
     Attributes:
-        name: of the layer, where it was read.
-        op: what it does.
-        key: the Keras layer whose weights it has; with "?" and its own name where there is none; "" without weights.
-        facts: name -> number, word or tuple.
-        inputs: steps.
-        size: rows and columns of what it makes, at the size of image that the networks are compared at.
-        positive: whether nothing that it makes is below zero.
-        number: the same for steps that compute the same.
+        name: name of the layer where the step was read.
+        op: name of the operation.
+        key: name of the Keras layer whose weights the step has. "?" and the step's name where no layer is known; "" for
+            a step without weights.
+        facts: name of a parameter -> number, word or tuple.
+        inputs: steps whose results it reads.
+        size: rows and columns of its result, at the image size at which the networks are compared.
+        nonnegative: whether no value of its result is below zero.
+        number: equal for steps that compute the same.
     """
 
     name: str
     op: str
     key: str
-    facts: dict
-    inputs: tuple
-    size: tuple
-    positive: bool
+    facts: Mapping[str, Any]
+    inputs: tuple["ProgramStep", ...]
+    size: Size
+    nonnegative: bool
     number: int
 
-    def cone(self):
-        """Every step that this one rests upon, itself included, each once."""
-        found, waiting = {}, [self]
+    def cone(self) -> list["ProgramStep"]:
+        """Every step that the result depends on, this one first, each once."""
+        seen: dict[int, ProgramStep] = {}
+        waiting = [self]
         while waiting:
             step = waiting.pop()
-            if id(step) not in found:
-                found[id(step)] = step
+            if id(step) not in seen:
+                seen[id(step)] = step
                 waiting.extend(step.inputs)
-        return list(found.values())
+        return list(seen.values())
 
 
-class Steps:
+class StepFactory:
     """Makes the steps of two networks and numbers them together.
 
     Args:
-        pixels: rows and columns of the image.
-        channels: of the image, where a description does not tell.
+        image_size: rows and columns of the image.
+        channels: channels of the image, where a description does not say.
     """
 
-    def __init__(self, pixels, channels):
-        self.pixels = pixels
+    def __init__(self, image_size: Size, channels: int) -> None:
+        self.image_size = image_size
         self.channels = channels
-        self._numbers = {}
+        self._numbers: dict[tuple, int] = {}
 
-    def image(self, name, channels=None):
-        return self.step("image", (), name, size=self.pixels, channels=channels or self.channels)
+    def image(self, name: str, channels: int | None = None) -> ProgramStep:
+        """The network's input."""
+        return self.step("image", (), name, size=self.image_size, channels=channels or self.channels)
 
-    def step(self, op, inputs, name, key="", *, size=None, positive=None, **facts):
-        """A step that is in its one form already; by default of its largest input's size, of any sign."""
+    def step(
+        self,
+        op: str,
+        inputs: Sequence[ProgramStep],
+        name: str,
+        key: str = "",
+        *,
+        size: Size | None = None,
+        nonnegative: bool | None = None,
+        **facts: Any,
+    ) -> ProgramStep:
+        """A step whose form needs no change.
+
+        Args:
+            op: name of the operation.
+            inputs: steps whose results it reads.
+            name: name of the layer.
+            key: name of the Keras layer whose weights the step has.
+            size: rows and columns of its result; by default those of its largest input.
+            nonnegative: whether no value is below zero; by default whether this holds for all inputs.
+            facts: parameters of the operation.
+        """
         if size is None:
-            size = tuple(map(max, zip(*(one.size for one in inputs), strict=True))) if inputs else (1, 1)
-        numbers = [one.number for one in inputs]
+            rows, columns = ([step.size[axis] for step in inputs] for axis in (0, 1))
+            size = (max(rows, default=1), max(columns, default=1))
+        numbers = [step.number for step in inputs]
         if op in _COMMUTATIVE:
             numbers.sort()
         facts = {fact: _rounded(value) for fact, value in facts.items()}
         identity = op, key, tuple(sorted(facts.items(), key=str)), tuple(numbers)
         number = self._numbers.setdefault(identity, len(self._numbers))
-        positive = bool(inputs) and all(one.positive for one in inputs) if positive is None else positive
-        return Step(name, op, key, facts, tuple(inputs), size, positive, number)
+        if nonnegative is None:
+            nonnegative = bool(inputs) and all(step.nonnegative for step in inputs)
+        return ProgramStep(name, op, key, facts, tuple(inputs), size, nonnegative, number)
 
-    def pad(self, x, name, pad):
-        """Zeros about a map: `((above, below), (left, right))`."""
-        if pad == ((0, 0), (0, 0)):
+    def zero_padding(self, x: ProgramStep, name: str, pad: Padding) -> ProgramStep:
+        """Zeros around a map."""
+        if pad == NO_PADDING:
             return x
-        size = tuple(side + sum(more) for side, more in zip(x.size, pad, strict=True))
-        return self.step("zero padding", [x], name, size=size, pad=pad)
+        rows, columns = (side + sum(more) for side, more in zip(x.size, pad, strict=True))
+        return self.step("zero padding", [x], name, size=(rows, columns), pad=pad)
 
-    def convolution(self, x, name, key, *, kernel, stride, pad, dilation, **facts):
-        """The padding as of `pad`; zeros that a layer of their own has put about the map are of it."""
-        x, pad = _taken(x, pad)
-        dilation = tuple(1 if side == 1 else rate for side, rate in zip(kernel, dilation, strict=True))
-        size = tuple(
+    def convolution(
+        self,
+        x: ProgramStep,
+        name: str,
+        key: str,
+        *,
+        kernel: Size,
+        stride: Size,
+        pad: Padding,
+        dilation: Size,
+        **facts: Any,
+    ) -> ProgramStep:
+        """A convolution; zeros that a padding layer has put around the map become part of its padding."""
+        x, pad = _absorb_padding(x, pad)
+        rates = [1 if side == 1 else rate for side, rate in zip(kernel, dilation, strict=True)]
+        rows, columns = (
             (side + sum(more) - rate * (window - 1) - 1) // step + 1
-            for side, more, window, rate, step in zip(x.size, pad, kernel, dilation, stride, strict=True)
+            for side, more, window, rate, step in zip(x.size, pad, kernel, rates, stride, strict=True)
         )
-        window = {"kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation}
-        return self.step("convolution", [x], name, key, size=size, positive=False, **window, **facts)
+        facts |= {"kernel": kernel, "stride": stride, "pad": pad, "dilation": tuple(rates)}
+        return self.step("convolution", [x], name, key, size=(rows, columns), nonnegative=False, **facts)
 
-    def deconvolution(self, x, name, key, *, kernel, stride, pad, dilation, **facts):
-        size = tuple(
+    def deconvolution(
+        self,
+        x: ProgramStep,
+        name: str,
+        key: str,
+        *,
+        kernel: Size,
+        stride: Size,
+        pad: Padding,
+        dilation: Size,
+        **facts: Any,
+    ) -> ProgramStep:
+        """A transposed convolution; `pad` is what it cuts off."""
+        rows, columns = (
             step * (side - 1) + rate * (window - 1) + 1 - sum(less)
             for side, less, window, rate, step in zip(x.size, pad, kernel, dilation, stride, strict=True)
         )
-        window = {"kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation}
-        return self.step("transposed convolution", [x], name, key, size=size, positive=False, **window, **facts)
+        facts |= {"kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation}
+        return self.step("transposed convolution", [x], name, key, size=(rows, columns), nonnegative=False, **facts)
 
-    def pooling(self, x, name, *, pool, kernel, stride, pad, up, **facts):
-        """`up`: whether a last window that reaches beyond the padded map is one, of what it has of the map.
+    def pooling(
+        self,
+        x: ProgramStep,
+        name: str,
+        *,
+        pool: str,
+        kernel: Size,
+        stride: Size,
+        pad: Padding,
+        ceil_mode: bool,
+        **facts: Any,
+    ) -> ProgramStep:
+        """A pooling with fixed windows.
 
-        An average counts the padding and not what lies beyond, unless `facts` say otherwise. Under a maximum of what is
-        not below zero, padding and reaching beyond are the same: zeros change nothing.
+        An average counts the padding but no pixels beyond it, unless `facts` say otherwise. If no value is negative, a
+        maximum is the same with zero padding and with windows that reach beyond the map: zeros change nothing.
+
+        Args:
+            x: step whose result is pooled.
+            name: name of the layer.
+            pool: "MAX" or "AVE".
+            kernel: rows and columns of a window.
+            stride: rows and columns between windows.
+            pad: pixels of padding.
+            ceil_mode: whether there is a last window that reaches beyond the padded map. It pools the pixels that it
+                shares with the map.
+            facts: further parameters.
         """
-        if x.op == "zero padding" and (x.inputs[0].positive if pool == "MAX" else not facts):
-            x, pad = _taken(x, pad)
+        if x.op == "zero padding" and (x.inputs[0].nonnegative if pool == "MAX" else not facts):
+            x, pad = _absorb_padding(x, pad)
         if (
             pool == "MAX"
-            and up
+            and ceil_mode
             and all(sum(more) // 2 + step <= window for more, step, window in zip(pad, stride, kernel, strict=True))
         ):
-            pad = tuple((first, last + step - 1) for (first, last), step in zip(pad, stride, strict=True))
-            up = False
+            (above, below), (left, right) = pad
+            pad = (above, below + stride[0] - 1), (left, right + stride[1] - 1)
+            ceil_mode = False
         sides = list(zip(x.size, pad, kernel, stride, strict=True))
-        size = tuple(_pooled(*side, up) for side in sides)
-        padless = pad == ((0, 0), (0, 0))
-        if padless and kernel == stride == (1, 1):
+        rows, columns = (_windows(*side, ceil_mode) for side in sides)
+        if pad == NO_PADDING and kernel == stride == (1, 1):
             return x
-        if pool == "AVE" and padless and size == (1, 1) and all(window >= side for side, _, window, _ in sides):
-            return self.whole(x, name, pool)
+        whole_map = (rows, columns) == (1, 1) and all(window >= side for side, _, window, _ in sides)
+        if pool == "AVE" and pad == NO_PADDING and whole_map:
+            return self.global_pooling(x, name, pool)
         tiles = kernel == stride and all(side % window == 0 for side, _, window, _ in sides)
-        if stride == (1, 1) or (pool == "AVE" and padless and tiles):
-            up = False
-        facts |= {"pool": pool, "kernel": kernel, "stride": stride, "pad": pad}
-        return self.step("pooling", [x], name, size=size, positive=x.positive, up=up, **facts)
+        if stride == (1, 1) or (pool == "AVE" and pad == NO_PADDING and tiles):
+            ceil_mode = False
+        facts |= {"pool": pool, "kernel": kernel, "stride": stride, "pad": pad, "ceil_mode": ceil_mode}
+        return self.step("pooling", [x], name, size=(rows, columns), nonnegative=x.nonnegative, **facts)
 
-    def whole(self, x, name, pool):
+    def global_pooling(self, x: ProgramStep, name: str, pool: str) -> ProgramStep:
         """The maximum or average of each channel."""
-        return self.step("pooling of the whole map", [x], name, size=(1, 1), positive=x.positive, pool=pool)
+        return self.step("pooling of the whole map", [x], name, size=(1, 1), nonnegative=x.nonnegative, pool=pool)
 
-    def grid(self, x, name, bins):
-        """Averages over `bins` x `bins` parts, which are windows of one size where that divides the map's."""
+    def adaptive_average(self, x: ProgramStep, name: str, bins: int) -> ProgramStep:
+        """Averages over `bins` x `bins` parts: windows of one size if `bins` divides the map's size."""
         if bins == 1:
-            return self.whole(x, name, "AVE")
+            return self.global_pooling(x, name, "AVE")
         if all(side % bins == 0 for side in x.size):
-            kernel = tuple(side // bins for side in x.size)
-            return self.pooling(x, name, pool="AVE", kernel=kernel, stride=kernel, pad=((0, 0), (0, 0)), up=False)
-        return self.step("averages of unequal parts", [x], name, size=(bins, bins), positive=x.positive, bins=bins)
+            kernel = x.size[0] // bins, x.size[1] // bins
+            return self.pooling(x, name, pool="AVE", kernel=kernel, stride=kernel, pad=NO_PADDING, ceil_mode=False)
+        return self.step(
+            "averages of unequal parts", [x], name, size=(bins, bins), nonnegative=x.nonnegative, bins=bins
+        )
 
-    def crop(self, x, reference, name, offset):
-        """The window of the size `reference` that begins `offset` pixels in."""
-        rest = (side - less for side, less in zip(x.size, offset, strict=True))
-        size = tuple(map(min, rest, reference))
-        if size == x.size and not any(offset):
+    def crop(self, x: ProgramStep, reference: Size, name: str, offset: Size) -> ProgramStep:
+        """The window of the size `reference` that begins `offset` pixels from the upper left corner."""
+        rows, columns = (min(side - less, wanted) for side, less, wanted in zip(x.size, offset, reference, strict=True))
+        if (rows, columns) == x.size and not any(offset):
             return x
-        return self.step("crop", [x], name, size=size, positive=x.positive, offset=offset, to=size)
+        size = rows, columns
+        return self.step("crop", [x], name, size=size, nonnegative=x.nonnegative, offset=offset, to=size)
 
-    def resize(self, x, name, size, how):
-        if tuple(size) == x.size:
+    def resize(self, x: ProgramStep, name: str, size: Size, how: str) -> ProgramStep:
+        """The map interpolated to a size; `how` names the interpolation."""
+        if size == x.size:
             return x
-        return self.step("resize", [x], name, size=tuple(size), positive=x.positive, to=tuple(size), how=how)
+        return self.step("resize", [x], name, size=size, nonnegative=x.nonnegative, to=size, how=how)
 
-    def affine(self, x, name, scale, shift):
+    def affine(self, x: ProgramStep, name: str, scale: float, shift: float) -> ProgramStep:
         """Every number times `scale`, plus `shift`."""
         if (scale, shift) == (1, 0):
             return x
-        return self.step("multiplication", [x], name, positive=False, by=float(scale), plus=float(shift))
+        return self.step("multiplication", [x], name, nonnegative=False, by=float(scale), plus=float(shift))
 
-    def relu(self, x, name):
-        return x if x.positive else self.step("relu", [x], name, positive=True)
+    def relu(self, x: ProgramStep, name: str) -> ProgramStep:
+        """The rectified map, which is the map itself if nothing in it is below zero."""
+        return x if x.nonnegative else self.step("relu", [x], name, nonnegative=True)
 
 
-def _taken(x, pad):
-    """The map below a layer of zeros, and the padding with these."""
+def _absorb_padding(x: ProgramStep, pad: Padding) -> tuple[ProgramStep, Padding]:
+    """The map below a step of zero padding, and the sum of both paddings."""
     if x.op != "zero padding":
         return x, pad
-    return x.inputs[0], tuple(
-        (one + first, other + last) for (one, other), (first, last) in zip(pad, x.facts["pad"], strict=True)
-    )
+    (above, below), (left, right) = pad
+    (more_above, more_below), (more_left, more_right) = x.facts["pad"]
+    return x.inputs[0], ((above + more_above, below + more_below), (left + more_left, right + more_right))
 
 
-def _pooled(side, pad, window, stride, up):
+def _windows(side: int, pad: Size, window: int, stride: int, ceil_mode: bool) -> int:
+    """The number of windows along one axis."""
     first, last = pad
     rest = side + first + last - window
-    windows = (-(-rest // stride) if up else rest // stride) + 1
-    # A window that would begin behind the map and its padding is none.
-    return windows - (up and (windows - 1) * stride >= side + first)
+    windows = (-(-rest // stride) if ceil_mode else rest // stride) + 1
+    # A window that would begin after the map and its padding does not exist.
+    return windows - (ceil_mode and (windows - 1) * stride >= side + first)
 
 
-def _rounded(value):
-    """A number as far as it counts: 1e-5 is in single precision another number than in double."""
+def _rounded(value: Any) -> Any:
+    """A number to the digits that matter: 1e-5 in single precision differs from 1e-5 in double precision."""
     return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -1,15 +1,16 @@
-"""The way back: a Keras model's weights under the foreign names, in the foreign layout."""
+"""The way back: a Keras model's weights under the foreign names, in the foreign layout, in a file."""
 
 import pathlib
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.families import FAMILIES
-from converters.identification.identify import some
-from converters.memory import view
-from converters.weights.import_weights import OWN, variable_shapes
+from converters.families import Family
+from converters.types import Path
+from converters.weights.foreign_weights import foreign_weights
+from converters.weights.plan import BY_PATH
 from converters.weights.receipts import Receipt
 from converters.writing.caffemodel import write_caffemodel
 from converters.writing.files import atomic, conversion_errors
@@ -17,119 +18,65 @@ from tfseg.exporting.safetensors import write_safetensors
 from tfseg.layers.metadata import metadata
 
 
-def export_weights(model, path, *, family=None, dtype=None, overwrite=False):
+def export_weights(
+    model: keras.Model,
+    path: Path,
+    *,
+    family: str | Family | None = None,
+    dtype: str | None = None,
+    overwrite: bool = False,
+) -> Receipt:
     """Writes a model's weights as its family's public implementation names and lays them out.
 
     What an import read comes back bit by bit. The counters of training batches are not written: PyTorch's
     `load_state_dict` does without them.
 
     Args:
-        model: a Keras model with layer names of tfseg.
-        path: `.safetensors`; `.pth`/`.pt`, for which torch must be installed; or `.caffemodel` for Caffe's families.
-        family: name of a family; by default the first in the documented order that the model fits. "tfseg/paths" writes
-            the variables by path, in Keras layout.
-        dtype: of the file, "float32" or "float16"; by default each variable's own.
+        model: a Keras model with tfseg's layer names.
+        path: where the file is written: `.safetensors`; `.pth` or `.pt`, for which torch must be installed; or
+            `.caffemodel` for Caffe's families.
+        family: name of a family, or the record itself. By default the first in the documented order that the model
+            fits. "tfseg/paths" writes the variables by path, in Keras layout.
+        dtype: type of the numbers in the file, "float32" or "float16"; by default each variable's type.
         overwrite: whether a file at `path` is replaced.
-    Returns: the receipt; its tensors read from the variable to the key.
+    Returns: the receipt. Its tensors say which variable was written under which key.
     Raises:
-        ConversionError: no family (or not the one given) has a network like the model, another suffix, no torch for
-            `.pth`, or a file that cannot be written.
+        ConversionError: no family, or not the given one, has a network like the model; another suffix; no torch for
+            `.pth`; a file that cannot be written.
+
+    Example:
+        >>> model, _ = converters.convert("street.pth")
+        >>> receipt = converters.export_weights(model, "back.safetensors")
+        >>> receipt.family, receipt.network
+        ('torchvision/segmentation', 'fcn_resnet18')
+        >>> back, source = converters.read("back.safetensors"), converters.read("street.pth")
+        >>> all(np.array_equal(back[key], source[key]) for key in back)
+        True
     """
     path = pathlib.Path(path)
     if path.suffix not in (".safetensors", ".pth", ".pt", ".caffemodel"):
-        raise ConversionError(f"{path}: foreign weights are written as .safetensors, .pth, .pt or .caffemodel.")
-    shapes = variable_shapes(model)
-    name, network, table = _table(model, shapes, family, caffe=path.suffix == ".caffemodel")
-    arrays = _Exported(model, shapes, table, dtype)
+        raise ConversionError(
+            f"{path}: foreign weights are written as .safetensors, .pth, .pt or .caffemodel. "
+            f"Received: suffix {path.suffix!r}"
+        )
+    weights = foreign_weights(model, family, dtype=dtype, format="Caffe" if path.suffix == ".caffemodel" else None)
     if path.suffix == ".safetensors":
-        facts = {"format": "keras" if name == OWN else "pt", "tfseg_family": name}
+        facts = {"format": "keras" if weights.family == BY_PATH else "pt", "tfseg_family": weights.family}
         with conversion_errors(path):
-            write_safetensors(path, arrays, facts, overwrite=overwrite)
+            write_safetensors(path, weights, facts, overwrite=overwrite)
     elif path.suffix == ".caffemodel":
-        write_caffemodel(path, arrays, arrays.kinds, model.name, overwrite=overwrite)
+        write_caffemodel(path, weights, weights.kinds, model.name, overwrite=overwrite)
     else:
-        _write_torch(path, arrays, overwrite)
-    receipt = Receipt(model.name, path.name, name, network, dtype=dtype or "the same")
-    receipt.tensors = arrays.account()
-    receipt.ignored = {pattern: f"not written: {why}" for pattern, why in (table.ignored if table else ())}
+        _write_torch(path, weights, overwrite)
+    receipt = Receipt(model.name, path.name, weights.family, weights.network, dtype=dtype or "the same")
+    receipt.tensors = weights.account
+    ignored = weights.table.ignored if weights.table else ()
+    receipt.ignored = {pattern: f"not written: {why}" for pattern, why in ignored}
     receipt.preprocessing = metadata(model)["preprocessing"]
     return receipt
 
 
-class _Exported(Mapping):
-    """Key -> array in the foreign layout, made when asked for."""
-
-    def __init__(self, model, shapes, table, dtype):
-        self._variables = {variable.path: variable for variable in model.weights}
-        self._dtype = dtype
-        self._made, self.kinds = {}, {}
-        for path in shapes:
-            key, rule = table.backward(path) if table else (path, None)
-            self.kinds[key] = rule and rule.kind
-            self._made[key] = path, rule and rule.layout(len(shapes[path])).inverse()
-
-    def __getitem__(self, key):
-        path, layout = self._made[key]
-        value = view(self._variables[path])
-        value = value if layout is None else layout.apply(value)
-        return np.ascontiguousarray(value, self._dtype or value.dtype)
-
-    def __iter__(self):
-        return iter(self._made)
-
-    def __len__(self):
-        return len(self._made)
-
-    def account(self):
-        return [
-            {
-                "key": key,
-                "shape": list(self._variables[path].shape),
-                "dtype": self._variables[path].dtype,
-                "path": path,
-                "layout": str(layout or "as it is"),
-            }
-            for key, (path, layout) in self._made.items()
-        ]
-
-
-def _table(model, shapes, family, caffe=False):
-    """`(family, network, table)` of the first network with a tensor for every variable, and nothing less."""
-    if family == OWN and not caffe:
-        return OWN, model.name, None
-    if family is not None and family not in FAMILIES:
-        raise ConversionError(f"The families known here are {', '.join([*FAMILIES, OWN])}. Received: family={family!r}")
-    reasons, layers = [], {layer.name for layer in model.layers}
-    candidates = [FAMILIES[family]] if family else FAMILIES.values()
-    candidates = [candidate for candidate in candidates if not caffe or "Caffe" in candidate.formats]
-    if not candidates:
-        raise ConversionError(
-            f"The files of {family} are no .caffemodel, but {', '.join(FAMILIES[family].formats)}. "
-            f"Received: {model.name!r} to be written as .caffemodel"
-        )
-    for candidate in candidates:
-        for network in sorted(candidate.networks, key=lambda network: network.layer not in layers):
-            found = {path: network.table.backward(path) for path in shapes}
-            strange = [path for path, one in found.items() if one is None]
-            if strange:
-                reasons.append((len(strange), f"{network.name} has no place for {some(strange)}"))
-                continue
-            keys = {
-                key: rule.layout(len(shapes[path])).inverse().target_shape(shapes[path])
-                for path, (key, rule) in found.items()
-            }
-            differences = network.differences(keys)
-            if not differences:
-                return candidate.name, network.name, network.table
-            reasons.append((0, f"{network.name}: the model {'; '.join(differences)}"))
-    raise ConversionError(
-        f"No network of {family or 'the families known here'} is like the model {model.name!r}. "
-        f"Nearest: {min(reasons)[1]}. "
-        f'To write the variables by their own paths, pass family="{OWN}".'
-    )
-
-
-def _write_torch(path, arrays, overwrite):
+def _write_torch(path: pathlib.Path, arrays: Mapping[str, np.ndarray], overwrite: bool) -> None:
     try:
         import torch
     except ImportError as error:
@@ -137,5 +84,5 @@ def _write_torch(path, arrays, overwrite):
             f'{path}: writing .pth needs torch: pip install "tfseg[torch]", or write .safetensors, which does not.'
         ) from error
     with atomic(path, overwrite=overwrite) as temporary:
-        # Copies: what Keras hands out may be read-only, and torch warns of that.
+        # Copies: Keras may return read-only arrays, and torch warns of those.
         torch.save({key: torch.from_numpy(np.array(arrays[key])) for key in arrays}, temporary)

@@ -6,8 +6,7 @@ import numpy as np
 from helpers.references import randomize
 
 import tfseg
-from converters.weights.export_weights import _Exported, _table
-from converters.weights.import_weights import variable_shapes
+from converters.weights.foreign_weights import foreign_weights
 
 BUILDS = {
     "torchvision/vgg": ("vgg16", {"include_top": True, "num_classes": 7, "width": 1 / 16}),
@@ -29,8 +28,7 @@ def state(family, network=None, **options):
     """A network's weights by the family's keys, as a fresh dictionary of arrays."""
     name, defaults = BUILDS[family]
     built = model(network or name, **(options or defaults))
-    arrays = _Exported(built, variable_shapes(built), _table(built, variable_shapes(built), family)[2], None)
-    return {key: np.array(value) for key, value in arrays.items()}
+    return {key: np.array(value) for key, value in foreign_weights(built, family).items()}
 
 
 def save(path, content):

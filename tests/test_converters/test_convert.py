@@ -237,7 +237,7 @@ RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
         ),
         (lambda s: s, {"network": "resnet51"}, r"No network of that name"),
         (lambda s: s, {"family": "torchvision/resnets"}, r"The families known here are torchvision/vgg, "),
-        (lambda s: s, {"aux": True}, r"aux cannot be had here: resnet50 has no auxiliary head"),
+        (lambda s: s, {"aux": True}, r"aux is not available here: resnet50 has no auxiliary head"),
         (lambda s: s, {"output_stride": 12}, r"output_stride must be one of 32, 16, 8, 4. Received: 12"),
         (
             lambda s: without(s, "fc.weight", "fc.bias"),
@@ -259,7 +259,7 @@ def test_more_refusals():
     with pytest.raises(ConversionError, match=r"fcn8s has one output stride only"):
         converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), output_stride=8)
     with pytest.raises(
-        ConversionError, match=r"convention cannot be had here: fcn8s has the rates that its paper gives"
+        ConversionError, match=r"convention is not available here: fcn8s has the rates that its paper gives"
     ):
         converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), convention="new")
     with pytest.raises(ConversionError, match=r"convention must be one of .*Received: convention=.old."):

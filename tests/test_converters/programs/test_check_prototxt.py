@@ -1,4 +1,4 @@
-"""Prototxts are compared with the networks that we build for their weights."""
+"""check_prototxt: prototxts are compared with the networks that are built for their weights."""
 
 import contextlib
 import functools
@@ -50,7 +50,7 @@ def built(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [*NETS, *(pytest.param(name, marks=pytest.mark.full) for name in FULL)])
-def test_the_public_structures_pass(name, built):
+def test_public_prototxts_describe_their_networks(name, built):
     _, _, receipt = built(name)
     assert re.match(
         r"net\.prototxt: \d+ layers with weights, and all between them, at \d+ x \d+ pixels", receipt.prototxt
@@ -58,7 +58,7 @@ def test_the_public_structures_pass(name, built):
     assert f"as said by  {receipt.prototxt}" in str(receipt)
 
 
-def test_what_was_compared_is_told(built):
+def test_receipt_says_what_was_compared(built):
     assert built("fcn8s")[2].prototxt.startswith("net.prototxt: 21 layers with weights")
     assert built("resnet50")[2].prototxt.endswith("at 224 x 224 pixels")
     assert "the prototxt ends at conv6, which the network enlarges" in built("pspnet")[2].prototxt
@@ -95,7 +95,7 @@ MUTATIONS = [
     ("vgg16", "pool2", ("MAX", "AVE"), "pool2", "pool AVE; in the network MAX"),
     ("vgg16", "pool2", ("kernel_size: 2", "kernel_size: 3"), "pool2", "kernel 3; in the network 2"),
     ("vgg16", "pool2", ("stride: 2", "stride: 1"), "pool2", "stride 1; in the network 2"),
-    ("vgg16", "pool2", ("pad: 0", "pad: 0 round_mode: FLOOR"), "pool2", "pad 0; in the network 0 before, 1 behind"),
+    ("vgg16", "pool2", ("pad: 0", "pad: 0 round_mode: FLOOR"), "pool2", "pad 0; in the network 0 before, 1 after"),
     ("vgg16", "conv3_2_relu", None, "conv3_3", "reads conv3_2; in the network, relu of conv3_2"),
     ("vgg16", "pool2", None, "conv3_1", "reads relu of conv2_2; in the network, pooling of relu of conv2_2"),
     ("vgg16", "conv3_2", None, "conv3_2", "the prototxt has no such layer"),
@@ -114,7 +114,7 @@ MUTATIONS = [
     ("resnet50", "bn2a_branch2a", ("true", "false"), "bn2a_branch2a", "statistics of the batch; in the network none"),
     ("resnet50", "scale2a_branch2a", ("true", "false"), "bn2a_branch2a", "shift no; in the network yes"),
     ("resnet50", "scale2a_branch2a", None, "bn2a_branch2a", "scale no; in the network yes"),
-    ("resnet50", "pool1", ("pad: 0", "pad: 1"), "pool1", "pad 1 before, 2 behind; in the network 0 before, 1 behind"),
+    ("resnet50", "pool1", ("pad: 0", "pad: 1"), "pool1", "pad 1 before, 2 after; in the network 0 before, 1 after"),
     ("resnet50", "pool5", ("AVE", "MAX"), "pool5", "pool MAX; in the network AVE"),
     ("resnet50", "res2b_relu", None, "res2c_branch2a", "reads sum of"),
     ("resnet50", "conv1", ("bias_term: true", "bias_term: false"), "conv1", "bias no; in the network yes"),
@@ -129,7 +129,7 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize(("name", "layer", "change_", "named", "message"), MUTATIONS)
-def test_every_change_is_refused_and_named(name, layer, change_, named, message, built, tmp_path):
+def test_every_change_of_a_prototxt_is_refused_and_named(name, layer, change_, named, message, built, tmp_path):
     text, model, _ = built(name)
     path = tmp_path / "other.prototxt"
     path.write_text(change(text, layer, *change_) if change_ else remove(text, layer))
@@ -159,14 +159,14 @@ EQUAL = [
 
 
 @pytest.mark.parametrize(("name", "layer", "change_"), EQUAL)
-def test_the_same_in_other_words_passes(name, layer, change_, built, tmp_path):
+def test_equal_networks_in_other_words_pass(name, layer, change_, built, tmp_path):
     text, model, _ = built(name)
     path = tmp_path / "other.prototxt"
     path.write_text(change(text, layer, *change_))
     check_prototxt(model, path)
 
 
-def test_damaged_networks_are_refused_without_a_crash(built, tmp_path):
+def test_damaged_prototxts_never_crash(built, tmp_path):
     """Every sixth number and name of a prototxt replaced, every sixth field left out."""
     text, model, _ = built("fcn32s")
     path = tmp_path / "other.prototxt"
@@ -180,7 +180,7 @@ def test_damaged_networks_are_refused_without_a_crash(built, tmp_path):
             check_prototxt(model, path)
 
 
-def test_layers_in_place(built, tmp_path):
+def test_layers_that_write_in_place(built, tmp_path):
     text, model, _ = built("fcn32s")
     path = tmp_path / "other.prototxt"
     path.write_text(re.sub(r'(top|bottom): "(\w+)_relu"', r'\1: "\2"', text))
@@ -200,7 +200,7 @@ layer { name: "fusion" type: "Eltwise" bottom: "up" bottom: "a" top: "fusion" el
 """
 
 
-def test_weights_that_layers_share(tmp_path):
+def test_shared_weights(tmp_path):
     from tfseg.layers import Rescale, ResizeLike
 
     image = keras.Input((None, None, 3))
@@ -214,7 +214,7 @@ def test_weights_that_layers_share(tmp_path):
     assert str(check_prototxt(model, path)) == (
         "net.prototxt: 2 layers with weights, and all between them, at 321 x 321 pixels"
     )
-    assert check_prototxt(model, path, pixels=(65, 97)).pixels == (65, 97)
+    assert check_prototxt(model, path, image_size=(65, 97)).image_size == (65, 97)
     for old, new, message in [
         ('"half" top: "b"', '"data" top: "b"', "conv1_1_res05: reads the image; in the network, resize of the image"),
         (
@@ -229,8 +229,8 @@ def test_weights_that_layers_share(tmp_path):
             check_prototxt(model, path)
 
 
-def test_what_stands_behind_the_output(built, tmp_path):
-    """A head that is left out is no difference; a layer that nobody knows is one."""
+def test_layers_after_the_output(built, tmp_path):
+    """A head that is left out is no difference; an unknown layer is one."""
     text, model, _ = built("vgg16")
     prototxt, weights = caffe_nets.vgg16()[0].write(tmp_path)
     _, receipt = converters.convert(weights, include_top=False, prototxt=prototxt)
@@ -240,11 +240,11 @@ def test_what_stands_behind_the_output(built, tmp_path):
         ('name: "act" type: "ReLU"', "act"),
     ]:
         prototxt.write_text(f'{text}\nlayer {{ {layer} bottom: "fc8" top: "end" }}')
-        with pytest.raises(ConversionError, match=f"{named}: stands behind what the network returns"):
+        with pytest.raises(ConversionError, match=f"{named}: stands after what the network returns"):
             check_prototxt(model, prototxt)
 
 
-def test_poolings_of_fixed_windows_are_equal_at_their_size_alone(built, tmp_path):
+def test_fixed_pooling_windows_are_equal_at_their_image_size_only(built, tmp_path):
     text, model, _ = built("pspnet")
     path = tmp_path / "other.prototxt"
     path.write_text(
@@ -254,24 +254,24 @@ def test_poolings_of_fixed_windows_are_equal_at_their_size_alone(built, tmp_path
         check_prototxt(model, path)
 
 
-def test_a_prototxt_of_another_network(built, tmp_path):
+def test_prototxt_of_another_network_is_refused(built, tmp_path):
     text, _, _ = built("resnet50")
     path = tmp_path / "other.prototxt"
     path.write_text(text)
-    with pytest.raises(ConversionError, match=r"bear no name that is known for the network 'fcn32s'.* conv1, bn_conv1"):
+    with pytest.raises(ConversionError, match=r"have no name that is known for the network 'fcn32s'.* conv1, bn_conv1"):
         check_prototxt(built("fcn32s")[1], path)
     with pytest.raises(ConversionError, match=r"does not describe the network(?s:.*)res5a_branch1: stride 2; in"):
         check_prototxt(built("dilated")[1], path)
-    with pytest.raises(ConversionError, match=r"families known here are .*Received: family='nobody'"):
-        check_prototxt(built("fcn32s")[1], path, family="nobody")
-    with pytest.raises(ConversionError, match=r"No family known here has .*network='nothing'"):
-        check_prototxt(built("fcn32s")[1], path, network="nothing")
+    with pytest.raises(ConversionError, match=r"families known here are .*Received: family='unknown'"):
+        check_prototxt(built("fcn32s")[1], path, family="unknown")
+    with pytest.raises(ConversionError, match=r"No family known here has .*network='unknown'"):
+        check_prototxt(built("fcn32s")[1], path, network="unknown")
     path.write_text(text.replace("input_dim: 3", "input_dim: 4"))
     with pytest.raises(ConversionError, match="data: channels 4; in the network 3"):
         check_prototxt(built("resnet50")[1], path)
 
 
-def test_a_transplant_has_the_prototxt_of_where_it_goes(built, tmp_path):
+def test_transplant_is_checked_against_the_prototxt_of_its_target(built, tmp_path):
     net, _ = caffe_nets.vgg16()
     weights = net.write(tmp_path)[1]
     path = tmp_path / "fcn.prototxt"
@@ -283,17 +283,17 @@ def test_a_transplant_has_the_prototxt_of_where_it_goes(built, tmp_path):
         converters.convert(weights, network="fcn32s", skip=skip, prototxt=tmp_path / "net.prototxt")
 
 
-def test_nothing_is_read_of_weights_that_the_prototxt_refuses(tmp_path, monkeypatch):
+def test_refused_prototxt_reads_no_weights(tmp_path, monkeypatch):
     net, _ = caffe_nets.fcn("fcn32s", 65, 83)
     prototxt, weights = net.write(tmp_path)
     prototxt.write_text(prototxt.read_text().replace("offset: 19", "offset: 18"))
-    monkeypatch.setattr("converters.converting.fill", lambda *_, **__: pytest.fail("weights were read"))
+    monkeypatch.setattr("converters.converting.fill_model", lambda *_, **__: pytest.fail("weights were read"))
     with pytest.raises(ConversionError, match="score: offset 18; in the network 19"):
         converters.convert(weights, prototxt=prototxt)
 
 
 @pytest.mark.full
-def test_the_command_checks_and_tells(tmp_path):
+def test_convert_command_checks_the_prototxt(tmp_path):
     net, _ = caffe_nets.fcn("fcn32s", 65, 83)
     prototxt, weights = net.write(tmp_path)
     arguments = (f"--checkpoint={weights}", "--output=m.weights.h5", f"--prototxt={prototxt}", "--receipt=r.json")

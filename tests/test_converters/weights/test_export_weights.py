@@ -1,4 +1,6 @@
-"""The way back: torch -> Keras -> torch, bit by bit, in every family."""
+"""export_weights: torch -> Keras -> torch, bit by bit, in every family."""
+
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from helpers.references import images, torchfcn_net, torchvision_net
 import converters
 import tfseg
 from converters import ConversionError
+from converters.families import FAMILIES
 
 PUBLIC = {
     "torchvision/vgg": lambda: torchvision_net("vgg11_bn", num_classes=5),
@@ -20,7 +23,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize("suffix", ["safetensors", pytest.param("pth", marks=pytest.mark.full)])
 @pytest.mark.parametrize("family", PUBLIC)
-def test_the_public_module_gets_its_own_bits_back(tmp_path, family, suffix):
+def test_public_module_gets_identical_weights_back(tmp_path, family, suffix):
     module = PUBLIC[family]()
     model, _ = converters.convert(module, aux=True if "segmentation" in family else None)
     path = tmp_path / f"back.{suffix}"
@@ -50,18 +53,18 @@ def test_the_public_module_gets_its_own_bits_back(tmp_path, family, suffix):
     assert torch.equal(result(other), result(module))
 
 
-def test_the_first_family_that_fits_is_taken(tmp_path):
+def test_first_family_in_the_documented_order_is_written(tmp_path):
     for family, (name, options) in checkpoints.BUILDS.items():
         receipt = converters.export_weights(checkpoints.model(name, **options), tmp_path / f"{name}.safetensors")
         assert (receipt.family, receipt.network) == (family, name)
         again, _ = converters.convert(
             tmp_path / f"{name}.safetensors", aux=True if "resnet50" in name and "fcn" in name else None
         )
-        for ours, theirs in zip(again.weights, checkpoints.model(name, **options).weights, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        for variable, original in zip(again.weights, checkpoints.model(name, **options).weights, strict=True):
+            np.testing.assert_array_equal(variable, original)
 
 
-def test_half_precision_comes_back_as_half_precision(tmp_path):
+def test_half_precision_round_trip(tmp_path):
     state = {key: value.astype("float16") for key, value in checkpoints.state("torchvision/resnet").items()}
     model, _ = converters.convert(state)
     converters.export_weights(model, tmp_path / "half.safetensors", dtype="float16")
@@ -69,22 +72,48 @@ def test_half_precision_comes_back_as_half_precision(tmp_path):
     assert all(np.array_equal(back[key], value) and back[key].dtype == value.dtype for key, value in state.items())
 
 
-def test_refusals(tmp_path, monkeypatch):
-    model = checkpoints.model("resnet50", **checkpoints.BUILDS["torchvision/resnet"][1])
-    with pytest.raises(ConversionError, match=r"No network of torchvision/vgg is like the model 'resnet50'"):
-        converters.export_weights(model, tmp_path / "a.safetensors", family="torchvision/vgg")
-    with pytest.raises(ConversionError, match="The families known here are"):
-        converters.export_weights(model, tmp_path / "a.safetensors", family="caffe")
+def resnet50():
+    return checkpoints.model("resnet50", **checkpoints.BUILDS["torchvision/resnet"][1])
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "message"),
+    [
+        (resnet50, "torchvision/vgg", r"No network of torchvision/vgg is like the model 'resnet50'"),
+        (resnet50, "caffe", r"The families known here are .*tfseg/paths\. Received: family='caffe'"),
+        (
+            lambda: tfseg.VGG(13, width=1 / 16),
+            "wkentaro/vgg16_from_caffe",
+            r"Nearest: vgg16: the model conv3 has 2 convolutions instead of 3",
+        ),
+    ],
+)
+def test_model_of_another_family_is_refused(tmp_path, model, family, message):
+    with pytest.raises(ConversionError, match=message):
+        converters.export_weights(model(), tmp_path / "a.safetensors", family=family)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_accepts_a_family_record(tmp_path):
+    receipt = converters.export_weights(resnet50(), tmp_path / "a.safetensors", family=FAMILIES["timm/resnet"])
+    assert receipt.family == "timm/resnet"
+
+
+def test_unknown_suffix_is_refused(tmp_path):
     with pytest.raises(ConversionError, match=r"written as .safetensors, .pth, .pt or .caffemodel"):
-        converters.export_weights(model, tmp_path / "a.h5")
-    (tmp_path / "old.safetensors").write_text("old")
+        converters.export_weights(resnet50(), tmp_path / "a.h5")
+
+
+def test_existing_file_is_kept(tmp_path):
+    path = tmp_path / "old.safetensors"
+    path.write_text("old")
     with pytest.raises(ConversionError, match="exists already"):
-        converters.export_weights(model, tmp_path / "old.safetensors")
-    assert (tmp_path / "old.safetensors").read_text() == "old"
-    vgg13 = tfseg.VGG(13, width=1 / 16)
-    with pytest.raises(ConversionError, match=r"10 convolutions"):
-        converters.export_weights(vgg13, tmp_path / "a.safetensors", family="wkentaro/vgg16_from_caffe")
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+        converters.export_weights(resnet50(), path)
+    assert path.read_text() == "old"
+
+
+def test_pth_without_torch_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ConversionError, match=r'pip install "tfseg\[torch\]"'):
-        converters.export_weights(model, tmp_path / "a.pth")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.safetensors"]
+        converters.export_weights(resnet50(), tmp_path / "a.pth")
+    assert list(tmp_path.iterdir()) == []
