@@ -1,16 +1,19 @@
-"""Weights and images with which every pixel of every map counts: what is wrong with a map then shows."""
+"""Weights and images with which every pixel of every map counts, so that a wrong map shows."""
 
 import math
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 from helpers.references import output, relative
 
 import tfseg
+from tfseg.types import Size
 
 
-def randomize_weights(model, seed=0):
-    """Every weight drawn anew, so that signals neither die nor explode; returns the model."""
+def randomize_weights(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Draws every weight at random, so that signals neither vanish nor explode; returns the model."""
     random = np.random.default_rng(seed)
     draws = {
         "gamma": lambda shape, _: random.uniform(0.5, 1.5, shape),
@@ -31,44 +34,59 @@ def randomize_weights(model, seed=0):
     return model
 
 
-def _layers(model):
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
     for layer in model.layers:
         yield layer
         if isinstance(layer, keras.Model):
             yield from _layers(layer)
 
 
-def random_image(height, width, *, channels=3, seed=0):
-    """One image `(1, height, width, channels)`: patches of 16 pixels under noise, so that deep maps vary, too."""
+def random_image(height: int, width: int, *, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """An image `(1, height, width, channels)`: patches of 16 pixels under noise, so that deep maps vary, too."""
     random = np.random.default_rng(seed)
     patches = random.normal(size=(height // 16 + 1, width // 16 + 1, channels))
     patches = patches.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
     return (patches + 0.5 * random.normal(size=patches.shape))[None].astype("float32")
 
 
-def is_nonconstant(value):
-    """Whether an output differs from number to number by more than what a tolerance of 1e-5 would hide."""
+def is_nonconstant(value: np.ndarray) -> bool:
+    """Whether an output varies by more than what a tolerance of 1e-5 would hide."""
     axes = (1, 2) if value.ndim == 4 and value[..., 0].size > 1 else None
     return bool(value.std(axis=axes).mean() > 3e-3 * np.abs(value).max())
 
 
-def old_grid_difference(model, dilated, pixels, step):
+def old_grid_difference(model: keras.Model, dilated: keras.Model, image: np.ndarray, step: int) -> float:
     """The largest relative difference of any output on the old grid: maps are sampled, vectors taken as they are."""
-    old, new = (keras.tree.flatten(output(net, pixels)) for net in (model, dilated))
+    old, new = (keras.tree.flatten(output(network, image)) for network in (model, dilated))
     assert all(map(is_nonconstant, old))
     return max(
-        relative(ours[:, ::step, ::step] if ours.ndim == 4 else ours, theirs)
-        for theirs, ours in zip(old, new, strict=True)
+        relative(values[:, ::step, ::step] if values.ndim == 4 else values, expected)
+        for expected, values in zip(old, new, strict=True)
     )
 
 
-def dilate_and_check(model, output_stride, step, sizes, *, tolerance=1e-5, **options):
-    """`tfseg.dilate` of a model with random weights, the law tested at every size; returns the result."""
+def dilate_and_check(
+    model: keras.Model,
+    output_stride: int,
+    step: int,
+    sizes: Iterable[Size],
+    *,
+    tolerance: float = 1e-5,
+    **options: Any,
+) -> keras.Model:
+    """The result of `tfseg.dilate` on a model with random weights, with the law asserted at every image size.
+
+    Args:
+        model: model whose weights are drawn at random.
+        output_stride: output stride of the result.
+        step: pixels of the new map for one of the old map.
+        sizes: image sizes.
+        tolerance: largest relative difference.
+        **options: more arguments of `tfseg.dilate`.
+    """
     randomize_weights(model)
     dilated = tfseg.dilate(model, output_stride, **options)
     for size in sizes:
-        assert (
-            old_grid_difference(model, dilated, random_image(*size, channels=model.inputs[0].shape[3]), step)
-            <= tolerance
-        )
+        image = random_image(*size, channels=model.inputs[0].shape[3])
+        assert old_grid_difference(model, dilated, image, step) <= tolerance
     return dilated

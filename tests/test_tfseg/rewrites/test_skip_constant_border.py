@@ -1,11 +1,11 @@
-"""The border of an FCN that is computed once is the border."""
+"""`skip_constant_border`: the border of an FCN that is computed once is exact."""
 
 import keras
 import numpy as np
 import pytest
+from helpers.optimized_models import assert_same_outputs, layer_classes, model_of_layers
 from helpers.random_weights import random_image, randomize_weights
 from helpers.references import output, relative
-from helpers.rewritten import kinds, model_of, same
 from keras import layers
 
 import tfseg
@@ -14,7 +14,7 @@ from tfseg.rewrites.border_layers import PastedBorder
 
 
 def trunk(padding, *filters):
-    """So many stages of an FCN, in few channels; the map in their middle has a reader, too."""
+    """An FCN's first stages, one for each of `filters`; the second-to-last map has a reader, too."""
     image = keras.Input((None, None, 3))
     x, maps = layers.ZeroPadding2D(padding)(image), []
     for index, count in enumerate(filters):
@@ -26,22 +26,24 @@ def trunk(padding, *filters):
 
 
 def test_the_border_is_exact_at_every_remainder():
-    """The far edge is another one for each remainder of the size: by 8 here, along either axis."""
+    """The far edge differs for each remainder of the size by 8, along either axis."""
     model = trunk(44, 4, 4, 5)
     optimized = tfseg.optimize(model)
     assert sum(isinstance(layer, PastedBorder) for layer in optimized.layers) == 2
-    same(model, optimized, [(height, (3 * height) % 8 + 1) for height in range(1, 9)])
+    assert_same_outputs(model, optimized, [(height, (3 * height) % 8 + 1) for height in range(1, 9)])
 
 
 @pytest.mark.full
 def test_the_border_is_exact_at_every_pair_of_remainders():
     model = trunk(100, 4, 4, 4, 5)
-    same(model, tfseg.optimize(model), [(height, width) for height in range(30, 46) for width in range(14, 30)])
+    assert_same_outputs(
+        model, tfseg.optimize(model), [(height, width) for height in range(30, 46) for width in range(14, 30)]
+    )
 
 
-def test_the_border_of_other_shapes():
-    """Not square, another one on each side, an even map, and a batch."""
-    made = [
+def test_the_border_of_uneven_paddings_and_kernels_is_exact():
+    """Four different sides, kernels that are not square, a map of even size, and a batch."""
+    convolutions = [
         layers.ZeroPadding2D(((20, 30), (25, 18))),
         layers.Conv2D(5, (3, 5), activation="relu"),
         layers.MaxPooling2D(padding="same"),
@@ -49,17 +51,17 @@ def test_the_border_of_other_shapes():
         layers.MaxPooling2D(padding="same"),
         layers.Conv2D(6, 3, padding="same"),
     ]
-    model = model_of(*made)
+    model = model_of_layers(*convolutions)
     optimized = tfseg.optimize(model)
-    assert PastedBorder in kinds(optimized)
-    same(model, optimized, [(height, 30 - height) for height in range(7, 15)])
+    assert PastedBorder in layer_classes(optimized)
+    assert_same_outputs(model, optimized, [(height, 30 - height) for height in range(7, 15)])
     batch = np.concatenate([random_image(9, 12, channels=4, seed=seed) for seed in (1, 2)])
     assert relative(output(optimized, batch), output(model, batch)) <= 1e-5
-    still = model_of(*(type(one).from_config(one.get_config()) for one in made), size=(12, 17))
-    same(still, tfseg.optimize(still), [(12, 17)])
+    fixed = model_of_layers(*(type(layer).from_config(layer.get_config()) for layer in convolutions), size=(12, 17))
+    assert_same_outputs(fixed, tfseg.optimize(fixed), [(12, 17)])
 
 
-def test_a_border_lasts_as_long_as_its_constant():
+def test_the_border_ends_where_the_image_reaches_the_edge():
     def poolings(padding):
         axis, count = BorderAxis.of_padding((padding, padding)), 0
         while (axis := axis.after_stage(2, 0)) is not None:
@@ -67,6 +69,6 @@ def test_a_border_lasts_as_long_as_its_constant():
         return count
 
     assert [poolings(padding) for padding in (1, 5, 10, 20, 60)] == [0, 1, 1, 2, 3]
-    model = model_of(layers.ZeroPadding2D(3), layers.Conv2D(4, 3), layers.MaxPooling2D(padding="same"))
-    thin = model_of(layers.ZeroPadding2D(1), layers.Conv2D(4, 3), layers.MaxPooling2D(padding="same"))
-    assert [PastedBorder in kinds(tfseg.optimize(one)) for one in (model, thin)] == [True, False]
+    model = model_of_layers(layers.ZeroPadding2D(3), layers.Conv2D(4, 3), layers.MaxPooling2D(padding="same"))
+    thin = model_of_layers(layers.ZeroPadding2D(1), layers.Conv2D(4, 3), layers.MaxPooling2D(padding="same"))
+    assert [PastedBorder in layer_classes(tfseg.optimize(network)) for network in (model, thin)] == [True, False]

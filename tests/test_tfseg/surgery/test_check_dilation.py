@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from helpers.chains import conv, halved, net, squeezed
+from helpers.chains import conv, halved, squeeze_and_excite, strided_model
 from helpers.random_weights import random_image, randomize_weights
 from helpers.references import copy_weights
 from keras import layers
@@ -16,7 +16,7 @@ from tfseg import specs
 V1 = dataclasses.replace(specs.RESNETS["resnet50"], stride_in="1x1")
 
 
-def test_the_report_of_a_law_that_holds():
+def test_report_of_an_exact_dilation():
     model = randomize_weights(tfseg.ResNet(V1, width=1 / 16))
     report = tfseg.check_dilation(model, tfseg.dilate(model, 8), random_image(97, 129))
     report.assert_holds()
@@ -32,7 +32,7 @@ def test_the_report_of_a_law_that_holds():
 
 
 @pytest.mark.parametrize(("convention", "layer"), [("new", "conv4_block1_2_conv"), ("one", "conv5_block1_2_conv")])
-def test_the_report_of_a_law_that_does_not_hold(convention, layer):
+def test_report_names_the_first_layer_that_differs(convention, layer):
     model = randomize_weights(tfseg.ResNet(50, width=1 / 16))
     report = tfseg.check_dilation(model, tfseg.dilate(model, 8, convention=convention), random_image(97, 129))
     assert not report.holds
@@ -44,8 +44,8 @@ def test_the_report_of_a_law_that_does_not_hold(convention, layer):
         report.assert_holds()
 
 
-def test_weights_that_were_changed_are_found():
-    model = randomize_weights(net(halved, squeezed(layers.GlobalAveragePooling2D)))
+def test_changed_weights_are_reported():
+    model = randomize_weights(strided_model(halved, squeeze_and_excite(layers.GlobalAveragePooling2D)))
     dilated = tfseg.dilate(model, 2)
     assert tfseg.check_dilation(model, dilated, random_image(40, 41)).holds
     dilated.get_layer("last").bias.assign_add(np.full(6, 0.1, "float32"))
@@ -54,11 +54,11 @@ def test_weights_that_were_changed_are_found():
     assert not tfseg.check_dilation(model, dilated, random_image(40, 41)).holds
 
 
-def test_maps_of_the_wrong_size_are_no_dilated_maps():
-    model = randomize_weights(net())
+def test_maps_of_the_wrong_size_are_reported():
+    model = randomize_weights(strided_model())
     image = keras.Input((None, None, 3))
     x = conv(3, strides=2, padding="same", name="first")(layers.ZeroPadding2D(8)(image))
-    wide = keras.Model(image, conv(2, name="behind")(layers.Conv2D(6, 3, padding="same", name="last")(x)))
+    wide = keras.Model(image, conv(2, name="head")(layers.Conv2D(6, 3, padding="same", name="last")(x)))
     report = tfseg.check_dilation(model, copy_weights(model, wide), random_image(40, 41))
     assert report.outputs[0].relative == np.inf
     assert report.broken == ("first", np.inf)
@@ -78,7 +78,7 @@ def test_maps_of_the_wrong_size_are_no_dilated_maps():
     ],
     ids=["VGG16", "ResNet50", "MobileNet"],
 )
-def test_receptive_fields_are_the_published_ones(build, size):
+def test_receptive_fields_are_those_published(build, size):
     """Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields, appendix."""
     model = randomize_weights(build())
     (row,) = tfseg.check_dilation(model, tfseg.dilate(model, 8), random_image(64, 64)).outputs

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from helpers.chains import branches, chain, conv, halved, inner, net, squeezed
+from helpers.chains import branches, chain, conv, halved, inner_model, squeeze_and_excite, strided_model
 from helpers.random_weights import dilate_and_check, old_grid_difference, random_image, randomize_weights
 from helpers.references import copy_weights, output, relative
 from keras import layers, ops
@@ -40,27 +40,27 @@ SHORT = {
     ],
     ids=["Conv2D", "SeparableConv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D"],
 )
-def test_windows(kind, window):
-    """At output stride 4 it is the first layer to lose its stride; at 2 its map is twice as dense already."""
-    model = net(halved, kind(*window))
+def test_strided_windows_become_dilated(kind, window):
+    """At output stride 4 the layer is the first to lose its stride; at 2 its map is twice as dense already."""
+    model = strided_model(halved, kind(*window))
     for output_stride in (4, 2):
         dilate_and_check(model, output_stride, 8 * window[1] // output_stride, SIZES)
 
 
-def test_a_stride_is_lost_in_part():
+def test_a_stride_can_become_dilation_in_part():
     for padding in ("same", "valid"):
-        model = net(conv(4, strides=4, padding=padding), layers.MaxPooling2D(5, 4, padding=padding))
+        model = strided_model(conv(4, strides=4, padding=padding), layers.MaxPooling2D(5, 4, padding=padding))
         dilated = dilate_and_check(model, 16, 4, [(200, 231)])
         assert dilated.get_layer("last").strides == (1, 1)
 
 
-def again(x):
+def called_twice(x):
     """One layer, called twice on equally dense maps."""
     layer = layers.Conv2D(4, 3, padding="same")
     return layer(layers.ReLU()(layer(x)))
 
 
-BETWEEN = {  # behind a layer that loses its stride
+BETWEEN = {  # after a layer that loses its stride
     "borders": chain(layers.ZeroPadding2D(((2, 0), (1, 3))), layers.Cropping2D(((0, 1), (1, 0)))),
     "dilation": chain(conv(3, dilation_rate=2, padding="same"), conv((1, 4), dilation_rate=2)),
     "groups": conv(3, groups=2, padding="same"),
@@ -73,14 +73,16 @@ BETWEEN = {  # behind a layer that loses its stride
         lambda x: ops.pad(x, [[0, 0], [1, 0], [0, 2], [0, 0]], constant_values=0.5),
         lambda x: ops.max_pool(x, 3, 1, "same") - ops.average_pool(x, (3, 3), 1, "same"),
     ),
-    "squeeze and excite": chain(squeezed(layers.GlobalAveragePooling2D, keepdims=True), conv(3)),
-    "squeeze to a vector": chain(squeezed(layers.GlobalMaxPooling2D), conv(3)),
+    "squeeze and excite": chain(squeeze_and_excite(layers.GlobalAveragePooling2D, keepdims=True), conv(3)),
+    "squeeze to a vector": chain(squeeze_and_excite(layers.GlobalMaxPooling2D), conv(3)),
     "squeeze by an operation": lambda x: x * ops.mean(x, axis=(1, 2), keepdims=True),
     "branches": branches(layers.Concatenate(), conv(3, padding="same"), conv(1), lambda x: x),
-    "a model inside": chain(inner(conv(3), layers.ReLU()), keras.Sequential([layers.Conv2D(4, 3), layers.ReLU()])),
-    "a model in a model": inner(inner(conv(3, name="core"), layers.ReLU()), conv(2)),
-    "a model called twice": branches(layers.Add(), *[inner(conv(3, padding="same"))] * 2),
-    "a layer called twice": again,
+    "a model inside": chain(
+        inner_model(conv(3), layers.ReLU()), keras.Sequential([layers.Conv2D(4, 3), layers.ReLU()])
+    ),
+    "a model in a model": inner_model(inner_model(conv(3, name="core"), layers.ReLU()), conv(2)),
+    "a model called twice": branches(layers.Add(), *[inner_model(conv(3, padding="same"))] * 2),
+    "a layer called twice": called_twice,
     "the size of another": lambda x: (
         tfseg.layers.ResizeLike()([layers.GlobalAveragePooling2D(keepdims=True)(x), x]) + x
     ),
@@ -89,13 +91,13 @@ BETWEEN = {  # behind a layer that loses its stride
 
 
 @pytest.mark.parametrize("step", BETWEEN.values(), ids=BETWEEN)
-def test_what_stands_between(step):
-    dilate_and_check(net(halved, step), 2, 4, SIZES)
+def test_layers_on_a_dense_map_are_exact(step):
+    dilate_and_check(strided_model(halved, step), 2, 4, SIZES)
 
 
-def test_branches_that_a_denser_grid_makes_unequal():
+def test_branches_of_unequal_size_are_cropped():
     """Both read the same pixels of the original, but a kernel of 3 has a place between the last two, on odd sizes."""
-    model = net(
+    model = strided_model(
         branches(
             layers.Add(),
             conv(3, strides=2),
@@ -108,11 +110,11 @@ def test_branches_that_a_denser_grid_makes_unequal():
     assert [layer.name for layer in dilated.layers if "crop_" in layer.name or layer.name.endswith("crop")]
 
 
-def test_in_front_of_the_dense_part_the_unknown_may_stand():
-    centred = layers.Lambda(lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))
+def test_unknown_layers_are_copied_in_front_of_the_dense_part():
+    centered = layers.Lambda(lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))
     enlarged = chain(layers.Conv2DTranspose(4, 3, strides=2), halved, layers.UpSampling2D(), halved)
-    dilate_and_check(net(layers.RandomFlip(), enlarged, centred), 2, 2, SIZES)
-    dilate_and_check(net(layers.GroupNormalization(2), layers.Resizing(40, 50)), 2, 2, SIZES)
+    dilate_and_check(strided_model(layers.RandomFlip(), enlarged, centered), 2, 2, SIZES)
+    dilate_and_check(strided_model(layers.GroupNormalization(2), layers.Resizing(40, 50)), 2, 2, SIZES)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -123,11 +125,11 @@ class Doubled(layers.Layer):
         return 2 * x
 
 
-def test_a_layer_that_says_what_it_is():
-    dilate_and_check(net(halved, Doubled()), 2, 4, SIZES)
+def test_custom_layer_with_pixelwise_is_dilated():
+    dilate_and_check(strided_model(halved, Doubled()), 2, 4, SIZES)
 
 
-FIXED = {  # what only a map of known size can have
+FIXED = {  # layers that only a map of known size can have
     "flatten": chain(layers.Flatten(), layers.Dense(3)),
     "pooling of all pixels": chain(layers.AveragePooling2D((5, 6)), layers.Flatten(), layers.Dense(3)),
     "one pixel spreads": lambda x: x * layers.Dense(6)(layers.MaxPooling2D((5, 6))(x)),
@@ -137,27 +139,27 @@ FIXED = {  # what only a map of known size can have
 
 
 @pytest.mark.parametrize("step", FIXED.values(), ids=FIXED)
-def test_maps_of_known_size(step):
-    start = net(halved, size=(40, 45))
+def test_layers_that_need_a_known_size_are_exact(step):
+    start = strided_model(halved, size=(40, 45))
     model = keras.Model(start.input, step(start.get_layer("last").output))
     randomize_weights(model)
     dilated = tfseg.dilate(model, 2)
     assert old_grid_difference(model, dilated, random_image(40, 45), 4) <= 1e-5
 
 
-def test_several_inputs_and_outputs():
-    images = {name: keras.Input((None, None, 3), name=name) for name in ("left", "right")}
-    first, second = (conv(3, strides=2, padding="same")(image) for image in images.values())
+def test_several_inputs_and_outputs_are_exact():
+    inputs = {name: keras.Input((None, None, 3), name=name) for name in ("left", "right")}
+    first, second = (conv(3, strides=2, padding="same")(image) for image in inputs.values())
     deep = conv(3, strides=2, padding="same")(layers.Add()([first, second]))
     vector = layers.Dense(2)(layers.GlobalAveragePooling2D()(deep))
-    model = randomize_weights(keras.Model(images, {"deep": deep, "vector": vector, "first": first}))
+    model = randomize_weights(keras.Model(inputs, {"deep": deep, "vector": vector, "first": first}))
     dilated = tfseg.dilate(model, 2)
-    pixels = {"left": random_image(33, 40), "right": random_image(33, 40, seed=1)}
-    old, new = (net(pixels) for net in (model, dilated))
+    images = {"left": random_image(33, 40), "right": random_image(33, 40, seed=1)}
+    old, new = (network(images) for network in (model, dilated))
     assert relative(new["deep"][:, ::2, ::2], old["deep"]) <= 1e-5
     assert relative(new["vector"], old["vector"]) <= 1e-5
     np.testing.assert_array_equal(new["first"], old["first"])
-    assert tfseg.check_dilation(model, dilated, list(pixels.values())).holds
+    assert tfseg.check_dilation(model, dilated, list(images.values())).holds
 
 
 # ------------------------------------------------------------------------------------------------- the nets of tfseg
@@ -167,7 +169,7 @@ def test_several_inputs_and_outputs():
 @pytest.mark.parametrize(
     "spec", [pytest.param(50, marks=pytest.mark.full), *(SHORT[name] for name in SHORT)], ids=["50", *SHORT]
 )
-def test_a_dilated_resnet_is_the_resnet_that_is_built_so(spec, convention):
+def test_dilated_resnet_equals_resnet_built_with_that_output_stride(spec, convention):
     model = randomize_weights(tfseg.ResNet(spec, width=1 / 8))
     for output_stride in (16, 8):
         options = {"output_stride": output_stride, "convention": convention}
@@ -176,7 +178,7 @@ def test_a_dilated_resnet_is_the_resnet_that_is_built_so(spec, convention):
         np.testing.assert_array_equal(output(dilated, random_image(65, 96)), output(built, random_image(65, 96)))
 
 
-def test_a_dilated_vgg_is_the_vgg_that_is_built_so():
+def test_dilated_vgg_equals_vgg_built_with_that_output_stride():
     model = randomize_weights(tfseg.VGG(16, width=1 / 16))
     for output_stride in (16, 8, 4):
         built = copy_weights(model, tfseg.VGG(16, width=1 / 16, output_stride=output_stride))
@@ -186,8 +188,8 @@ def test_a_dilated_vgg_is_the_vgg_that_is_built_so():
 
 
 @pytest.mark.parametrize(("name", "options"), [("MobileNet", {"alpha": 0.25}), ("VGG16", {})])
-def test_twice_is_once(name, options):
-    """A dilated net can be dilated in its turn, its paddings and its poolings with holes, too."""
+def test_dilate_is_idempotent(name, options):
+    """In two steps or in one: paddings and poolings with holes can be dilated again."""
     build = getattr(keras.applications, name)
     model = build(weights=None, include_top=False, input_shape=(None, None, 3), **options)
     once = dilate_and_check(model, 8, 4, [(97, 101)])
@@ -205,7 +207,7 @@ def model():
     )
 
 
-def test_names_and_weights_are_kept_and_the_original_is_left_alone(model):
+def test_names_and_weights_survive_and_the_original_is_not_changed(model):
     before = {variable.path: np.array(variable) for variable in model.weights}
     nodes = {layer.name: len(layer._inbound_nodes) for layer in model.layers}
     model.get_layer("conv").trainable = False
@@ -227,19 +229,19 @@ def test_names_and_weights_are_kept_and_the_original_is_left_alone(model):
     assert tfseg.dilate(model, 16, name="other").name == "other"
 
 
-def test_a_dilated_model_is_saved_and_loaded(model, tmp_path):
+def test_dilated_model_survives_saving(model, tmp_path):
     dilated = tfseg.dilate(model, 8)
     dilated.save(tmp_path / "dilated.keras")
     loaded = keras.saving.load_model(tmp_path / "dilated.keras")
     np.testing.assert_array_equal(output(loaded, random_image(65, 80)), output(dilated, random_image(65, 80)))
-    mixed = randomize_weights(net(halved, *(chain(step, conv(1)) for step in BETWEEN.values())))
+    mixed = randomize_weights(strided_model(halved, *(chain(step, conv(1)) for step in BETWEEN.values())))
     dilated = tfseg.dilate(mixed, 2)
     dilated.save(tmp_path / "mixed.keras")
     loaded = keras.saving.load_model(tmp_path / "mixed.keras")
     np.testing.assert_array_equal(output(loaded, random_image(120, 129)), output(dilated, random_image(120, 129)))
 
 
-def test_facts_travel():
+def test_metadata_survives_dilate():
     model = tfseg.ResNet(18, width=1 / 16)
     tfseg.set_metadata(model, classes=["a", "b"])
     assert tfseg.metadata(tfseg.dilate(model, 8)) == tfseg.metadata(model)
@@ -252,25 +254,27 @@ def half_precision():
     keras.config.set_dtype_policy("float32")
 
 
-def test_precision_travels(half_precision):
+def test_precision_survives_dilate(half_precision):
     def pooled(x):
         return ops.max_pool(x * ops.mean(x, axis=(1, 2), keepdims=True), 2, 2, "valid")
 
-    model = net(layers.MaxPooling2D(2, padding="same"), pooled, branches(layers.Add(), halved, conv(2, strides=2)))
+    model = strided_model(
+        layers.MaxPooling2D(2, padding="same"), pooled, branches(layers.Add(), halved, conv(2, strides=2))
+    )
     keras.config.set_dtype_policy("float32")
     dilated = tfseg.dilate(model, 2)
     assert {layer.compute_dtype for layer in dilated.layers[1:]} == {"bfloat16"}
     assert any(isinstance(layer, tfseg.layers.DilatedPooling) for layer in dilated.layers)
 
 
-def test_adapted_layers_compute_what_they_computed():
+def test_adapted_layers_survive_dilate():
     normal = layers.Normalization()
     normal.adapt(random_image(40, 40) * 3 + 1)
     image = keras.Input((None, None, 3))
     dilate_and_check(keras.Model(image, conv(3, strides=2)(normal(image))), 1, 2, SIZES)
 
 
-def test_models_that_are_sequential():
+def test_sequential_models_are_dilated():
     model = keras.Sequential(
         [keras.Input((None, None, 3)), *(layers.Conv2D(4, 3, strides=2, padding="same") for _ in range(3))], name="row"
     )
@@ -278,7 +282,7 @@ def test_models_that_are_sequential():
     assert tfseg.check_dilation(model, tfseg.dilate(model, 4), random_image(33, 40)).holds
 
 
-def test_the_models_own_stride_changes_nothing():
-    model = randomize_weights(net())
+def test_the_models_output_stride_changes_nothing():
+    model = randomize_weights(strided_model())
     same = tfseg.dilate(model, 4)
     np.testing.assert_array_equal(output(same, random_image(33, 40)), output(model, random_image(33, 40)))

@@ -15,7 +15,7 @@ ConvNeXtTiny""".split()
 QUICK = {"ResNet50", "MobileNetV3Small"}
 PUBLIC = "the original on the old grid"
 SIZES = ((129, 129), (128, 96))
-FIXED = {"NASNetMobile": (160, 160)}  # its paddings are worked out when it is built
+FIXED = {"NASNetMobile": (160, 160)}  # its paddings are computed when it is built
 
 
 @functools.lru_cache(1)
@@ -36,26 +36,26 @@ def paths(model):
         for stride in (16, 8)
     ],
 )
-def test_a_dilated_backbone_has_the_old_map_on_the_old_grid(name, output_stride, record):
+def test_dilated_backbone_has_the_old_map_on_the_old_grid(name, output_stride, record):
     fixed = FIXED.get(name)
     model = backbone(name, fixed or (None, None))
     dilated = tfseg.dilate(model, output_stride)
     # Without the names of inner models, which are dissolved, and the numbers of ConvNeXt's nameless variables.
     assert paths(dilated) == {"/".join(path.split("/")[-2:]) for path in paths(model)}
     for height, width in [fixed] if fixed else SIZES:
-        pixels = random_image(height, width)
-        difference = old_grid_difference(model, dilated, pixels, 32 // output_stride)
+        image = random_image(height, width)
+        difference = old_grid_difference(model, dilated, image, 32 // output_stride)
         record(f"{name} at output stride {output_stride}", difference)
         assert difference <= 1e-5
-    # As large as the image says, but for what paddings of "valid" stems cut off.
+    # The map is as large as the image says, except where "valid" stems cut pixels off.
     if not name.startswith(("Inception", "Xception")):
-        assert dilated(pixels).shape[1:3] == (-(-height // output_stride), -(-width // output_stride))
+        assert dilated(image).shape[1:3] == (-(-height // output_stride), -(-width // output_stride))
 
 
 @pytest.mark.parametrize(
     "name", ["MobileNet", *(pytest.param(name, marks=pytest.mark.full) for name in ("ResNet50", "NASNetMobile"))]
 )
-def test_a_dilated_classifier_has_the_old_logits(name):
+def test_dilated_classifier_has_the_old_logits(name):
     model = getattr(keras.applications, name)(
         weights=None, input_shape=(96, 96, 3), classes=7, classifier_activation=None
     )

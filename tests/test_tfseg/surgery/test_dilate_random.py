@@ -1,4 +1,4 @@
-"""`tfseg.dilate` on random nets: exact, or refused by name; never wrong."""
+"""`tfseg.dilate` on random networks: exact, or refused by name; never wrong."""
 
 import collections
 
@@ -16,8 +16,12 @@ import tfseg
 CHANNELS = 4
 
 
-class Net:
-    """One random net: layer upon layer, with branches that meet again. `random` is a `random.Random`."""
+class RandomNetwork:
+    """One random network: layer upon layer, with branches that meet again.
+
+    Args:
+        random: a `random.Random`, which makes all choices.
+    """
 
     def __init__(self, random):
         self.random = random
@@ -82,7 +86,7 @@ class Net:
         return keras.Sequential(steps)(x)
 
     def enlarged(self, x):
-        """Rarely, as it can be dilated only in front of the dense part."""
+        """Rarely an upsampling, which can be dilated only in front of the dense part."""
         return layers.UpSampling2D()(self.stride_alone(x)) if self.random.random() < 0.1 else self.pixelwise(x)
 
     # ----------------------------------------------------------------------------------------------------- branches
@@ -111,14 +115,14 @@ class Net:
         return self.pick([layers.Add, layers.Average, layers.Maximum])()(branches)
 
     def stride_alone(self, x, strides=2):
-        return self.pick([Net.conv, Net.pool])(self, x, strides)
+        return self.pick([RandomNetwork.conv, RandomNetwork.pool])(self, x, strides)
 
     def stride_three(self, x):
         self.factor = 3 if self.random.random() < 0.05 else 2
         return self.stride_alone(x, self.factor)
 
     def stride_in_branches(self, x):
-        """Each strides somewhere. Of fixed sizes, larger branches are cropped; else they halve and round alike."""
+        """Each branch strides somewhere. Branches of fixed sizes are cropped; others halve and round in the same way."""
         count = self.random.randrange(2, 4)
         if not self.static:
             halves = self.pick([self.ROUNDED_UP, self.ROUNDED_DOWN, self.SHRUNK])
@@ -173,35 +177,35 @@ class Net:
 
 
 def verdict(random):
-    """What became of one net: "exact", "refused", "no net" (too small for its kernels) or "dead" (constant)."""
+    """The result for one network: "exact", "refused", "invalid" (too small for its kernels) or "constant"."""
     try:
-        net = Net(random)
-        for size in net.sizes:  # under a kernel larger than the map TensorFlow makes numbers up; Keras raises
-            net.model.compute_output_shape((1, *size, CHANNELS))
-        values = [output(net.model, random_image(*size, channels=CHANNELS)) for size in net.sizes]
+        network = RandomNetwork(random)
+        for size in network.sizes:  # if a kernel is larger than the map, TensorFlow computes anything; Keras raises
+            network.model.compute_output_shape((1, *size, CHANNELS))
+        values = [output(network.model, random_image(*size, channels=CHANNELS)) for size in network.sizes]
     except hypothesis.errors.HypothesisException:
         raise
     except Exception:
-        return "no net"
+        return "invalid"
     if not all(value.size and np.isfinite(value).all() and is_nonconstant(value) for value in values):
-        return "dead"
+        return "constant"
     try:
-        dilated = tfseg.dilate(net.model, net.output_stride)
+        dilated = tfseg.dilate(network.model, network.output_stride)
     except ValueError as error:
         if "cannot be dilated" in str(error):
             return "refused"
         raise
-    step = net.stride // net.output_stride
-    for size, theirs in zip(net.sizes, values, strict=True):
-        ours = output(dilated, random_image(*size, channels=CHANNELS))
-        assert np.isfinite(ours).all()
-        old_grid = ours[:, ::step, ::step] if ours.ndim == 4 else ours
-        assert relative(old_grid, theirs) <= 1e-5, f"output stride {net.output_stride}, image {size}"
+    step = network.stride // network.output_stride
+    for size, expected in zip(network.sizes, values, strict=True):
+        result = output(dilated, random_image(*size, channels=CHANNELS))
+        assert np.isfinite(result).all()
+        old_grid = result[:, ::step, ::step] if result.ndim == 4 else result
+        assert relative(old_grid, expected) <= 1e-5, f"output stride {network.output_stride}, image {size}"
     return "exact"
 
 
 def tally(count, seed):
-    """The verdicts on as many nets as it takes to have `count` that live; the choices are hypothesis's."""
+    """How often each verdict occurs, until `count` networks are exact or refused; hypothesis makes the choices."""
     counts = collections.Counter()
 
     @hypothesis.seed(seed)
@@ -213,10 +217,10 @@ def tally(count, seed):
     )
     @hypothesis.given(strategies.randoms(use_true_random=False))
     def check(random):
-        found = verdict(random)
+        result = verdict(random)
         keras.backend.clear_session()
-        counts[found] += 1
-        hypothesis.assume(found in ("exact", "refused"))
+        counts[result] += 1
+        hypothesis.assume(result in ("exact", "refused"))
 
     check()
     return counts
@@ -226,9 +230,9 @@ def tally(count, seed):
 @pytest.mark.parametrize(
     ("count", "seed"), [(16, 0), *(pytest.param(500, seed, marks=pytest.mark.full) for seed in (1, 2, 3, 4))]
 )
-def test_random_nets_are_dilated_exactly_or_refused(count, seed):
+def test_random_networks_are_dilated_exactly_or_refused(count, seed):
     counts = tally(count, seed)
     print(dict(counts))  # shown by pytest -rP
     assert counts["exact"] + counts["refused"] >= count
     assert counts["exact"] > 0.7 * count  # most are not refused
-    assert counts["dead"] + counts["no net"] < 0.5 * count
+    assert counts["constant"] + counts["invalid"] < 0.5 * count

@@ -1,13 +1,13 @@
-"""Winograd's convolution is the convolution, and is used where it pays."""
+"""`use_winograd`: Winograd's convolution is the convolution, and is used where it pays."""
 
 import itertools
 
 import keras
 import numpy as np
 import pytest
+from helpers.optimized_models import assert_same_outputs
 from helpers.random_weights import random_image, randomize_weights
 from helpers.references import output, relative
-from helpers.rewritten import same
 from keras import layers
 
 import tfseg
@@ -18,19 +18,20 @@ from tfseg.rewrites.winograd import WinogradConv2D
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Winograd's form always pays, at widths that tests do not have; the layers that were asked about."""
-    asked = []
+    """Winograd's form always pays, also at the widths of tests; the names of the layers that were measured."""
+    names = []
     monkeypatch.setattr(use_winograd, "LEAST_CHANNELS", 4)
-    monkeypatch.setattr(use_winograd, "measured_gain", lambda conv, config: asked.append(conv.name) or 2.0)
-    return asked
+    monkeypatch.setattr(use_winograd, "measured_gain", lambda conv, config: names.append(conv.name) or 2.0)
+    return names
 
 
-def forms(model):
+def winograd_layers(model):
+    """The names of the layers that have Winograd's form."""
     return [layer.name for layer in model.layers if isinstance(layer, WinogradConv2D)]
 
 
-def test_the_law():
-    """Along one axis, in exact enough numbers: four results of a kernel of three."""
+def test_winograds_matrices_make_four_results_of_a_kernel_of_three():
+    """Along one axis, in float64."""
     a, g, b = winograd.winograd_matrices()
     random = np.random.default_rng(0)
     pixels, kernel = random.normal(size=6), random.normal(size=3)
@@ -49,16 +50,16 @@ def test_the_law():
         ((13, 21), (2, 3), "valid"),
     ],
 )
-def test_it_is_the_convolution(size, rate, padding, measured):
+def test_winograd_computes_the_convolution(size, rate, padding, measured):
     image = keras.Input((None, None, 6))
     conv = layers.Conv2D(5, 3, padding=padding, dilation_rate=rate, activation="relu")
     model = randomize_weights(keras.Model(image, conv(image)))
     optimized = tfseg.optimize(model, fixed_size=size)
-    assert forms(optimized) == [conv.name]
-    same(model, optimized, [size])
+    assert winograd_layers(optimized) == [conv.name]
+    assert_same_outputs(model, optimized, [size])
 
 
-def test_batches_without_a_bias_and_saving(measured, tmp_path):
+def test_batches_are_exact_and_survive_saving(measured, tmp_path):
     image = keras.Input((None, None, 6))
     model = randomize_weights(keras.Model(image, layers.Conv2D(5, 3, use_bias=False)(image)))
     optimized = tfseg.optimize(model, fixed_size=(7, 9))
@@ -67,36 +68,38 @@ def test_batches_without_a_bias_and_saving(measured, tmp_path):
     assert relative(logits, output(model, batch)) <= 1e-5
     optimized.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert forms(loaded) == forms(optimized) != []
+    assert winograd_layers(loaded) == winograd_layers(optimized) != []
     assert np.array_equal(output(loaded, batch), logits)
 
 
 @pytest.mark.full
-def test_a_dilated_network(measured):
+def test_dilated_network_is_exact(measured):
     model = randomize_weights(tfseg.FCN(tfseg.dilate(tfseg.ResNet(18, width=1 / 8), 8), 5))
     optimized = tfseg.optimize(model, fixed_size=(65, 83))
-    assert len(forms(optimized)) == 16  # of the blocks all but one, which strides still; and the head
+    assert len(winograd_layers(optimized)) == 16  # all of the blocks but one, which still strides; and the head
     assert tfseg.metadata(optimized) == tfseg.metadata(model)
     assert (optimized.input_shape, optimized.output_shape) == ((None, 65, 83, 3), (None, 65, 83, 5))
-    same(model, optimized, [(65, 83)])
+    assert_same_outputs(model, optimized, [(65, 83)])
     pixels = random_image(65, 83)
     assert relative(logits_function(optimized)(pixels), output(optimized, pixels)) <= 1e-6
     assert len(measured) < 16  # one of each kind
 
 
 @pytest.mark.full
-def test_an_fcn_with_its_border(measured, monkeypatch):
+def test_fcn_with_its_border_is_exact(measured, monkeypatch):
     monkeypatch.setattr(slice_convolutions, "LEAST_CHANNELS_X_FILTERS", 64)
     model = randomize_weights(tfseg.FCN32s(5, width=1 / 16))
     optimized = tfseg.optimize(model, fixed_size=(47, 66))
-    assert {"conv3_2", "conv4_1", "conv5_3"} <= set(forms(optimized))  # among them, some that were split before
-    same(model, optimized, [(47, 66)])
-    same(model, tfseg.optimize(optimized), [(47, 66)])
+    assert {"conv3_2", "conv4_1", "conv5_3"} <= set(
+        winograd_layers(optimized)
+    )  # among them, some that were split before
+    assert_same_outputs(model, optimized, [(47, 66)])
+    assert_same_outputs(model, tfseg.optimize(optimized), [(47, 66)])
 
 
-def test_what_stays(measured):
+def test_other_convolutions_stay(measured):
     image = keras.Input((None, None, 8))
-    kinds = (
+    convolutions = (
         layers.Conv2D(8, 3, strides=2, padding="same"),
         layers.Conv2D(8, 3, groups=2, padding="same"),
         layers.Conv2D(8, (3, 1), padding="same"),
@@ -105,23 +108,23 @@ def test_what_stays(measured):
         layers.Conv2D(8, 3, padding="same", dtype="mixed_bfloat16"),
         layers.DepthwiseConv2D(3),
     )
-    model = randomize_weights(keras.Model(image, [layer(image) for layer in kinds]))
-    assert forms(tfseg.optimize(model, fixed_size=(9, 14))) == []
-    assert forms(tfseg.optimize(keras.Model(image, layers.Conv2D(8, 3)(image)))) == []
+    model = randomize_weights(keras.Model(image, [layer(image) for layer in convolutions]))
+    assert winograd_layers(tfseg.optimize(model, fixed_size=(9, 14))) == []
+    assert winograd_layers(tfseg.optimize(keras.Model(image, layers.Conv2D(8, 3)(image)))) == []
     assert measured == []
 
 
-def test_only_where_it_pays(measured, monkeypatch):
+def test_a_layer_stays_where_it_does_not_pay(measured, monkeypatch):
     gains = itertools.cycle([0.9, 1.3])
     monkeypatch.setattr(use_winograd, "measured_gain", lambda conv, config: next(gains))
     image = keras.Input((None, None, 8))
     first, second = (layers.Conv2D(8, 3, name=name) for name in ("first", "second"))
     model = randomize_weights(keras.Model(image, second(first(image))))
-    assert forms(tfseg.optimize(model, fixed_size=(9, 14))) == ["second"]
+    assert winograd_layers(tfseg.optimize(model, fixed_size=(9, 14))) == ["second"]
 
 
-def test_the_measurement():
-    """Both forms run; which is faster here, a test cannot know."""
+def test_the_gain_is_measured():
+    """Both forms run; a test cannot know which is faster."""
     image = keras.Input((24, 24, 16))
     conv = layers.Conv2D(16, 3, dilation_rate=2)
     conv(image)
@@ -129,7 +132,7 @@ def test_the_measurement():
     assert 0.001 < use_winograd.measured_gain(conv, config) < 1000
 
 
-def test_sizes_that_do_not_fit(measured):
+def test_images_of_other_sizes_are_refused(measured):
     image = keras.Input((None, None, 3))
     model = randomize_weights(keras.Model(image, layers.Conv2D(8, 3, padding="same")(image)))
     optimized = tfseg.optimize(model, fixed_size=(20, 30))
@@ -139,9 +142,14 @@ def test_sizes_that_do_not_fit(measured):
     assert wide.shape == (20, 47)
     with pytest.raises(ValueError, match=r"takes images of \(20, 30\)\. Received: fixed_size=\(20, 31\)"):
         tfseg.optimize(optimized, fixed_size=(20, 31))
-    for wrong in (20, (20,), (0, 30), (20.5, 30)):
-        with pytest.raises(ValueError, match=r"fixed_size is \(height, width\)"):
-            tfseg.optimize(model, fixed_size=wrong)
+
+
+@pytest.mark.parametrize("fixed_size", [20, (20,), (0, 30), (20.5, 30)], ids=str)
+def test_sizes_that_are_no_pair_of_numbers_are_refused(fixed_size):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, layers.Conv2D(2, 3)(image))
+    with pytest.raises(ValueError, match=r"fixed_size is \(height, width\)"):
+        tfseg.optimize(model, fixed_size=fixed_size)
 
 
 def test_an_export_for_other_runtimes_is_refused(measured, tmp_path):
