@@ -1,4 +1,4 @@
-"""`tfseg-serve`: how it starts, what it says, how it stops."""
+"""`tfseg-serve`: how it starts, what it prints, and how it stops."""
 
 import concurrent.futures
 import re
@@ -19,19 +19,19 @@ COMMAND = "tfseg_cli.serve"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("exported") / "colours")
+    return write_folder(tmp_path_factory.mktemp("exported") / "colors")
 
 
-def test_it_serves_until_told_to_stop_and_then_finishes_what_runs(folder):
+def test_sigterm_stops_the_server_after_the_requests_it_has_begun(folder):
     process = run_command.start(COMMAND, f"--model={folder}", "--port=0", "--name=street")
     try:
         line = process.stdout.readline()
         port = int(re.fullmatch(r"street, version 1: http://127\.0\.0\.1:(\d+)\n", line)[1])
         assert call(port, "/v1/models/street")[0] == 200
-        pixels = photograph(size=(1500, 2000))
-        data, classes = encoded(pixels, compress_level=1), expected(pixels)
+        image = photograph(size=(1500, 2000))
+        content, classes = encoded(image, compress_level=1), expected(image)
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
-            answers = [pool.submit(call, port, "/segment?output=npy", data) for _ in range(10)]
+            answers = [pool.submit(call, port, "/segment?output=npy", content) for _ in range(10)]
             until(lambda: call(port, "/health")[2]["requests"] == 10)
             process.send_signal(signal.SIGTERM)
             for answer in answers:
@@ -49,8 +49,18 @@ def test_it_serves_until_told_to_stop_and_then_finishes_what_runs(folder):
         call(port, "/health")
 
 
+def test_default_flags_are_the_default_limits():
+    from absl import flags
+
+    from tfseg.serving.limits import Limits
+    from tfseg_cli import serve  # noqa: F401  (defines the flags)
+
+    for name, value in Limits()._asdict().items():
+        assert flags.FLAGS[name].default == value
+
+
 @pytest.mark.full
-def test_without_the_extra(folder):
+def test_without_aiohttp_the_error_says_what_to_install(folder):
     code, _, err = run_command.run(COMMAND, f"--model={folder}", before="sys.modules['aiohttp'] = None")
     assert code == 1
     assert err.rstrip().splitlines()[-1].endswith(': Serving needs aiohttp: pip install "tfseg[serve]"')
@@ -58,7 +68,7 @@ def test_without_the_extra(folder):
 
 
 @pytest.mark.full
-def test_a_port_that_is_taken(folder):
+def test_an_occupied_port_is_an_error(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = taken.getsockname()
         code, _, err = run_command.run(COMMAND, f"--model={folder}", f"--port={address[1]}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfseg import drawing
 from tfseg.images import MAX_PIXELS, image_size, read_image
-from tfseg.layers.metadata import metadata
+from tfseg.layers.metadata import ModelMetadata, metadata
 from tfseg.prediction.folders import ImageTask
 from tfseg.prediction.model import predict_batch
 from tfseg.prediction.windows import slide, views
@@ -190,7 +190,7 @@ def _predicted(model: keras.Model, batch: Batch, settings: PredictionSettings) -
     return images, classes
 
 
-def _write(task: ImageTask, image: np.ndarray, classes: np.ndarray, facts: dict, limit: int) -> None:
+def _write(task: ImageTask, image: np.ndarray, classes: np.ndarray, facts: ModelMetadata, limit: int) -> None:
     """Writes the files of a task. If the image has more than `limit` pixels, its overlay shows every n-th pixel."""
     if task.overlay:
         step = math.ceil(max(math.sqrt(classes.size / limit), max(classes.shape) / _LONGEST_SIDE))

@@ -146,11 +146,11 @@ def check_segmenter(model: keras.Model) -> None:
     """
     output = getattr(model, "output", None)  # a model that was never called has none
     output = output[0] if isinstance(output, list | tuple) else output
-    shapes = getattr(model, "input_shape", None), getattr(output, "shape", None)
-    if any(len(shape or ()) != 4 for shape in shapes) or shapes[0][-1] != 3:
+    input_shape, output_shape = getattr(model, "input_shape", ()), getattr(output, "shape", ())
+    if len(input_shape) != 4 or len(output_shape) != 4 or input_shape[-1] != 3:
         raise ValueError(
             "A segmentation model turns images (batch, height, width, 3) into logits (batch, height, width, "
-            f"num_classes). Received: {model.name!r}, {shapes[0]} to {shapes[1]}"
+            f"num_classes). Received: {model.name!r}, {input_shape} to {output_shape}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The page of the server, in a headless Chromium: a photograph dropped, its classes shown, hidden, and counted."""
+"""The page of the server in a headless Chromium: it shows, hides and counts the classes of a photograph."""
 
 import base64
 import re
@@ -13,7 +13,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 from helpers.served import CLASSES, COLORS, encoded, expected, photograph, serving, write_folder  # noqa: E402
 
-from tfseg.serving.exported import Exported  # noqa: E402
+from tfseg.serving.exported import ExportedModel  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
@@ -35,7 +35,7 @@ CANVAS = """() => {
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    exported = Exported(write_folder(tmp_path_factory.mktemp("exported") / "colours"))
+    exported = ExportedModel(write_folder(tmp_path_factory.mktemp("exported") / "colors"))
     with serving(exported, max_pixels=10_000) as port:
         yield port
 
@@ -50,25 +50,26 @@ def browser():
 
 @pytest.fixture
 def page(browser, port):
-    """The page, whose `told` are the words of the browser: errors, alerts, and requests to anyone else."""
+    """The page. Its `messages` are errors, alerts, and the addresses of requests to other servers."""
     address = f"http://127.0.0.1:{port}/"
     page = browser.new_page()
-    page.told = []
+    page.messages = []
 
-    def ask(request):
+    def watch(request):
         if not request.url.startswith((address, "blob:", "data:")):
-            page.told.append(request.url)
+            page.messages.append(request.url)
 
-    page.on("console", lambda message: page.told.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.told.append(str(error)))
-    page.on("dialog", lambda dialog: (page.told.append(dialog.message), dialog.dismiss()))
-    page.on("request", ask)
+    page.on("console", lambda message: page.messages.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.messages.append(str(error)))
+    page.on("dialog", lambda dialog: (page.messages.append(dialog.message), dialog.dismiss()))
+    page.on("request", watch)
     page.goto(address)
     yield page
     page.close()
 
 
 def shown(page):
+    """The pixels of the canvas, `(height, width, 3)`."""
     height, width, values = page.evaluate(CANVAS)
     return np.reshape(values, (height, width, 4))[..., :3]
 
@@ -78,42 +79,42 @@ def drop(page, name, data):
 
 
 def settled(page, text):
-    """Waits until the status says it; fails with what it says instead."""
+    """Waits until the status matches `text`; otherwise fails, and shows the status."""
     playwright.expect(page.locator("#status")).to_have_text(re.compile(text), timeout=30_000)
 
 
-def test_a_person_drops_a_photograph(page):
-    pixels = photograph()
-    classes = expected(pixels)
-    drop(page, "photo.png", encoded(pixels))
+def test_a_dropped_photograph_is_shown_with_its_classes(page):
+    image = photograph()
+    classes = expected(image)
+    drop(page, "photo.png", encoded(image))
     settled(page, r"^photo.png: 83 x 65 pixels in \d+\.\d s\.$")
 
     shares = np.bincount(classes.ravel()) / classes.size
     rows = [row.inner_text().split("\n") for row in page.locator("#classes label").all()]
     assert rows == [[CLASSES[index], f"{100 * shares[index]:.1f} %"] for index in np.argsort(-shares)]
-    assert page.get_attribute("#view", "aria-label").startswith("The photograph under the colours of its classes: ")
+    assert page.get_attribute("#view", "aria-label").startswith("The photograph under the colors of its classes: ")
 
     page.locator("#strength").fill("100")
     np.testing.assert_array_equal(shown(page), np.array(COLORS)[classes])
     page.get_by_role("checkbox", name="green").uncheck()  # by what a screen reader reads
-    np.testing.assert_array_equal(shown(page), np.where((classes == 1)[..., None], pixels, np.array(COLORS)[classes]))
+    np.testing.assert_array_equal(shown(page), np.where((classes == 1)[..., None], image, np.array(COLORS)[classes]))
     page.get_by_role("button", name="Hide all").click()
-    np.testing.assert_array_equal(shown(page), pixels)
+    np.testing.assert_array_equal(shown(page), image)
     page.get_by_role("button", name="Show all").press("Enter")
     np.testing.assert_array_equal(shown(page), np.array(COLORS)[classes])
     page.locator("#strength").fill("50")
-    assert np.abs(shown(page) - (np.array(COLORS)[classes] + pixels) / 2).max() <= 1.5
+    assert np.abs(shown(page) - (np.array(COLORS)[classes] + image) / 2).max() <= 1.5
 
-    drop(page, "notes.png", b"no picture")
+    drop(page, "notes.png", b"no image")
     settled(page, "^This browser cannot show notes.png.$")
     assert "error" in page.get_attribute("#status", "class")
     large = photograph(1, (240, 320))  # the server takes 10,000 pixels
     page.set_input_files("#file", {"name": "large.png", "mimeType": "image/png", "buffer": encoded(large)})
     settled(page, r"^large.png: 115 x 86 pixels in .* s, made smaller for this server's limit of 10000 pixels\.$")
-    assert page.told == []
+    assert page.messages == []
 
 
-def test_what_the_server_says_is_shown(page, port):
+def test_errors_of_the_server_are_shown(page, port):
     page.route(
         "**/segment*", lambda route: route.fulfill(status=503, json={"error": "256 requests are waiting already."})
     )
@@ -122,8 +123,8 @@ def test_what_the_server_says_is_shown(page, port):
     assert not page.is_visible("#result")
 
 
-def test_the_browser_runs_nothing_but_the_page(page):
-    assert page.title() == "colours"
-    with pytest.raises(playwright.Error):  # the policy: neither strangers' scripts nor their servers
+def test_the_policy_forbids_requests_to_other_servers(page):
+    assert page.title() == "colors"
+    with pytest.raises(playwright.Error):  # because of the Content-Security-Policy
         page.evaluate("fetch('http://127.0.0.1:1/')")
-    assert any("Content Security Policy" in one for one in page.told)
+    assert any("Content Security Policy" in message for message in page.messages)

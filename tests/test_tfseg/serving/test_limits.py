@@ -1,0 +1,136 @@
+"""Many requests at once, slow clients and invalid HTTP: the server stays up, and answers in time."""
+
+import asyncio
+import io
+import json
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+aiohttp = pytest.importorskip("aiohttp")
+
+from helpers.served import call, encoded, expected, photograph, serving, until  # noqa: E402
+
+
+class Slow:
+    """A model that computes nothing until `go` is set."""
+
+    def __init__(self, exported):
+        self.go, self.calls = threading.Event(), 0
+        self.name, self.classes, self.colors = exported.name, exported.classes, exported.colors
+
+    def segment(self, image):
+        self.calls += 1
+        self.go.wait(30)
+        return expected(image)
+
+
+def post_all(port, bodies, path="/segment?output=npy"):
+    """`[(status, body)]` of requests that are all sent before the first one is answered."""
+
+    async def all_of_them():
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as session:
+
+            async def post(body):
+                async with session.post(path, data=body) as response:
+                    return response.status, await response.read()
+
+            return await asyncio.gather(*map(post, bodies))
+
+    return asyncio.run(all_of_them())
+
+
+def test_200_requests_at_once_get_the_right_answers(exported):
+    photographs = [photograph(seed, (20 + seed % 7, 30 + seed % 11)) for seed in range(200)]
+    broken = [b"no image", b"x" * 200_000, encoded(photograph())[:300]] * 10
+    with serving(exported, max_bytes=100_000) as port:
+        answers = post_all(port, [*broken[:15], *map(encoded, photographs), *broken[15:]])
+        assert [status for status, _ in answers[:15] + answers[-15:]] == [415, 413, 400] * 10
+        for image, (status, body) in zip(photographs, answers[15:-15], strict=True):
+            assert status == 200
+            np.testing.assert_array_equal(np.load(io.BytesIO(body)), expected(image))
+        assert call(port, "/health")[2] == {"status": "ok", "model": "colors", "requests": 0}
+
+
+def test_requests_beyond_the_queue_are_refused(exported):
+    slow = Slow(exported)
+    with serving(slow, queue=3) as port:
+        content = encoded(photograph())
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(call(port, "/segment", content))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(lambda: call(port, "/health")[2]["requests"] == 3)
+        status, headers, answer = call(port, "/segment", content)
+        assert (status, headers["Retry-After"]) == (503, "5")
+        assert answer == {"error": "3 requests are waiting already: try again in a moment."}
+        slow.go.set()
+        for thread in threads:
+            thread.join()
+        assert [status for status, *_ in answers] == [200] * 3
+        assert call(port, "/segment", content)[0] == 200
+
+
+def test_requests_that_time_out_in_the_queue_never_run(exported):
+    slow = Slow(exported)
+    with serving(slow, timeout=1) as port:
+        answers = post_all(port, [encoded(photograph())] * 3)
+        assert {(status, json.loads(body)["error"]) for status, body in answers} == {
+            (504, "The request took longer than 1 s.")
+        }
+        slow.go.set()
+        assert call(port, "/segment", encoded(photograph()))[0] == 200
+        assert slow.calls == 2
+
+
+def test_a_body_that_never_comes_times_out(exported):
+    with serving(exported, timeout=1) as port, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nfew")
+        assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
+        assert call(port, "/health")[2]["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["no HTTP", "endless header", "negative length", "no chunk"],
+)
+def test_invalid_http_is_answered_with_400(port, sent):
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(sent)
+        assert b" 400 " in client.recv(1000).splitlines()[0]
+    until(lambda: call(port, "/health")[2]["requests"] == 0)
+
+
+def test_requests_of_clients_that_hang_up_leave_the_queue(exported):
+    slow = Slow(exported)
+    with serving(slow) as port:
+        content = encoded(photograph())
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(
+                    b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+                )
+                until(lambda: slow.calls)
+        until(lambda: not call(port, "/health")[2]["requests"])
+        slow.go.set()
+        assert call(port, "/segment", content)[0] == 200
+        assert slow.calls <= 2
+
+
+def test_an_internal_error_is_logged_and_hidden_from_the_client(exported, monkeypatch, caplog):
+    monkeypatch.setattr(exported, "segment", lambda image: 1 / 0)
+    with serving(exported) as port:
+        status, _, answer = call(port, "/segment", encoded(photograph()))
+        assert (status, answer) == (500, {"error": "The server failed; its log says where."})
+        assert call(port, "/health")[0] == 200
+    assert "ZeroDivisionError" in caplog.text

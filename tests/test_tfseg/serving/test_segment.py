@@ -1,0 +1,166 @@
+"""`/segment`: images in, masks and pictures out; which files it reads, and which requests it refuses."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tfseg
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("aiohttp")
+
+from helpers.served import CLASSES, COLORS, bomb, call, encoded, expected, photograph
+
+
+def test_an_image_becomes_a_mask_with_a_palette(port):
+    image = photograph()
+    status, headers, body = call(port, "/segment", encoded(image))
+    assert (status, headers["Content-Type"]) == (200, "image/png")
+    with Image.open(io.BytesIO(body)) as mask:
+        np.testing.assert_array_equal(mask, expected(image))
+        assert np.reshape(mask.getpalette(), (-1, 3))[:4].tolist() == COLORS
+    assert len(np.unique(expected(image))) == 4
+
+
+def test_overlay_json_and_npy_show_the_same_classes(port):
+    image = photograph()
+    classes = expected(image)
+    _, headers, body = call(port, "/segment?output=overlay", encoded(image))
+    assert headers["Content-Type"] == "image/jpeg"
+    with Image.open(io.BytesIO(body)) as picture:
+        assert picture.height > 65
+    _, _, answer = call(port, "/segment?output=json", encoded(image))
+    assert (answer["height"], answer["width"]) == classes.shape
+    assert {row["name"]: row["pixels"] for row in answer["classes"]} == dict(
+        zip(CLASSES, np.bincount(classes.ravel()).tolist(), strict=True)
+    )
+    shares = [row["share"] for row in answer["classes"]]
+    assert sum(shares) == pytest.approx(1)
+    assert shares == sorted(shares, reverse=True)
+    _, _, body = call(port, "/segment?output=npy", encoded(image))
+    np.testing.assert_array_equal(np.load(io.BytesIO(body)), classes)
+
+
+def test_classes_are_chosen_by_name_or_number(port):
+    image = photograph()
+    _, _, body = call(port, "/segment?class=green&class=3", encoded(image))
+    with Image.open(io.BytesIO(body)) as mask:
+        np.testing.assert_array_equal(mask, np.where(np.isin(expected(image), (1, 3)), 255, 0))
+    red = encoded(np.full((4, 5, 3), (250, 0, 0), "uint8"))
+    _, _, answer = call(port, "/segment?output=json&class=green&class=red", red)
+    assert [(row["name"], row["share"]) for row in answer["classes"]] == [("red", 1), ("green", 0)]
+
+
+def post_form(port, *fields):
+    """Posts a form as curl does; a field is its header and its content."""
+    body = b"".join(
+        f"--x\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n"
+        for head, content in fields
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    return call(port, "/segment?output=npy", body + b"--x--\r\n", headers)
+
+
+def test_a_form_with_a_file_is_segmented(port):
+    image = photograph()
+    fields = ('name="comment"', b"hello"), ('name="image"; filename="photo.png"', encoded(image))
+    _, _, body = post_form(port, *fields)
+    np.testing.assert_array_equal(np.load(io.BytesIO(body)), expected(image))
+
+
+def test_a_form_has_one_file(port):
+    field = ('name="image"; filename="photo.png"', encoded(photograph()))
+    message = "A form has one file, as in curl --form image=@photo.jpg. Received: 2"
+    assert post_form(port, field, field)[::2] == (400, {"error": message})
+
+
+def test_an_incomplete_form_is_refused(port):
+    status, _, answer = call(port, "/segment", b"--x\r\nbroken", {"Content-Type": "multipart/form-data; boundary=x"})
+    assert (status, answer) == (400, {"error": "The form cannot be read: Invalid HTTP header: b'broken'"})
+
+
+def test_a_form_is_bounded(port):
+    assert post_form(port, ('name="image"; filename="photo.png"', b"x" * 500_000))[0] == 413
+
+
+KINDS = {
+    "palette": lambda image: encoded(image.quantize(7)),
+    "gray": lambda image: encoded(image.convert("L")),
+    "bilevel": lambda image: encoded(image.convert("1")),
+    "alpha": lambda image: encoded(image.convert("RGBA")),
+    "transparent_palette": lambda image: encoded(image.quantize(7), transparency=3),
+    "cmyk": lambda image: encoded(image.convert("CMYK"), "JPEG"),
+    "exif": lambda image: encoded(image, "JPEG", exif=turned()),
+    "16_bit": lambda image: encoded(Image.fromarray(np.asarray(image.convert("L")).astype("uint16") * 257)),
+    "webp": lambda image: encoded(image, "WEBP"),
+    "gif": lambda image: encoded(image, "GIF"),
+    "tiff": lambda image: encoded(image, "TIFF"),
+    "bmp": lambda image: encoded(image, "BMP"),
+    "one_pixel": lambda image: encoded(image.resize((1, 1))),
+    "20000_wide": lambda image: encoded(image.resize((20_000, 3))),
+}
+
+
+def turned():
+    """EXIF data that turns an image by a quarter."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_image_is_read_like_read_image(port, kind, tmp_path):
+    content = KINDS[kind](Image.fromarray(photograph()))
+    (tmp_path / "image").write_bytes(content)
+    try:
+        wanted = expected(tfseg.read_image(tmp_path / "image"))
+    except ValueError:
+        wanted = None
+    status, _, body = call(port, "/segment?output=npy", content)
+    if wanted is None:
+        assert (status, body["error"][:26]) == (400, "The image cannot be read: ")
+        assert "0x" not in body["error"]
+    else:
+        np.testing.assert_array_equal(np.load(io.BytesIO(body)), wanted)
+        assert kind != "exif" or wanted.shape == (83, 65)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/segment", b"no image at all", 415, "one of BMP, GIF, JPEG, PNG, TIFF, WEBP. Received: 15 bytes, starting with b'no image'"),
+        ("/segment", b"", 415, "Received: 0 bytes"),
+        ("/segment", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "An image is one of BMP"),
+        ("/segment", encoded(photograph())[:300], 400, "The image cannot be read: "),
+        ("/segment", encoded(photograph(size=(400, 300))), 413, "at most 100000 pixels here: shrink it. Received: 300 x 400"),
+        ("/segment", bomb(10_000, 9_000), 413, "at most 100000 pixels here: shrink it."),
+        ("/segment", bomb(60_000, 60_000), 413, "at most 100000 pixels here: shrink it."),
+        ("/segment", b"x" * 400_001, 413, "A request has at most 400000 bytes here. Received: 400001"),
+        ("/segment?output=gif", b"", 400, "The output is one of mask, overlay, json, npy. Received: 'gif'"),
+        ("/segment?class=pink", b"", 400, "The model 'colors' has no class 'pink'. It has 0 to 3: red, green"),
+        ("/segment?class=4", b"", 400, "has no class '4'"),
+        ("/segment?class=red&output=overlay", b"", 400, "chosen with the outputs mask, json, not overlay"),
+        ("/nothing", b"", 404, "Not Found"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_gets_a_status_and_a_message(port, path, body, status, message):
+    answered_status, headers, answer = call(port, path, body)
+    assert answered_status == status
+    assert headers["Content-Type"].startswith("application/json")
+    assert message in answer["error"]
+    assert call(port, "/health")[2]["requests"] == 0
+
+
+def test_a_body_without_a_length_is_bounded(port):
+    status, _, answer = call(port, "/segment", iter([b"x" * 50_000] * 20))
+    assert (status, answer) == (413, {"error": "A request has at most 400000 bytes here. Received: more"})
+
+
+def test_a_compressed_body_is_bounded_while_it_is_unpacked(port):
+    body = gzip.compress(bytes(50_000_000))
+    assert len(body) < 60_000
+    status, _, answer = call(port, "/segment", body, {"Content-Encoding": "gzip"})
+    assert (status, answer) == (413, {"error": "A request has at most 400000 bytes here. Received: more"})
