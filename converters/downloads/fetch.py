@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from converters.downloads import published, transfer
 from converters.downloads.html_pages import Page
 from converters.errors import ConversionError
+from converters.reading.files import is_web_page
 from converters.types import Path
 
 if TYPE_CHECKING:  # a download needs no Keras, which the import of tfseg loads
@@ -238,7 +239,7 @@ def _page(part: pathlib.Path, response: HTTPResponse) -> Page | None:
     """The `Page` that came in place of the file, or `None`."""
     with open(part, "rb") as file:
         start = file.read(_PAGE)
-    looks = re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|!--)", start, re.IGNORECASE)
+    looks = is_web_page(start)
     claims = response.headers.get_content_type() == "text/html" and b"\0" not in start
     return Page.parse(start.decode("utf-8", "replace"), response.url) if looks or claims else None
 

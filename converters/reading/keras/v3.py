@@ -1,8 +1,8 @@
 """Keras 3's files: weights alone (`.weights.h5`), and `.keras`, a zip of such a file and the model's description.
 
 Each layer has a group, `layers/conv2d_1/vars/0`. Layers are numbered by class, variables in the order of their
-creation. Today's Keras notes the layer's name beside them. In older files only the description has it, which numbers layers
-in the same way. It is read as plain JSON: nothing in it is built or run.
+creation. Today's Keras notes the layer's name beside them. In older files only the description has it, and numbers
+layers in the same way. It is read as plain JSON: nothing in it is built or run.
 
 Reference: https://keras.io/guides/serialization_and_saving/
 """
