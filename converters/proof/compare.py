@@ -1,171 +1,188 @@
-"""Two networks side by side on the same images: layer by layer, and where they part."""
+"""Two networks side by side on the same images: layer by layer, and where they diverge."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from converters.errors import ConversionError
-from converters.identification.identify import ranked
+from converters.identification.identify import identify_source
 from converters.identification.sources import open_source
+from converters.proof.references import Reference, read_arrays, run_torch
+from converters.types import Arrays, Shape, TorchModule
 
-_SMALL = ("logits", "aux_logits")  # layers whose outputs are a model's before they are brought to the image's size
+_SMALL = ("logits", "aux_logits")  # layers with a model's outputs before they are resized to the image's size
 
 
-class Row(NamedTuple):
-    """One layer: the largest |difference|, and that divided by the reference's largest |value|."""
+@dataclasses.dataclass(frozen=True)
+class LayerComparison:
+    """The comparison of one layer.
+
+    Attributes:
+        layer: name of the layer, or of the model's output.
+        reference: name that the reference has for it.
+        shape: shape of the layer's result.
+        difference: largest |difference|.
+        relative: that divided by the reference's largest |value|.
+    """
 
     layer: str
     reference: str
-    shape: tuple
+    shape: Shape
     difference: float
     relative: float
 
 
-class Comparison(list):
-    """The rows in the order of computation, the model's outputs last; prints as a table."""
+class ModelComparison(list[LayerComparison]):
+    """The layers in the order of computation, the model's outputs last; prints as a table.
 
-    def first_divergence(self, tolerance=1e-5):
-        """The first row beyond the tolerance, or None. A NaN is beyond every tolerance."""
-        return next((row for row in self if not row.relative <= tolerance), None)
+    Example:
+        >>> image = keras.Input((None, None, 3))
+        >>> model = keras.Model(image, keras.layers.ReLU(name="relu")(image))
+        >>> comparison = converters.compare(model, {"relu": np.ones((1, 4, 4, 3))}, np.ones((1, 4, 4, 3)))
+        >>> comparison.worst
+        0.0
+        >>> comparison.assert_close(1e-5)
+        >>> print(comparison)
+        layer  reference  shape    max |difference|  relative
+        relu   relu       1x4x4x3  0                 0
+    """
+
+    def first_divergence(self, tolerance: float = 1e-5) -> LayerComparison | None:
+        """The first layer whose relative difference exceeds the tolerance, or None. A NaN exceeds every tolerance."""
+        return next((layer for layer in self if not layer.relative <= tolerance), None)
 
     @property
-    def worst(self):
+    def worst(self) -> float:
         """The largest relative difference; NaN if any is."""
-        return float(np.max([row.relative for row in self]))
+        return float(np.max([layer.relative for layer in self]))
 
-    def assert_close(self, tolerance=1e-5):
-        """Raises AssertionError, with the table, if a row is beyond the tolerance."""
-        if row := self.first_divergence(tolerance):
+    def assert_close(self, tolerance: float = 1e-5) -> None:
+        """Raises AssertionError, with the table, if the relative difference of a layer exceeds the tolerance."""
+        if layer := self.first_divergence(tolerance):
             raise AssertionError(
-                f"The model parts from the reference at {row.layer} ({row.reference}): relative difference "
-                f"{row.relative:.3g} > {tolerance:.3g}.\n{self}"
+                f"The model diverges from the reference at {layer.layer} ({layer.reference}): relative difference "
+                f"{layer.relative:.3g} > {tolerance:.3g}.\n{self}"
             )
 
-    def __str__(self):
-        head = ("layer", "reference", "shape", "max |difference|", "relative")
-        rows = [head] + [
-            (row.layer, row.reference, "x".join(map(str, row.shape)), f"{row.difference:.3g}", f"{row.relative:.2g}")
-            for row in self
+    def __str__(self) -> str:
+        lines = [("layer", "reference", "shape", "max |difference|", "relative")]
+        lines += [
+            (
+                layer.layer,
+                layer.reference,
+                "x".join(map(str, layer.shape)),
+                f"{layer.difference:.3g}",
+                f"{layer.relative:.2g}",
+            )
+            for layer in self
         ]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def compare(model, reference, images):
+def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndarray) -> ModelComparison:
     """Runs a model and a reference on the same images and compares every layer that both have.
 
-    Of a layer that is called several times, the first call counts. A result of the reference that is as small as the
-    output of the layer `logits` (or `aux_logits`) is compared with that.
+    If a layer is called several times, the first call counts. A result of the reference that is as small as the output
+    of the layer `logits` (or `aux_logits`) is compared with that output.
 
     Args:
         model: a Keras model.
-        reference: the live torch module that its weights came from (run in evaluation mode, read through hooks); or a
-            dictionary of arrays by layer name, "output" for the model's (first) output, in either channel order.
+        reference: the live torch module that its weights came from, which runs in evaluation mode and is read through
+            hooks. Or a dictionary of arrays by layer name, "output" for the model's (first) output, in either channel
+            order.
         images: `(batch, height, width, channels)`, preprocessed.
-    Returns: a `Comparison`.
+    Returns: a `ModelComparison`, which prints as a table.
     Raises:
-        ConversionError: a reference of another kind, of an unknown family or without a layer in common, or shapes that
+        ConversionError: a reference of another kind, of an unknown family or without a common layer, or shapes that
             cannot be compared.
+
+    Example:
+        >>> model, _ = converters.convert("street.pth")
+        >>> images = np.zeros((1, 64, 64, 3), "float32")
+        >>> logits = keras.Model(model.input, model.get_layer("logits").output)(images)
+        >>> converters.compare(model, {"logits": np.array(logits)}, images).worst
+        0.0
     """
     images = np.asarray(images, "float32")
     if isinstance(reference, Mapping):
-        values = {name: (name, np.asarray(value)) for name, value in reference.items() if name != "output"}
-        outputs = [("output", np.asarray(reference["output"]))] if "output" in reference else []
-    elif hasattr(reference, "named_modules"):
-        values, outputs = _run_torch(reference, images)
-    else:
+        return compare_layers(model, read_arrays(reference), images)
+    if not hasattr(reference, "named_modules"):
         raise ConversionError(
             "A model is compared with a live torch module or a dictionary of arrays. "
             f"Received: {type(reference).__name__}"
         )
+    best = identify_source(open_source(reference)).best
+    if best.differences:
+        raise ConversionError(
+            f"The torch module {type(reference).__name__} is of no family known here (nearest: {best.network.name}, "
+            f"but it {'; '.join(best.differences)}): pass a dictionary of its activations by layer name instead."
+        )
+    return compare_layers(model, run_torch(reference, images, best.family, best.network), images)
+
+
+def compare_layers(model: keras.Model, reference: Reference, images: np.ndarray) -> ModelComparison:
+    """Runs a model on images and compares every layer with the results of a reference.
+
+    Args:
+        model: a Keras model.
+        reference: results of the reference on the same images.
+        images: `(batch, height, width, channels)` float32, preprocessed.
+    Raises:
+        ConversionError: no common layer, or shapes that cannot be compared.
+    """
     # The order of the model's layers is the order of computation.
-    names = [layer.name for layer in model.layers if layer.name in values]
-    if not names and not outputs:
+    names = [layer.name for layer in model.layers if layer.name in reference.layers]
+    if not names and not reference.outputs:
         raise ConversionError(
             f"The reference has no layer of the model {model.name!r}. "
-            f"Received: {', '.join(itertools.islice(values, 6))}"
+            f"Received: {', '.join(itertools.islice(reference.layers, 6))}"
         )
     small = [name for name in _SMALL if any(layer.name == name for layer in model.layers)]
-    layers = [model.get_layer(name).output for name in [*names, *small]]
-    taps = keras.Model(model.input, layers + _flat(model.output))
-    ours = [ops.convert_to_numpy(value) for value in _flat(taps(images, training=False))]
-    maps = dict(zip([*names, *small], ours, strict=False))
-    rows = [_row(name, maps[name], *values[name]) for name in names]
-    for index, (value, (name, theirs)) in enumerate(zip(ours[len(layers) :], outputs, strict=False)):
+    taps = [model.get_layer(name).output for name in [*names, *small]]
+    run = keras.Model(model.input, taps + _as_list(model.output))
+    results = [ops.convert_to_numpy(value) for value in _as_list(run(images, training=False))]
+    maps = dict(zip([*names, *small], results, strict=False))
+    rows = [_compare(name, maps[name], *reference.layers[name]) for name in names]
+    for index, (value, (name, expected)) in enumerate(zip(results[len(taps) :], reference.outputs, strict=False)):
         output = model.output_names[index]
-        if index < len(small) and _as_large(theirs, maps[small[index]]) and not _as_large(theirs, value):
+        if index < len(small) and _same_sizes(expected, maps[small[index]]) and not _same_sizes(expected, value):
             output, value = small[index], maps[small[index]]
         # A model that ends before its head is compared up to there.
-        if isinstance(reference, Mapping) or (value.ndim, value.shape[-1]) == (theirs.ndim, theirs.shape[1]):
-            rows.append(_row(output, value, name, theirs))
-    return Comparison(rows)
+        if reference.complete or (value.ndim, value.shape[-1]) == (expected.ndim, expected.shape[1]):
+            rows.append(_compare(output, value, name, expected))
+    return ModelComparison(rows)
 
 
-def _run_torch(module, images):
-    """`{layer: (module name, array)}` of every module with weights, and `[(name, array)]` of what it returns."""
-    import torch
-
-    fits = ranked(open_source(module))
-    if fits[0].differences:
-        raise ConversionError(
-            f"The torch module {type(module).__name__} is of no family known here (nearest: {fits[0].network.name}, "
-            f"but it {'; '.join(fits[0].differences)}): pass a dictionary of its activations by layer name instead."
-        )
-    family, network, *_ = fits[0]
-    values, hooks = {}, []
-
-    def keep(layer, name, output):
-        if layer not in values:
-            values[layer] = name, _array(output)  # copied at once: a ReLU in place would change the tensor later
-
-    for name, part in module.named_modules():
-        if layer := network.table.module(name):
-            hooks.append(
-                part.register_forward_hook(
-                    lambda _part, _inputs, output, name=name, layer=layer: keep(layer, name, output)
-                )
-            )
-    training = module.training
-    try:
-        with torch.no_grad():
-            result = module.eval()(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))
-    finally:
-        module.train(training)
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(result, Mapping):
-        result = {f"output {index}": value for index, value in list(enumerate(_flat(result)))[family.outputs]}
-    return values, [(name, _array(value)) for name, value in result.items()]
+def _same_sizes(array: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays have the same sizes, in either channel order."""
+    return sorted(array.shape) == sorted(other.shape)
 
 
-def _array(tensor):
-    return tensor.detach().cpu().float().numpy().copy()
-
-
-def _as_large(theirs, ours):
-    """Whether two arrays are of the same sizes, in either channel order."""
-    return sorted(theirs.shape) == sorted(ours.shape)
-
-
-def _flat(value):
+def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _row(layer, ours, name, theirs):
-    for candidate in (theirs, np.moveaxis(theirs, 1, -1) if theirs.ndim == 4 else theirs):
-        # A fully connected layer here may be a 1x1 convolution there.
-        if candidate.shape == ours.shape or [s for s in candidate.shape if s > 1] == [s for s in ours.shape if s > 1]:
-            theirs = candidate.reshape(ours.shape)
+def _compare(layer: str, value: np.ndarray, name: str, expected: np.ndarray) -> LayerComparison:
+    for candidate in (expected, np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected):
+        # A fully connected layer of one network may be a 1x1 convolution in the other.
+        if candidate.shape == value.shape or _long_axes(candidate) == _long_axes(value):
+            expected = candidate.reshape(value.shape)
             break
     else:
         raise ConversionError(
-            f"{layer} gives {ours.shape} and the reference's {name} {theirs.shape}: these are not the same layer. "
+            f"{layer} gives {value.shape} and the reference's {name} {expected.shape}: these are not the same layer. "
             "Was the reference built with the same output stride?"
         )
-    difference = float(np.abs(ours - theirs).max(initial=0))
-    scale = float(np.abs(theirs).max(initial=0))
-    return Row(layer, name, ours.shape, difference, difference / scale if scale else difference)
+    difference = float(np.abs(value - expected).max(initial=0))
+    scale = float(np.abs(expected).max(initial=0))
+    return LayerComparison(layer, name, value.shape, difference, difference / scale if scale else difference)
+
+
+def _long_axes(array: np.ndarray) -> list[int]:
+    return [size for size in array.shape if size > 1]
