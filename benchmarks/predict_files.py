@@ -62,14 +62,14 @@ def main(count):
         photos.mkdir()
         make(photos, count)
         for turn in range(3):
-            for name, found in rates.items():
+            for name, measured in rates.items():
                 out = pathlib.Path(directory) / f"{name} {turn}"
                 environment = os.environ | {"PYTHONPATH": str(ROOT)}  # which Ray's workers inherit
                 subprocess.run([sys.executable, __file__, name, photos, out], env=environment, check=True)
-                found.append(rate(out))
-    for name, found in rates.items():
-        print(f"{name:12}{statistics.median(found):8.2f} photographs a second")
-    shares = [ray / WORKERS / one for ray, one in zip(rates["Ray"], rates["one core"], strict=True)]
+                measured.append(rate(out))
+    for name, measured in rates.items():
+        print(f"{name:12}{statistics.median(measured):8.2f} photographs a second")
+    shares = [ray / WORKERS / one_core for ray, one_core in zip(rates["Ray"], rates["one core"], strict=True)]
     print(f"Ray with {WORKERS} workers, per core, against one process on one core: {statistics.median(shares):.2f}")
 
 

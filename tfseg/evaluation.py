@@ -139,7 +139,7 @@ def evaluate(
         ValueError: a pair cannot be read, or the model predicts a class that the data set does not have.
 
     Example:
-        >>> model, receipt = converters.convert("street.pth")
+        >>> model = tfseg.load("street.pth")
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
         >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(11))
         >>> evaluation = tfseg.evaluation.evaluate(model, dataset)
@@ -192,7 +192,7 @@ def class_map(
     Returns: integers `(height, width)`.
 
     Example:
-        >>> model, receipt = converters.convert("street.pth")
+        >>> model = tfseg.load("street.pth")
         >>> tfseg.evaluation.class_map(model, tfseg.read_image("street.png")).shape
         (360, 480)
     """
@@ -225,7 +225,7 @@ def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) 
         **options: options of `class_map`.
 
     Example:
-        >>> model, receipt = converters.convert("street.pth")
+        >>> model = tfseg.load("street.pth")
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
         >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(11))
         >>> picture = tfseg.evaluation.draw_pair(model, pair, dataset)

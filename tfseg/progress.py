@@ -91,6 +91,12 @@ class ProgressLine:
         self._unfinished = False  # whether the cursor stands after a line that has no end yet
 
     def __call__(self, done: int, total: int | None) -> None:
+        """Writes a line if it is time for one. The first call starts the clock, and writes nothing.
+
+        Args:
+            done: how much is done.
+            total: how much there is in all; None if that is not known.
+        """
         now = self._clock()
         if self._done is None or done < self._done:
             self._first, self._start, self._shown = done, now, now

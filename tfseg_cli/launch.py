@@ -8,10 +8,14 @@ from collections.abc import Callable
 from absl import app, flags
 
 
-def launch(command):
-    """Parses the flags and runs `command()`; what that returns is the exit code, or an error to print.
+def launch(command: Callable[[], int | str | None]) -> None:
+    """Parses the flags, runs `command()`, and exits with the code that it returns, or prints the error that it returns.
 
-    A ValueError or OSError is the user's to mend: its message, without a traceback. Ctrl-C exits with 130.
+    For a ValueError or OSError, which a user can correct, the message is printed without a traceback. Ctrl-C exits with
+    130.
+
+    Args:
+        command: function of the command's file; the docstring of the file is the help text.
     """
     # For --help, absl takes text and flags from the main module. That is the installed script, not the command's file.
     module = command.__module__
@@ -19,12 +23,12 @@ def launch(command):
     for flag in flags.FLAGS.get_key_flags_for_module(module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
-    def run(arguments):
+    def run(arguments: list[str]) -> int | str | None:
         if len(arguments) > 1:
             raise app.UsageError(
                 f"Unexpected: {' '.join(arguments[1:])}. Values go with their flag, patterns in quotes: --name='*.jpg'"
             )
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes are no news to a user
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's messages at the start
         try:
             return command()
         except KeyboardInterrupt:

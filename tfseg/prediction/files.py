@@ -81,7 +81,7 @@ def predict_files(
         OSError: results cannot be written.
 
     Example:
-        >>> model, receipt = converters.convert("street.pth")
+        >>> model = tfseg.load("street.pth")
         >>> outcome = tfseg.predict_files(model, "street.png", "maps", progress=False)
         >>> outcome.predicted, outcome.kept, outcome.failed
         (1, 0, [])

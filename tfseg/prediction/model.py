@@ -51,13 +51,12 @@ def predict(
             images; or a scale, the window or the overlap is invalid.
 
     Example:
-        >>> model, receipt = converters.convert("street.pth")
+        >>> model = tfseg.load("street.pth")
         >>> classes = tfseg.predict(model, "street.png")
         >>> classes.shape, classes.dtype
         ((360, 480), dtype('uint8'))
-        >>> names = tfseg.metadata(model)["classes"]
-        >>> names[np.bincount(classes.ravel()).argmax()]
-        'Road'
+        >>> 0 <= classes.min() <= classes.max() < 11
+        True
     """
     if isinstance(image, str | os.PathLike):
         array = read_image(image)
@@ -146,7 +145,8 @@ def check_segmenter(model: keras.Model) -> None:
     """
     output = getattr(model, "output", None)  # a model that was never called has none
     output = output[0] if isinstance(output, list | tuple) else output
-    input_shape, output_shape = getattr(model, "input_shape", ()), getattr(output, "shape", ())
+    input_shape: Any = getattr(model, "input_shape", ())
+    output_shape: Any = getattr(output, "shape", ())
     if len(input_shape) != 4 or len(output_shape) != 4 or input_shape[-1] != 3:
         raise ValueError(
             "A segmentation model turns images (batch, height, width, 3) into logits (batch, height, width, "
