@@ -1,4 +1,4 @@
-"""Reads foreign checkpoints, recognises them, and gives Keras models that compute the same function.
+"""Reads foreign checkpoints, identifies them, and gives Keras models that compute the same function.
 
     model, receipt = converters.convert("fcn_resnet50_coco-1167a1af.pth")
 

@@ -1,6 +1,6 @@
-"""Prints the README's table of families, as their records have it: `python -m converters.families`."""
+"""Prints the README's table of families from their records: `python -m converters.families`."""
 
-from converters.families import FAMILIES
+from converters.families import FAMILIES, Family
 from tfseg import specs
 
 _SUFFIXES = {
@@ -17,20 +17,20 @@ _SUFFIXES = {
 _HEAD = ("family", "networks", "files", "source, license", "input", "proven against, largest relative difference")
 
 
-def table():
-    """The table, a line a family, in the documented order."""
+def table() -> str:
+    """The table, one line for each family, in the documented order."""
     rows = [_HEAD, ["---"] * len(_HEAD), *map(_row, FAMILIES.values())]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _row(family):
+def _row(family: Family) -> tuple[str, ...]:
     source = f"[{family.source.removesuffix('/').rpartition('/')[2]}]({family.source}), {family.license}"
     suffixes = dict.fromkeys(_SUFFIXES[format] for format in family.formats)
     files = f"[{', '.join(suffixes)}]({family.files})"
     return f"`{family.name}`", family.covers, files, source, _input(family.preprocessing), family.proof
 
 
-def _input(preprocessing):
+def _input(preprocessing: str) -> str:
     facts = specs.PREPROCESSING[preprocessing]
     scaled = f", 0..{255 / facts['divisor']:g}" + ("" if set(facts["mean"]) == {0.0} else ", minus mean")
     return facts["channel_order"] + scaled + ("" if set(facts["std"]) == {1.0} else ", by deviation")

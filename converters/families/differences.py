@@ -1,8 +1,8 @@
 """What in a file is not as in a network: blocks and layers that are missing, too many, or of another shape.
 
-A tensor that is missing by itself, or of another shape by itself, is no difference between networks: the plan of a
-conversion lists it. Here a layer counts as missing if none of its tensors is there, and a kind of layer (the second
-convolution of a block) is of another shape if it is so in every block.
+A single tensor that is missing or of another shape does not make another network: the plan of a conversion lists it.
+Here a layer is missing if the file has none of its tensors. A kind of layer, such as the second convolution of a block,
+has another shape if that is so in every block.
 """
 
 import functools
@@ -142,8 +142,7 @@ def _other_layers(network: "FamilyNetwork", expected: Trunk, trunk: Trunk, paths
     for path in expected.others:
         layer, _, variable = path.rpartition("/")
         if variable == "kernel" and layer not in layers and not re.fullmatch(network.optional, layer):
-            key, _ = network.table.backward(path) or (layer, None)
-            yield f"has no {key}"
+            yield f"has no {network.table.key(path) or layer}"
     for path in trunk.others:
         if path.endswith("/kernel") and path not in expected.others:
             yield f"has {paths[path]}, which {network.name} lacks"

@@ -1,8 +1,15 @@
 """Rows that the heads of several families share."""
 
+from converters.names.tables import Row
 
-def aspp(prefix, separable=False):
-    """torchvision's atrous pyramid, and segmentation_models.pytorch's: the layers of `tfseg.DeepLabV3`'s."""
+
+def aspp(prefix: str, separable: bool = False) -> tuple[Row, ...]:
+    """The atrous pyramid of torchvision and of segmentation_models.pytorch, as `tfseg.DeepLabV3` names its layers.
+
+    Args:
+        prefix: name of the pyramid's module.
+        separable: whether its 3x3 convolutions are depthwise separable.
+    """
     rows = [
         ("convs.4.1", "aspp_pool_conv", "conv"),
         ("convs.4.2", "aspp_pool_bn", "norm"),
@@ -16,6 +23,6 @@ def aspp(prefix, separable=False):
     return tuple((f"{prefix}.{source}", target, kind) for source, target, kind in rows)
 
 
-def separated(source, target):
-    """A convolution taken apart."""
+def separated(source: str, target: str) -> tuple[Row, Row]:
+    """The two rows of a depthwise separable convolution."""
     return (f"{source}.0", f"{target}_depthwise", "depthwise"), (f"{source}.1", f"{target}_conv", "conv")

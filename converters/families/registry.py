@@ -94,7 +94,7 @@ def register(family: Family, *, overwrite: bool = False) -> Family:
 
 
 def get_family(family: str | Family | None) -> Family | None:
-    """The record behind a family's name; a record and None are returned as they are.
+    """The record with a family's name; a record and None are returned as they are.
 
     Raises:
         ConversionError: an unknown name, or a record that cannot be used.

@@ -1,6 +1,7 @@
-"""Which networks may take over part of another's weights, what is dropped, and what keeps its initial values.
+"""Warm starts: which networks may take part of another's weights, what is dropped, what keeps its initial values.
 
-A transplant holds for a source that fills nothing of what is left, so it cannot hide a tensor missing from a file.
+A transplant applies only if the source fills none of the variables that keep their values. So it cannot hide a tensor
+that a file lacks.
 """
 
 from typing import NamedTuple
@@ -9,10 +10,10 @@ from converters.families.trunks import HEAD
 
 
 class Transplant(NamedTuple):
-    """Regular expressions over variable paths.
+    """One warm start, by regular expressions of variable paths.
 
     Attributes:
-        what: in words, for the receipt.
+        what: description for the receipt.
         drop: variables that the source would fill and the model lacks.
         leave: variables of the model that the source does not have.
     """
@@ -25,13 +26,13 @@ class Transplant(NamedTuple):
 _SCORES = r"(score_(fr|pool\d)\w*|scale_pool\d|upscore\w*)/.*"
 
 
-def _layers(*names):
-    """Those of an FCN's head; of all its heads, where it has several and the names go on with theirs."""
+def _layers(*names: str) -> str:
+    """These layers of an FCN's head. In an FCN with several heads the head's name follows the layer's."""
     return rf"({'|'.join(names)})(_(?!pool)\w+)?/.*"
 
 
 TRANSPLANTS = (
-    # The first document of this project: copy_params_from_vgg16.
+    # What pytorch-fcn calls copy_params_from_vgg16.
     Transplant("a VGG16 classifier into an FCN", r"fc8/.*", _SCORES),
     Transplant("the convolutions of a VGG16 into an FCN", r"(?!)", rf"{_SCORES}|fc[67]/.*"),
     Transplant("a VGG with its classifier into its convolutions", r"fc[678]/.*", r"(?!)"),
@@ -47,10 +48,10 @@ TRANSPLANTS = (
         _layers("upscore"),
         _layers(r"s(core|cale)_pool[34]", "upscore2", "upscore_pool4", "upscore8"),
     ),
-    # The second: a classification ResNet that becomes a dilated segmenter.
+    # A classification ResNet that becomes a dilated segmenter.
     Transplant("a ResNet classifier into a segmenter", r"predictions/.*", HEAD),
     Transplant("a ResNet classifier into its features", r"predictions/.*", r"(?!)"),
     Transplant("a segmenter without its auxiliary head", r"aux_.*", r"(?!)"),
-    # Factors before scores that stay are no head to leave behind.
+    # The factors of the at-once variant belong to scores that stay: they are not dropped.
     Transplant("a segmenter into its features", rf"(?!scale_){HEAD}", r"(?!)"),
 )

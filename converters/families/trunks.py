@@ -1,12 +1,15 @@
 """ResNet trunks: torchvision's rows and their variants, and the network that they make."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 from converters.families import variables
 from converters.families.family import COUNTER, FamilyNetwork
-from converters.names.tables import table
+from converters.names.tables import Ignored, Row, table
+from tfseg import specs
 
-# Of any segmenter on a ResNet or a DRN: the variables that `include_top=False` leaves out. And ResNet's last layers.
+# The variables that `include_top=False` leaves out of a segmenter on a ResNet or a DRN; the ends of the last blocks.
 HEAD = r"(?!(conv[1-5]|level\d)_).*"
 FEATURES = r"conv5_block\d+_out"
 
@@ -19,10 +22,22 @@ STEMS = {
 }
 
 
-def trunk(spec, prefix="", stem="sequence"):
-    """The rows of a `tfseg.specs.ResNetSpec` without its top, as torchvision and timm name it, under a prefix.
+def trunk(spec: specs.ResNetSpec, prefix: str = "", stem: str = "sequence") -> tuple[Row, ...]:
+    """The rows of a ResNet without its top, as torchvision and timm name it.
 
-    The first row that fits counts: read backwards, `_0_conv` is the projection and no "conv0".
+    The first row that fits is used: read backwards, `_0_conv` is the projection and not "conv0".
+
+    Args:
+        spec: numbers of the network.
+        prefix: text before every name, such as "backbone.".
+        stem: name in `STEMS`, for a stem of three convolutions.
+
+    Returns: rows for `converters.families.table`.
+
+    Example:
+        >>> from converters.families import trunks
+        >>> trunks.trunk(tfseg.specs.RESNETS["resnet18"], "backbone.")[0]
+        ('backbone.conv1', 'conv1_conv', 'conv')
     """
     projection = 1 if spec.average_shortcut else 0  # the pooling takes the first place of the sequence
     rows = [
@@ -45,15 +60,35 @@ def trunk(spec, prefix="", stem="sequence"):
     return tuple((prefix + source, target, kind) for source, target, kind in rows)
 
 
-def network(name, spec, rows, ignored=(), **facts):
-    """A `FamilyNetwork` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`."""
+def network(
+    name: str, spec: specs.ResNetSpec, rows: Iterable[Row], ignored: Iterable[Ignored] = (), **fields: Any
+) -> FamilyNetwork:
+    """A `FamilyNetwork` on a ResNet trunk, whose rows lead to the layer names of `tfseg.ResNet`.
+
+    Args:
+        name: name that `tfseg.build` knows.
+        spec: numbers of the trunk.
+        rows: rows of the trunk and of the head.
+        ignored: `(regular expression, why)` of keys that are left out, besides the counters of batches.
+        **fields: further fields of the record.
+
+    Returns: the record.
+
+    Example:
+        >>> from converters.families import trunks
+        >>> spec = tfseg.specs.RESNETS["resnet18"]
+        >>> network = trunks.network("resnet18", spec, [*trunks.trunk(spec), ("fc", "predictions", "dense")])
+        >>> network.differences({"conv1.weight": (64, 3, 7, 7)})[0]
+        'conv2 has 0 blocks instead of 2'
+    """
     names = table(tuple(rows), (COUNTER, *ignored))
-    first, _ = names.backward("conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel")
+    path = "conv1_1_conv/kernel" if spec.stem else "conv1_conv/kernel"
+    first = names.key(path) or path
     layer = "conv3_block1_0_pool" if spec.average_shortcut else None
-    return FamilyNetwork(name, names, first, functools.partial(variables.resnet, spec=spec), layer=layer, **facts)
+    return FamilyNetwork(name, names, first, functools.partial(variables.resnet, spec=spec), layer=layer, **fields)
 
 
-def _stem(spec, naming):
+def _stem(spec: specs.ResNetSpec, naming: str) -> list[Row]:
     if not spec.stem:
         return [("conv1", "conv1_conv", "conv"), ("bn1", "conv1_bn", "norm")]
     rows = []

@@ -1,7 +1,7 @@
 """The variables that every file of a network has, enumerated from its numbers: no model is built for that.
 
-Each function gives variable path -> shape at a width, in Keras layout; 0 stands for any size. Heads, which files may
-lack, are not among them, nor what a convolution never lacks, its BatchNorm.
+Each function gives variable path -> shape at a width, in Keras layout; 0 stands for any size. Heads are left out, since
+files may lack them. So are most BatchNorms: they tell no two networks apart.
 """
 
 import functools

@@ -207,7 +207,7 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
     begun = any(network.first in shapes for family in families for network in family.networks)
     for family in families:
         for network in family.networks:
-            absent = (f"has no {network.first}",)
+            absent: tuple[str, ...] = (f"has no {network.first}",)
             if begun and network.first not in shapes:  # to read all names by all tables takes a second
                 fits.append(Fit(family, network, absent, len(shapes)))
                 continue
@@ -241,11 +241,11 @@ def _known_as(source: Source, fits: Sequence[Fit]) -> Fit | None:
     if [len(checkpoint.files) for checkpoint in source.checkpoints] != [1]:
         return None
     (checkpoint,) = source.checkpoints
-    # Only a hash that would change the documented choice is worth reading the file for. pytorch-fcn's files are of
-    # 2017: a file of today's format is none of them.
+    # The file is only read for a hash that would change the documented choice. pytorch-fcn's files date from 2017, so
+    # that a file of today's format is not one of them.
     rows = [row for row in published.PUBLISHED if any(fit.names == (row.family, row.network) for fit in fits[1:])]
     algorithms = {row.hash.partition(":")[0] for row in rows}
     if checkpoint.format != "PyTorch legacy stream":
         algorithms.discard("md5")
     row = published.recognize(checkpoint.files[0], algorithms=sorted(algorithms), hasher=source.digest)
-    return row and next((fit for fit in fits if fit.names == (row.family, row.network)), None)
+    return next((fit for fit in fits if row and fit.names == (row.family, row.network)), None)

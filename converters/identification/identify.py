@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from converters.families import Family, get_family
-from converters.identification.fits import Candidates, Fit, rank, some
+from converters.identification.fits import Candidates, rank
 from converters.identification.sources import Source, open_source
 from converters.types import Weights
 
@@ -78,7 +78,7 @@ def identify(
     if absent := fit.absent_parts(source):
         evidence.append(f"it lacks the {' and '.join(absent)}, which is a file of its own")
     keys = (fit.network.first, fit.classes, fit.family.aux)
-    evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key in source.shapes]
+    evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key and key in source.shapes]
     return Identification(
         fit.family.name,
         fit.network.name,
@@ -108,38 +108,3 @@ def _counted(num_classes: int | dict[str, int] | None) -> str:
     if not isinstance(num_classes, dict):
         return str(num_classes)
     return " and ".join(f"{number} {head}" for head, number in num_classes.items())
-
-
-# Names of before, for callers that have not moved yet.
-def ranked(source, *, family=None, skip=()):
-    return list(identify_source(source, family=family, skip=skip).fits)
-
-
-def chosen(source, fits, network=None):
-    return Candidates(source, tuple(fits)).choose(network)
-
-
-def others(fits, best):
-    return Candidates(None, tuple(fits)).alternatives(best)
-
-
-def check_parts(source, fit):
-    fit.check_parts(source)
-
-
-def sizes(fit, shapes):
-    return dataclasses.asdict(fit.sizes(shapes))
-
-
-__all__ = [
-    "Fit",
-    "Identification",
-    "check_parts",
-    "chosen",
-    "identify",
-    "identify_source",
-    "others",
-    "ranked",
-    "sizes",
-    "some",
-]

@@ -206,6 +206,11 @@ class Table:
         row = self.forward(key)
         return row and row[0]
 
+    def key(self, path: str) -> str | None:
+        """The source key for a variable path, or None."""
+        row = self.backward(path)
+        return row and row[0]
+
     def why_ignored(self, key: str) -> str | None:
         """The reason for leaving a source tensor out, or None."""
         return next((why for pattern, why in self.ignored if re.fullmatch(pattern, key)), None)

@@ -1,6 +1,6 @@
 """The Berkeley FCNs: the networks of PASCAL VOC, PASCAL-Context, SIFT Flow and NYUDv2 as their authors published them.
 
-Facts read off https://github.com/shelhamer/fcn.berkeleyvision.org: */net.py, */test.prototxt, *_layers.py.
+Source of the facts: https://github.com/shelhamer/fcn.berkeleyvision.org: */net.py, */test.prototxt, *_layers.py.
 """
 
 import dataclasses
@@ -15,19 +15,29 @@ _SOURCE = "https://github.com/shelhamer/fcn.berkeleyvision.org"
 _TRAINED_IN_TURN = ("fcn32s", "fcn16s", "fcn8s")
 
 
-def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes=None, channels=None, **facts):
-    """One of the FCN-VGG four as a `FamilyNetwork`: Caffe's names, which their PyTorch port kept.
+def network(
+    name: str,
+    *,
+    heads: tuple[str, ...] = ("",),
+    first: str = "conv1_1",
+    channel_scales: bool = False,
+    classes: int | None = None,
+    channels: int | None = None,
+    public: str | None = None,
+) -> FamilyNetwork:
+    """One of the four FCNs on VGG16, under Caffe's names, which the PyTorch port kept.
 
     Args:
-        name: of `tfseg.specs.FCNS`.
-        heads: what the names of each head's layers end in: ("_sem", "_geo").
-        first: what the first convolution is called.
-        channel_scales: whether the at-once factors are in the file, one a channel.
-        classes: of the first head, where the number alone tells the data set; None: any.
-        channels: of the image, where they tell the network; None: any.
+        name: name in `tfseg.specs.FCNS`.
+        heads: endings of the layers' names, one for each head: ("_sem", "_geo").
+        first: name of the first convolution.
+        channel_scales: whether the file has the at-once factors, one for each channel.
+        classes: number of classes of the first head, where it alone tells the data set; None: any.
+        channels: number of channels of the image, where it tells the network; None: any.
+        public: name of the public implementation's class.
     """
     upscores = specs.FCNS[name]
-    # The first convolution before the others: the way back leads to the name it has here.
+    # The row of the first convolution comes before the others, so that the way back finds its name.
     trunk = [(first, "conv1_1", "conv"), ("conv{s}_{i}", "conv{s}_{i}", "conv"), ("fc{i}", "fc{i}", "conv")]
     scores = [(f"score_fr{head}", f"score_fr{head}", "conv") for head in heads]
     rows = [(f"{layer}{head}", f"{layer}{head}", "upconv") for layer, *_ in upscores for head in heads]
@@ -48,7 +58,7 @@ def network(name, *, heads=("",), first="conv1_1", channel_scales=False, classes
         channels=channels,
         distinct=distinct,
         options=options,
-        **facts,
+        public=public,
     )
 
 

@@ -1,24 +1,26 @@
 """Caffe's DeepLabs on VGG16: LargeFOV, the reduced VGG16 that it begins from, and DeepLabV2's four branches.
 
-Facts read off https://github.com/meng-tang/rloss: exper/pascal_scribble/config/deeplab_{largeFOV,vgg16}/test.prototxt,
-the authors' networks in use; of the reduced VGG16 off https://gist.github.com/weiliu89/2ed6e13bfd5b57cf81d6.
+Source of the facts: https://github.com/meng-tang/rloss, exper/pascal_scribble/config/, where
+deeplab_largeFOV/test.prototxt and deeplab_vgg16/test.prototxt are the authors' networks in use. For the reduced VGG16:
+https://gist.github.com/weiliu89/2ed6e13bfd5b57cf81d6.
 """
 
 import functools
+from typing import Any
 
 from converters.families import variables
 from converters.families.family import Family, FamilyNetwork
-from converters.names.tables import table
+from converters.names.tables import Row, table
 
 _CONVS = ("conv{s}_{i}", "conv{s}_{i}", "conv")
 
 
-def _network(name, rows, branches):
+def _network(name: str, rows: tuple[Row, ...], branches: tuple[str, ...]) -> FamilyNetwork:
     convolutions = functools.partial(variables.deeplab_vgg, branches=branches)
     return FamilyNetwork(name, table((_CONVS, *rows)), "conv1_1.weight", convolutions)
 
 
-_FACTS = {
+_FIELDS: dict[str, Any] = {
     "source": "https://github.com/meng-tang/rloss",
     "license": "BSD-2-Clause",
     "formats": ("Caffe",),
@@ -38,14 +40,14 @@ LARGEFOV = Family(
     networks=(
         _network(
             "deeplab_largefov",
-            # ImageNet's scores stand in the reduced VGG16 alone; no segmenter has a place for them.
+            # Only the reduced VGG16 has ImageNet's scores, fc8; no segmenter has a place for them.
             (("fc{i}", "fc{i}", "conv"), ("fc8_voc12", "fc8_score", "conv")),
             ("fc6",),
         ),
     ),
     classes="fc8_voc12.weight",
     proof="OpenCV, 7.0e-7",
-    **_FACTS,
+    **_FIELDS,
 )
 
 ASPP = Family(
@@ -61,5 +63,5 @@ ASPP = Family(
     ),
     classes="fc8_voc12_1.weight",
     proof="OpenCV, 7.7e-7",
-    **_FACTS,
+    **_FIELDS,
 )

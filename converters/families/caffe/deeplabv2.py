@@ -1,6 +1,6 @@
-"""DeepLabV2 on ResNet-101 in Caffe, the authors' own.
+"""DeepLabV2 on ResNet-101 in Caffe, by the authors.
 
-Facts read off https://github.com/isht7/pytorch-deeplab-resnet: data/test.prototxt.
+Source of the facts: https://github.com/isht7/pytorch-deeplab-resnet: data/test.prototxt.
 """
 
 from converters.families.caffe.resnet import resnet_rows
@@ -21,7 +21,7 @@ DEEPLABV2 = Family(
             "deeplabv2_resnet101",
             specs.RESNETS["resnet101"],
             [*resnet_rows(101), ("fc1_voc12_c{i}", "aspp_logits_{i}", "conv")],
-            ignored=((r".*_res0?(75|5).*", "the same weights once more, for the image at another size"),),
+            ignored=((r".*_res0?(75|5).*", "the same weights again, for the image at another size"),),
         ),
     ),
     classes="fc1_voc12_c0.weight",

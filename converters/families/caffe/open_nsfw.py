@@ -1,18 +1,21 @@
-"""Yahoo's open_nsfw: a ResNet-50 of half the filters, but for its stem, and with a bias in every convolution.
+"""Yahoo's open_nsfw: a ResNet-50 with half the filters, except in its stem, and a bias in every convolution.
 
-Facts read off https://github.com/yahoo/open_nsfw: nsfw_model/deploy.prototxt, classify_nsfw.py.
+Source of the facts: https://github.com/yahoo/open_nsfw: nsfw_model/deploy.prototxt, classify_nsfw.py.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 from converters.families.family import Family
 from converters.families.trunks import network
+from converters.names.tables import Row
 from tfseg import specs
 
-_TRUNK = {"stride_in": "1x1", "stem_pool": (0, 1), "stem_filters": 128, "biases": "all"}
+_TRUNK: dict[str, Any] = {"stride_in": "1x1", "stem_pool": (0, 1), "stem_filters": 128, "biases": "all"}
 
 
-def _rows():
+def _rows() -> Iterator[Row]:
     for source, target in (
         ("_1", "conv1"),
         ("_stage{s}_block{b}_proj_shortcut", "conv{s+2}_block{b+1}_0"),

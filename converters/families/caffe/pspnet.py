@@ -1,17 +1,19 @@
-"""PSPNet in Caffe, the authors' own.
+"""PSPNet in Caffe, by the authors.
 
-Facts read off https://github.com/hszhao/PSPNet: evaluation/prototxt/*.
+Source of the facts: https://github.com/hszhao/PSPNet: evaluation/prototxt/*.
 """
 
 import dataclasses
+from typing import Any
 
 from converters.families.family import Family
 from converters.families.trunks import FEATURES, HEAD, network
+from converters.names.tables import Row
 from tfseg import specs
 
 
-def _psp_rows(conv, target):
-    """The rows of a convolution and of the fork's own normalisation."""
+def _psp_rows(conv: str, target: str) -> tuple[Row, Row]:
+    """The rows of a convolution and of the one normalizing layer that this fork of Caffe has."""
     return (conv, f"{target}_conv", "conv"), (f"{conv}/bn", f"{target}_bn", "bn")
 
 
@@ -29,8 +31,10 @@ PSPNET_ROWS = (
 )
 
 
-_PSPNET_STEM = {"stem": (64, 64, 128), "stride_in": "1x1", "stem_pool": (1, 2)}
+_PSPNET_STEM: dict[str, Any] = {"stem": (64, 64, 128), "stride_in": "1x1", "stem_pool": (1, 2)}
 
+
+_STRIDES: dict[str, dict[str, Any]] = {"resnet50": {}, "resnet101": {"stride_in": "3x3"}}
 
 PSPNET = Family(
     name="hszhao/PSPNet",
@@ -40,7 +44,7 @@ PSPNET = Family(
     files="https://github.com/hszhao/PSPNet",
     formats=("Caffe",),
     preprocessing="caffe",
-    # ADE20K's network strides in a 1x1, those of VOC and Cityscapes in the 3x3 behind it.
+    # The network of ADE20K strides in a 1x1, those of VOC and Cityscapes in the 3x3 after it.
     networks=tuple(
         network(
             f"pspnet_{name}",
@@ -48,7 +52,7 @@ PSPNET = Family(
             PSPNET_ROWS,
             options=options,
         )
-        for name, options in (("resnet50", {}), ("resnet101", {"stride_in": "3x3"}))
+        for name, options in _STRIDES.items()
     ),
     classes="conv6.weight",
     head=HEAD,

@@ -1,12 +1,14 @@
-"""SENet's Caffe networks, and those of VGGFace2, which name their layers alike.
+"""SENet's Caffe networks, and those of VGGFace2, which have the same layer names.
 
-Facts read off https://github.com/hujie-frank/SENet: models/SE-Res*.prototxt; of VGGFace2 off
-https://github.com/ox-vgg/vgg_face2 (README: the SE nets follow SENet's) and off its ResNet-50 and SE-ResNet-50 for
-PyTorch, which came from the Caffe files by machine: strides, poolings and names, where / had to become _. How Caffe's
-own files call the layers of type Scale is taken over from SENet's.
+Source of the facts: https://github.com/hujie-frank/SENet, models/SE-Res*.prototxt; for VGGFace2
+https://github.com/ox-vgg/vgg_face2 (README: the SE nets follow SENet's). Strides, poolings and names come from its
+ResNet-50 and SE-ResNet-50 for PyTorch, which a program made from the Caffe files: it wrote _ for /. The names of the
+Scale layers are assumed to be those of SENet.
 """
 
-from converters.families.family import Family
+from typing import Any
+
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
 from tfseg import specs
 
@@ -32,15 +34,15 @@ _ROWS = (
     ("conv{s}_{b}_1x1_up", "conv{s}_block{b}_se_2_conv", "conv"),
     ("classifier", "predictions", "dense"),
 )
-_PEOPLE = 8631  # whom VGGFace2's training images show
+_PEOPLE = 8631  # people in VGGFace2's training images
 
 
-def _network(name, **facts):
+def _network(name: str, **fields: Any) -> FamilyNetwork:
     options = {"stride_in": "3x3"} if "next" in name else {}
-    return network(name, specs.RESNETS[name], _ROWS, options=options, **facts)
+    return network(name, specs.RESNETS[name], _ROWS, options=options, **fields)
 
 
-_FACTS = {
+_FIELDS: dict[str, Any] = {
     "formats": ("Caffe",),
     "classes": "classifier.weight",
     "head": r"predictions/.*",
@@ -59,7 +61,7 @@ VGGFACE2 = Family(
     ),
     conventions=("previous", "new"),
     proof="OpenCV, 8.9e-7",
-    **_FACTS,
+    **_FIELDS,
 )
 
 SENET = Family(
@@ -73,5 +75,5 @@ SENET = Family(
         map(_network, ("seresnet50", "seresnet101", "seresnet152", "seresnext50_32x4d", "seresnext101_32x4d"))
     ),
     proof="OpenCV, 1.4e-6",
-    **_FACTS,
+    **_FIELDS,
 )

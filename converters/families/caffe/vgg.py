@@ -1,13 +1,13 @@
 """Oxford's VGG 16 and 19 in Caffe.
 
-The facts were read off the layers of the published files.
+Source of the facts: the layers of the published files.
 """
 
 import functools
 
 from converters.families import variables
 from converters.families.family import Family, FamilyNetwork
-from converters.names.tables import table
+from converters.names.tables import Table, table
 
 _TOP = (("fc6", "fc6", "dense7x7"), ("fc7", "fc7", "dense"), ("fc8", "fc8", "dense"))
 
@@ -15,8 +15,14 @@ _TOP = (("fc6", "fc6", "dense7x7"), ("fc7", "fc7", "dense"), ("fc8", "fc8", "den
 _VGG = table((("conv{s}_{i}", "conv{s}_{i}", "conv"), *_TOP))
 
 
-def vgg(depth, names=_VGG, weight=".weight"):
-    """A VGG whose convolutions have the authors' names; the keys of its kernels end in `weight`."""
+def vgg(depth: int, names: Table = _VGG, weight: str = ".weight") -> FamilyNetwork:
+    """A VGG whose convolutions have the authors' names.
+
+    Args:
+        depth: 16 or 19.
+        names: table of the names.
+        weight: ending of the keys of the kernels.
+    """
     convolutions = functools.partial(variables.oxford_vgg, depth=depth)
     return FamilyNetwork(f"vgg{depth}", names, f"conv1_1{weight}", convolutions, optional="fc6")
 

@@ -1,8 +1,8 @@
 """keras.applications: VGG and ResNet, under today's layer names and under those of ResNet-50 until 2019.
 
-Facts read off https://github.com/keras-team/keras: keras/src/applications/vgg16.py, vgg19.py, resnet.py; off
-https://github.com/keras-team/keras-applications: keras_applications/resnet50.py, where commit 36436f6 of August 2018
-put zeros about the pooling; and off https://github.com/fchollet/deep-learning-models: resnet50.py.
+Source of the facts: https://github.com/keras-team/keras, keras/src/applications/vgg16.py, vgg19.py, resnet.py;
+https://github.com/keras-team/keras-applications, keras_applications/resnet50.py, where commit 36436f6 of August 2018
+added zeros around the pooling; and https://github.com/fchollet/deep-learning-models, resnet50.py.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import functools
 from converters.families import variables
 from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
-from converters.names.tables import table
+from converters.names.tables import Row, table
 from tfseg import specs
 
 _FORMATS = ("Keras HDF5", "Keras zip")
@@ -28,7 +28,7 @@ _VGG = table(
 )
 
 
-def _vgg(depth):
+def _vgg(depth: int) -> FamilyNetwork:
     convolutions = functools.partial(variables.vgg, depth=depth)
     return FamilyNetwork(f"vgg{depth}", _VGG, "block1_conv1/kernel", convolutions)
 
@@ -56,7 +56,7 @@ _NAMES = (
     ("conv{s}_block{b}_{c}_conv", "conv{s}_block{b}_{c}_conv", "keras_conv"),
     ("conv{s}_block{b}_{c}_bn", "conv{s}_block{b}_{c}_bn", "keras_norm"),
     ("predictions", "predictions", "keras_dense"),
-    ("probs", "predictions", "keras_dense"),  # in keras_applications 1.0.8, whose files are still today's
+    ("probs", "predictions", "keras_dense"),  # in keras_applications 1.0.8, whose files are still in use
 )
 _OLD_NAMES = (
     ("conv1", "conv1_conv", "keras_conv"),
@@ -69,7 +69,7 @@ _OLD_NAMES = (
 )
 
 
-def _resnet(depth, rows):
+def _resnet(depth: int, rows: tuple[Row, ...]) -> FamilyNetwork:
     return network(f"resnet{depth}", dataclasses.replace(specs.RESNETS[f"resnet{depth}"], biases="all"), rows)
 
 
@@ -85,7 +85,7 @@ RESNET = Family(
     classes="predictions/bias",
     head=r"predictions/.*",
     options={"biases": "all", "epsilon": 1.001e-5, "stride_in": "1x1"},
-    conventions=("previous", "new"),  # which are one where a 1x1 strides
+    conventions=("previous", "new"),  # which are equal where a 1x1 strides
     proof="keras.applications, 5.1e-7",
 )
 
@@ -99,7 +99,7 @@ OLD_RESNET = dataclasses.replace(
     networks=(_resnet(50, _OLD_NAMES),),
     classes="fc1000/bias",
     options={"biases": "all", "epsilon": 1e-3, "stride_in": "1x1"},
-    distinct="zeros about the first pooling",
+    distinct="zeros around the first pooling",
     proof="keras_applications 1.0.8, 0",
 )
 
@@ -108,7 +108,7 @@ OLDEST_RESNET = dataclasses.replace(
     name="fchollet/deep-learning-models",
     covers="ResNet 50 of the years 2016 to 2018, whose first pooling drops an odd last row: the same files",
     source="https://github.com/fchollet/deep-learning-models/blob/master/resnet50.py",
-    options=OLD_RESNET.options | {"stem_pool": (0, 0)},
-    distinct="no zeros about the first pooling, whose map is 55 pixels wide instead of 56 for an image of 224",
+    options={**OLD_RESNET.options, "stem_pool": (0, 0)},
+    distinct="no zeros around the first pooling, whose map is 55 pixels wide instead of 56 for an image of 224",
     proof="keras_applications 1.0.4, 3.6e-8",
 )

@@ -1,19 +1,21 @@
-"""CSAILVision/semantic-segmentation-pytorch: dilated ResNets with its heads, each in two files that make one network.
+"""CSAILVision/semantic-segmentation-pytorch: dilated ResNets with its heads, two files for each network.
 
-Facts read off https://github.com/CSAILVision/semantic-segmentation-pytorch: mit_semseg/models/models.py, resnet.py,
-mit_semseg/lib/nn/modules/batchnorm.py and the history of dataset.py. Its inference ends with a softmax; ours gives the
-logits before it.
+Source of the facts: https://github.com/CSAILVision/semantic-segmentation-pytorch, mit_semseg/models/models.py,
+resnet.py, mit_semseg/lib/nn/modules/batchnorm.py and the history of dataset.py. Its inference ends with a softmax; the
+models here give the logits before it.
 """
 
 import dataclasses
+from typing import Any
 
 from converters.families.family import Family
 from converters.families.trunks import FEATURES, HEAD, network, trunk
+from converters.names.tables import Row
 from tfseg import specs
 
 _STEM = (64, 64, 128)
 _SPECS = {name: dataclasses.replace(specs.RESNETS[name], stem=_STEM) for name in ("resnet18", "resnet50", "resnet101")}
-_OPTIONS = {"output_stride": 8, "convention": "previous", "stem": _STEM, "aux_reduction": 2}
+_OPTIONS: dict[str, Any] = {"output_stride": 8, "convention": "previous", "stem": _STEM, "aux_reduction": 2}
 _IGNORED = (
     (r".*\._tmp_running_(mean|var)", "a sum of the synchronized BatchNorm, which only training reads"),
     (r".*\._running_iter", "a count of the synchronized BatchNorm, which only training reads"),
@@ -35,8 +37,8 @@ _PPM = (
 )
 
 
-def _public(name, *, num_classes, output_stride, aux):
-    """Encoder and decoder as one module. It returns nothing, for theirs are probabilities: its layers are compared."""
+def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    """Encoder and decoder as one module. It returns nothing, since they give probabilities: the layers are compared."""
     import torch
     from mit_semseg.models import models, resnet
 
@@ -48,7 +50,7 @@ def _public(name, *, num_classes, output_stride, aux):
     decoder = decoders[kind][aux](num_class=num_classes, fc_dim=512 if depth == "resnet18" else 2048)
 
     class Pair(torch.nn.Module):
-        def forward(self, image):
+        def forward(self, image: Any) -> dict[str, Any]:
             decoder(encoder(image, return_feature_maps=True))
             return {}
 
@@ -59,7 +61,7 @@ def _public(name, *, num_classes, output_stride, aux):
     return pair
 
 
-def _family(decoder, head, rows, worst, **facts):
+def _family(decoder: str, head: str, rows: tuple[Row, ...], worst: str, **fields: Any) -> Family:
     return Family(
         name=f"csailvision/{decoder}",
         covers=f"{head} on ResNet-18, -50 and -101 with a deep stem, dilated: encoder and decoder {decoder} or "
@@ -70,7 +72,7 @@ def _family(decoder, head, rows, worst, **facts):
         license="BSD-3-Clause",
         formats=("PyTorch legacy stream", "PyTorch zip"),
         preprocessing="torch",
-        preprocessing_otherwise={"fast_rcnn": "what files of before August 2019 want, those named baseline-*"},
+        preprocessing_otherwise={"fast_rcnn": "what files from before August 2019 need, those named baseline-*"},
         networks=tuple(
             network(
                 f"{head.lower()}_{name}",
@@ -88,10 +90,10 @@ def _family(decoder, head, rows, worst, **facts):
         conventions=("previous",),
         parts={"encoder": r"conv1\.", "decoder": r"conv_last"},
         public=_public,
-        **facts,
+        **fields,
     )
 
 
-# Whatever the width of the encoder, this head has 512 channels everywhere.
+# This head has 512 channels everywhere, whatever the width of the encoder.
 PPM = _family("ppm", "PSPNet", _PPM, "4.9e-6", classes="conv_last.4.weight", options=_OPTIONS | {"branch_filters": 512})
 C1 = _family("c1", "FCN", _C1, "3.9e-6", classes="conv_last.weight", options=_OPTIONS)

@@ -1,21 +1,23 @@
-"""fyu/drn: dilated residual networks as classifiers, and their segmenters of Cityscapes.
+"""fyu/drn: dilated residual networks as classifiers, and their segmenters for Cityscapes.
 
-Facts read off https://github.com/fyu/drn: drn.py, segment.py and datasets/cityscapes/info.json.
+Source of the facts: https://github.com/fyu/drn: drn.py, segment.py and datasets/cityscapes/info.json.
 """
 
 import functools
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from converters.families import trunks, variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
-from converters.names.tables import table
+from converters.names.tables import Row, table
 from tfseg import specs
 
 _SOURCE = "https://github.com/fyu/drn"
 _FORMATS = ("PyTorch legacy stream", "PyTorch zip")
-_DEAD = "of a shortcut that the public code builds and never adds"
+_DEAD = "part of a shortcut that the public code builds and never adds"
 
-# Where a segmenter keeps the modules of the classifier: all of them in one sequence, `base`, with DRN-C's ReLU and
-# DRN-A's ReLU and pooling among them.
+# The names of modules in a classifier and in a segmenter, which has all of them in one sequence, `base`. The sequence
+# also counts DRN-C's ReLU, and DRN-A's ReLU and pooling.
 _STEMS = {
     "A": (("conv1", "bn1"), ("base.0", "base.1")),
     "C": (("conv1", "bn1"), ("base.0", "base.1")),
@@ -25,8 +27,8 @@ _LEVELS = {"A": ("layer{l}", "base.{l+3}"), "C": ("layer{l}", "base.{l+2}"), "D"
 _TARGETS = {"A": ("conv1", "conv{l+1}"), "C": ("level0", "level{l}"), "D": ("level0", "level{l}")}
 
 
-def _trunk(arch, segmenter):
-    """The rows of one of the three architectures without its top; projections first, as in `trunks.trunk`."""
+def _trunk(arch: str, segmenter: bool) -> tuple[Row, ...]:
+    """The rows of one of the three architectures without its top; projections come first, as in `trunks.trunk`."""
     (conv, norm), level = _STEMS[arch][segmenter], _LEVELS[arch][segmenter]
     stem, stage = _TARGETS[arch]
     rows = [(conv, f"{stem}_conv", "conv"), (norm, f"{stem}_bn", "norm")]
@@ -48,17 +50,19 @@ def _trunk(arch, segmenter):
     )
 
 
-def _network(name, *, segmenter, top, prefix="", **facts):
-    """The row of one network: its trunk and what `top` adds."""
+def _network(name: str, *, segmenter: bool, top: Iterable[Row], prefix: str = "", **fields: Any) -> FamilyNetwork:
+    """The record of one network: its trunk and the rows that `top` adds."""
     spec = specs.DRNS[name]
     rows = (*_trunk(spec.arch, segmenter), *top)
     if spec.arch == "A":
         resnet = specs.RESNETS["resnet50"]
-        return trunks.network(prefix + name, resnet, rows, public=name, **facts)
+        return trunks.network(prefix + name, resnet, rows, public=name, **fields)
     dead = [(r"(layer7|base\.9)\.0\.downsample\..*", _DEAD)] if spec.arch == "C" and spec.bottleneck else []
     names = table(rows, (COUNTER, *dead))
-    first, _ = names.backward("level0_conv/kernel")
-    return FamilyNetwork(prefix + name, names, first, functools.partial(variables.drn, spec=spec), public=name, **facts)
+    first = names.key("level0_conv/kernel") or ""
+    return FamilyNetwork(
+        prefix + name, names, first, functools.partial(variables.drn, spec=spec), public=name, **fields
+    )
 
 
 DRN = Family(
@@ -84,8 +88,8 @@ DRN = Family(
 _LOGITS, _UP = ("seg", "logits", "conv"), ("up", "up", "upconv_depthwise")
 
 
-def _segmenters(name):
-    """Files of both forms: with the transposed convolution, and, by `use_torch_up`, with an interpolation instead."""
+def _segmenters(name: str) -> Iterator[FamilyNetwork]:
+    """Both forms: with the transposed convolution, and with the interpolation of `use_torch_up`."""
     requires = {"up.weight": "seg.weight"}
     yield _network(name, segmenter=True, top=[_LOGITS, _UP], prefix="drnseg_", requires=requires)
     interpolation = {"upsampling": "bilinear_align_corners"}
@@ -108,5 +112,5 @@ SEGMENTER = Family(
     dilates=False,
     conventions=(),
     datasets=("cityscapes",),
-    outputs=slice(0),  # the logarithms of probabilities, of a map that can be larger than the image
+    outputs=slice(0),  # logarithms of probabilities, for a map that can be larger than the image
 )

@@ -1,10 +1,10 @@
 """PyTorch-Encoding: FCN on dilated ResNets.
 
-Facts read off https://github.com/zhanghang1989/PyTorch-Encoding: encoding/models/sseg/base.py and fcn.py,
+Source of the facts: https://github.com/zhanghang1989/PyTorch-Encoding, encoding/models/sseg/base.py and fcn.py,
 encoding/models/backbone/resnet.py, resnet_variants.py and resnext.py.
 """
 
-from converters.families.family import Family
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from tfseg import specs
 
@@ -29,7 +29,7 @@ _HEADS = tuple(
 _IGNORED = ((r"pretrained\.fc\..*", "the backbone's classifier, which files of before 2020 keep and nothing reads"),)
 
 
-def _network(name):
+def _network(name: str) -> FamilyNetwork:
     spec = specs.RESNETS[name]
     options = {"average_shortcut": "none"} if spec.average_shortcut else {}
     return network(f"fcn_{name}", spec, [*trunk(spec, "pretrained."), *_HEADS], ignored=_IGNORED, options=options)

@@ -1,6 +1,6 @@
-"""Hugging Face transformers' ResNet: timm's weights under names of its own.
+"""Hugging Face transformers' ResNet: timm's weights under other names.
 
-Facts read off https://github.com/huggingface/transformers: models/resnet/modeling_resnet.py.
+Source of the facts: https://github.com/huggingface/transformers: models/resnet/modeling_resnet.py.
 """
 
 from converters.families.family import Family

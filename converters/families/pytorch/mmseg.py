@@ -1,20 +1,24 @@
 """mmsegmentation: FCN and DeepLabV3 at output stride 8 (its "D8") on bottleneck ResNets.
 
-Facts read off https://github.com/open-mmlab/mmsegmentation: mmseg/models/backbones/resnet.py,
-mmseg/models/decode_heads/fcn_head.py, aspp_head.py and configs/_base_/models/*_r50-d8.py. Its ResNet-18 dilates the
-first convolution of each block alone; its "d6" and "mg124" files have the tensors of those here under other rates.
+Source of the facts: https://github.com/open-mmlab/mmsegmentation: mmseg/models/backbones/resnet.py,
+mmseg/models/decode_heads/fcn_head.py, aspp_head.py and configs/_base_/models/*_r50-d8.py. Its ResNet-18 is not here: it
+dilates only the first convolution of each block. Its "d6" and "mg124" files have the same tensors and other rates.
 """
 
-from converters.families.family import Family
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import FEATURES, HEAD, network, trunk
+from converters.names.tables import Row
 from tfseg import specs
 
-# "r50b" is plain in mmsegmentation, "r50" has three 3x3 convolutions for a stem (V1c).
+# In mmsegmentation "r50b" is plain, and "r50" has a stem of three 3x3 convolutions (V1c).
 _BACKBONES = tuple(f"resnet{depth}{letter}" for depth in (50, 101, 152) for letter in ("c", "", "d"))
 
 
-def _modules(rows):
-    """Convolution and norm of each of mmcv's modules."""
+def _modules(rows: Iterable[tuple[str, str]]) -> Iterator[Row]:
+    """The rows of convolution and norm for each of mmcv's modules."""
     for source, target in rows:
         yield f"{source}.conv", f"{target}_conv", "conv"
         yield f"{source}.bn", f"{target}_bn", "norm"
@@ -46,12 +50,12 @@ _DEEPLABV3 = (
 )
 
 
-def _networks(title, head, options):
+def _networks(title: str, head: Iterable[Row], options: dict[str, Any]) -> Iterator[FamilyNetwork]:
     for name in _BACKBONES:
         spec = specs.RESNETS[name]
-        own = {"average_shortcut": "none"} if spec.average_shortcut else {}
+        shortcut = {"average_shortcut": "none"} if spec.average_shortcut else {}
         rows = [*trunk(spec, "backbone.", stem="stem"), *head, *_AUX]
-        yield network(f"{title}_{name}", spec, rows, options=options | own)
+        yield network(f"{title}_{name}", spec, rows, options=options | shortcut)
 
 
 MMSEG = Family(

@@ -1,7 +1,9 @@
-"""wkentaro/pytorch-fcn: the FCN-VGG four, and the VGG16 that they start from.
+"""wkentaro/pytorch-fcn: the four FCNs on VGG16, and the VGG16 that they start from.
 
-Facts read off https://github.com/wkentaro/pytorch-fcn: torchfcn/models/*.py.
+Source of the facts: https://github.com/wkentaro/pytorch-fcn: torchfcn/models/*.py.
 """
+
+from typing import Any
 
 from converters.families.caffe import berkeley_fcn
 from converters.families.family import Family
@@ -12,7 +14,7 @@ _FORMATS = ("PyTorch legacy stream", "PyTorch zip")
 _CLASSES = {"fcn32s": "FCN32s", "fcn16s": "FCN16s", "fcn8s": "FCN8s", "fcn8s_atonce": "FCN8sAtOnce"}
 
 
-def _public(name, *, num_classes, output_stride, aux):
+def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     from torchfcn import models
 
     return getattr(models, name)(n_class=num_classes)

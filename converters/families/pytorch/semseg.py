@@ -1,12 +1,13 @@
 """hszhao/semseg: PSPNet, and the ImageNet classifiers with a deep stem that it starts from.
 
-Facts read off https://github.com/hszhao/semseg: model/pspnet.py, model/resnet.py and tool/test.py. Its forward pass
-refuses images whose sides are not 8k + 1; ours takes any, and computes the same for those.
+Source of the facts: https://github.com/hszhao/semseg, model/pspnet.py, model/resnet.py and tool/test.py. Its forward
+pass refuses images whose sides are not 8k + 1; ours takes any size, and computes the same for those.
 """
 
 import dataclasses
+from typing import Any
 
-from converters.families.family import Family
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from tfseg import specs
 
@@ -14,10 +15,9 @@ _SOURCE = "https://github.com/hszhao/semseg"
 _FILES = "https://drive.google.com/open?id=15wx9vOM0euyizq-M1uINgN0_wjVRf9J3"
 _FORMATS = ("PyTorch legacy stream", "PyTorch zip")
 _DEPTHS = (50, 101, 152)
-_OWN = {"stem": (64, 64, 128), "convention": "new"}
-_SPECS = {
-    f"resnet{depth}": dataclasses.replace(specs.RESNETS[f"resnet{depth}"], stem=_OWN["stem"]) for depth in _DEPTHS
-}
+_STEM = (64, 64, 128)
+_OPTIONS: dict[str, Any] = {"stem": _STEM, "convention": "new"}
+_SPECS = {f"resnet{depth}": dataclasses.replace(specs.RESNETS[f"resnet{depth}"], stem=_STEM) for depth in _DEPTHS}
 
 _HEAD_ROWS = (
     *((f"ppm.features.{index}.1", f"ppm_{bins}_conv", "conv") for index, bins in enumerate((1, 2, 3, 6))),
@@ -45,14 +45,14 @@ PSPNET = Family(
     aux="aux.4.weight",
     head=HEAD,
     features=FEATURES,
-    options={"output_stride": 8, "upsampling": "bilinear_align_corners"} | _OWN,
+    options={"output_stride": 8, "upsampling": "bilinear_align_corners"} | _OPTIONS,
     conventions=("new",),
     datasets=("voc", "cityscapes", "ade20k"),
 )
 
 
-def _classifier(name, spec):
-    """With its top only: without, the tensors are CSAILVision's encoder, trained on and dilated in another way."""
+def _classifier(name: str, spec: specs.ResNetSpec) -> FamilyNetwork:
+    """The classifier with its top. Without it the tensors are CSAILVision's encoder, which is dilated differently."""
     return network(
         name, spec, [*trunk(spec, stem="numbered"), ("fc", "predictions", "dense")], requires={"fc.weight": ""}
     )
@@ -70,5 +70,5 @@ INITMODEL = Family(
     networks=tuple(_classifier(name, spec) for name, spec in _SPECS.items()),
     classes="fc.weight",
     head=r"predictions/.*",
-    options=_OWN,
+    options=_OPTIONS,
 )

@@ -1,15 +1,18 @@
 """segmentation_models.pytorch: DeepLabV3, DeepLabV3+ and PSPNet on torchvision's ResNets.
 
-Facts read off https://github.com/qubvel-org/segmentation_models.pytorch: decoders/deeplabv3, decoders/pspnet,
-encoders/resnet.py, encoders/_utils.py and base/heads.py, of versions 0.0.3 to 0.6.0. It refuses images whose sides are
-no multiple of the encoder's stride; ours takes any, and computes the same for those.
+Source of the facts: https://github.com/qubvel-org/segmentation_models.pytorch, versions 0.0.3 to 0.6.0:
+decoders/deeplabv3, decoders/pspnet, encoders/resnet.py, encoders/_utils.py and base/heads.py. It refuses images whose
+sides are not multiples of the encoder's stride; ours takes any size, and computes the same for those.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
-from converters.families.family import Family
+from converters.families.family import Family, FamilyNetwork
 from converters.families.heads import aspp, separated
 from converters.families.trunks import HEAD, network, trunk
+from converters.names.tables import Row
 from tfseg import specs
 
 _ENCODERS = (
@@ -28,7 +31,7 @@ _DEEPLABV3 = (
     *aspp("decoder.aspp"),
     ("decoder.conv", "head_conv", "conv"),
     ("decoder.bn", "head_bn", "norm"),
-    # The names of versions before 0.5; written are those above.
+    # The names in versions before 0.5; exports write the names above.
     *aspp("decoder.0"),
     ("decoder.1", "head_conv", "conv"),
     ("decoder.2", "head_bn", "norm"),
@@ -46,8 +49,13 @@ _DEEPLABV3PLUS = (
 )
 
 
-def _psp(stages, convolution):
-    """The pyramid's rows: the versions differ in the name of its branches and in that of a convolution's sequence."""
+def _psp(stages: str, convolution: str) -> tuple[Row, ...]:
+    """The pyramid's rows in one version.
+
+    Args:
+        stages: name of the branches.
+        convolution: name of the sequence that holds a convolution and its norm.
+    """
     branches = [(f"decoder.psp.{stages}.{index}.pool.1{convolution}", bins) for index, bins in enumerate((1, 2, 3, 6))]
     return (
         *((f"{source}.0", f"ppm_{bins}_conv", "conv") for source, bins in branches),
@@ -60,7 +68,7 @@ def _psp(stages, convolution):
 _PSPNET = (
     *_psp("blocks", ""),
     _LOGITS,
-    # The names of versions before 0.1.
+    # The names in versions before 0.1.
     *_psp("stages", ".block"),
     ("decoder.final_conv", "logits", "conv"),
 )
@@ -71,20 +79,21 @@ _PSPNET_OPTIONS = {
     "norm_single_bin": False,
     "dropout": 0.2,
 }
-_UNREAD = ((r"encoder\.layer[34]\..*", "of a stage of the encoder that this PSPNet does not compute"),)
+_UNREAD = ((r"encoder\.layer[34]\..*", "part of a stage of the encoder that this PSPNet does not compute"),)
 
 
-def _deeplab(title, rows, public, **options):
+def _deeplab(title: str, rows: tuple[Row, ...], public: str, **options: Any) -> Iterator[FamilyNetwork]:
     for name in _ENCODERS:
         spec = specs.RESNETS[name]
-        rows_ = [*trunk(spec, "encoder."), *rows]
-        yield network(f"{title}_{name}", spec, rows_, public=f"{public}_{name}", options=options | _RATES)
+        named = [*trunk(spec, "encoder."), *rows]
+        yield network(f"{title}_{name}", spec, named, public=f"{public}_{name}", options=options | _RATES)
 
 
-def _pspnet(name):
-    """Its files hold a whole encoder, which tells a ResNet-50 from a -101, but the network ends with the second stage.
+def _pspnet(name: str) -> FamilyNetwork:
+    """PSPNet, which ends with the second stage of its encoder.
 
-    Nor has an exported file more than that; then the smallest encoder that begins so is as good as any.
+    Its files hold the whole encoder, which tells a ResNet-50 from a -101. An exported file holds the two stages alone;
+    then the smallest encoder that begins so is as good as any.
     """
     title, spec = f"pspnet_{name}", specs.RESNETS[name]
     stages = [
@@ -104,7 +113,7 @@ def _pspnet(name):
     )
 
 
-def _public(name, *, num_classes, output_stride, aux):
+def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     import segmentation_models_pytorch
 
     head, _, encoder = name.partition("_")

@@ -1,14 +1,16 @@
 """timm's ResNets: torchvision's names, with deep stems, averaging projections and squeeze-and-excite.
 
-Facts read off https://github.com/huggingface/pytorch-image-models: timm/models/resnet.py.
+Source of the facts: https://github.com/huggingface/pytorch-image-models: timm/models/resnet.py.
 """
+
+from typing import Any
 
 from converters.families.family import Family
 from converters.families.trunks import network, trunk
 from tfseg import specs
 
 
-def _public(name, *, num_classes, output_stride, aux):
+def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     import timm
 
     return timm.create_model(name, pretrained=False, num_classes=num_classes, output_stride=output_stride)

@@ -1,31 +1,32 @@
 """torchvision: VGG, ResNet and its relatives, and the FCN and DeepLabV3 segmenters on them.
 
-Facts read off https://github.com/pytorch/vision: torchvision/models/vgg.py, resnet.py and segmentation/*.py.
+Source of the facts: https://github.com/pytorch/vision: torchvision/models/vgg.py, resnet.py and segmentation/*.py.
 """
 
 import functools
+from typing import Any
 
 from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp
 from converters.families.trunks import FEATURES, HEAD, network, trunk
-from converters.names.tables import table
+from converters.names.tables import Row, table
 from tfseg import specs
 
 _FORMATS = ("PyTorch zip", "PyTorch legacy stream", "ONNX")
 
 
-def _public_classifier(name, *, num_classes, output_stride, aux):
+def _public_classifier(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     from torchvision import models
 
     if output_stride == 32:
         return getattr(models, name)(weights=None, num_classes=num_classes)
-    # torchvision's own dilation; it refuses 18 and 34, and VGG does not know the option.
+    # torchvision dilates by itself; it refuses to do so for ResNet-18 and -34, and VGG lacks the option.
     replaced = [output_stride <= 4, output_stride <= 8, output_stride <= 16]
     return getattr(models, name)(weights=None, num_classes=num_classes, replace_stride_with_dilation=replaced)
 
 
-def _public_segmenter(name, *, num_classes, output_stride, aux):
+def _public_segmenter(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     from torchvision.models import segmentation
 
     if output_stride != 8:
@@ -55,7 +56,7 @@ RESNET = Family(
     public=_public_classifier,
 )
 
-# Modules of the heads, without their prefix.
+# The modules of the heads, without their prefix.
 _FCN_HEAD = (("0", "head_conv", "conv"), ("1", "head_bn", "norm"), ("4", "logits", "conv"))
 _DEEPLABV3_HEAD = (
     *aspp("0"),
@@ -66,7 +67,7 @@ _DEEPLABV3_HEAD = (
 _HEADS = {"fcn": _FCN_HEAD, "deeplabv3": _DEEPLABV3_HEAD}
 
 
-def _segmenter(head, name, spec):
+def _segmenter(head: str, name: str, spec: specs.ResNetSpec) -> FamilyNetwork:
     rows = [(f"classifier.{source}", target, kind) for source, target, kind in _HEADS[head]]
     rows += [(f"aux_classifier.{source}", f"aux_{target}", kind) for source, target, kind in _FCN_HEAD]
     public = f"{head}_{name}" if name in ("resnet50", "resnet101") else None
@@ -95,9 +96,10 @@ SEGMENTATION = Family(
 # ---------------------------------------------------------------------------------------------------------------- VGG
 
 
-def _vgg_features(depth, batch_norm):
+def _vgg_features(depth: int, batch_norm: bool) -> tuple[Row, ...]:
     """The rows of `features`: torchvision numbers convolution, BatchNorm, ReLU and pooling in one sequence."""
-    rows, index = [], 0
+    rows: list[Row] = []
+    index = 0
     for stage, count in enumerate(specs.VGG_CONVS[depth], 1):
         for conv in range(1, count + 1):
             rows.append((f"features.{index}", f"conv{stage}_{conv}", "conv"))
@@ -111,7 +113,14 @@ def _vgg_features(depth, batch_norm):
 _VGG_TOP = (("classifier.0", "fc6", "dense7x7"), ("classifier.3", "fc7", "dense"), ("classifier.6", "fc8", "dense"))
 
 
-def vgg_network(name, depth, batch_norm):
+def vgg_network(name: str, depth: int, batch_norm: bool) -> FamilyNetwork:
+    """A VGG under torchvision's names.
+
+    Args:
+        name: name that `tfseg.build` knows.
+        depth: 11, 13, 16 or 19.
+        batch_norm: whether each convolution has a BatchNorm.
+    """
     features = _vgg_features(depth, batch_norm)
     names = table(features + _VGG_TOP, (COUNTER,))
     convolutions = functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm)

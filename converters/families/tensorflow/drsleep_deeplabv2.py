@@ -1,20 +1,21 @@
-"""DrSleep's DeepLabV2 for TensorFlow, converted from the Caffe original; TensorFlow pads its stem otherwise.
+"""DrSleep's DeepLabV2 for TensorFlow, converted from the Caffe original; TensorFlow pads its stem differently.
 
-Its normalisation has the epsilon of tf-slim's layers, not Caffe's 1e-5. Facts read off
-https://github.com/DrSleep/tensorflow-deeplab-resnet: deeplab_resnet/model.py, kaffe/tensorflow/network.py, evaluate.py.
+Its BatchNorms have the epsilon of tf-slim's layers, not Caffe's 1e-5. Source of the facts:
+https://github.com/DrSleep/tensorflow-deeplab-resnet, deeplab_resnet/model.py, kaffe/tensorflow/network.py, evaluate.py.
 """
 
 from converters.families.caffe import resnet
 from converters.families.family import Family
 from converters.families.trunks import FEATURES, HEAD, network
+from converters.names.tables import Row
 from tfseg import specs
 
 
-def _normalised(conv, norm, target):
+def _normalized(conv: str, norm: str, target: str) -> tuple[Row, Row]:
     return (conv, f"{target}_conv", "tf_conv"), (f"bn{norm}", f"{target}_bn", "tf_norm")
 
 
-_ROWS = (*resnet.resnet_rows(101, _normalised), ("fc1_voc12_c{i}", "aspp_logits_{i}", "tf_conv"))
+_ROWS = (*resnet.resnet_rows(101, _normalized), ("fc1_voc12_c{i}", "aspp_logits_{i}", "tf_conv"))
 
 DEEPLABV2 = Family(
     name="DrSleep/tensorflow-deeplab-resnet",

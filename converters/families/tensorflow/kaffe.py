@@ -1,20 +1,20 @@
-"""caffe-tensorflow (kaffe): Oxford's VGGs and Microsoft's ResNets as TensorFlow got them, in .npy files.
+"""caffe-tensorflow (kaffe): Oxford's VGGs and Microsoft's ResNets converted for TensorFlow, in .npy files.
 
-What is built is the network of kaffe's own program. It pads by TensorFlow's SAME, so that the stem of a ResNet samples
-other pixels than Caffe's does: one row and column further at even sizes. For Caffe's own function, import the same file
-into `tfseg.build("resnet50", biases="stem", stride_in="1x1", stem_pool=(0, 1), include_top=True)`. Its VGGs are the
-same; behind a VGG's last pooling it has put the rows of fc6 into TensorFlow's order.
+The network that is built is that of the program that kaffe writes. It pads by TensorFlow's SAME. So the stem of a
+ResNet samples other pixels than Caffe's does: one row and column further at even sizes. For Caffe's own function,
+import the same file into `tfseg.build("resnet50", biases="stem", stride_in="1x1", stem_pool=(0, 1), include_top=True)`.
+The VGGs compute what Caffe's do: kaffe has put the rows of fc6 into TensorFlow's order.
 
-Facts read off https://github.com/ethereon/caffe-tensorflow: kaffe/transformers.py, kaffe/tensorflow/transformer.py,
-kaffe/tensorflow/network.py and examples/imagenet/models/*.py
+Source of the facts: https://github.com/ethereon/caffe-tensorflow, kaffe/transformers.py,
+kaffe/tensorflow/transformer.py, kaffe/tensorflow/network.py and examples/imagenet/models/*.py
 """
 
 import dataclasses
 
 from converters.families.caffe import resnet, vgg
-from converters.families.family import Family
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
-from converters.names.tables import table
+from converters.names.tables import Row, table
 from tfseg import specs
 
 _SOURCE = "https://github.com/ethereon/caffe-tensorflow"
@@ -41,14 +41,14 @@ VGG = dataclasses.replace(
 )
 
 
-def _normalised(conv, norm, target):
+def _normalized(conv: str, norm: str, target: str) -> tuple[Row, Row]:
     return (conv, f"{target}_conv", "tf_conv"), (f"bn{norm}", f"{target}_bn", "kaffe_norm")
 
 
-def _resnet(depth):
+def _resnet(depth: int) -> FamilyNetwork:
     biases = "stem" if depth == 50 else ""
     spec = dataclasses.replace(specs.RESNETS[f"resnet{depth}"], biases=biases)
-    rows = [*resnet.resnet_rows(depth, _normalised), ("fc1000", "predictions", "tf_dense")]
+    rows = [*resnet.resnet_rows(depth, _normalized), ("fc1000", "predictions", "tf_dense")]
     return network(f"resnet{depth}", spec, rows, options={"biases": biases})
 
 

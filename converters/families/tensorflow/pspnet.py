@@ -1,39 +1,40 @@
 """PSPNet in TensorFlow 1, and the ImageNet classifier that one of its two publishers trained for it.
 
-Both descend from hszhao's PSPNet in Caffe through kaffe, and bear its names with _ for /. Their stem pads by
-TensorFlow's SAME, so that it samples other pixels than Caffe's at even sizes. The segmenters pool as for images of 473
-or 720 pixels.
+Both come from hszhao's PSPNet in Caffe through kaffe, and have its names with _ for /. Their stem pads by TensorFlow's
+SAME, so that it samples other pixels than Caffe's at even sizes. The segmenters pool as for images of 473 or 720
+pixels.
 
-The classifier strides in the 1x1 of conv3_1, and in the 3x3 of conv4_1 and conv5_1. It is the network of the note "From
-conv to atrous" (2019) on making a segmenter of it, whose dilated `conv4_1_3x3` is the convention "new".
+The classifier strides in the 1x1 of conv3_1, and in the 3x3 of conv4_1 and conv5_1. The note "From conv to atrous"
+(2019) makes a segmenter of it, whose dilated `conv4_1_3x3` follows the convention "new".
 
-Facts read off https://github.com/hellochick/PSPNet-tensorflow: model.py, network.py, inference.py; and off
-https://github.com/manutdzou/Image-Parsing: PSPnet_backbone/*.py, PSPNet-Sync-master/*.py
+Source of the facts: https://github.com/hellochick/PSPNet-tensorflow, model.py, network.py, inference.py; and
+https://github.com/manutdzou/Image-Parsing, PSPnet_backbone/*.py, PSPNet-Sync-master/*.py
 """
 
 import dataclasses
+from typing import Any
 
 from converters.families.caffe import pspnet
-from converters.families.family import Family
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
 from tfseg import specs
 
 _FORMATS = ("TensorFlow checkpoint", "kaffe")
-# A network that TensorFlow has trained names its norms in another way than the one that kaffe converted.
+# A network that TensorFlow trained has other names for its norms than one that kaffe converted.
 _KINDS = {"conv": ("tf_conv",), "bn": ("tf_norm", "kaffe_norm")}
 _ROWS = tuple(
     (source.replace("/", "_"), target, kind) for source, target, caffes in pspnet.PSPNET_ROWS for kind in _KINDS[caffes]
 )
-_STEM = {"stem": (64, 64, 128), "stem_pool": "same", "stem_same": True}
+_STEM: dict[str, Any] = {"stem": (64, 64, 128), "stem_pool": "same", "stem_same": True}
 
 
-def _segmenter(name):
-    """Without its pyramid the file is a classifier's, which strides elsewhere."""
+def _segmenter(name: str) -> FamilyNetwork:
+    """The segmenter; a file without its pyramid is a classifier's, which strides elsewhere."""
     spec = dataclasses.replace(specs.RESNETS[name], stem=_STEM["stem"])
     return network(f"pspnet_{name}", spec, _ROWS, requires={"conv5_4/weights": "conv6/weights"})
 
 
-def _classifier(name):
+def _classifier(name: str) -> FamilyNetwork:
     spec = dataclasses.replace(specs.RESNETS[name], stem=_STEM["stem"])
     rows = [row for row in _ROWS if row[1].startswith("conv")]
     top = ("conv6", "predictions", "tf_dense1x1")
@@ -50,7 +51,7 @@ PSPNET = dataclasses.replace(
     formats=_FORMATS,
     networks=tuple(map(_segmenter, ("resnet50", "resnet101"))),
     classes="conv6/weights",
-    options=pspnet.PSPNET.options | _STEM,
+    options={**pspnet.PSPNET.options, **_STEM},
     proof="the repository's PSPNet-50, and twins of both, 1.7e-6",
 )
 
@@ -65,7 +66,7 @@ CLASSIFIER = Family(
     networks=tuple(map(_classifier, ("resnet50", "resnet101", "resnet152"))),
     classes="conv6/weights",
     head=r"predictions/.*",
-    options={"stride_in": ("1x1", "1x1", "3x3", "3x3")} | _STEM,
+    options={"stride_in": ("1x1", "1x1", "3x3", "3x3"), **_STEM},
     conventions=("previous", "new"),
     proof="the repository's network, and a twin of it, 1.3e-6",
 )

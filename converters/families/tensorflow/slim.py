@@ -1,17 +1,20 @@
-"""tf-slim's ResNets, whose stages end with the stride of the next: TensorFlow's own, converted from Caffe's weights.
+"""tf-slim's ResNets, whose stages end with the stride of the next: TensorFlow's, with weights converted from Caffe.
 
-Facts read off https://github.com/google-research/tf-slim: tf_slim/nets/{resnet_v1,resnet_utils}.py, and off
+Source of the facts: https://github.com/google-research/tf-slim, tf_slim/nets/{resnet_v1,resnet_utils}.py, and
 https://github.com/tensorflow/models/blob/master/research/slim/preprocessing/vgg_preprocessing.py.
 """
 
-from converters.families.family import Family
+from collections.abc import Iterator
+
+from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import network
+from converters.names.tables import Row
 from tfseg import specs
 
-_MEAN = ((r".*/mean_rgb", "the mean colour, which the preprocessing has"),)
+_MEAN = ((r".*/mean_rgb", "the mean color, which the preprocessing has"),)
 
 
-def _rows(prefix):
+def _rows(prefix: str) -> Iterator[Row]:
     unit = f"{prefix}/block{{s}}/unit_{{b}}/bottleneck_v1"
     for source, target in (
         (f"{prefix}/conv1", "conv1"),
@@ -23,7 +26,7 @@ def _rows(prefix):
     yield f"{prefix}/logits", "predictions", "tf_dense1x1"
 
 
-def _resnet(depth):
+def _resnet(depth: int) -> FamilyNetwork:
     return network(
         f"resnet{depth}",
         specs.RESNETS[f"resnet{depth}"],

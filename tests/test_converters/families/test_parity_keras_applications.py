@@ -142,7 +142,7 @@ def test_vgg16_goes_into_an_fcn(tmp_path):
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
-    """The network with zeros about its first pooling, and its file."""
+    """The network with zeros around its first pooling, and its file."""
     twin = old_resnet50(1)
     return twin, save(twin, tmp_path_factory.mktemp("old") / "resnet50.h5")
 
@@ -152,7 +152,7 @@ def test_the_resnet50_of_the_early_years(old, tmp_path, record):
     model, receipt = converters.convert(path)
     assert (receipt.family, receipt.network, receipt.untouched) == (OLD, "resnet50", {})
     assert len(receipt.others) == 1
-    assert receipt.others[0].startswith(f"{OLDEST} resnet50: no zeros about the first pooling")
+    assert receipt.others[0].startswith(f"{OLDEST} resnet50: no zeros around the first pooling")
     check(twin, model, SIZES, record, "ResNet50 of 2018 (twin)")
     check_round_trip(model, receipt, path, tmp_path)
     found = converters.identify(path)
