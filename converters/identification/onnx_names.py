@@ -1,27 +1,29 @@
 """The weights of an ONNX graph under the names of the network that it is, also where exporting lost them.
 
-Exporters fold a BatchNorm into the convolution before it, and may drop the names of what they folded. A layer's module
-is then told by its node's name; else by its place: the graph must have exactly the wires of one of torchvision's
-networks.
+Exporters fold a BatchNorm into the convolution before it, and may drop the names of what they folded. A node's name
+then tells the layer's module. If it does not, the layer's place does: the graph must have exactly the wires of one of
+torchvision's networks.
 """
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.families import FAMILIES
+from converters.families import FAMILIES, FamilyNetwork
 from converters.families.pytorch import torchvision
 from converters.reading import Checkpoint
 from converters.reading.files import naming
-from converters.reading.onnx import weighted_layers
+from converters.reading.onnx.weighted_layers import NORM_PARTS, WeightedGraph, WeightedLayer, weighted_graph
 from converters.reading.tensors import Block, Tensor
 from converters.reading.unwrapping import strip
+from converters.types import Shape
 from tfseg import specs
 
-EPSILON = 1e-5  # of every BatchNorm that torch's exporters fold into a network known here
-# A BatchNorm that changes nothing. The variance and epsilon together are the number before 1: its inverse square root,
-# as TensorFlow computes it for eight channels at once, is 1 to the last bit (that of 1 itself is the number before 1).
+EPSILON = 1e-5  # epsilon of every BatchNorm that torch's exporters fold into a network known here
+# A BatchNorm that changes nothing. The variance and epsilon together are the largest number below 1. TensorFlow's
+# inverse square root of it, computed for eight channels at once, is 1 to the last bit. For 1 itself it is not.
 _VARIANCE = np.nextafter(np.float32(1 - EPSILON), np.float32(0))
 IDENTITY = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": _VARIANCE}
 
@@ -39,28 +41,39 @@ _POOLS = (
 _ASPP = tuple(f"aspp_{branch}_conv" for branch in (0, 1, 2, 3, "pool"))
 
 
-class Named(NamedTuple):
+Facts = dict[str, dict[str, Any]]
+"""Key of a tensor -> what its layer does in the graph: `strides`, `dilation_rate` and `groups`, or `epsilon`."""
+
+Wires = dict[str, frozenset[str]]
+"""Layer -> the layers whose results it takes, in order of computation."""
+
+
+class NamedTensors(NamedTuple):
     """A graph's tensors under a network's names.
 
     Attributes:
-        checkpoint: as `converters.read` gives one, its keys the network's; or the file's own, if it is none of ours.
-        facts: key -> what the layer does there: `strides`, `dilation_rate`, `groups`; of a BatchNorm its `epsilon`.
-        notes: in words, what the names do not show.
+        checkpoint: checkpoint with the network's keys; or with the file's, if no known network has these tensors.
+        facts: what the layers do in the graph, for each key.
+        notes: sentences on what the names do not show.
     """
 
     checkpoint: Checkpoint
-    facts: dict
-    notes: tuple
+    facts: Facts
+    notes: tuple[str, ...]
 
 
-def name_tensors(checkpoint):
-    """The `Named` of an ONNX file.
+def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
+    """The tensors of an ONNX file under the names of the network that it is; other files keep their names.
 
+    Args:
+        checkpoint: checkpoint of a file.
     Raises:
         ConversionError: a quantized network, or weights that the graph computes.
     """
+    if checkpoint.graph is None:
+        return NamedTensors(checkpoint, {}, ())
     with naming(checkpoint.path):
-        graph = weighted_layers.weighted_graph(checkpoint.graph)
+        graph = weighted_graph(checkpoint.graph)
     for network, layers in _candidates(graph):
         tensors, facts = _tensors(network, layers)
         if network.differences({key: tensor.shape for key, tensor in tensors.items()}):
@@ -77,30 +90,30 @@ def name_tensors(checkpoint):
             files=checkpoint.files,
             graph=checkpoint.graph,
         )
-        return Named(named, facts, tuple(notes))
-    return Named(checkpoint, {}, ())
+        return NamedTensors(named, facts, tuple(notes))
+    return NamedTensors(checkpoint, {}, ())
 
 
-def _has_modules(graph):
+def _has_modules(graph: WeightedGraph) -> bool:
     return bool(graph.layers) and all(layer.module for layer in graph.layers)
 
 
-def _candidates(graph):
-    """`(network, {our layer: the graph's})` of the networks that the graph may be."""
+def _candidates(graph: WeightedGraph) -> Iterator[tuple[FamilyNetwork, dict[str, WeightedLayer]]]:
+    """`(network, {Keras layer: the graph's layer})` for the networks that the graph may be."""
     if _has_modules(graph):
         # A module that runs several times, as at several sizes of the image, has the same weights each time.
         _, layers = strip({f"{layer.module}.weight": layer for layer in graph.layers})
         for network in itertools.chain.from_iterable(family.networks for family in FAMILIES.values()):
-            found = network.first in layers and [network.table.forward(key) for key in layers]
-            if found and all(found):
-                names = [path.rpartition("/")[0] for path, _ in found]
+            paths = [network.table.path(key) or "" for key in layers] if network.first in layers else []
+            if paths and all(paths):
+                names = [path.rpartition("/")[0] for path in paths]
                 yield network, dict(zip(names, layers.values(), strict=True))
     elif not (graph.operations - _OPERATIONS or graph.others or not all(layer.centered for layer in graph.layers)):
         yield from sorted(_by_place(graph), key=lambda fit: _folded(*fit))
 
 
-def _by_place(graph):
-    """Those of torchvision's networks that have the graph's wires: which layers feed each, in order of computation."""
+def _by_place(graph: WeightedGraph) -> Iterator[tuple[FamilyNetwork, dict[str, WeightedLayer]]]:
+    """The networks of torchvision whose layers feed each other as in the graph, in order of computation."""
     for family, pools in _POOLS:
         variants = [(network, wires) for network in family.networks for wires in _wires(network)]
         for network, wires in variants:
@@ -111,15 +124,15 @@ def _by_place(graph):
                     yield network, dict(zip(names, graph.layers, strict=True))
 
 
-def _wires(network):
-    """`{layer: the layers whose results it takes}` of all that a file may hold of a network of torchvision."""
+def _wires(network: FamilyNetwork) -> Iterator[Wires]:
+    """The wires of everything that a file may hold for a network of torchvision: with and without its heads."""
     if network in torchvision.VGG.networks:
         chain = [layer for _, layer, kind in network.table.rows if kind != "norm"]
         for names in (chain, [name for name in chain if name.startswith("conv")]):
             yield {name: frozenset(names[max(index - 1, 0) : index]) for index, name in enumerate(names)}
         return
     head, _, backbone = network.name.partition("_")
-    ends = {}
+    ends: dict[int, frozenset[str]] = {}
     trunk = dict(_trunk(specs.RESNETS.get(network.name) or specs.RESNETS[backbone], ends))
     if network in torchvision.RESNET.networks:
         yield trunk | {"predictions": ends[5]}
@@ -134,8 +147,8 @@ def _wires(network):
     yield trunk | {"aux_head_conv": ends[4], "aux_logits": frozenset(["aux_head_conv"])}
 
 
-def _trunk(spec, ends):
-    """The rows of `_wires` for the trunk; `ends` gets what each stage hands on."""
+def _trunk(spec: specs.ResNetSpec, ends: dict[int, frozenset[str]]) -> Iterator[tuple[str, frozenset[str]]]:
+    """The rows of `_wires` for the trunk; `ends` gets the layers whose results leave each stage."""
     before = frozenset(["conv1_conv"])
     yield "conv1_conv", frozenset()
     for stage, blocks in enumerate(spec.blocks, 2):
@@ -153,33 +166,32 @@ def _trunk(spec, ends):
         ends[stage] = before
 
 
-def _norm(network, name):
-    """Of the BatchNorm behind a layer of ours: part -> the key of its tensor; nothing where there is none."""
-    found = {
-        part: network.table.backward(f"{name.removesuffix('_conv')}_bn/{part}") for part in weighted_layers.NORM_PARTS
-    }
-    return {part: one[0] for part, one in found.items() if one}
+def _norm(network: FamilyNetwork, name: str) -> dict[str, str]:
+    """Part of the BatchNorm after a Keras layer -> key of its tensor; nothing if there is no BatchNorm."""
+    rows = {part: network.table.backward(f"{name.removesuffix('_conv')}_bn/{part}") for part in NORM_PARTS}
+    return {part: row[0] for part, row in rows.items() if row}
 
 
-def _folded(network, layers):
+def _folded(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> int:
     """How many of the network's BatchNorms the graph does not have."""
     return sum(layer.norm is None and bool(_norm(network, name)) for name, layer in layers.items())
 
 
-def _tensors(network, layers):
-    """`({key: tensor}, {key: facts})` with the network's keys; a BatchNorm that is not there changes nothing."""
-    tensors, facts = {}, {}
+def _tensors(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> tuple[dict[str, Tensor], Facts]:
+    """`({key: tensor}, {key: facts})` with the network's keys; a BatchNorm that was folded becomes an identity."""
+    tensors: dict[str, Tensor] = {}
+    facts: Facts = {}
     for name, layer in layers.items():
-        kernel, bias = (network.table.backward(f"{name}/{part}")[0] for part in ("kernel", "bias"))
+        kernel, bias = (_key(network, f"{name}/{part}") for part in ("kernel", "bias"))
         tensors[kernel], facts[kernel] = layer.weight, layer.facts
-        keys, parts, own_bias = _norm(network, name), layer.norm, layer.bias
+        keys, parts, layer_bias = _norm(network, name), layer.norm, layer.bias
         if keys and not parts:
             channels = layer.weight.shape[:1]
             parts = {part: _constant(value, channels) for part, value in IDENTITY.items()}
-            if not network.name.startswith("vgg"):  # whose convolutions have biases beside their BatchNorms
-                parts["beta"], own_bias = own_bias or parts["beta"], None
-        if own_bias:
-            tensors[bias] = own_bias
+            if not network.name.startswith("vgg"):  # VGG's convolutions have biases beside their BatchNorms
+                parts["beta"], layer_bias = layer_bias or parts["beta"], None
+        if layer_bias:
+            tensors[bias] = layer_bias
         for part, tensor in (parts or {}).items():
             tensors[keys.get(part, f"{kernel} ({part})")] = tensor
         if keys:
@@ -187,5 +199,13 @@ def _tensors(network, layers):
     return tensors, facts
 
 
-def _constant(value, shape):
+def _key(network: FamilyNetwork, path: str) -> str:
+    """The key of the tensor that fills a variable."""
+    row = network.table.backward(path)
+    if row is None:
+        raise KeyError(path)
+    return row[0]
+
+
+def _constant(value: float, shape: Shape) -> Tensor:
     return Tensor(Block.of(np.full(shape, value, "<f4").tobytes()), np.dtype("<f4"), shape)

@@ -108,10 +108,7 @@ def _local_path(source: Path, progress: "Progress | None") -> pathlib.Path:
 
 
 def _open_file(source: Path, progress: "Progress | None") -> Source:
-    checkpoint = read(_local_path(source, progress))
-    facts, notes = None, ()
-    if checkpoint.format == "ONNX":
-        checkpoint, facts, notes = name_tensors(checkpoint)
+    checkpoint, facts, notes = name_tensors(read(_local_path(source, progress)))
     return Source(
         checkpoint,
         checkpoint.path.name,

@@ -1,37 +1,56 @@
 """Proof against the public implementation, where it is installed."""
 
 import re
+from typing import Any
 
+import keras
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.families import FAMILIES
-from converters.identification.sources import open_source
-from converters.proof.compare import compare
+from converters.families import FAMILIES, Family, FamilyNetwork
+from converters.identification.sources import Source, open_source
+from converters.proof.compare import ModelComparison, compare_layers
+from converters.proof.references import run_torch
+from converters.types import Weights
+from converters.weights.receipts import Receipt
 from tfseg.layers.metadata import metadata
 from tfseg.preprocessing import preprocess
 
 
-def verify(model, receipt, path, pixels, *, tolerance=1e-5):
+def verify(
+    model: keras.Model, receipt: Receipt, path: Weights, image: np.ndarray, *, tolerance: float = 1e-5
+) -> ModelComparison:
     """Runs the family's public implementation with the same file and compares every layer on one photograph.
 
     Args:
-        model, receipt: as `convert` returned them; the parity is noted in the receipt.
+        model: model that `convert` returned.
+        receipt: receipt that `convert` returned; the parity is noted in it.
         path: the checkpoint, as given to `convert`.
-        pixels: a photograph, `(height, width, 3)`, RGB, 0..255; cut where the public implementation wants other sides.
+        image: a photograph, `(height, width, 3)`, RGB, 0..255. It is cut where the public implementation needs other
+            sides.
         tolerance: largest max |difference| / max |reference| of any layer.
-    Returns: the `Comparison`.
+    Returns: the `ModelComparison`.
     Raises:
         ConversionError: no public implementation of the network as it was built, none installed, or a difference beyond
             the tolerance.
+
+    Example:
+        >>> model, receipt = converters.convert("street.pth")
+        >>> converters.verify(model, receipt, "street.pth", tfseg.read_image("street.png"))
+        Traceback (most recent call last):
+        ...
+        converters.errors.ConversionError: street.pth: ...
     """
-    reference = _public(receipt, open_source(path))
-    height, width = (side - side % FAMILIES[receipt.family].multiple_of for side in pixels.shape[:2])
-    pixels = pixels[:height, :width]
-    comparison = compare(model, reference, preprocess(pixels, metadata(model)["preprocessing"])[None])
+    source = open_source(path)
+    module, family, network = _public_module(receipt, source)
+    height, width = (side - side % family.multiple_of for side in image.shape[:2])
+    image = image[:height, :width]
+    preprocessing = metadata(model)["preprocessing"] or family.preprocessing
+    images = np.asarray(preprocess(image, preprocessing)[None], "float32")
+    comparison = compare_layers(model, run_torch(module, images, family, network), images)
     receipt.parity = {
-        "with": f"{type(reference).__module__}.{receipt.network}",
-        "image": list(np.shape(pixels)[:2]),
+        "with": f"{type(module).__module__}.{receipt.network}",
+        "image": [height, width],
         "layers": len(comparison),
         "max relative difference": comparison.worst,
     }
@@ -42,11 +61,11 @@ def verify(model, receipt, path, pixels, *, tolerance=1e-5):
     return comparison
 
 
-def _public(receipt, source):
-    """The public implementation with the file's weights, in the form that the receipt's model has."""
+def _public_module(receipt: Receipt, source: Source) -> tuple[Any, Family, FamilyNetwork]:
+    """The public implementation with the file's weights, in the form that the receipt's model has, and its records."""
     family = FAMILIES.get(receipt.family)
-    network = family and family.network(receipt.network)
-    if not network or not network.public or not family.public or receipt.transplant:
+    network = family.network(receipt.network) if family else None
+    if family is None or network is None or not network.public or not family.public or receipt.transplant:
         raise ConversionError(
             f"{source.name}: no public implementation computes what this {receipt.model} does, so --verify has "
             "nothing to run. Leave it out, or compare with activations of your own (converters.compare)."
@@ -75,14 +94,14 @@ def _public(receipt, source):
     absent = [key for key in absent if not _may_be_absent(family, network, key)]
     if absent or strange:
         raise ConversionError(f"{source.name}: the public {network.public} has other tensors: {absent + strange}")
-    return module
+    return module, family, network
 
 
-def _may_be_absent(family, network, key):
+def _may_be_absent(family: Family, network: FamilyNetwork, key: str) -> bool:
     """Counters that old files lack, and the head of a file without one: what the model does not have either."""
-    path, _ = network.table.forward(key) or (None, None)
-    return network.table.why_ignored(key) or (path and re.fullmatch(family.head, path))
+    path = network.table.path(key)
+    return bool(network.table.why_ignored(key) or (path and re.fullmatch(family.head, path)))
 
 
-def _dtype(dtype):
-    return dtype if dtype.kind in "iub" else "float32"
+def _dtype(dtype: np.dtype) -> np.dtype:
+    return dtype if dtype.kind in "iub" else np.dtype("float32")

@@ -59,9 +59,9 @@ class ForeignWeights(Mapping[str, np.ndarray]):
         return len(self._origins)
 
     @property
-    def kinds(self) -> dict[str, str | None]:
-        """Key -> kind of its row in the table."""
-        return {key: origin.kind for key, origin in self._origins.items()}
+    def kinds(self) -> dict[str, str]:
+        """Key -> kind of its row in the table; nothing without a table."""
+        return {key: origin.kind for key, origin in self._origins.items() if origin.kind}
 
     @property
     def account(self) -> list[dict[str, Any]]:

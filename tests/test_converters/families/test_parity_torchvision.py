@@ -76,7 +76,7 @@ def test_the_comparison_names_the_layer_where_two_networks_part():
     module = torchvision_net("resnet18")
     model, _ = converters.convert(module)
     module.layer2[0].bn1.running_var *= 1.001
-    with pytest.raises(AssertionError, match=r"parts from the reference at conv3_block1_1_bn \(layer2.0.bn1\)"):
+    with pytest.raises(AssertionError, match=r"diverges from the reference at conv3_block1_1_bn \(layer2.0.bn1\)"):
         converters.compare(model, module, images(65, 83)).assert_close(TOLERANCE)
 
 

@@ -1,0 +1,66 @@
+"""verify: the public implementation runs with the same file."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import checkpoints
+from helpers.references import torchvision_net
+
+import converters
+from converters import ConversionError
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return np.random.default_rng(0).integers(0, 256, (65, 83, 3), dtype="uint8")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {}),
+        ("resnet50", {"output_stride": 8}),
+        ("resnet18", {"include_top": False}),
+        ("fcn_resnet50", {"aux": True}),
+        ("fcn_resnet50", {"include_top": False}),
+    ],
+)
+def test_verify_runs_the_public_implementation(tmp_path, photograph, name, options):
+    module = torchvision_net(name, **({"aux_loss": True} if name.startswith("fcn") else {}))
+    path = tmp_path / "file.pth"
+    torch.save(module.state_dict(), path)
+    model, receipt = converters.convert(path, **options)
+    comparison = converters.verify(model, receipt, path, photograph)
+    assert comparison.worst <= 1e-5
+    assert receipt.parity["layers"] == len(comparison) > 30
+    assert "parity" in str(receipt)
+
+
+def test_verify_refuses_a_model_that_diverges(tmp_path, photograph):
+    path = tmp_path / "file.pth"
+    torch.save(torchvision_net("resnet18").state_dict(), path)
+    model, receipt = converters.convert(path)
+    model.get_layer("conv3_block1_1_conv").kernel.assign_add(np.float32(0.1) * np.ones((3, 3, 64, 128), "float32"))
+    with pytest.raises(ConversionError, match=r"diverges from the reference at conv3_block1_1_conv"):
+        converters.verify(model, receipt, path, photograph)
+
+
+def test_verify_refuses_widths_that_the_public_network_lacks(photograph):
+    state = checkpoints.state("torchvision/resnet")  # torchvision has no narrow ResNet
+    model, receipt = converters.convert(state)
+    with pytest.raises(ConversionError, match=r"(?s)cannot be run for this network.*size mismatch"):
+        converters.verify(model, receipt, state, photograph)
+
+
+def test_verify_refuses_dilation_that_the_public_network_lacks(photograph):
+    module = torchvision_net("resnet18")
+    model, receipt = converters.convert(module, output_stride=8)
+    with pytest.raises(ConversionError, match=r"cannot be run for this network: Dilation > 1 not supported"):
+        converters.verify(model, receipt, module, photograph)
+
+
+def test_verify_refuses_a_transplant(photograph):
+    state = checkpoints.state("torchvision/vgg")
+    model, receipt = converters.convert(state, network="fcn32s")
+    with pytest.raises(ConversionError, match=r"no public implementation computes what this fcn32s does"):
+        converters.verify(model, receipt, state, photograph)
