@@ -17,6 +17,11 @@ class Scores(TypedDict):
     """The scores of a confusion matrix, 0..1; NaN where no pixel counts.
 
     `accuracy` and `iou` are arrays `(num_classes,)`.
+
+    Example:
+        >>> scores: tfseg.metrics.Scores = tfseg.metrics.scores(np.array([[3, 1], [0, 4]]))
+        >>> scores["pixel_accuracy"], scores["accuracy"].tolist()
+        (0.875, [0.75, 1.0])
     """
 
     pixel_accuracy: float

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from keras import ops
 from tfseg.layers.arguments import pair
 from tfseg.types import Tensor
 
-Length = Tensor
+Length: TypeAlias = Tensor
 """Pixels along one axis: a number, an array of numbers, or a tensor."""
 
 

@@ -1,1 +1,1 @@
-"""The networks: pure Keras 3, functional, any image size."""
+"""The networks: pure Keras 3, functional models, for images of any size."""

@@ -1,24 +1,43 @@
-"""The few steps that all nets are made of, each one or two Keras layers with the padding of PyTorch and Caffe."""
+"""The few steps that all nets are made of: each is one or two Keras layers with the padding of PyTorch and Caffe."""
 
 import contextlib
 import contextvars
+from collections.abc import Collection, Iterator
+from typing import Any, Protocol
 
 import keras
 
 from tfseg import specs
 from tfseg.layers import Metadata
+from tfseg.types import Tensor
 
-CHANNELS_LAST = "channels_last"  # said everywhere, so that a user's keras.json cannot change what a net computes
+CHANNELS_LAST = "channels_last"  # stated everywhere, so that a user's keras.json cannot change what a net computes
 
-_blank = contextvars.ContextVar("blank", default=None)
+
+class KernelInitializer(Protocol):
+    """Values of a kernel, by shape and type."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """The values.
+
+        Args:
+            shape: shape of the kernel.
+            dtype: type of the kernel.
+        """
+
+
+_blank: contextvars.ContextVar[KernelInitializer | None] = contextvars.ContextVar("blank", default=None)
 
 
 @contextlib.contextmanager
-def blank_weights(initializer):
-    """Kernels of nets built inside begin as `initializer(shape, dtype)` says: for an import that fills all of them.
+def blank_weights(initializer: KernelInitializer) -> Iterator[None]:
+    """Inside this context, kernels of new nets get the values of `initializer`: for an import that fills all of them.
 
-    VGG16's fully connected layers alone are 120 million random numbers, two seconds of work. The layers keep their own
-    initializers in their configuration; `initialize` applies them to what was not filled.
+    The fully connected layers of VGG16 alone are 120 million random numbers, two seconds of work. The layers keep their
+    own initializers in their configuration; `initialize` applies them to what the import did not fill.
+
+    Args:
+        initializer: function of shape and type, as a Keras initializer.
     """
     token = _blank.set(initializer)
     try:
@@ -27,28 +46,46 @@ def blank_weights(initializer):
         _blank.reset(token)
 
 
-def image_input(channels, preprocessing):
+def image_input(channels: int, preprocessing: str) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input `(batch, height, width, channels)`, and the same after the layer that carries the metadata.
+
+    Args:
+        channels: number of channels of the image.
+        preprocessing: name of `tfseg.specs.PREPROCESSING`.
+    """
     image = keras.Input((None, None, channels), name="image")
     return image, Metadata(specs.PREPROCESSING[preprocessing], name="metadata")(image)
 
 
 def conv(
-    x,
-    filters,
-    kernel_size,
-    name,
+    x: Tensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
     *,
-    strides=1,
-    dilation_rate=1,
-    groups=1,
-    use_bias=False,
-    padding=None,
-    kernel_initializer="he_normal",
-):
-    """A convolution, padded alike on both sides by `padding` pixels: by default, by as many as keep the size.
+    strides: int = 1,
+    dilation_rate: int = 1,
+    groups: int = 1,
+    use_bias: bool = False,
+    padding: int | str | None = None,
+    kernel_initializer: str = "he_normal",
+) -> Tensor:
+    """A convolution with the same padding on both sides.
 
-    Under a stride Keras's own "same" pads only the far side of even sizes, so the zeros are a layer of their own; but
-    where TensorFlow's networks want just that, `padding="same"`.
+    Under a stride, Keras's own "same" pads only the far side of even sizes, so the zeros are a layer of their own.
+    `padding="same"` is for TensorFlow's networks, which want that.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        filters: number of output channels.
+        kernel_size: rows, and columns, of the kernel.
+        name: name of the layer.
+        strides: input pixels per output pixel.
+        dilation_rate: distance in pixels between the pixels that the kernel reads.
+        groups: groups of channels that are convolved separately.
+        use_bias: whether the convolution has a bias.
+        padding: zero pixels on every side, or "same"; None: as many as keep the size at stride 1.
+        kernel_initializer: name of a Keras initializer.
     """
     same = dilation_rate * (kernel_size - 1) // 2
     padding = same if padding is None else padding
@@ -70,14 +107,21 @@ def conv(
     return apply(layer, x)
 
 
-def depthwise(x, kernel_size, name, *, dilation_rate=1):
-    """A convolution of every channel by itself, which keeps the size."""
+def depthwise(x: Tensor, kernel_size: int, name: str, *, dilation_rate: int = 1) -> Tensor:
+    """A convolution of every channel by itself, which keeps the size.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        kernel_size: rows, and columns, of the kernels; odd.
+        name: name of the layer.
+        dilation_rate: distance in pixels between the pixels that a kernel reads.
+    """
     layer = keras.layers.DepthwiseConv2D(
         kernel_size,
         padding="same",
         dilation_rate=dilation_rate,
         use_bias=False,
-        # Keras counts all channels as inputs of each; this makes it he_normal of the kernel's pixels alone.
+        # Keras counts all channels as inputs of each channel; this factor gives he_normal of the kernel's own pixels.
         depthwise_initializer=keras.initializers.VarianceScaling(2.0 * x.shape[-1], "fan_in", "truncated_normal"),
         data_format=CHANNELS_LAST,
         name=name,
@@ -85,57 +129,126 @@ def depthwise(x, kernel_size, name, *, dilation_rate=1):
     return layer(x)
 
 
-def dense(x, units, name):
+def dense(x: Tensor, units: int, name: str) -> Tensor:
+    """A fully connected layer.
+
+    Args:
+        x: features `(batch, channels)`.
+        units: number of outputs.
+        name: name of the layer.
+    """
     return apply(keras.layers.Dense(units, kernel_initializer="he_normal", name=name), x)
 
 
-def apply(layer, x):
-    """`layer(x)`, its kernel left blank inside `blank_weights`."""
-    if _blank.get() is None:
+def apply(layer: keras.layers.Layer, x: Tensor) -> Tensor:
+    """`layer(x)`; inside `blank_weights` its kernel stays blank.
+
+    Args:
+        layer: layer with a `kernel_initializer`, not built yet.
+        x: input of the layer.
+    """
+    blank = _blank.get()
+    if blank is None:
         return layer(x)
-    initializer, layer.kernel_initializer = layer.kernel_initializer, _blank.get()
+    initializer, layer.kernel_initializer = layer.kernel_initializer, blank
     try:
         return layer(x)
     finally:
         layer.kernel_initializer = initializer
 
 
-def norm(x, name, epsilon=1e-5):
-    """BatchNorm with PyTorch's epsilon and momentum (its 0.1 of the new is Keras's 0.9 of the old)."""
+def norm(x: Tensor, name: str, epsilon: float = 1e-5) -> Tensor:
+    """BatchNorm with PyTorch's epsilon and momentum (PyTorch's 0.1 for the new value is Keras's 0.9 for the old one).
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        name: name of the layer.
+        epsilon: number that is added to the variance.
+    """
     return keras.layers.BatchNormalization(axis=-1, momentum=0.9, epsilon=epsilon, name=name)(x)
 
 
-def relu(x, name):
+def relu(x: Tensor, name: str) -> Tensor:
+    """A ReLU.
+
+    Args:
+        x: any tensor.
+        name: name of the layer.
+    """
     return keras.layers.Activation("relu", name=name)(x)
 
 
-def conv_norm_relu(x, filters, kernel_size, name, **options):
+def conv_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, **options: Any) -> Tensor:
+    """Convolution, BatchNorm and ReLU: layers `<name>_conv`, `<name>_bn` and `<name>_relu`.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        filters: number of output channels.
+        kernel_size: rows, and columns, of the kernel.
+        name: beginning of the layers' names.
+        options: further arguments of `conv`.
+    """
     x = norm(conv(x, filters, kernel_size, f"{name}_conv", **options), f"{name}_bn")
     return relu(x, f"{name}_relu")
 
 
-def separable_norm_relu(x, filters, kernel_size, name, *, dilation_rate=1):
-    """`conv_norm_relu` with its kernel taken apart: every channel by itself, then all of them pixel by pixel."""
+def separable_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, *, dilation_rate: int = 1) -> Tensor:
+    """`conv_norm_relu` with a separable kernel: every channel by itself, then all channels pixel by pixel.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        filters: number of output channels.
+        kernel_size: rows, and columns, of the depthwise kernels; odd.
+        name: beginning of the layers' names.
+        dilation_rate: distance in pixels between the pixels that a depthwise kernel reads.
+    """
     x = depthwise(x, kernel_size, f"{name}_depthwise", dilation_rate=dilation_rate)
     return conv_norm_relu(x, filters, 1, name)
 
 
-def max_pool(x, pool_size, name, *, padding="valid"):
+def max_pool(x: Tensor, pool_size: int, name: str, *, padding: str = "valid") -> Tensor:
+    """A maximum pooling of stride 2.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        pool_size: rows, and columns, of the window.
+        name: name of the layer.
+        padding: "valid" or Keras's "same".
+    """
     return keras.layers.MaxPooling2D(pool_size, 2, padding=padding, data_format=CHANNELS_LAST, name=name)(x)
 
 
-def scaled(filters, width):
-    """`filters * width` channels: at least one, rounded."""
+def scaled(filters: float, width: float) -> int:
+    """`filters * width` channels, rounded, at least one.
+
+    Args:
+        filters: number of channels at width 1.
+        width: factor of that number.
+    """
     return max(1, round(filters * width))
 
 
-def check(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuses an argument that is not one of a few choices.
+
+    Args:
+        name: name of the argument.
+        value: value that came.
+        choices: values that are allowed.
+    Raises:
+        ValueError: the value is not among them.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
 
 
-def initialize(model, paths):
-    """Gives the kernels among `paths` the values that `blank_weights` kept from them."""
+def initialize(model: keras.Model, paths: Collection[str]) -> None:
+    """Gives kernels the values that `blank_weights` did not compute.
+
+    Args:
+        model: net that was built inside `blank_weights`.
+        paths: paths of the variables that the import did not fill; those that are no kernels stay as they are.
+    """
     for layer in model.layers:
         for variable in layer.weights:
             if variable.path in paths and variable.name == "kernel" and hasattr(layer, "kernel_initializer"):

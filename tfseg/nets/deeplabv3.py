@@ -1,41 +1,58 @@
 """DeepLab's heads: the same features read at several rates at once (atrous spatial pyramid pooling)."""
 
+from collections.abc import Sequence
+
+import keras
 from keras.layers import Concatenate, Dropout, GlobalAveragePooling2D
 
 from tfseg.layers import ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.heads import auxiliary_logits, check_features, interpolation, logits, segmenter, tap
+from tfseg.types import Tensor
 
-RATES = {8: (12, 24, 36), 16: (6, 12, 18)}  # by the backbone's output stride
+# Rates of the pyramid, by the backbone's output stride.
+RATES: dict[int, tuple[int, int, int]] = {8: (12, 24, 36), 16: (6, 12, 18)}
 
 
 def DeepLabV3(
-    backbone,
-    num_classes,
-    aux=False,
+    backbone: keras.Model,
+    num_classes: int,
+    aux: bool | str = False,
     *,
-    rates=RATES[8],
-    filters=256,
-    pool_first=False,
-    project_kernel=1,
-    head_kernel=3,
-    upsampling="bilinear",
-    name=None,
-):
+    rates: Sequence[int] = RATES[8],
+    filters: int = 256,
+    pool_first: bool = False,
+    project_kernel: int = 1,
+    head_kernel: int | None = 3,
+    upsampling: str = "bilinear",
+    name: str | None = None,
+) -> keras.Model:
     """A backbone with DeepLabV3's head, as torchvision computes it.
 
-    Input and output as in `FCN`; the map at the backbone's stride is the output of the layer `logits`.
+    Input and output are those of `FCN`; the map at the backbone's stride is the output of the layer `logits`.
 
     Args:
-        backbone, num_classes, aux, upsampling, name: as in `FCN`.
-        rates: of the three 3x3 branches: (12, 24, 36) at output stride 8, (6, 12, 18) at 16.
+        backbone: functional model `(batch, height, width, channels)` -> one map of features (see `FCN`).
+        num_classes: channels of the logits, background included.
+        aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
+            no second head.
+        rates: dilation rates of the 3x3 branches: (12, 24, 36) for output stride 8, (6, 12, 18) for 16.
         filters: channels of each branch and of the head.
         pool_first: whether the average over the map comes first in the concatenation (mmsegmentation), or last.
-        project_kernel: of the convolution behind the concatenation: 1; 3 in mmsegmentation.
-        head_kernel: of the convolution behind that one; None: there is no other (mmsegmentation).
+        project_kernel: kernel size of the convolution after the concatenation; mmsegmentation has 3.
+        head_kernel: kernel size of the convolution after that one; None: no such convolution (mmsegmentation).
+        upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`).
+        name: name of the model; None: "deeplabv3_" and the backbone's name.
+    Returns: functional model.
     Raises:
-        ValueError: as `FCN`.
+        ValueError: a backbone whose output is not a single map, no layer for `aux`, or an unknown upsampling.
     Reference: Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 3.3.
+
+    Example:
+        >>> backbone = tfseg.ResNet(18, output_stride=16, width=1 / 16)
+        >>> model = tfseg.DeepLabV3(backbone, 5, rates=(6, 12, 18), filters=16)
+        >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
+        (1, 65, 83, 5)
     """
     x = pyramid(check_features(backbone), rates, filters, pool_first=pool_first, project_kernel=project_kernel)
     x = Dropout(0.5, name="aspp_dropout")(x)
@@ -46,31 +63,46 @@ def DeepLabV3(
 
 
 def DeepLabV3Plus(
-    backbone,
-    num_classes,
-    aux=False,
+    backbone: keras.Model,
+    num_classes: int,
+    aux: bool | str = False,
     *,
-    rates=RATES[8],
-    filters=256,
-    low_level="conv2",
-    low_level_filters=48,
-    upsampling="bilinear",
-    name=None,
-):
+    rates: Sequence[int] = RATES[8],
+    filters: int = 256,
+    low_level: str = "conv2",
+    low_level_filters: int = 48,
+    upsampling: str = "bilinear",
+    name: str | None = None,
+) -> keras.Model:
     """A backbone with DeepLabV3+'s head, as segmentation_models.pytorch computes it: separable kernels, and a decoder.
 
-    Input and output as in `FCN`; the output of the layer `logits` has the stride of the low-level features, 4.
+    Input and output are those of `FCN`; the output of the layer `logits` has the stride of the low-level features, 4.
 
     Args:
-        backbone, num_classes, aux, name: as in `FCN`.
-        rates, filters: as in `DeepLabV3`; segmentation_models.pytorch has its (12, 24, 36) at output stride 16, too.
-        low_level: layer of the backbone, or stage of a ResNet, that the decoder reads besides.
-        low_level_filters: channels that those features are brought to.
-        upsampling: as in `FCN`, and of the pyramid's map to the low-level features' size, too; that bilinearly
-            where it is a transposed convolution.
+        backbone: functional model `(batch, height, width, channels)` -> one map of features (see `FCN`).
+        num_classes: channels of the logits, background included.
+        aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
+            no second head.
+        rates: dilation rates of the 3x3 branches. segmentation_models.pytorch has (12, 24, 36) for output stride 16,
+            too.
+        filters: channels of each branch and of the decoder.
+        low_level: layer of the backbone, or stage of a ResNet, that the decoder reads as well.
+        low_level_filters: number of channels to which those features are reduced.
+        upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pyramid's map is
+            resized to the low-level features in the same way (bilinearly for a transposed convolution).
+        name: name of the model; None: "deeplabv3plus_" and the backbone's name.
+    Returns: functional model.
     Raises:
-        ValueError: as `FCN`; no layer for `low_level`.
+        ValueError: a backbone whose output is not a single map, no layer for `aux` or `low_level`, or an unknown
+            upsampling.
     Reference: Chen et al. 2018, https://arxiv.org/abs/1802.02611, section 3.1.
+
+    Example:
+        >>> backbone = tfseg.ResNet(18, output_stride=16, width=1 / 16)
+        >>> model = tfseg.DeepLabV3Plus(backbone, 5, filters=16, low_level_filters=4)
+        >>> features = keras.Model(model.input, model.get_layer("logits").output)
+        >>> tuple(features(np.zeros((1, 65, 83, 3))).shape)
+        (1, 17, 21, 5)
     """
     x = pyramid(check_features(backbone), rates, filters, separable=True)
     x = blocks.separable_norm_relu(Dropout(0.5, name="aspp_dropout")(x), filters, 3, "aspp_out")
@@ -83,8 +115,25 @@ def DeepLabV3Plus(
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv3plus_{backbone.name}")
 
 
-def pyramid(x, rates, filters, *, separable=False, pool_first=False, project_kernel=1):
-    """A 1x1 branch, a 3x3 branch for every rate, the average over the map; concatenated and projected."""
+def pyramid(
+    x: Tensor,
+    rates: Sequence[int],
+    filters: int,
+    *,
+    separable: bool = False,
+    pool_first: bool = False,
+    project_kernel: int = 1,
+) -> Tensor:
+    """A 1x1 branch, a 3x3 branch for every rate and the average over the map, concatenated and projected.
+
+    Args:
+        x: features `(batch, height, width, channels)`.
+        rates: dilation rates of the 3x3 branches.
+        filters: channels of each branch and of the result.
+        separable: whether the 3x3 kernels are separable.
+        pool_first: whether the average comes first in the concatenation, or last.
+        project_kernel: kernel size of the projection.
+    """
     branch = blocks.separable_norm_relu if separable else blocks.conv_norm_relu
     branches = [blocks.conv_norm_relu(x, filters, 1, "aspp_0")]
     for index, rate in enumerate(rates, 1):

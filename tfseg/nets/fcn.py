@@ -1,4 +1,4 @@
-"""The FCN-VGG four: FCN-32s, -16s, -8s and -8s-at-once, in the exact geometry of the paper's networks."""
+"""The four FCNs on VGG16: FCN-32s, -16s, -8s and -8s-at-once, in the exact geometry of the paper's networks."""
 
 from collections.abc import Mapping
 
@@ -11,59 +11,162 @@ from tfseg.layers import CropLike
 from tfseg.nets import blocks
 from tfseg.nets.fcn_geometry import explain_geometry
 from tfseg.nets.vgg import stage_convs
+from tfseg.types import Tensor
+
+Heads = int | Mapping[str, int]
+"""A number of classes, or one for each head by its name."""
 
 
-def FCN32s(num_classes=21, *, padding=100, width=1.0, channels=3, name=None):
+def FCN32s(
+    num_classes: Heads = 21,
+    *,
+    padding: int | str = 100,
+    width: float = 1.0,
+    channels: int = 3,
+    name: str | None = None,
+) -> keras.Model:
     """FCN-32s on VGG16: one transposed convolution from stride 32 to the image's size.
 
     Input `(batch, height, width, channels)` float32, preprocessed (BGR minus mean for the public weights), any size.
-    Output logits `(batch, height, width, num_classes)` float32. Layers bear the paper's names; score layers begin at
-    zero, transposed convolutions bilinear, the rest random until weights are imported.
+    Output logits `(batch, height, width, num_classes)` float32. Layers have the paper's names. Score layers begin at
+    zero, transposed convolutions as bilinear interpolation; the other kernels are random until weights are imported.
+
+    Several heads share one trunk with `num_classes={"sem": 33, "geo": 3}`: SIFT Flow's semantic and geometric classes.
+    The model then returns a list of logits in that order, and a head's layers end in its name (`score_fr_sem`).
 
     Args:
-        num_classes: 21 for PASCAL VOC (background included); or several heads on one trunk, as `{"sem": 33, "geo": 3}`
-            for SIFT Flow's semantic and geometric classes: the model then returns a list of logits, a head each, in
-            that order, and the layers of a head end in its name (`score_fr_sem`).
-        padding: 100, the paper's border of zeros about the image, or "same": the lighter modern form without it
-            (conv1_1 padded by 1, fc6 by 3, transposed convolutions by half their stride). The same weights fit both;
-            near the image's border their scores differ.
-        width: multiplies every channel count but `num_classes`.
-        channels: of the input; 4 for colour and depth.
-        name: of the model.
+        num_classes: number of classes, 21 for PASCAL VOC (background included); or one for each head, by its name.
+        padding: 100, the paper's number of zero pixels around the image, or "same", the lighter modern form without
+            them (conv1_1 padded by 1, fc6 by 3, transposed convolutions by half their stride). The same weights fit
+            both; near the image's border their scores differ.
+        width: factor of every channel count but `num_classes`.
+        channels: channels of the input; 4 for color and depth.
+        name: name of the model; None: "fcn32s".
+    Returns: functional model.
     Raises:
         ValueError: another padding, or no heads.
     Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211; `explain_geometry` derives the crops.
+
+    Example:
+        >>> model = tfseg.FCN32s(5, padding="same", width=1 / 16)
+        >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
+        (1, 65, 83, 5)
     """
     return _fcn("fcn32s", num_classes, padding, width, channels, name)
 
 
-def FCN16s(num_classes=21, *, padding=100, width=1.0, channels=3, name=None):
-    """FCN-16s: as `FCN32s`, with the scores of pool4 added at stride 16."""
+def FCN16s(
+    num_classes: Heads = 21,
+    *,
+    padding: int | str = 100,
+    width: float = 1.0,
+    channels: int = 3,
+    name: str | None = None,
+) -> keras.Model:
+    """FCN-16s on VGG16: `FCN32s` with the scores of pool4 added at stride 16.
+
+    Input and output are those of `FCN32s`.
+
+    Args:
+        num_classes: number of classes, or one for each head by its name (see `FCN32s`).
+        padding: 100, the paper's number of zero pixels around the image, or "same" (see `FCN32s`).
+        width: factor of every channel count but `num_classes`.
+        channels: channels of the input; 4 for color and depth.
+        name: name of the model; None: "fcn16s".
+    Returns: functional model.
+    Raises:
+        ValueError: another padding, or no heads.
+    Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211, section 4.2.
+
+    Example:
+        >>> tfseg.FCN16s(5, width=1 / 16).get_layer("score_pool4").filters
+        5
+    """
     return _fcn("fcn16s", num_classes, padding, width, channels, name)
 
 
-def FCN8s(num_classes=21, *, padding=100, width=1.0, channels=3, name=None):
-    """FCN-8s: as `FCN32s`, with the scores of pool4 added at stride 16 and those of pool3 at stride 8."""
+def FCN8s(
+    num_classes: Heads = 21,
+    *,
+    padding: int | str = 100,
+    width: float = 1.0,
+    channels: int = 3,
+    name: str | None = None,
+) -> keras.Model:
+    """FCN-8s on VGG16: `FCN32s` with the scores of pool4 added at stride 16 and those of pool3 at stride 8.
+
+    Input and output are those of `FCN32s`.
+
+    Args:
+        num_classes: number of classes, or one for each head by its name (see `FCN32s`).
+        padding: 100, the paper's number of zero pixels around the image, or "same" (see `FCN32s`).
+        width: factor of every channel count but `num_classes`.
+        channels: channels of the input; 4 for color and depth.
+        name: name of the model; None: "fcn8s".
+    Returns: functional model.
+    Raises:
+        ValueError: another padding, or no heads.
+    Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211, section 4.2.
+
+    Example:
+        >>> model = tfseg.FCN8s({"sem": 33, "geo": 3}, padding="same", width=1 / 16)
+        >>> [output.shape for output in model.outputs]
+        [(None, None, None, 33), (None, None, None, 3)]
+    """
     return _fcn("fcn8s", num_classes, padding, width, channels, name)
 
 
-def FCN8sAtOnce(num_classes=21, *, padding=100, width=1.0, channels=3, channel_scales=False, name=None):
-    """FCN-8s trained in one go: as `FCN8s`, with pool4 multiplied by 0.01 and pool3 by 0.0001 before their scores.
+def FCN8sAtOnce(
+    num_classes: Heads = 21,
+    *,
+    padding: int | str = 100,
+    width: float = 1.0,
+    channels: int = 3,
+    channel_scales: bool = False,
+    name: str | None = None,
+) -> keras.Model:
+    """FCN-8s trained in one step: `FCN8s` with pool4 multiplied by 0.01 and pool3 by 0.0001 before their scores.
 
-    With `channel_scales` these factors are weights, one a channel, as the original Caffe network has them.
+    Input and output are those of `FCN32s`.
+
+    Args:
+        num_classes: number of classes, or one for each head by its name (see `FCN32s`).
+        padding: 100, the paper's number of zero pixels around the image, or "same" (see `FCN32s`).
+        width: factor of every channel count but `num_classes`.
+        channels: channels of the input; 4 for color and depth.
+        channel_scales: whether the two factors are weights, one for each channel, as in the original Caffe network.
+        name: name of the model; None: "fcn8s_atonce".
+    Returns: functional model.
+    Raises:
+        ValueError: another padding, or no heads.
+    Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211, section 4.3.
+
+    Example:
+        >>> tfseg.FCN8sAtOnce(5, width=1 / 16).get_layer("scale_pool4").scale
+        0.01
     """
     return _fcn("fcn8s_atonce", num_classes, padding, width, channels, name, channel_scales)
 
 
-def _fcn(network, num_classes, padding, width, channels, name, channel_scales=False):
+def _fcn(
+    network: str,
+    num_classes: Heads,
+    padding: int | str,
+    width: float,
+    channels: int,
+    name: str | None,
+    channel_scales: bool = False,
+) -> keras.Model:
     heads = num_classes if isinstance(num_classes, Mapping) else {"": num_classes}
     if not heads:
         raise ValueError('num_classes is a number, or one for each head: {"sem": 33, "geo": 3}. Received: {}')
+    blocks.check_choice("padding", padding, (100, "same"))
     same = padding == "same"
     image, x = blocks.image_input(channels, "fcn")
     poolings = {}
     for stage in range(1, 6):
-        x = stage_convs(x, 16, stage, width=width, first_padding=padding if stage == 1 and not same else None)
+        first_padding = int(padding) if stage == 1 and not same else None
+        x = stage_convs(x, 16, stage, width=width, first_padding=first_padding)
         # TensorFlow's "same" is the ceil rule at window 2, stride 2.
         x = poolings[f"pool{stage}"] = blocks.max_pool(x, 2, f"pool{stage}", padding="same")
     units = blocks.scaled(specs.VGG_FC_UNITS, width)
@@ -77,7 +180,7 @@ def _fcn(network, num_classes, padding, width, channels, name, channel_scales=Fa
     return keras.Model(image, scores if isinstance(num_classes, Mapping) else scores[0], name=name or network)
 
 
-def _scaled(pooling, skip, scale, channel_scales):
+def _scaled(pooling: Tensor, skip: str, scale: float | None, channel_scales: bool) -> Tensor:
     if scale is None:
         return pooling
     if not channel_scales:
@@ -91,8 +194,26 @@ def _scaled(pooling, skip, scale, channel_scales):
     )(pooling)
 
 
-def _head(network, padding, x, skips, image, num_classes, suffix):
-    """Logits at the image's size, of fc7's map and the skips; `suffix` tells the layers of several heads apart."""
+def _head(
+    network: str,
+    padding: int | str,
+    x: Tensor,
+    skips: Mapping[str, Tensor],
+    image: keras.KerasTensor,
+    num_classes: int,
+    suffix: str,
+) -> Tensor:
+    """Logits at the image's size, from the map of fc7 and the skips.
+
+    Args:
+        network: name of `tfseg.specs.FCNS`.
+        padding: 100 or "same".
+        x: map of fc7.
+        skips: poolings, already scaled, by their names.
+        image: input of the model.
+        num_classes: number of classes of this head.
+        suffix: end of the layers' names, which distinguishes several heads.
+    """
     crops = explain_geometry(network, 1, 1, padding=padding).crops
     same = padding == "same"
     x = _score(x, num_classes, f"score_fr{suffix}")
@@ -118,5 +239,5 @@ def _head(network, padding, x, skips, image, num_classes, suffix):
     return x
 
 
-def _score(x, num_classes, name):
+def _score(x: Tensor, num_classes: int, name: str) -> Tensor:
     return blocks.conv(x, num_classes, 1, name, use_bias=True, kernel_initializer="zeros")

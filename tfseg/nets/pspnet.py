@@ -1,64 +1,84 @@
 """PSPNet's head: the features beside their averages over grids of a few bins."""
 
+from collections.abc import Sequence
+
+import keras
 from keras.layers import Concatenate, Dropout
 
 from tfseg import specs
 from tfseg.layers import AdaptiveAveragePooling, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.heads import auxiliary_logits, check_features, interpolation, logits, segmenter, tap
+from tfseg.types import Tensor
 
 
 def PSPNet(
-    backbone,
-    num_classes,
-    aux=False,
+    backbone: keras.Model,
+    num_classes: int,
+    aux: bool | str = False,
     *,
-    features=None,
-    bins=(1, 2, 3, 6),
-    order="features_first",
-    filters=512,
-    branch_filters=None,
-    kernel_sizes=(3, 1),
-    norm_single_bin=True,
-    dropout=0.1,
-    aux_reduction=4,
-    upsampling="bilinear",
-    name=None,
-):
+    features: str | None = None,
+    bins: Sequence[int] = (1, 2, 3, 6),
+    order: str = "features_first",
+    filters: int = 512,
+    branch_filters: int | None = None,
+    kernel_sizes: Sequence[int] = (3, 1),
+    norm_single_bin: bool = True,
+    dropout: float = 0.1,
+    aux_reduction: int = 4,
+    upsampling: str = "bilinear",
+    name: str | None = None,
+) -> keras.Model:
     """A backbone with PSPNet's head: average pooling to each of `bins`, 1x1 convolution, back to size, concatenated.
 
-    Input and output as in `FCN`; the map at the backbone's stride is the output of the layer `logits`. The published
-    implementations differ in everything that has an argument here; those of hszhao/semseg are the defaults, but for its
-    `upsampling="bilinear_align_corners"`.
+    Input and output are those of `FCN`; the map at the backbone's stride is the output of the layer `logits`.
+
+    The published implementations differ in everything that has an argument here. The defaults are those of
+    hszhao/semseg, except its `upsampling="bilinear_align_corners"`. The orders of the concatenation are:
+
+    * "features_first": features, then bins 1 2 3 6 (semseg, CSAILVision).
+    * "features_last": bins 1 2 3 6, then features (segmentation_models.pytorch).
+    * "reversed": features, then bins 6 3 2 1 (the original in Caffe).
 
     Args:
-        backbone, num_classes, aux, aux_reduction, name: as in `FCN`.
-        features: layer of the backbone, or stage of a ResNet, that the head reads, whatever comes behind it
-            (segmentation_models.pytorch: "conv3"); None: the backbone's output.
-        bins: rows, and columns, of each pooled map, by PyTorch's windows: any map size will do.
-        order: of what is concatenated, of `tfseg.specs.PYRAMID_ORDERS`: "features_first" (features, then bins 1 2 3 6:
-            semseg, CSAILVision), "features_last" (bins 1 2 3 6, then features: segmentation_models.pytorch) or
-            "reversed" (features, then bins 6 3 2 1: the original in Caffe).
-        filters: of the convolution behind the concatenation.
-        branch_filters: of each bin's convolution; None: the features' channels divided by the number of bins.
-        kernel_sizes: of the convolution behind the concatenation, and of the logits'.
-        norm_single_bin: False gives the convolution over a single bin a bias in place of its BatchNorm
+        backbone: functional model `(batch, height, width, channels)` -> one map of features (see `FCN`).
+        num_classes: channels of the logits, background included.
+        aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
+            no second head.
+        features: layer of the backbone, or stage of a ResNet, that the head reads (segmentation_models.pytorch:
+            "conv3"); None: the backbone's output.
+        bins: number of rows, and of columns, of each pooled map, by PyTorch's windows: every map size is allowed.
+        order: order of the concatenation, a name of `tfseg.specs.PYRAMID_ORDERS`, see above.
+        filters: channels of the convolution after the concatenation.
+        branch_filters: channels of each bin's convolution; None: the features' channels divided by the number of bins.
+        kernel_sizes: kernel size of the convolution after the concatenation, and that of the logits' convolution.
+        norm_single_bin: whether the convolution over a single bin has a BatchNorm; if not, it has a bias
             (segmentation_models.pytorch).
-        dropout: rate before the logits.
-        upsampling: as in `FCN`. The pooled maps are resized so, too; bilinearly where it is a transposed convolution.
+        dropout: dropout rate before the logits.
+        aux_reduction: how many times fewer channels the second head has inside than it reads.
+        upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pooled maps are
+            resized in the same way (bilinearly for a transposed convolution).
+        name: name of the model; None: "pspnet_" and the backbone's name.
+    Returns: functional model.
     Raises:
-        ValueError: as `FCN`; an unknown order.
+        ValueError: a backbone whose output is not a single map, no layer for `aux` or `features`, an unknown upsampling
+            or order.
     Reference: Zhao et al. 2017, https://arxiv.org/abs/1612.01105, section 3.2.
+
+    Example:
+        >>> model = tfseg.PSPNet(tfseg.ResNet(18, output_stride=8, width=1 / 16), 5, filters=16)
+        >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
+        (1, 65, 83, 5)
     """
-    blocks.check("order", order, specs.PYRAMID_ORDERS)
-    features = tap(backbone, features, "the head", f"features={features!r}") if features else check_features(backbone)
-    branch_filters = branch_filters or max(1, features.shape[-1] // len(bins))
+    blocks.check_choice("order", order, specs.PYRAMID_ORDERS)
+    x = tap(backbone, features, "the head", f"features={features!r}") if features else check_features(backbone)
+    branch_filters = branch_filters or max(1, x.shape[-1] // len(bins))
     resize = interpolation(upsampling)
-    pooled = [_branch(features, one, branch_filters, one > 1 or norm_single_bin, resize) for one in bins]
+    pooled = [_branch(x, side, branch_filters, side > 1 or norm_single_bin, resize) for side in bins]
     parts = {
-        "features_first": [features, *pooled],
-        "features_last": [*pooled, features],
-        "reversed": [features, *reversed(pooled)],
+        "features_first": [x, *pooled],
+        "features_last": [*pooled, x],
+        "reversed": [x, *reversed(pooled)],
     }
     x = Concatenate(name="ppm_concat")(parts[order])
     x = blocks.conv_norm_relu(x, filters, kernel_sizes[0], "head")
@@ -70,7 +90,7 @@ def PSPNet(
     return segmenter(backbone, outputs, upsampling, name or f"pspnet_{backbone.name}")
 
 
-def _branch(x, bins, filters, normed, resize):
+def _branch(x: Tensor, bins: int, filters: int, normed: bool, resize: str) -> Tensor:
     name = f"ppm_{bins}"
     y = AdaptiveAveragePooling(bins, name=f"{name}_pool")(x)
     y = blocks.conv(y, filters, 1, f"{name}_conv", use_bias=not normed)

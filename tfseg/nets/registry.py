@@ -3,6 +3,10 @@
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
 
 from tfseg import specs
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
@@ -15,54 +19,87 @@ from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.resnet import ResNet
 from tfseg.nets.vgg import VGG
 
+Builder = Callable[..., keras.Model]
+
 _SPEC_FIELDS = [field.name for field in dataclasses.fields(specs.ResNetSpec)]
 
 
-def build(name, **options):
+def build(name: str, **options: Any) -> keras.Model:
     """A network by its name: `build("fcn_resnet50", num_classes=21, output_stride=16)`.
 
+    The names stand for these functions:
+
+    * "vgg16_bn": `VGG`. "fcn32s": `FCN32s`. "deeplab_largefov": `DeepLabLargeFOV`. "deeplabv2_vgg16": `DeepLabV2VGG`.
+    * "resnet50": `ResNet`. "drn_d_22": `DRN`.
+    * "fcn_resnet50": `FCN` on a ResNet of output stride 8. "deeplabv2_...", "deeplabv3_...", "deeplabv3plus_...",
+      "pspnet_...": the other heads.
+    * "drnseg_drn_d_22": `DRNSeg` on a DRN. "fcn_...", "deeplabv3_...", "pspnet_...": the other heads.
+
     Args:
-        name: one of `list_models()`. "vgg16_bn" is `VGG`, "resnet50" `ResNet`, "fcn32s" `FCN32s`; "fcn_resnet50" is
-            `FCN`, "deeplabv3_resnet50" `DeepLabV3` and "pspnet_resnet50" `PSPNet` on a ResNet of output stride 8;
-            "drn_d_22" is `DRN` and "drnseg_drn_d_22" `DRNSeg` on it; "deeplab_largefov" is `DeepLabLargeFOV` and
-            "deeplabv2_vgg16" `DeepLabV2VGG`.
-        options: of the function behind the name; a segmenter takes those of its backbone too, and every ResNet the
+        name: name of the network, one of `list_models()`.
+        options: arguments of that function. A segmenter takes those of its backbone, too. Every ResNet also takes the
             fields of `tfseg.specs.ResNetSpec` (`stem=(64, 64, 128)`, `stride_in="1x1"`).
+    Returns: functional model.
     Raises:
-        ValueError: an unknown name; TypeError: an option that the function lacks.
+        ValueError: an unknown name, or an invalid value of an option.
+        TypeError: an option that the function does not have.
+    Reference: the function of that name states the paper.
+
+    Example:
+        >>> model = tfseg.build("fcn_resnet18", num_classes=5, width=1 / 16, stride_in="1x1")
+        >>> model.name, model.output_shape
+        ('fcn_resnet18', (None, None, None, 5))
     """
     if name not in _BUILDERS:
         raise ValueError(f"Unknown network: {name!r}. tfseg.list_models() names the {len(_BUILDERS)} known ones.")
     return _BUILDERS[name](**options)
 
 
-def list_models():
-    """The names that `build` takes, sorted."""
+def list_models() -> list[str]:
+    """The names that `build` takes, sorted.
+
+    Example:
+        >>> [name for name in tfseg.list_models() if name.startswith("fcn8s")]
+        ['fcn8s', 'fcn8s_atonce']
+    """
     return sorted(_BUILDERS)
 
 
-def _resnet(backbone, *, name=None, **options):
+def _resnet(backbone: str, *, name: str | None = None, **options: Any) -> keras.Model:
     spec = specs.RESNETS[backbone]
     changes = {field: options.pop(field) for field in _SPEC_FIELDS if field in options}
     return ResNet(dataclasses.replace(spec, **changes), name=name or backbone, **options)
 
 
-def _segmenter(head, backbone, *, num_classes=21, name=None, **options):
-    """A head with the options of its own function, on a backbone with all others."""
-    own = {key: options.pop(key) for key in inspect.signature(head).parameters if key in options}
+def _segmenter(
+    head: Builder, backbone: str, *, num_classes: int = 21, name: str | None = None, **options: Any
+) -> keras.Model:
+    """A head with the options of its own function, on a backbone with all other options."""
+    head_options = {key: options.pop(key) for key in inspect.signature(head).parameters if key in options}
     if backbone in specs.RESNETS:
         options.setdefault("output_stride", 8)
     if head in (DeepLabV3, DeepLabV3Plus):
-        own.setdefault("rates", RATES.get(options.get("output_stride"), RATES[8]))
-    return head(_BACKBONES[backbone](**options), num_classes, name=name, **own)
+        head_options.setdefault("rates", RATES.get(options.get("output_stride", 8), RATES[8]))
+    return head(_BACKBONES[backbone](**options), num_classes, name=name, **head_options)
 
 
-_HEADS = {"fcn": FCN, "deeplabv2": DeepLabV2, "deeplabv3": DeepLabV3, "deeplabv3plus": DeepLabV3Plus, "pspnet": PSPNet}
-_DRN_HEADS = {"drnseg": DRNSeg, "fcn": FCN, "deeplabv3": DeepLabV3, "pspnet": PSPNet}
-_BACKBONES = {name: functools.partial(_resnet, name) for name in specs.RESNETS} | {
+_HEADS: dict[str, Builder] = {
+    "fcn": FCN,
+    "deeplabv2": DeepLabV2,
+    "deeplabv3": DeepLabV3,
+    "deeplabv3plus": DeepLabV3Plus,
+    "pspnet": PSPNet,
+}
+_DRN_HEADS: dict[str, Builder] = {
+    "drnseg": DRNSeg,
+    "fcn": FCN,
+    "deeplabv3": DeepLabV3,
+    "pspnet": PSPNet,
+}
+_BACKBONES: dict[str, Builder] = {name: functools.partial(_resnet, name) for name in specs.RESNETS} | {
     name: functools.partial(DRN, name) for name in specs.DRNS
 }
-_BUILDERS = (
+_BUILDERS: dict[str, Builder] = (
     {name: functools.partial(VGG, depth, batch_norm=bn) for name, (depth, bn) in specs.VGGS.items()}
     | _BACKBONES
     | {

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -18,57 +20,75 @@ from keras.layers import (
 
 from tfseg import specs
 from tfseg.nets import blocks
+from tfseg.types import Tensor
 
 
 def ResNet(
-    spec=50,
+    spec: int | str | specs.ResNetSpec = 50,
     *,
-    output_stride=32,
-    convention="previous",
-    multi_grid=None,
-    width=1.0,
-    include_top=False,
-    num_classes=1000,
-    channels=3,
-    name=None,
-):
-    """ResNet, ResNeXt or Wide ResNet; layers bear the names of `keras.applications` (`conv4_block1_2_conv`).
+    output_stride: int = 32,
+    convention: str = "previous",
+    multi_grid: Sequence[int] | None = None,
+    width: float = 1.0,
+    include_top: bool = False,
+    num_classes: int = 1000,
+    channels: int = 3,
+    name: str | None = None,
+) -> keras.Model:
+    """ResNet, ResNeXt or Wide ResNet; layers have the names of `keras.applications` (`conv4_block1_2_conv`).
 
     Input `(batch, height, width, channels)` float32, preprocessed, any size. Output without the top: the last stage,
-    `(batch, ceil(height / output_stride), ceil(width / output_stride), 2048)` (512 for 18 and 34); with it: logits
-    `(batch, num_classes)`.
+    `(batch, ceil(height / output_stride), ceil(width / output_stride), 2048)` (512 for 18 and 34). Output with the top:
+    logits `(batch, num_classes)`.
+
+    In a dilated stage, all layers have their old rate x stride, but for the one layer that lost its stride. Its rate is
+    a convention:
+
+    * "previous": its old rate (torchvision, timm). Sampling the map on the old grid gives the old map.
+    * "new": its old rate x stride (semseg, segmentation_models.pytorch).
+    * "one": 1 (DRN-A).
+
+    The conventions are equal if a 1x1 convolution strides.
 
     Args:
         spec: 18, 34, 50, 101 or 152; or a name of `tfseg.specs.RESNETS` ("resnext50_32x4d", "resnet50d"); or a
-            `tfseg.specs.ResNetSpec`, where stem pool, epsilon and the place of the stride can be chosen.
-        output_stride: input pixels per output pixel: 32, 16, 8 or 4. Stages past it stride no more; they are dilated.
-        convention: the rate of the one layer of a stage that lost its stride: "previous", its old rate (torchvision,
-            timm; sampling the map on the old grid gives the old map); "new", old rate x stride (semseg, smp); "one", 1
-            (DRN-A). The rest of the stage has old rate x stride. No difference where a 1x1 convolution strides.
-        multi_grid: multiplies the rates of the last stage, one factor a block, as in DeepLabV3; None: all 1.
-        width: multiplies every channel count.
-        include_top: average over the map, then `predictions`.
+            `tfseg.specs.ResNetSpec`, which determines stem pool, epsilon, the place of the stride and more.
+        output_stride: input pixels per output pixel: 32, 16, 8 or 4. The stages after it are dilated instead of
+            strided.
+        convention: rate of the layer that lost its stride: "previous", "new" or "one", see above.
+        multi_grid: factor of the rate of each block of the last stage, as in DeepLabV3; None: all 1.
+        width: factor of every channel count.
+        include_top: whether an average over the map and the layer `predictions` follow.
         num_classes: units of `predictions`.
-        channels: of the input.
-        name: of the model.
+        channels: channels of the input.
+        name: name of the model; None: the name of the spec, such as "resnet50".
+    Returns: functional model.
     Raises:
-        ValueError: an unknown spec, output stride, convention or a multi_grid of another length than the last stage.
+        ValueError: an unknown spec, output stride or convention; a multi_grid of another length than the last stage; or
+            one that dilates a layer that strides.
     Reference: He et al. 2016, https://arxiv.org/abs/1512.03385; dilated: Yu et al. 2017,
         https://arxiv.org/abs/1705.09914; multi-grid: Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 3.2.1.
+
+    Example:
+        >>> model = tfseg.ResNet(50, output_stride=8, width=1 / 16)
+        >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
+        (1, 9, 11, 128)
+        >>> model.get_layer("conv5_block2_2_conv").dilation_rate
+        (4, 4)
     """
     title, spec = _spec(spec)
-    blocks.check("output_stride", output_stride, specs.OUTPUT_STRIDES)
-    blocks.check("convention", convention, specs.CONVENTIONS)
-    blocks.check("stride_at", spec.stride_at, ("first", "last"))
+    blocks.check_choice("output_stride", output_stride, specs.OUTPUT_STRIDES)
+    blocks.check_choice("convention", convention, specs.CONVENTIONS)
+    blocks.check_choice("stride_at", spec.stride_at, ("first", "last"))
     grids = [(1,) * count for count in spec.blocks]
-    places = (spec.stride_in,) * len(grids) if isinstance(spec.stride_in, str) else spec.stride_in
+    stride_places = (spec.stride_in,) * len(grids) if isinstance(spec.stride_in, str) else spec.stride_in
     if multi_grid is not None:
         if len(multi_grid) != spec.blocks[-1]:
             raise ValueError(
                 f"multi_grid needs one factor for each of the {spec.blocks[-1]} blocks of the last stage. Received: "
                 f"{multi_grid!r}"
             )
-        if output_stride == 32 and multi_grid[0] != 1 and places[-1] == "3x3" and spec.stride_at == "first":
+        if output_stride == 32 and multi_grid[0] != 1 and stride_places[-1] == "3x3" and spec.stride_at == "first":
             raise ValueError(
                 "At output_stride=32 the last stage strides in its first 3x3 convolution, which cannot be dilated too: "
                 f"multi_grid begins with 1, or output_stride is 16 or less. Received: {multi_grid!r}"
@@ -78,12 +98,12 @@ def ResNet(
     image, x = blocks.image_input(channels, "torch")
     x = _stem(x, width, spec)
     same = spec.stem_pool == "same"
-    if not same:  # zeros serve as well as minus infinity under this pooling: a ReLU stands before it
+    if not same:  # zeros are as good as minus infinity before this pooling: its input comes from a ReLU
         x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
     x = blocks.max_pool(x, 3, "pool1_pool", padding="same" if same else "valid")
     striding = _striding(spec)
     stride, rate = 4, 1
-    for stage, (factors, place) in enumerate(zip(grids, places, strict=True)):
+    for stage, (factors, stride_place) in enumerate(zip(grids, stride_places, strict=True)):
         for block, factor in enumerate(factors):
             strides, freed_rate = 1, rate
             if (stage, block) in striding and stride < output_stride:
@@ -95,7 +115,7 @@ def ResNet(
                 x,
                 specs.RESNET_FILTERS[stage] * width,
                 f"conv{stage + 2}_block{block + 1}",
-                dataclasses.replace(spec, stride_in=place),
+                dataclasses.replace(spec, stride_in=stride_place),
                 strides=strides,
                 rate=rate * factor,
                 freed_rate=freed_rate * factor,
@@ -106,37 +126,40 @@ def ResNet(
     return keras.Model(image, x, name=name or title)
 
 
-def _striding(spec):
-    """`(stage, block)`, from 0, of the three blocks that stride."""
+def _striding(spec: specs.ResNetSpec) -> list[tuple[int, int]]:
+    """`(stage, block)`, from 0, for each of the three blocks that stride."""
     if spec.stride_at == "last":
         return [(stage, count - 1) for stage, count in enumerate(spec.blocks[:-1])]
     return [(stage, 0) for stage in range(1, len(spec.blocks))]
 
 
-def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
-    """One residual block; `freed_rate` is the rate of the convolution that strides, or would have."""
+def residual_block(
+    x: Tensor, planes: float, name: str, spec: specs.ResNetSpec, *, strides: int, rate: int, freed_rate: int
+) -> Tensor:
+    """One residual block.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        planes: width of the block, as torchvision counts it.
+        name: beginning of the layers' names.
+        spec: what kind of block it is.
+        strides: input pixels per output pixel.
+        rate: dilation rate of the block.
+        freed_rate: dilation rate of the convolution that strides, or would stride without dilation.
+    """
     inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else blocks.scaled(planes, 1)
     outside = blocks.scaled(planes, spec.expansion)
+    convs: list[tuple[int, int, dict[str, Any]]]  # filters, kernel size and options
     if spec.bottleneck:
         in_1x1 = spec.stride_in == "1x1"
-        convs = (
-            (inside, 1, {"strides": strides if in_1x1 else 1}),
-            (
-                inside,
-                3,
-                {
-                    "strides": 1 if in_1x1 else strides,
-                    "dilation_rate": rate if in_1x1 else freed_rate,
-                    "groups": spec.groups,
-                },
-            ),
-            (outside, 1, {}),
-        )
+        in_3x3: dict[str, Any] = {
+            "strides": 1 if in_1x1 else strides,
+            "dilation_rate": rate if in_1x1 else freed_rate,
+            "groups": spec.groups,
+        }
+        convs = [(inside, 1, {"strides": strides if in_1x1 else 1}), (inside, 3, in_3x3), (outside, 1, {})]
     else:
-        convs = (
-            (inside, 3, {"strides": strides, "dilation_rate": freed_rate}),
-            (outside, 3, {"dilation_rate": rate}),
-        )
+        convs = [(inside, 3, {"strides": strides, "dilation_rate": freed_rate}), (outside, 3, {"dilation_rate": rate})]
     shortcut = x
     if spec.stride_at == "last" and strides > 1 and x.shape[-1] == outside:
         shortcut = blocks.max_pool(x, 1, f"{name}_0_pool")
@@ -154,8 +177,8 @@ def residual_block(x, planes, name, spec, *, strides, rate, freed_rate):
     return blocks.relu(Add(name=f"{name}_add")([shortcut, x]), f"{name}_out")
 
 
-def _stem(x, width, spec):
-    strided = {"strides": 2, "padding": "same" if spec.stem_same else None}
+def _stem(x: Tensor, width: float, spec: specs.ResNetSpec) -> Tensor:
+    strided: dict[str, Any] = {"strides": 2, "padding": "same" if spec.stem_same else None}
     if not spec.stem:
         x = _conv_norm(x, blocks.scaled(spec.stem_filters, width), 7, "conv1_conv", spec, **strided)
         return blocks.relu(x, "conv1_relu")
@@ -166,11 +189,11 @@ def _stem(x, width, spec):
     return x
 
 
-def _projection(x, filters, name, spec, *, strides, dilated):
+def _projection(x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, strides: int, dilated: bool) -> Tensor:
     if spec.average_shortcut:
         pool = functools.partial(AveragePooling2D, 2, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")
         if strides > 1:
-            x = pool(strides, padding="same")(x)  # the ceil rule, the padding not counted
+            x = pool(strides, padding="same")(x)  # the ceil rule; the padding does not count
         elif dilated and spec.average_shortcut == "same":
             x = ZeroPadding2D(((0, 1), (0, 1)), data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(x)
             x = pool(1)(x)
@@ -178,21 +201,23 @@ def _projection(x, filters, name, spec, *, strides, dilated):
     return _conv_norm(x, filters, 1, f"{name}_conv", spec, strides=strides)
 
 
-def _squeeze_and_excite(x, name, spec):
+def _squeeze_and_excite(x: Tensor, name: str, spec: specs.ResNetSpec) -> Tensor:
     y = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")(x)
-    middle = max(8, (x.shape[-1] // spec.squeeze + 4) // 8 * 8)  # timm's: a multiple of 8
+    middle = max(8, (x.shape[-1] // spec.squeeze + 4) // 8 * 8)  # a multiple of 8, as in timm
     y = blocks.conv(y, middle, 1, f"{name}_1_conv", use_bias=True)
     y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
     return Multiply(name=f"{name}_scale")([x, Activation("sigmoid", name=f"{name}_sigmoid")(y)])
 
 
-def _split_attention(x, filters, name, spec, *, strides, dilation_rate, groups):
-    """Convolutions that are weighed against each other, channel by channel; a stride is an average behind them."""
+def _split_attention(
+    x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, strides: int, dilation_rate: int, groups: int
+) -> Tensor:
+    """Convolutions that are weighed against each other, channel by channel; a stride is an average after them."""
     y = _conv_norm(
         x, filters * spec.radix, 3, f"{name}_conv", spec, dilation_rate=dilation_rate, groups=groups * spec.radix
     )
     y = blocks.relu(y, f"{name}_relu")
-    middle = max(32, (x.shape[-1] * spec.radix // 4 + 4) // 8 * 8)  # timm's: a multiple of 8
+    middle = max(32, (x.shape[-1] * spec.radix // 4 + 4) // 8 * 8)  # a multiple of 8, as in timm
     z = Add(name=f"{name}_attention_sum")(ops.split(y, spec.radix, axis=-1))
     z = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_attention_pool")(z)
     z = blocks.conv(z, middle, 1, f"{name}_attention_1_conv", use_bias=True)
@@ -209,14 +234,14 @@ def _split_attention(x, filters, name, spec, *, strides, dilation_rate, groups):
     return y
 
 
-def _conv_norm(x, filters, kernel_size, name, spec, **options):
+def _conv_norm(x: Tensor, filters: int, kernel_size: int, name: str, spec: specs.ResNetSpec, **options: Any) -> Tensor:
     use_bias = spec.biases == "all" or (spec.biases == "stem" and name.startswith("conv1_"))
     x = blocks.conv(x, filters, kernel_size, name, use_bias=use_bias, **options)
     return blocks.norm(x, name.removesuffix("_conv") + "_bn", spec.epsilon)
 
 
-def _spec(spec):
-    """The name and the table row behind a depth, a name or a row."""
+def _spec(spec: int | str | specs.ResNetSpec) -> tuple[str, specs.ResNetSpec]:
+    """The name and the spec for a depth, a name or a spec."""
     if isinstance(spec, specs.ResNetSpec):
         return next((name for name, row in specs.RESNETS.items() if row == spec), "resnet"), spec
     name = f"resnet{spec}" if isinstance(spec, int) else spec

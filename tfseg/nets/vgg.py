@@ -5,44 +5,52 @@ import keras
 from tfseg import specs
 from tfseg.layers import AdaptiveAveragePooling, DilatedPooling
 from tfseg.nets import blocks
+from tfseg.types import Tensor
 
 
 def VGG(
-    depth=16,
+    depth: int = 16,
     *,
-    batch_norm=False,
-    include_top=False,
-    num_classes=1000,
-    output_stride=32,
-    ceil_pool=False,
-    width=1.0,
-    channels=3,
-    name=None,
-):
-    """VGG 11, 13, 16 or 19, as torchvision or Caffe compute it; layers bear the paper's names (`conv1_1` ... `fc8`).
+    batch_norm: bool = False,
+    include_top: bool = False,
+    num_classes: int = 1000,
+    output_stride: int = 32,
+    ceil_pool: bool = False,
+    width: float = 1.0,
+    channels: int = 3,
+    name: str | None = None,
+) -> keras.Model:
+    """VGG 11, 13, 16 or 19, as torchvision or Caffe compute it; layers have the paper's names (`conv1_1` ... `fc8`).
 
     Input `(batch, height, width, channels)` float32, preprocessed; any size of at least 32 pixels. Output without the
-    top: `pool5`, `(batch, height // 32, width // 32, 512)`, or rounded up with `ceil_pool`; with it: logits
+    top: `pool5`, `(batch, height // 32, width // 32, 512)`, or rounded up with `ceil_pool`. Output with the top: logits
     `(batch, num_classes)`.
 
     Args:
-        depth: 11, 13, 16 or 19 layers with weights.
-        batch_norm: BatchNorm behind every convolution (which keeps its bias).
-        include_top: average to 7x7 by PyTorch's windows, then fc6, fc7 and fc8.
+        depth: number of layers with weights: 11, 13, 16 or 19.
+        batch_norm: whether a BatchNorm follows every convolution, which keeps its bias.
+        include_top: whether an average to 7x7 by PyTorch's windows, fc6, fc7 and fc8 follow.
         num_classes: units of fc8.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and
-            what follows is dilated, so that every second (fourth, eighth) pixel is the old map.
-        ceil_pool: poolings by Caffe's rule: an odd last row or column is a window of its own. torchvision drops it.
-        width: multiplies every channel count.
-        channels: of the input.
-        name: of the model; "vgg16", "vgg16_bn", ... by default.
+            the layers after them are dilated: every second (fourth, eighth) pixel is the old map.
+        ceil_pool: whether poolings follow Caffe's ceil rule, where an odd last row or column is a window of its own.
+            torchvision drops it.
+        width: factor of every channel count.
+        channels: channels of the input.
+        name: name of the model; None: "vgg16", "vgg16_bn", ...
+    Returns: functional model.
     Raises:
         ValueError: an unknown depth or output stride, or a dilated net with the top, whose fc6 reads stride 32.
-    Reference: Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556; dilated: Chen et al.,
+    Reference: Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556; dilated: Chen et al. 2017,
         https://arxiv.org/abs/1606.00915, section 3.1.
+
+    Example:
+        >>> model = tfseg.VGG(16, output_stride=8, width=1 / 16)
+        >>> tuple(model(np.zeros((1, 64, 96, 3))).shape)
+        (1, 8, 12, 32)
     """
-    blocks.check("depth", depth, tuple(specs.VGG_CONVS))
-    blocks.check("output_stride", output_stride, specs.OUTPUT_STRIDES)
+    blocks.check_choice("depth", depth, tuple(specs.VGG_CONVS))
+    blocks.check_choice("output_stride", output_stride, specs.OUTPUT_STRIDES)
     if include_top and output_stride != 32:
         raise ValueError(
             f"fc6 of VGG reads a map of stride 32: include_top=True needs output_stride=32. Received: {output_stride}"
@@ -66,8 +74,27 @@ def VGG(
     return keras.Model(image, x, name=name or f"vgg{depth}" + "_bn" * batch_norm)
 
 
-def stage_convs(x, depth, stage, *, width=1.0, batch_norm=False, dilation_rate=1, first_padding=None):
-    """The convolutions of one stage (1 to 5), each with its ReLU."""
+def stage_convs(
+    x: Tensor,
+    depth: int,
+    stage: int,
+    *,
+    width: float = 1.0,
+    batch_norm: bool = False,
+    dilation_rate: int = 1,
+    first_padding: int | None = None,
+) -> Tensor:
+    """The convolutions of one stage, each with its ReLU.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        depth: depth of the VGG: 11, 13, 16 or 19.
+        stage: number of the stage, 1 to 5.
+        width: factor of every channel count.
+        batch_norm: whether a BatchNorm follows every convolution.
+        dilation_rate: distance in pixels between the pixels that a kernel reads.
+        first_padding: zero pixels on every side of the first convolution; None: as many as keep the size.
+    """
     filters = blocks.scaled(specs.VGG_FILTERS[stage - 1], width)
     for index in range(1, specs.VGG_CONVS[depth][stage - 1] + 1):
         name = f"conv{stage}_{index}"
