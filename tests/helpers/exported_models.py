@@ -1,20 +1,23 @@
 """A small segmenter to export."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 from helpers.references import randomize
 
 import tfseg
 
 NAMES, COLORS = ["sky", "road", "tree"], [[70, 130, 180], [128, 64, 128], [0, 90, 0]]
-FACTS = {"preprocessing": tfseg.specs.PREPROCESSING["caffe"], "classes": NAMES, "colors": COLORS}
+METADATA = {"preprocessing": tfseg.specs.PREPROCESSING["caffe"], "classes": NAMES, "colors": COLORS}
 
 
-def small(facts=FACTS, seed=0):
-    """A network of layers that Keras has and some that it lacks, with a second output that is not exported."""
+def small_segmenter(metadata: Mapping[str, Any] = METADATA, seed: int = 0) -> keras.Model:
+    """A network with layers of Keras and of tfseg, and with a second output that is not exported."""
     image = keras.Input((None, None, 3))
-    x = tfseg.layers.Metadata(**facts)(image)
+    x = tfseg.layers.Metadata(**metadata)(image)
     x = keras.layers.Conv2D(4, 3, strides=2, padding="valid", activation="relu", name="first")(x)
-    aside = keras.layers.Conv2D(3, 1, name="aside")(x)
+    second = keras.layers.Conv2D(3, 1, name="second")(x)
     x = keras.layers.Conv2D(4, 3, padding="same", groups=2, name="grouped")(x)
     x = tfseg.layers.ResizeLike()([keras.layers.Conv2D(3, 1, name="scores")(x), image])
-    return randomize(keras.Model(image, [x, aside], name="small"), seed=seed)
+    return randomize(keras.Model(image, [x, second], name="small"), seed=seed)

@@ -1,4 +1,4 @@
-"""Commands as a user runs them, in processes of their own."""
+"""Runs commands as a user does, in processes of their own."""
 
 import multiprocessing
 import os
@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 from helpers.paths import ROOT
 
-# Forked from a process that has loaded Keras: that takes longer than most commands. Behind tensorflow torch can crash.
+from tfseg.types import Path
+
+# Forked from a process that has loaded Keras, because loading takes longer than most commands. torch is loaded before
+# tensorflow: in the other order it can crash.
 _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(["torch", "tensorflow", "keras"])
-# What the installed script does; a parent that ignores Ctrl-C (a job in the background) must not hand that on.
+# What the installed script does. A parent that ignores Ctrl-C (a job in the background) must not pass that on.
 _SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,13 +28,22 @@ main()
 
 
 class Ended(NamedTuple):
+    """How a process ended: its exit code, stdout and stderr."""
+
     code: int
     out: str
     err: str
 
 
-def start(module, *arguments, before="", cwd=ROOT):
-    """The `subprocess.Popen` of a command's module in a fresh interpreter, where the code `before` runs first."""
+def start(module: str, *arguments: object, before: str = "", cwd: Path = ROOT) -> "subprocess.Popen[str]":
+    """Starts a command in a fresh interpreter.
+
+    Args:
+        module: module of the command, such as "tfseg_cli.convert".
+        arguments: words of the command line.
+        before: code that runs first.
+        cwd: working directory.
+    """
     return subprocess.Popen(
         [sys.executable, "-c", _script(module, before), *map(str, arguments)],
         cwd=cwd,
@@ -42,8 +54,13 @@ def start(module, *arguments, before="", cwd=ROOT):
     )
 
 
-def finish(process, timeout=300):
-    """How a process of `start` ends; one that does not is killed."""
+def finish(process: "subprocess.Popen[str]", timeout: float = 300) -> Ended:
+    """How a process from `start` ends. A process that does not end is killed.
+
+    Args:
+        process: process from `start`.
+        timeout: how long to wait, in seconds.
+    """
     with process:
         try:
             out, err = process.communicate(timeout=timeout)
@@ -52,13 +69,27 @@ def finish(process, timeout=300):
     return Ended(process.returncode, out, err)
 
 
-def run(module, *arguments, before="", cwd=ROOT):
-    """`finish(start(...))`, but `forked`."""
+def run(module: str, *arguments: object, before: str = "", cwd: Path = ROOT) -> Ended:
+    """`finish(start(...))`, but faster: see `forked`.
+
+    Args:
+        module: module of the command, such as "tfseg_cli.convert".
+        arguments: words of the command line.
+        before: code that runs first.
+        cwd: working directory.
+    """
     return forked(_script(module, before), *arguments, cwd=cwd)
 
 
-def forked(script, *arguments, cwd=ROOT, timeout=300):
-    """How a script ends in a fork of a process that has loaded Keras."""
+def forked(script: str, *arguments: object, cwd: Path = ROOT, timeout: float = 300) -> Ended:
+    """How a script ends in a fork of a process that has loaded Keras.
+
+    Args:
+        script: code to run.
+        arguments: words of the command line.
+        cwd: working directory.
+        timeout: how long to wait, in seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")
         words, environment, outputs = ["", *map(str, arguments)], dict(os.environ), (str(out), str(err))
@@ -67,16 +98,17 @@ def forked(script, *arguments, cwd=ROOT, timeout=300):
         process.join(timeout)
         process.kill()
         process.join()
+        assert process.exitcode is not None
         ended = Ended(process.exitcode, out.read_text(), err.read_text())
     assert ended.code >= 0, f"stopped by signal {-ended.code}: {ended}"
     return ended
 
 
-def _script(module, before):
+def _script(module: str, before: str) -> str:
     return _SCRIPT.format(module=module, before=before, name=module.rpartition(".")[2].replace("_", "-"))
 
 
-def _fork(script, words, environment, cwd, outputs):
+def _fork(script: str, words: list[str], environment: dict[str, str], cwd: str, outputs: tuple[str, str]) -> None:
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import checkpoints
-from helpers.exported_models import FACTS
+from helpers.exported_models import METADATA
 from helpers.paths import EXAMPLES
 from helpers.segmenters import narrow_fcn
 
@@ -15,7 +15,7 @@ import tfseg
 @pytest.fixture(scope="module")
 def model():
     network = narrow_fcn()
-    tfseg.set_metadata(network, **{**FACTS, "classes": [*"abcde"], "colors": [[level] * 3 for level in range(5)]})
+    tfseg.set_metadata(network, **{**METADATA, "classes": [*"abcde"], "colors": [[level] * 3 for level in range(5)]})
     return network
 
 

@@ -15,7 +15,7 @@ from tfseg.types import Array, Size
 
 SIZES = ((64, 96), (65, 83), (97, 128))  # height and width of the images, where the network takes any size
 _BATCH_SIZE = 2
-_TIMEOUT = 1800  # seconds: a process that has not answered by then hangs
+TIMEOUT = 1800  # seconds: a process that has not answered by then hangs
 _SCRIPT = pathlib.Path(__file__).with_name("reopening.py")
 
 
@@ -96,7 +96,7 @@ class ArtifactComparison:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=_TIMEOUT,
+                timeout=TIMEOUT,
             )
         except subprocess.TimeoutExpired as error:
             raise ValueError(

@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from helpers.exported_models import small
+from helpers.exported_models import small_segmenter
 from helpers.paths import STREET
 from helpers.references import images, output, randomize
 from PIL import Image
@@ -19,7 +19,9 @@ from tfseg.rewrites import slice_convolutions, split_filters, use_winograd, wino
 pytestmark = pytest.mark.full
 FLOAT = ("saved_model", "onnx", "openvino", "litert_float32")
 INTEGER = ("litert_float16", "litert_dynamic_int8", "litert_int8")
-RESNET, RESNEXT = (dataclasses.replace(specs.RESNETS[name], blocks=(1, 1, 1, 1)) for name in ("resnet18", "resnext50_32x4d"))
+RESNET, RESNEXT = (
+    dataclasses.replace(specs.RESNETS[name], blocks=(1, 1, 1, 1)) for name in ("resnet18", "resnext50_32x4d")
+)
 NETS = {
     "fcn8s": lambda: tfseg.FCN8s(5, width=1 / 32),
     "fcn_resnet": lambda: tfseg.FCN(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5, aux=True),
@@ -33,11 +35,11 @@ NETS = {
 def optimized(model, fixed_size=None):
     randomize(model)
     for layer in model.layers:
-        if layer.name == "upscore":  # that is bilinear again, and may be rewritten too
+        if layer.name == "upscore":  # bilinear again, so that it can be rewritten, too
             layer.kernel.assign(tfseg.BilinearInitializer()(layer.kernel.shape))
-    found = tfseg.optimize(model, fixed_size=fixed_size)
-    assert len(found.layers) != len(model.layers)
-    return found
+    rewritten = tfseg.optimize(model, fixed_size=fixed_size)
+    assert len(rewritten.layers) != len(model.layers)
+    return rewritten
 
 
 def build(name):
@@ -76,7 +78,7 @@ def test_float_formats_of_each_network(name, tmp_path, capsys):
     ],
 )
 def test_float_formats_of_all_rewrites(network, fixed_size, monkeypatch, tmp_path):
-    """Winograd's, which XLA compiles, for TensorFlow alone: that takes a minute or two."""
+    """Rewrites with a fixed size, which XLA compiles, are for TensorFlow alone; this takes a minute or two."""
     for module, name, value in (
         (slice_convolutions, "LEAST_CHANNELS_X_FILTERS", 16),
         (slice_convolutions, "LEAST_POINTWISE", 16),
@@ -94,27 +96,27 @@ def test_float_formats_of_all_rewrites(network, fixed_size, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize(("name", "size"), [("fcn8s", None), ("fcn8s", (96, 128)), ("pspnet", (96, 128))])
-def test_smaller_numbers(name, size, photographs, tmp_path, capsys):
+def test_half_and_integer_formats(name, size, photographs, tmp_path, capsys):
     model = build(name)
     path = tfseg.export(model, tmp_path / name, INTEGER, calibration=photographs, size=size)
     with capsys.disabled():
         print(f"\n{exporting.summary(path)}")
-    sizes = [one["bytes"] for one in report(path).values()]
+    sizes = [entry["bytes"] for entry in report(path).values()]
     network = keras.Model(model.input, keras.tree.flatten(model.output)[0])
-    assert min(sizes) > network.count_params()  # a byte each at least: the files do hold the weights
+    assert min(sizes) > network.count_params()  # at least a byte for each: the files do hold the weights
     assert max(sizes) > 2 * network.count_params()
 
 
-def test_files_for_keras(tmp_path):
-    model = small()
+def test_formats_for_keras_restore_the_model(tmp_path):
+    model = small_segmenter()
     path = tfseg.export(model, tmp_path / "model", ["keras", "weights_h5", "safetensors"])
-    assert all(one["max_relative_difference"] == 0 for one in report(path).values())
+    assert all(entry["max_relative_difference"] == 0 for entry in report(path).values())
     wanted = output(model, images(65, 83))
     for fill in (
-        lambda other: converters.import_weights(other, path / "model.safetensors"),
-        lambda other: other.load_weights(path / "model.weights.h5"),
+        lambda network: converters.import_weights(network, path / "model.safetensors"),
+        lambda network: network.load_weights(path / "model.weights.h5"),
     ):
-        other = small(seed=1)
+        other = small_segmenter(seed=1)
         fill(other)
         np.testing.assert_array_equal(output(other, images(65, 83))[0], wanted[0])
     loaded = keras.saving.load_model(path / "model.keras")
