@@ -79,7 +79,7 @@ def test_it_would_be_right_if_the_1x1_strode():
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Its classifier, narrow, in a file of its names."""
-    net = kaffe_nets.Net()
+    net = kaffe_nets.KaffeNet()
     kaffe_nets.classifier(net, random_image(64, 64))
     return net, net.save(tmp_path_factory.mktemp("note") / "classifier.npy")
 

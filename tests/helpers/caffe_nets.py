@@ -3,11 +3,11 @@
 import numpy as np
 from helpers import caffe_files
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-class Net:
-    """Layers added one behind the other; each is named, and gives its name back as the top for the next."""
+class CaffeNet:
+    """Layers added one after the other; each is named, and returns its name as the top for the next."""
 
     def __init__(self, height, width, seed=0, channels=3):
         self.random = np.random.default_rng(seed)
@@ -53,7 +53,7 @@ class Net:
         parameters = {"pool": "MAX", "kernel_size": kernel_size, "stride": 2, "pad": pad}
         return self.add("Pooling", name, bottom, pooling_param=parameters)
 
-    def normalised(self, bottom, filters, kernel_size, name, norm, **options):
+    def normalized(self, bottom, filters, kernel_size, name, norm, **options):
         """Convolution, BatchNorm with a factor that is not 1, Scale; `norm` ends the names of both, or is both."""
         norm_name, scale_name = norm if isinstance(norm, tuple) else (f"bn{norm}", f"scale{norm}")
         x = self.conv(bottom, filters, kernel_size, name, **{"bias": False} | options)
@@ -93,7 +93,7 @@ def vgg_convolutions(net, width, *, pad=1, convolutions=(2, 2, 3, 3, 3), first="
 
 
 def vgg16(size=224, width=1 / 16, classes=10, convolutions=(2, 2, 3, 3, 3)):
-    net = Net(size, size)
+    net = CaffeNet(size, size)
     x = vgg_convolutions(net, width, convolutions=convolutions)[-1]
     inputs = net.channels[x] * 49
     for index in (6, 7):
@@ -104,7 +104,7 @@ def vgg16(size=224, width=1 / 16, classes=10, convolutions=(2, 2, 3, 3, 3)):
 
 def fcn(network, height, width, slim=1 / 16, classes=5, channels=3, first="conv1_1"):
     """One output; or for `classes={"_sem": 5, "_geo": 3}` a list, a head each."""
-    net = Net(height, width, channels=channels)
+    net = CaffeNet(height, width, channels=channels)
     *_, pool3, pool4, x = vgg_convolutions(net, slim, pad=100, first=first)
     for index, kernel_size in ((6, 7), (7, 1)):
         x = net.relu(net.conv(x, int(4096 * slim), kernel_size, f"fc{index}"))
@@ -141,8 +141,8 @@ def _skip(net, x, pool, name, classes, offset, head):
 
 def resnet(depth, height, width, slim=1 / 8, classes=10, dilations=(1, 1, 1, 1), top=True, pool_pad=0):
     """The authors' layout: strides in the first 1x1, pool1 rounding up without padding; dilated stages do not stride."""
-    net = Net(height, width)
-    x = net.normalised("data", int(64 * slim), 7, "conv1", "_conv1", stride=2, pad=3, bias=depth == 50)
+    net = CaffeNet(height, width)
+    x = net.normalized("data", int(64 * slim), 7, "conv1", "_conv1", stride=2, pad=3, bias=depth == 50)
     x = net.pool(net.relu(x), "pool1", 3, pad=pool_pad)
     for stage, (count, dilation) in enumerate(zip(BLOCKS[depth], dilations, strict=True), 2):
         planes = int(64 * 2 ** (stage - 2) * slim)
@@ -152,10 +152,10 @@ def resnet(depth, height, width, slim=1 / 8, classes=10, dilations=(1, 1, 1, 1),
             stride = 2 if block == 0 and stage > 2 and dilation == 1 else 1
             shortcut = x
             if block == 0:
-                shortcut = net.normalised(x, 4 * planes, 1, f"res{name}1", f"{name}1", stride=stride)
-            y = net.relu(net.normalised(x, planes, 1, f"res{name}2a", f"{name}2a", stride=stride))
-            y = net.normalised(y, planes, 3, f"res{name}2b", f"{name}2b", pad=dilation, dilation=dilation)
-            y = net.normalised(net.relu(y), 4 * planes, 1, f"res{name}2c", f"{name}2c")
+                shortcut = net.normalized(x, 4 * planes, 1, f"res{name}1", f"{name}1", stride=stride)
+            y = net.relu(net.normalized(x, planes, 1, f"res{name}2a", f"{name}2a", stride=stride))
+            y = net.normalized(y, planes, 3, f"res{name}2b", f"{name}2b", pad=dilation, dilation=dilation)
+            y = net.normalized(net.relu(y), 4 * planes, 1, f"res{name}2c", f"{name}2c")
             x = net.relu(net.add("Eltwise", f"res{stage}{letter}", shortcut, y))
     if not top:
         return net, x
@@ -178,18 +178,18 @@ def deeplabv2(height, width, slim=1 / 8, classes=5):
 
 
 def pspnet(size, slim=1 / 8, classes=5, fork=False, depth=50):
-    """PSPNet up to its logits. Its fork's normalisation is one layer, which OpenCV knows as two.
+    """PSPNet up to its logits. Its fork normalizes in one layer, which OpenCV knows as two.
 
     The published networks of depth 50 stride in a 1x1, those of depth 101 in the 3x3.
     """
-    net = Net(size, size)
+    net = CaffeNet(size, size)
 
-    def normalised(bottom, filters, kernel_size, name, **options):
+    def normalized(bottom, filters, kernel_size, name, **options):
         x = net.conv(bottom, filters, kernel_size, name, bias=False, **options)
         gamma, variance = (np.abs(net.numbers(filters, scale=0.2, around=1)) for _ in range(2))
         beta, mean = (net.numbers(filters, scale=0.2) for _ in range(2))
         if fork:
-            wide = [one.reshape(1, filters, 1, 1) for one in (gamma, beta, mean, variance)]
+            wide = [part.reshape(1, filters, 1, 1) for part in (gamma, beta, mean, variance)]
             return net.add("BN", f"{name}/bn", x, blobs=wide)
         blobs = [mean, variance, np.ones(1, "float32")]
         x = net.add("BatchNorm", f"{name}/bn", x, blobs=blobs, batch_norm_param={"use_global_stats": True})
@@ -198,7 +198,7 @@ def pspnet(size, slim=1 / 8, classes=5, fork=False, depth=50):
     x = "data"
     for index, (filters, stride) in enumerate(((64, 2), (64, 1), (128, 1)), 1):
         name = f"conv1_{index}_3x3" + "_s2" * (stride == 2)
-        x = net.relu(normalised(x, int(filters * slim), 3, name, stride=stride, pad=1))
+        x = net.relu(normalized(x, int(filters * slim), 3, name, stride=stride, pad=1))
     x = net.pool(x, "pool1_3x3_s2", 3, pad=1)
     for stage, (count, dilation) in enumerate(zip(BLOCKS[depth], (1, 1, 2, 4), strict=True), 2):
         planes = int(64 * 2 ** (stage - 2) * slim)
@@ -206,17 +206,103 @@ def pspnet(size, slim=1 / 8, classes=5, fork=False, depth=50):
             name, stride, shortcut = f"conv{stage}_{block}", 2 if (stage, block) == (3, 1) else 1, x
             in_1x1, in_3x3 = (stride, 1) if depth == 50 else (1, stride)
             if block == 1:
-                shortcut = normalised(x, 4 * planes, 1, f"{name}_1x1_proj", stride=stride)
-            y = net.relu(normalised(x, planes, 1, f"{name}_1x1_reduce", stride=in_1x1))
-            y = net.relu(normalised(y, planes, 3, f"{name}_3x3", stride=in_3x3, pad=dilation, dilation=dilation))
-            x = net.relu(net.add("Eltwise", name, shortcut, normalised(y, 4 * planes, 1, f"{name}_1x1_increase")))
+                shortcut = normalized(x, 4 * planes, 1, f"{name}_1x1_proj", stride=stride)
+            y = net.relu(normalized(x, planes, 1, f"{name}_1x1_reduce", stride=in_1x1))
+            y = net.relu(normalized(y, planes, 3, f"{name}_3x3", stride=in_3x3, pad=dilation, dilation=dilation))
+            x = net.relu(net.add("Eltwise", name, shortcut, normalized(y, 4 * planes, 1, f"{name}_1x1_increase")))
     side, pooled = (size - 1) // 8 + 1, []
     for bins in (1, 2, 3, 6):
         kernel = side // bins
         y = net.add("Pooling", f"pool{bins}", x, pooling_param={"pool": "AVE", "kernel_size": kernel, "stride": kernel})
-        y = net.relu(normalised(y, net.channels[x] // 4, 1, f"conv5_3_pool{bins}_conv"))
+        y = net.relu(normalized(y, net.channels[x] // 4, 1, f"conv5_3_pool{bins}_conv"))
         pooled.append(net.add("Interp", f"interp{bins}", y, interp_param={"height": side, "width": side}))
-    channels = net.channels[x] + sum(net.channels[one] for one in pooled)
+    channels = net.channels[x] + sum(net.channels[top] for top in pooled)
     x = net.add("Concat", "concat", x, *reversed(pooled), channels=channels)
-    x = net.relu(normalised(x, 512, 3, "conv5_4", pad=1))
+    x = net.relu(normalized(x, 512, 3, "conv5_4", pad=1))
     return net, net.conv(x, classes, 1, "conv6")
+
+
+def senet(depth, height, width, slim=1 / 8, classes=10, groups=1, squeeze=16):
+    """SE-ResNet; SE-ResNeXt for `groups` of 4 channels, which strides in its 3x3; without `squeeze` a plain ResNet."""
+    net = CaffeNet(height, width)
+
+    def normalized(bottom, filters, kernel_size, name, **options):
+        return net.normalized(bottom, filters, kernel_size, name, (f"{name}/bn", f"{name}/bn/scale"), **options)
+
+    x = net.relu(normalized("data", int(64 * slim), 7, "conv1/7x7_s2", stride=2, pad=3))
+    x = net.pool(x, "pool1/3x3_s2", 3)
+    for stage, count in enumerate(BLOCKS[depth], 2):
+        planes = int(64 * 2 ** (stage - 2) * slim)
+        inside = max(1, planes // 16) * groups if groups > 1 else planes
+        for block in range(1, count + 1):
+            name, stride, shortcut = f"conv{stage}_{block}", 2 if stage > 2 and block == 1 else 1, x
+            before, within = (1, stride) if groups > 1 else (stride, 1)
+            y = net.relu(normalized(x, inside, 1, f"{name}_1x1_reduce", stride=before))
+            y = normalized(y, inside, 3, f"{name}_3x3", stride=within, pad=1, groups=groups)
+            y = normalized(net.relu(y), 4 * planes, 1, f"{name}_1x1_increase")
+            if block == 1:
+                shortcut = normalized(x, 4 * planes, 1, f"{name}_1x1_proj", stride=stride)
+            if squeeze:
+                z = net.add("Pooling", f"{name}_global_pool", y, pooling_param={"pool": "AVE", "global_pooling": True})
+                z = net.relu(net.conv(z, max(8, 4 * planes // squeeze), 1, f"{name}_1x1_down"))
+                z = net.add("Sigmoid", f"{name}_prob", net.conv(z, 4 * planes, 1, f"{name}_1x1_up"))
+                # SENet's layer Axpy is this product and the sum after it.
+                y = net.add("Scale", f"{name}_product", y, z, scale_param={"axis": 0})
+            x = net.relu(net.add("Eltwise", name, y, shortcut))
+    return _classifier(net, x, classes, "classifier")
+
+
+def open_nsfw(height, width, slim=1 / 4, classes=2):
+    net = CaffeNet(height, width)
+    x = net.normalized("data", int(64 * slim), 7, "conv_1", "_1", stride=2, pad=3, bias=True)
+    x = net.pool(net.relu(x), "pool1", 3)
+    for stage, count in enumerate(BLOCKS[50]):
+        planes = int(32 * 2**stage * slim)
+        for block in range(count):
+            name, stride, shortcut = f"_stage{stage}_block{block}", 2 if stage and not block else 1, x
+
+            def normalized(bottom, filters, kernel_size, part, name=name, **options):
+                return net.normalized(
+                    bottom, filters, kernel_size, f"conv{name}_{part}", f"{name}_{part}", bias=True, **options
+                )
+
+            if not block:
+                shortcut = normalized(x, 4 * planes, 1, "proj_shortcut", stride=stride)
+            y = net.relu(normalized(x, planes, 1, "branch2a", stride=stride))
+            y = net.relu(normalized(y, planes, 3, "branch2b", pad=1))
+            y = normalized(y, 4 * planes, 1, "branch2c")
+            x = net.relu(net.add("Eltwise", f"eltwise{name}", shortcut, y))
+    return _classifier(net, x, classes, "fc_nsfw")
+
+
+def _classifier(net, x, classes, name):
+    x = net.add("Pooling", "pool5", x, pooling_param={"pool": "AVE", "global_pooling": True})
+    return net, net.dense(x, classes, net.channels[x], name)
+
+
+def deeplab_vgg(height, width, slim=1 / 8, classes=5, rates=(12,), score="fc8_voc12", enlarge=False):
+    """LargeFOV for one rate, with its average; DeepLabV2 for several, whose scores are summed."""
+    net = CaffeNet(height, width)
+    x = "data"
+    for stage, count in enumerate((2, 2, 3, 3, 3), 1):
+        rate = 2 if stage == 5 else 1
+        for index in range(1, count + 1):
+            filters = int(min(64 * 2 ** (stage - 1), 512) * slim)
+            x = net.relu(net.conv(x, filters, 3, f"conv{stage}_{index}", pad=rate, dilation=rate))
+        x = _pool(net, x, f"pool{stage}", "MAX", 2 if stage <= 3 else 1)
+    if len(rates) == 1:
+        x = _pool(net, x, "pool5a", "AVE", 1)
+    scores = []
+    for suffix, rate in [("", rates[0])] if len(rates) == 1 else [(f"_{i}", rate) for i, rate in enumerate(rates, 1)]:
+        y = net.relu(net.conv(x, int(1024 * slim), 3, f"fc6{suffix}", pad=rate, dilation=rate))
+        y = net.relu(net.conv(y, int(1024 * slim), 1, f"fc7{suffix}"))
+        scores.append(net.conv(y, classes, 1, f"{score}{suffix}"))
+    x = net.add("Eltwise", score, *scores) if len(scores) > 1 else scores[0]
+    if enlarge:  # eight times less one, as their layer Interp with its zoom_factor of 8 has it
+        x = net.add("Interp", "fc8_interp", x, interp_param={"height": height, "width": width})
+    return net, x
+
+
+def _pool(net, bottom, name, how, stride):
+    parameters = {"pool": how, "kernel_size": 3, "stride": stride, "pad": 1}
+    return net.add("Pooling", name, bottom, pooling_param=parameters)

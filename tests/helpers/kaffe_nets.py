@@ -1,4 +1,4 @@
-"""Networks of caffe-tensorflow's naming, narrow and random, computed with TensorFlow's own functions: SAME is its own.
+"""Networks in caffe-tensorflow's naming, narrow and random, computed with TensorFlow's functions and its padding SAME.
 
 Weights are drawn when a layer is first met, and kept in kaffe's form: `{layer: {name: array}}`.
 """
@@ -7,11 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-# Of the layers behind a convolution, in TensorFlow 1's words.
+# Parts of the layers after a convolution, in TensorFlow 1's words.
 TF1 = {"scale": "gamma", "offset": "beta", "mean": "moving_mean", "variance": "moving_variance"}
 
 
-class Net:
+class KaffeNet:
+    """Layers as functions, whose weights are drawn when they are first called."""
+
     def __init__(self, seed=0):
         self.random = np.random.default_rng(seed)
         self.layers = {}
@@ -59,7 +61,7 @@ class Net:
         }
 
     def save(self, path):
-        """A file `path.npy` of kaffe's, or, without that ending, a checkpoint of TensorFlow 1; returns the path."""
+        """Writes kaffe's file `path.npy` or, without that ending, a checkpoint of TensorFlow 1; returns the path."""
         if path.suffix == ".npy":
             np.save(path, self.layers)
         else:
@@ -105,7 +107,7 @@ def resnet(net, pixels, depth=50, width=1 / 8, classes=10):
 
 
 def features(net, pixels, depth, width, places, rates):
-    """PSPNet's trunk; of each stage the convolution that strides, or None, and the rate."""
+    """PSPNet's trunk; for each stage the convolution that strides, or None, and the rate."""
 
     def normed(x, filters, kernel_size, name, relu=True, **options):
         return net.norm(net.conv(x, filters, kernel_size, name, **options), f"{name}_bn", relu)
@@ -145,6 +147,9 @@ def pspnet(net, pixels, depth=50, width=1 / 8, classes=5):
 
 
 def classifier(net, pixels, depth=50, width=1 / 8, classes=5):
-    """The note's: stages 4 and 5 stride in their 3x3. Theirs averages 7x7 pixels, the whole map of an image of 224."""
+    """The classifier with PSPNet's names: stages 4 and 5 stride in their 3x3.
+
+    The published one averages 7x7 pixels, the whole map of an image of 224.
+    """
     x = features(net, pixels, depth, width, (None, "1x1", "3x3", "3x3"), (1, 1, 1, 1))
     return net.conv(tf.reduce_mean(x, (1, 2), keepdims=True), classes, 1, "conv6", bias=True)[:, 0, 0]

@@ -5,7 +5,7 @@ import random
 import warnings
 
 import pytest
-from helpers.references import _filled
+from helpers.references import filled_module
 from helpers.torchvision_cpu import import_torchvision
 
 FORMS = ("folded", "anonymous", "unfolded", "training", "dynamo", "dynamo, not optimized")
@@ -19,7 +19,7 @@ def net(name, *, width=1 / 8, seed=0, **options):
     builder = getattr(models, name)
     # With ReLUs and no BatchNorm the variance wants twice the gain, as in `references.torchvision_net`.
     gain = 2.0 if name.startswith("vgg") else 1.0
-    return _filled(lambda: slim(builder(weights=None, num_classes=7, **options), width), seed, gain)
+    return filled_module(lambda: slim(builder(weights=None, num_classes=7, **options), width), seed, gain)
 
 
 def slim(module, width):
@@ -79,7 +79,7 @@ def edit(path, change):
 
 
 def anonymize(path):
-    """As torch before 1.13 and the model zoo have it: numbers in place of all names."""
+    """The file with numbers in place of all names, as torch before 1.13 and the model zoo have it."""
 
     def change(model):
         graph, names = model.graph, {}
@@ -103,7 +103,7 @@ def shuffle(path, seed=0):
     def change(model):
         graph, chance = model.graph, random.Random(seed)
         left, made = [copy.deepcopy(node) for node in graph.node], {""}
-        made |= {one.name for one in [*graph.input, *graph.initializer]}
+        made |= {value.name for value in [*graph.input, *graph.initializer]}
         del graph.node[:]
         while left:
             node = chance.choice([node for node in left if made.issuperset(node.input)])

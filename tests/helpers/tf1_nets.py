@@ -1,4 +1,4 @@
-"""TensorFlow 1's networks in its own functions, narrow and random, and the checkpoints that its Saver writes of them."""
+"""TensorFlow 1's networks in its own functions, narrow and random, and the checkpoints that its Saver writes."""
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +26,7 @@ def write(path, arrays, *, version=2, sharded=False, pieces=None):
 
 
 def save(path, arrays, *, version=2):
-    """The same files by the operations behind the Saver: quicker for many arrays."""
+    """Saves the same files by the operations that the Saver uses: quicker for many arrays."""
     names, values = list(arrays), [tf.convert_to_tensor(value) for value in arrays.values()]
     if version == 1:
         tf.raw_ops.Save(filename=str(path), tensor_names=names, data=values)
@@ -42,7 +42,7 @@ def _initializer(tensor):
     return part
 
 
-class Net:
+class Tf1Net:
     """Layers as functions; each draws its variables when it is first called, under the names of its family."""
 
     def __init__(self, epsilon, seed=0):
@@ -72,8 +72,8 @@ class Net:
         return tf.nn.relu(x) if activation else x
 
 
-class Slim(Net):
-    """tf-slim's resnet_v1: the last unit of a stage strides, in its 3x3, padded alike on both sides."""
+class Slim(Tf1Net):
+    """tf-slim's resnet_v1: the last unit of a stage strides, in its 3x3, padded equally on both sides."""
 
     def __init__(self, depth, width=1 / 8, classes=7):
         super().__init__(1e-5)
@@ -116,7 +116,7 @@ class Slim(Net):
         return self.conv(x, self.classes, 1, f"{self.scope}/logits", bias=True)[:, 0, 0]
 
 
-class DrSleep(Net):
+class DrSleep(Tf1Net):
     """DeepLabV2 as kaffe converted it: SAME everywhere, the stride in the first 1x1 and the projection."""
 
     def __init__(self, width=1 / 8, classes=21):

@@ -1,4 +1,4 @@
-"""The .npy files of caffe-tensorflow: a dictionary of layers in a pickle, of Python 2 and 3, and what is none of them."""
+"""The .npy files of caffe-tensorflow: a dictionary of layers in a pickle, of Python 2 and 3; other files are refused."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ LAYERS = {
 
 
 def npy(content, protocol=4, *, pickled=None):
-    """What np.save writes of an object; `protocol` of its pickle, or the pickle itself."""
+    """What np.save writes for an object, in a protocol of pickles; or around the given pickle."""
     file = io.BytesIO()
     array = np.empty((), object)
     array[()] = content
@@ -37,7 +37,7 @@ def npy(content, protocol=4, *, pickled=None):
 def python_2(value):
     """The opcodes in which Python 2's pickle of protocol 2 writes dictionaries, lists, texts and arrays."""
     if isinstance(value, dict):
-        return b"}(" + b"".join(python_2(one) for item in value.items() for one in item) + b"u"
+        return b"}(" + b"".join(python_2(part) for item in value.items() for part in item) + b"u"
     if isinstance(value, list):
         return b"](" + b"".join(map(python_2, value)) + b"e"
     if isinstance(value, str):
@@ -72,38 +72,38 @@ def expect(checkpoint, layers):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_every_protocol(protocol, tmp_path):
+def test_every_pickle_protocol_is_read(protocol, tmp_path):
     checkpoint = written(tmp_path, npy(LAYERS, protocol))
     assert (checkpoint.format, checkpoint.wrapper, checkpoint.extras) == ("kaffe", (), {})
     expect(checkpoint, LAYERS)
 
 
-def test_numpys_own_save(tmp_path):
+def test_file_of_numpy_save_is_read(tmp_path):
     np.save(tmp_path / "net.npy", LAYERS)
     expect(read(tmp_path / "net.npy"), LAYERS)
 
 
-def test_python_2(tmp_path):
+def test_pickle_of_python_2_is_read(tmp_path):
     content = python_2_file(LAYERS)
     expect(written(tmp_path, content), LAYERS)
-    theirs = np.load(tmp_path / "net.npy", allow_pickle=True, encoding="latin1").item()
-    assert np.array_equal(theirs["conv1"]["weights"], LAYERS["conv1"]["weights"])
+    loaded = np.load(tmp_path / "net.npy", allow_pickle=True, encoding="latin1").item()
+    assert np.array_equal(loaded["conv1"]["weights"], LAYERS["conv1"]["weights"])
 
 
 @pytest.mark.parametrize("form", [npy, python_2_file])
-def test_the_older_lists(form, tmp_path):
+def test_lists_of_weights_and_biases_are_read(form, tmp_path):
     weights, biases = LAYERS["conv1"].values()
     checkpoint = written(tmp_path, form({"conv1": [weights, biases], "conv2": [weights]}))
     expect(checkpoint, {"conv1": LAYERS["conv1"], "conv2": {"weights": weights}})
 
 
-def test_names_as_bytes_and_other_numbers(tmp_path):
+def test_names_in_bytes_and_big_endian_numbers_are_read(tmp_path):
     weights = np.asfortranarray(numbers(3, 3, 2, 4, dtype=">f8"))
     checkpoint = written(tmp_path, npy({b"conv1": {b"weights": weights}}))
     assert np.array_equal(checkpoint["conv1/weights"], weights)
 
 
-def test_what_has_one_axis_comes_flat(tmp_path):
+def test_parts_other_than_weights_come_flat(tmp_path):
     mean, kernel = numbers(1, 4, 1, 1), numbers(1, 1, 1, 4)
     checkpoint = written(tmp_path, npy({"bn1": {"mean": mean}, "conv1": {"weights": kernel, "biases": kernel}}))
     assert checkpoint.shapes == {"bn1/mean": (4,), "conv1/weights": (1, 1, 1, 4), "conv1/biases": (4,)}
@@ -111,7 +111,7 @@ def test_what_has_one_axis_comes_flat(tmp_path):
 
 
 @pytest.mark.parametrize("form", [npy, python_2_file])
-def test_truncated_anywhere(form, tmp_path):
+def test_truncated_file_is_refused_at_every_byte(form, tmp_path):
     content = form({"conv1": [numbers(1, 1, 2, 3), numbers(3)]})
     for cut in range(len(content)):
         with pytest.raises(ConversionError):
@@ -119,7 +119,7 @@ def test_truncated_anywhere(form, tmp_path):
     written(tmp_path, content)
 
 
-def test_truncation_is_named(tmp_path):
+def test_truncation_message_has_the_size(tmp_path):
     with pytest.raises(
         ConversionError, match=r"net.npy: the file is truncated.*Received: \d+ bytes. Download it again"
     ):
@@ -128,7 +128,7 @@ def test_truncation_is_named(tmp_path):
         written(tmp_path, npy(LAYERS) + b"ab")
 
 
-def test_flipped_bits(tmp_path):
+def test_flipped_bits_never_crash(tmp_path):
     content, chance = npy(LAYERS), random.Random(0)
     for _ in range(300):
         damaged = bytearray(content)
@@ -172,12 +172,12 @@ def test_code_is_refused_by_name(place, protocol, tmp_path):
         ({"conv1": {"weights": np.array([None])}}, r"'conv1/weights': is a NumPy array of Python objects"),
     ],
 )
-def test_what_is_not_kaffes(content, message, tmp_path):
+def test_other_pickles_are_refused(content, message, tmp_path):
     with pytest.raises(ConversionError, match=message):
         written(tmp_path, npy(content))
 
 
-def test_arrays_of_objects_and_of_numbers(tmp_path):
+def test_other_arrays_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([LAYERS, LAYERS], object))
     with pytest.raises(ConversionError, match=r"is a NumPy array of Python objects"):
         read(tmp_path / "a.npy")

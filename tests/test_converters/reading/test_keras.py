@@ -1,4 +1,4 @@
-"""Keras's files: every form that it ever wrote reads alike, by the names of layers; and every way to be broken."""
+"""Keras's files: every form that it ever wrote is read by the names of layers; damaged files are refused."""
 
 import json
 import mmap
@@ -50,13 +50,13 @@ def contents(model):
     return {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.weights}
 
 
-def check(found, expected, format="Keras HDF5"):
-    assert found.format == format
-    assert set(found) == set(expected)
+def check(checkpoint, expected, format="Keras HDF5"):
+    assert checkpoint.format == format
+    assert set(checkpoint) == set(expected)
     for key, value in expected.items():
-        assert (found.shapes[key], found.dtypes[key]) == (value.shape, value.dtype), key
-        assert found[key].tobytes() == value.tobytes(), key
-        assert not found[key].flags.writeable
+        assert (checkpoint.shapes[key], checkpoint.dtypes[key]) == (value.shape, value.dtype), key
+        assert checkpoint[key].tobytes() == value.tobytes(), key
+        assert not checkpoint[key].flags.writeable
 
 
 def write(path, group="", listed=("c1",), **datasets):
@@ -81,20 +81,20 @@ def refused(path, message):
 # ----------------------------------------------------------------------------------------------------------- the forms
 
 
-def test_a_whole_model_in_the_older_form(model, tmp_path):
+def test_whole_model_h5_is_read(model, tmp_path):
     with warnings.catch_warnings(action="ignore"):
         model.save(tmp_path / "m.h5")
-    found = converters.read(tmp_path / "m.h5")
-    check(found, contents(model))
-    assert found.extras == {"optimizer_weights": None, "keras_version": keras.__version__, "backend": "tensorflow"}
+    checkpoint = converters.read(tmp_path / "m.h5")
+    check(checkpoint, contents(model))
+    assert checkpoint.extras == {"optimizer_weights": None, "keras_version": keras.__version__, "backend": "tensorflow"}
 
 
-def test_the_description_names_what_the_weights_leave_open(model, tmp_path):
+def test_description_names_variables(model, tmp_path):
     model.save(tmp_path / "m.keras")
-    found = converters.read(tmp_path / "m.keras")
-    check(found, contents(model), "Keras zip")
-    assert found.extras == {"optimizer": None, "keras_version": keras.__version__}
-    # Without it, nothing tells a BatchNorm without gamma from one without beta.
+    checkpoint = converters.read(tmp_path / "m.keras")
+    check(checkpoint, contents(model), "Keras zip")
+    assert checkpoint.extras == {"optimizer": None, "keras_version": keras.__version__}
+    # Without a description, nothing tells a BatchNorm without gamma from one without beta.
     model.save_weights(tmp_path / "m.weights.h5")
     expected = contents(model)
     numbered = {"beta": "0", "moving_mean": "1", "moving_variance": "2"}
@@ -122,7 +122,7 @@ def zipped(path, members, compression=zipfile.ZIP_STORED):
     return path
 
 
-def test_numbers_become_names_by_counting_classes(model, tmp_path):
+def test_numbered_layers_get_names_by_counting_classes(model, tmp_path):
     model.save(tmp_path / "m.keras")
     path = strip_names(tmp_path / "m.keras", tmp_path / "bare.keras")
     check(converters.read(path), contents(model), "Keras zip")
@@ -130,7 +130,7 @@ def test_numbers_become_names_by_counting_classes(model, tmp_path):
 
 
 @pytest.mark.parametrize("group", ["", "model_weights"])
-def test_names_of_all_times(group, tmp_path):
+def test_weight_names_of_every_keras_version(group, tmp_path):
     kernel, bias = numbers(3, 3, 2, 4), numbers(4, seed=1)
     for names in (
         ("c1__kernel:0", "c1__bias:0"),
@@ -149,14 +149,14 @@ def test_names_of_all_times(group, tmp_path):
     check(converters.read(path), {f"c1/{new}": values[old] for old, new in parts.items()})
 
 
-def test_a_layer_may_hold_a_model(tmp_path):
+def test_nested_model_keeps_names_apart(tmp_path):
     values = {f"{scope}__{layer}__kernel:0": numbers(2, 3, seed=seed)
               for seed, (scope, layer) in enumerate([("a", "fc1"), ("a", "fc2"), ("b", "fc2")])}  # fmt: skip
-    found = converters.read(write(tmp_path / "w.h5", **values))
-    assert list(found) == ["fc1/kernel", "c1/a/fc2/kernel", "c1/b/fc2/kernel"]
+    checkpoint = converters.read(write(tmp_path / "w.h5", **values))
+    assert list(checkpoint) == ["fc1/kernel", "c1/a/fc2/kernel", "c1/b/fc2/kernel"]
 
 
-def test_long_lists_of_names_are_in_pieces(tmp_path):
+def test_split_lists_of_names_are_joined(tmp_path):
     path = write(tmp_path / "w.h5", **{"c1__kernel:0": numbers(2, 3)})
     with h5py.File(path, "r+") as file:
         del file.attrs["layer_names"]
@@ -170,7 +170,7 @@ def test_long_lists_of_names_are_in_pieces(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", ">f4", "int32"])
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}, {"chunks": (2, 2)}])
-def test_types_and_storage(dtype, options, tmp_path):
+def test_every_element_type_and_storage(dtype, options, tmp_path):
     value = (100 * numbers(5, 7)).astype(dtype)
     path = write(tmp_path / "w.h5", **{"c1__kernel:0": value})
     with h5py.File(path, "r+") as file:
@@ -179,24 +179,24 @@ def test_types_and_storage(dtype, options, tmp_path):
     check(converters.read(path), {"c1/kernel": value.astype(value.dtype.newbyteorder("="))})
 
 
-def test_bfloat16(tmp_path):
+def test_bfloat16_is_read(tmp_path):
     image = keras.Input((3,))
     model = keras.Model(image, layers.Dense(2, dtype="bfloat16", name="fc")(image))
     model.save_weights(tmp_path / "m.weights.h5")
     check(converters.read(tmp_path / "m.weights.h5"), contents(model))
 
 
-def test_numbers_are_views_of_the_file(tmp_path):
+def test_tensors_are_views_of_the_file(tmp_path):
     path = write(tmp_path / "w.h5", **{"c1__kernel:0": numbers(20, 30)})
-    found = converters.read(path)["c1/kernel"]
-    assert not found.flags.owndata
-    while isinstance(found.base, np.ndarray):
-        found = found.base
-    assert isinstance(found.base, mmap.mmap)
+    array = converters.read(path)["c1/kernel"]
+    assert not array.flags.owndata
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    assert isinstance(array.base, mmap.mmap)
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
-def test_what_tfseg_saves_comes_back_by_its_own_paths(name, tmp_path):
+def test_saved_tfseg_model_is_imported_by_paths(name, tmp_path):
     first = randomize(tfseg.VGG(11, batch_norm=True, width=1 / 16))
     save(first, tmp_path / name)
     second = keras.models.clone_model(first)
@@ -209,7 +209,7 @@ def test_what_tfseg_saves_comes_back_by_its_own_paths(name, tmp_path):
 # ----------------------------------------------------------------------------------------------------------- bad input
 
 
-def test_every_cut_is_told(tmp_path):
+def test_truncated_h5_is_refused(tmp_path):
     path = write(tmp_path / "w.h5", **{"c1__kernel:0": numbers(3, 3, 2, 4), "c1__bias:0": numbers(4)})
     data = path.read_bytes()
     for cut in range(8, len(data), 32):
@@ -217,8 +217,8 @@ def test_every_cut_is_told(tmp_path):
         refused(path, "is an HDF5 file that cannot be opened|truncated")
 
 
-def test_damage_to_an_archive_is_told(tmp_path):
-    """Every member's checksum is compared before anything looks into it. HDF5 alone has none."""
+def test_damaged_keras_archive_fails_its_checksum(tmp_path):
+    """Every member's checksum is compared before the member is used. HDF5 itself has none."""
     image = keras.Input((3,))
     path = tmp_path / "m.keras"
     keras.Model(image, layers.Dense(2, name="fc")(image)).save(path)
@@ -234,7 +234,7 @@ def test_damage_to_an_archive_is_told(tmp_path):
         refused(path, "'model.weights.h5' fails its checksum")
 
 
-def test_what_is_listed_must_be_there(tmp_path):
+def test_listed_weights_must_exist(tmp_path):
     refused(write(tmp_path / "a.h5", listed=("c1", "c2")), "lists the layer 'c2' and has no group of weights for it")
     path = write(tmp_path / "w.h5", **{"c1__kernel:0": numbers(2, 3)})
     with h5py.File(path, "r+") as file:
@@ -251,7 +251,7 @@ def test_what_is_listed_must_be_there(tmp_path):
     refused(path, "attribute weight_names of /c1 is not a list of names")
 
 
-def test_nothing_outside_the_file_is_followed(tmp_path):
+def test_links_out_of_the_file_are_refused(tmp_path):
     secret = tmp_path / "secret.h5"
     with h5py.File(secret, "w") as file:
         file["kernel:0"] = numbers(2, 3)
@@ -286,12 +286,12 @@ def test_nothing_outside_the_file_is_followed(tmp_path):
         file["layers"] = h5py.ExternalLink(str(secret), "/")
         file.create_group("vars")
     refused(path, r"/layers is a link to elsewhere \(ExternalLink\)")
-    with h5py.File(path, "w") as file:  # Caffe's
+    with h5py.File(path, "w") as file:  # a file of Caffe
         file["data/conv1/0"] = h5py.ExternalLink(str(secret), "/kernel:0")
     refused(path, r"/data/conv1/0 is a link to elsewhere \(ExternalLink\)")
 
 
-def test_sizes_that_are_only_claimed(tmp_path):
+def test_claimed_sizes_without_data_are_refused(tmp_path):
     path = tmp_path / "w.h5"
     for options in ({}, {"chunks": (1, 64), "compression": "gzip"}):
         write(path, **{"c1__kernel:0": numbers(2, 3)})
@@ -301,13 +301,13 @@ def test_sizes_that_are_only_claimed(tmp_path):
         refused(path, r"should hold 4398046511104 bytes. Received: 0 bytes in the file")
 
 
-def test_texts_are_no_weights(tmp_path):
+def test_texts_in_place_of_weights_are_refused(tmp_path):
     refused(
         write(tmp_path / "w.h5", **{"c1__kernel:0": np.array([b"a", b"bc"])}), "holds .S2, which is not an array of num"
     )
 
 
-def test_groups_without_end(tmp_path):
+def test_endless_groups_are_refused(tmp_path):
     path = tmp_path / "m.weights.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("layers")
@@ -315,7 +315,7 @@ def test_groups_without_end(tmp_path):
     refused(path, "holds groups within groups, more than 32 deep")
 
 
-def test_archives_that_are_no_models(model, tmp_path):
+def test_archives_without_model_are_refused(model, tmp_path):
     path = tmp_path / "m.keras"
     model.save(path)
     with zipfile.ZipFile(path) as archive:
@@ -329,14 +329,14 @@ def test_archives_that_are_no_models(model, tmp_path):
     ):
         kept = {name: content for name, content in (members | changed).items() if content is not None}
         refused(zipped(path, kept), re.escape(message))
-    # A description of something else, or of anything: it is never built, and the weights name themselves.
+    # The description is never built, whatever it holds, and the weights name themselves.
     odd = [{"class_name": "Lambda", "config": {"function": "import os"}}, 7, {"config": [1]}, {"class_name": 3}]
     described = json.dumps({"class_name": "Functional", "config": {"layers": odd}}).encode()
-    found = converters.read(zipped(path, members | {"config.json": described}))
-    assert set(found) >= {"c1/kernel", "b1/gamma", "inner_conv/kernel"}
+    checkpoint = converters.read(zipped(path, members | {"config.json": described}))
+    assert set(checkpoint) >= {"c1/kernel", "b1/gamma", "inner_conv/kernel"}
 
 
-def test_files_of_other_kinds(tmp_path):
+def test_other_hdf5_files_are_refused(tmp_path):
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["images"] = numbers(2, 3)
     refused(tmp_path / "data.h5", r"is an HDF5 file, and not one of Caffe's \(.caffemodel.h5\) or Keras's \(.h5\)")

@@ -1,4 +1,4 @@
-"""ONNX files as such: what is read is what the onnx package reads, and what is damaged or out of place is refused."""
+"""ONNX files: the same tensors as the onnx package reads; damaged and misplaced ones are refused."""
 
 import pathlib
 
@@ -56,7 +56,7 @@ TYPES = (
 
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("raw", [False, True])
-def test_every_type_in_every_field_is_what_onnx_makes_of_it(kind, raw, file):
+def test_every_element_type_equals_onnx_package(kind, raw, file):
     code = getattr(onnx.TensorProto, kind)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
     values = np.array([[0, 1, 5], [-3 if dtype.kind in "if" else 3, 100, 1]]).astype(dtype)
@@ -71,7 +71,7 @@ def test_every_type_in_every_field_is_what_onnx_makes_of_it(kind, raw, file):
     assert checkpoint["other"].tobytes() == expected.tobytes()
 
 
-def test_the_file_is_not_copied(file):
+def test_tensors_are_views_of_the_file(file):
     checkpoint = converters.read(file(model_of(kernel("a.weight", (64, 64, 3, 3)))))
     values = [checkpoint["a.weight"] for _ in range(2)]
     if values[0].base is not None:  # views, where the bytes lie aligned
@@ -91,7 +91,7 @@ def external(path, **place):
     return values
 
 
-def test_data_beside_the_model(tmp_path):
+def test_external_data_beside_the_model_is_read(tmp_path):
     path = tmp_path / "net.onnx"
     for place in ({}, {"offset": 8}, {"offset": 8, "length": 48}):
         values = external(path, **place)
@@ -99,7 +99,7 @@ def test_data_beside_the_model(tmp_path):
         assert converters.read(path)["conv1.weight"].tobytes() == values
 
 
-def test_data_in_other_places_are_refused(tmp_path):
+def test_external_data_outside_the_directory_is_refused(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(bytes(100))
@@ -125,14 +125,14 @@ def test_data_in_other_places_are_refused(tmp_path):
             converters.read(path)
 
 
-def test_both_files_are_hashed_for_the_receipt(tmp_path):
+def test_receipt_hashes_model_and_external_data(tmp_path):
     path = export(net("resnet18"), tmp_path / "net.onnx", "unfolded")
     onnx.save_model(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     _, receipt = converters.convert(path)
-    assert [pathlib.Path(one["path"]).name for one in receipt.files] == ["net.onnx", "weights.bin"]
+    assert [pathlib.Path(file["path"]).name for file in receipt.files] == ["net.onnx", "weights.bin"]
 
 
-def test_cut_anywhere_a_file_is_refused(file):
+def test_truncated_file_is_refused_at_every_byte(file):
     content = model_of(kernel(), kernel("conv2.weight"))
     assert set(converters.read(file(content))) == {"conv1.weight", "conv2.weight"}
     for length in range(len(content)):
@@ -154,7 +154,7 @@ def test_flipped_bits_never_crash(file):
                 continue
 
 
-def test_damaged_tensors(file):
+def test_damaged_tensors_are_refused_by_name(file):
     short, twice = kernel(), [kernel(), kernel()]
     short.raw_data = short.raw_data[:-4]
     negative = kernel()

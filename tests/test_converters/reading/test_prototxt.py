@@ -27,7 +27,7 @@ child { number: 1 child < number: 2 > } children: { } children: [{ number: 3 }, 
 
 @functools.cache
 def node_class():
-    """A protobuf message with a field of every sort that a prototxt has."""
+    """A protobuf message with a field of every kind that a prototxt has."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="node.proto", package="prototxt", syntax="proto2")
@@ -48,26 +48,26 @@ def node_class():
 
 def plain(message):
     """A protobuf message as our reader gives it."""
-    found = {}
+    fields = {}
     for field, value in message.ListFields():
         values = value if field.name.endswith(("s", "ren")) else [value]
         if field.message_type:
-            values = [plain(one) for one in values]
+            values = [plain(value) for value in values]
         elif field.enum_type:
-            values = [field.enum_type.values_by_number[one].name for one in values]
+            values = [field.enum_type.values_by_number[number].name for number in values]
         elif field.type == field.TYPE_BOOL:
-            values = ["true" if one else "false" for one in values]
-        found[field.name] = list(values)
-    return found
+            values = ["true" if truth else "false" for truth in values]
+        fields[field.name] = list(values)
+    return fields
 
 
 def single(fields):
     """Our reader's result with numbers as protobuf keeps them: `real` double, `reals` single precision."""
-    found = {}
+    converted = {}
     for name, values in fields.items():
-        kind = {"real": float, "reals": np.float32, "children": single, "child": single}.get(name, lambda one: one)
-        found[name] = [kind(one) for one in values]
-    return found
+        kind = {"real": float, "reals": np.float32, "children": single, "child": single}.get(name, lambda value: value)
+        converted[name] = [kind(value) for value in values]
+    return converted
 
 
 def some_node(random, deep=0):
@@ -93,7 +93,7 @@ def some_node(random, deep=0):
     ],
     ids=str,
 )
-def test_protobuf_writes_what_we_read(form):
+def test_text_written_by_protobuf_is_read(form):
     from google.protobuf import text_format as public
 
     random = np.random.default_rng(5)
@@ -103,15 +103,15 @@ def test_protobuf_writes_what_we_read(form):
         assert read == plain(node)
 
 
-def test_the_odd_corners_of_the_format():
+def test_rare_syntax_equals_protobuf():
     from google.protobuf import text_format as public
 
     read = text_format.parse(TEXT)
     assert read.pop("[some.extension]") == [5]
-    theirs = plain(public.Parse(TEXT, node_class()(), allow_unknown_extension=True))
+    expected = plain(public.Parse(TEXT, node_class()(), allow_unknown_extension=True))
     assert math.isnan(read["reals"].pop(3))
-    assert math.isnan(theirs["reals"].pop(3))
-    assert single(read) == theirs
+    assert math.isnan(expected["reals"].pop(3))
+    assert single(read) == expected
     assert read["name"] == ["a\tb\\nc'AAé"]
     assert read["children"][1].line == 7
 
@@ -133,7 +133,7 @@ def test_the_odd_corners_of_the_format():
         ("a: @", r"Received: '@'"),
     ],
 )
-def test_broken_syntax_is_told_with_its_place(text, message):
+def test_broken_syntax_is_refused_with_line_and_column(text, message):
     with pytest.raises(ConversionError, match=message.replace("{", r"\{")):
         text_format.parse(text)
 
@@ -160,7 +160,7 @@ layers { name: "l" type: SOFTMAX_LOSS bottom: "i" bottom: "label" exclude { phas
 """
 
 
-def test_layers_with_caffes_defaults(tmp_path):
+def test_layers_have_caffes_defaults(tmp_path):
     net = read(tmp_path, V1)
     assert (net.name, net.inputs) == ("old", {"data": (1, 3, 8, 9), "u": None})
     assert [layer.type for layer in net.layers] == ["Convolution", "ReLU", "Pooling", "InnerProduct", "HDF5Data"]
@@ -181,7 +181,7 @@ def test_layers_with_caffes_defaults(tmp_path):
     assert data.fields["unknown"][0]["deep"] == [1, 2]
 
 
-def test_sizes_of_inputs(tmp_path):
+def test_input_sizes_are_read(tmp_path):
     text = 'input: "a" input: "b" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 } layer { name: "x" bottom: "a" }'
     assert read(tmp_path, text).inputs == {"a": (1, 2, 3, 4), "b": None}
     text = 'layer { name: "d" type: "Data" top: "data" top: "label" transform_param { crop_size: 224 } }'
@@ -207,12 +207,12 @@ def test_sizes_of_inputs(tmp_path):
         (b"# " + b"x" * 2**24, "is larger than 16 MiB"),
     ],
 )  # fmt: skip
-def test_what_describes_no_network(text, message, tmp_path):
+def test_text_without_network_is_refused(text, message, tmp_path):
     with pytest.raises(ConversionError, match=rf"net\.prototxt: .*{message}"):
         read(tmp_path, text)
 
 
-def test_files_given_for_each_other(tmp_path):
+def test_swapped_prototxt_and_caffemodel_are_refused(tmp_path):
     prototxt, weights = caffe_nets.vgg16(32, 1 / 64)[0].write(tmp_path)
     with pytest.raises(ConversionError, match=r"net\.caffemodel: is a \.caffemodel, which holds weights"):
         read_prototxt(weights)
@@ -224,7 +224,7 @@ def test_files_given_for_each_other(tmp_path):
         read_prototxt(tmp_path)
 
 
-def test_a_cut_or_damaged_file_is_an_error_or_a_network(tmp_path):
+def test_damaged_prototxt_is_refused_or_read(tmp_path):
     refused = 0
     whole = V1[: V1.index('layers { name: "r"')]
     texts = [whole[:stop] for stop in range(len(whole))]

@@ -1,4 +1,4 @@
-"""TensorFlow 1's checkpoints, of both forms and by every name; and every way to be broken."""
+"""TensorFlow 1's checkpoints, in both forms and by every name; damaged ones are refused."""
 
 import re
 import shutil
@@ -51,7 +51,7 @@ def refused(path, message):
         ),
     ],
 )
-def test_every_name_means_the_whole_checkpoint(version, sharded, names, files, tmp_path):
+def test_every_name_leads_to_the_whole_checkpoint(version, sharded, names, files, tmp_path):
     write(tmp_path / "net.ckpt", WEIGHTS, version=version, sharded=sharded)
     for name in names:
         checkpoint = converters.read(tmp_path / name)
@@ -63,13 +63,13 @@ def test_every_name_means_the_whole_checkpoint(version, sharded, names, files, t
         assert checkpoint.extras == {}
 
 
-def test_a_variable_in_pieces_is_one_tensor(tmp_path):
+def test_partitioned_variable_is_one_tensor(tmp_path):
     for version in (1, 2):
         write(tmp_path / "net.ckpt", WEIGHTS, version=version, pieces={"net/conv/weights": 3})
         assert same(converters.read(tmp_path / "net.ckpt"), WEIGHTS)
 
 
-def test_a_checkpoint_that_was_moved(tmp_path):
+def test_moved_checkpoint_is_found(tmp_path):
     write(tmp_path / "old" / "net.ckpt", WEIGHTS)
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert same(converters.read(tmp_path / "new"), WEIGHTS)
@@ -79,7 +79,7 @@ def test_a_checkpoint_that_was_moved(tmp_path):
     refused(tmp_path / "new", r"holds 2 checkpoints and no file `checkpoint` .*net\.ckpt, .*other")
 
 
-def test_what_training_keeps_is_left_out(tmp_path):
+def test_optimizer_slots_and_last_step_are_left_out(tmp_path):
     averaged = {key: value + 1 for key, value in WEIGHTS.items()}
     beside = {"global_step": np.int64(7), "beta1_power": np.float32(0.5), "net/steps": np.array([1, 2], "int32")}
     for slot in ("Momentum", "Adam", "Adam_1", "RMSProp_1"):
@@ -99,7 +99,7 @@ def test_what_training_keeps_is_left_out(tmp_path):
     }
 
 
-def test_other_types(tmp_path):
+def test_every_element_type_is_read(tmp_path):
     arrays = {"half": np.ones(3, "float16"), "whole": np.arange(4), "none": np.zeros((0, 3), "float32"), "one": 1.5}
     arrays |= {"truth": np.array([True, False]), "brain": tf.constant([1.5, 2], tf.bfloat16).numpy()}
     write(tmp_path / "net.ckpt", arrays | {"text": np.array("no number", object)})
@@ -109,8 +109,8 @@ def test_other_types(tmp_path):
     assert checkpoint.extras == {"text": None}
 
 
-def test_tensors_are_read_when_asked_for(tmp_path):
-    """The last tensor is damaged: that shows when it is read, and its checksum tells."""
+def test_tensors_are_read_lazily(tmp_path):
+    """The last tensor is damaged. Only reading it shows that, by its checksum."""
     write(tmp_path / "net.ckpt", WEIGHTS)
     path = tmp_path / "net.ckpt.data-00000-of-00001"
     data = bytearray(path.read_bytes())
@@ -122,7 +122,7 @@ def test_tensors_are_read_when_asked_for(tmp_path):
         checkpoint["net/conv/weights"]
 
 
-def test_missing_files(tmp_path):
+def test_missing_files_are_named(tmp_path):
     write(tmp_path / "net.ckpt", WEIGHTS, sharded=True)
     data = tmp_path / "net.ckpt.data-00001-of-00002"
     content = data.read_bytes()
@@ -134,8 +134,8 @@ def test_missing_files(tmp_path):
     for name in ("net.ckpt", "net.ckpt.data-00000-of-00002"):
         refused(tmp_path / name, r"the file net\.ckpt\.index is missing, which says what lies where")
     refused(tmp_path / "renamed", "holds no tensor. A file .index keeps its name")
-    for one in tmp_path.glob("net.ckpt.data*"):
-        one.unlink()
+    for data in tmp_path.glob("net.ckpt.data*"):
+        data.unlink()
     (tmp_path / "renamed").rename(tmp_path / "net.ckpt.index")
     refused(tmp_path / "net.ckpt", r"missing: net\.ckpt\.data-00000-of-00001")
     (tmp_path / "net.ckpt.index").unlink()
@@ -148,7 +148,7 @@ def test_missing_files(tmp_path):
     refused(tmp_path / "old.ckpt", r"missing: old\.ckpt-00000-of-00002")
 
 
-def test_every_cut_is_refused(tmp_path):
+def test_truncated_file_is_refused_at_every_byte(tmp_path):
     write(tmp_path / "old.ckpt", WEIGHTS, version=1)
     write(tmp_path / "net.ckpt", WEIGHTS)
     for name in ("old.ckpt", "net.ckpt.index", "net.ckpt.data-00000-of-00001"):
@@ -162,8 +162,8 @@ def test_every_cut_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
-def test_damage_is_refused_or_does_not_matter(tmp_path, mask):
-    """Every byte of the tables has a checksum, but for the padding of the last."""
+def test_damage_is_refused_or_harmless(tmp_path, mask):
+    """Every byte of the tables has a checksum, except the padding of the last."""
     write(tmp_path / "old.ckpt", WEIGHTS, version=1)
     write(tmp_path / "net.ckpt", WEIGHTS)
     for name in ("old.ckpt", "net.ckpt.index"):
@@ -180,13 +180,13 @@ def test_damage_is_refused_or_does_not_matter(tmp_path, mask):
         path.write_bytes(content)
 
 
-def test_checkpoints_of_objects_are_refused(tmp_path):
+def test_tensorflow_2_objects_are_refused(tmp_path):
     tf.train.Checkpoint(layer=tf.Variable([1.0, 2.0])).write(str(tmp_path / "objects"))
     refused(tmp_path / "objects", r"TensorFlow 2's objects, .* model\.save\('model\.keras'\)")
 
 
 @pytest.mark.full
-def test_the_command_lists_a_checkpoint(tmp_path):
+def test_inspect_command_lists_checkpoint(tmp_path):
     write(tmp_path / "net.ckpt", WEIGHTS)
     command = [sys.executable, "-m", "tfseg_cli.inspect", f"--checkpoint={tmp_path / 'net.ckpt'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

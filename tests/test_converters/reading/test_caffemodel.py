@@ -1,4 +1,4 @@
-"""`.caffemodel` files: every form that Caffe ever wrote, against protobuf itself; and every way to be broken."""
+"""`.caffemodel` files: every form that Caffe ever wrote, compared with protobuf; damaged ones are refused."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import converters
 from converters import ConversionError
-from converters.reading.caffe import caffemodel
+from converters.reading.caffe.fields import V1LayerType
 
 REAL = SHARED_DATA / "vgg16_imagenet_conv.caffemodel"
 
@@ -57,24 +57,24 @@ def refused(tmp_path, data, message):
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("version", [1, 2])
-def test_every_form_reads_alike(tmp_path, version, packed, legacy, double):
-    found = read(tmp_path, LAYERS, version=version, packed=packed, legacy=legacy, double=double)
-    assert (found.format, found.extras) == ("Caffe", {"name": "net"})
-    assert list(found) == list(EXPECTED)
+def test_every_form_is_read_equally(tmp_path, version, packed, legacy, double):
+    checkpoint = read(tmp_path, LAYERS, version=version, packed=packed, legacy=legacy, double=double)
+    assert (checkpoint.format, checkpoint.extras) == ("Caffe", {"name": "net"})
+    assert list(checkpoint) == list(EXPECTED)
     for key, value in EXPECTED.items():
-        assert found.dtypes[key] == ("float64" if double else "float32")
-        assert found.shapes[key] == value.shape
-        assert np.array_equal(found[key], value), key
-        assert not found[key].flags.writeable
+        assert checkpoint.dtypes[key] == ("float64" if double else "float32")
+        assert checkpoint.shapes[key] == value.shape
+        assert np.array_equal(checkpoint[key], value), key
+        assert not checkpoint[key].flags.writeable
     # protobuf, which wrote the file, reads the same bits out of it.
     net = caffe_files.net_class(packed).FromString((tmp_path / "net.caffemodel").read_bytes())
     blobs = [blob for layer in (net.layer or net.layers) for blob in layer.blobs]
-    for blob, value in zip(blobs, found.values(), strict=True):
-        theirs = np.array(blob.double_data if double else blob.data, value.dtype)
-        assert theirs.tobytes() == value.tobytes()
+    for blob, value in zip(blobs, checkpoint.values(), strict=True):
+        expected = np.array(blob.double_data if double else blob.data, value.dtype)
+        assert expected.tobytes() == value.tobytes()
 
 
-def test_numbers_in_several_pieces(tmp_path):
+def test_packed_and_unpacked_numbers_are_joined(tmp_path):
     """Parsers must take packed and unpacked numbers of one field together."""
     packed, unpacked = (
         caffe_files.network([("c", "Convolution", [part])], packed=packed, name="").layer[0].blobs[0]
@@ -100,8 +100,8 @@ def varint(value):
     return bytes([*digits, value])
 
 
-def test_blobs_are_views_of_the_file(tmp_path):
-    """At odd addresses too: nothing is copied until somebody computes with it."""
+def test_tensors_are_views_of_the_file(tmp_path):
+    """They are views at odd addresses, too: nothing is copied until a computation needs it."""
     weight = np.arange(24, dtype="float32").reshape(2, 3, 2, 2)
     addresses = set()
     for length in range(1, 5):  # a name one longer moves the numbers by one byte
@@ -116,8 +116,8 @@ def test_blobs_are_views_of_the_file(tmp_path):
     assert len(addresses) == 4
 
 
-def test_files_over_2_gib(tmp_path):
-    """Caffe's own limit, and protobuf's, is 2 GiB; this file's middle is a hole that takes no room on the disk."""
+def test_file_over_2_gib_is_read(tmp_path):
+    """Caffe and protobuf stop at 2 GiB. The middle of this file is a hole that takes no room on the disk."""
     path, rows, columns = tmp_path / "large.caffemodel", 1 << 10, (1 << 19) + 1
     small = {name: np.full((2, 2), index, "float32") for index, name in enumerate(("first", "last"))}
     first, last = (
@@ -151,10 +151,10 @@ def _sized(payload):
     return _varint(len(payload)) + payload
 
 
-def test_normalisations(tmp_path):
+def test_parts_of_normalization_layers(tmp_path):
     mean, variance, gamma, beta = (numbers(6, seed=seed) for seed in range(4))
-    wide = [one.reshape(1, 6, 1, 1) for one in (gamma, beta, mean, variance)]
-    found = read(
+    wide = [part.reshape(1, 6, 1, 1) for part in (gamma, beta, mean, variance)]
+    checkpoint = read(
         tmp_path,
         [
             ("bn1", "BatchNorm", [mean, variance, [999.98236]]),
@@ -168,25 +168,25 @@ def test_normalisations(tmp_path):
         ],
     )
     scale = np.float32(1 / np.float32(999.98236))
-    assert np.array_equal(found["bn1.mean"], mean * scale)
-    assert np.array_equal(found["bn1.variance"], variance * scale)
-    assert not found["bn2.mean"].any()
-    assert np.array_equal(found["bn3.variance"], variance)
-    assert np.array_equal(found["scale1.beta"], beta)
-    assert "scale2.beta" not in found
-    assert [found[f"conv1/bn.{part}"].tolist() for part in ("gamma", "beta", "mean", "variance")] == [
-        one.ravel().tolist() for one in wide
+    assert np.array_equal(checkpoint["bn1.mean"], mean * scale)
+    assert np.array_equal(checkpoint["bn1.variance"], variance * scale)
+    assert not checkpoint["bn2.mean"].any()
+    assert np.array_equal(checkpoint["bn3.variance"], variance)
+    assert np.array_equal(checkpoint["scale1.beta"], beta)
+    assert "scale2.beta" not in checkpoint
+    assert [checkpoint[f"conv1/bn.{part}"].tolist() for part in ("gamma", "beta", "mean", "variance")] == [
+        part.ravel().tolist() for part in wide
     ]
-    assert found.shapes["prelu.slope"] == (6,)
-    assert found.shapes["other.0"] == (2, 3)
+    assert checkpoint.shapes["prelu.slope"] == (6,)
+    assert checkpoint.shapes["other.0"] == (2, 3)
 
 
-def test_a_transposed_weight_is_turned(tmp_path):
+def test_transposed_weight_is_transposed_back(tmp_path):
     layers = [("fc", "InnerProduct", [DENSE[0].T, DENSE[1]], {"transpose": True})]
     assert np.array_equal(read(tmp_path, layers)["fc.weight"], DENSE[0])
 
 
-def test_one_name_in_two_phases(tmp_path):
+def test_layer_of_test_phase_is_used(tmp_path):
     two = [("c", "Convolution", [CONV[0] + 1], {"include": 0}), ("c", "Convolution", CONV, {"include": 1})]
     for layers in (two, two[::-1]):
         assert np.array_equal(read(tmp_path, layers)["c.weight"], CONV[0])
@@ -194,7 +194,7 @@ def test_one_name_in_two_phases(tmp_path):
         read(tmp_path, [("c", "Convolution", CONV)] * 2)
 
 
-def test_fields_of_forks_are_passed_over(tmp_path):
+def test_unknown_fields_are_skipped(tmp_path):
     """DeepLab's and PSPNet's forks gave numbers of parameter messages to others: only the type of a layer counts."""
     net = caffe_files.network([("c", "Convolution", CONV)])
     layer = net.layer[0].SerializeToString() + varint(143 << 3 | 2) + b"\x02\x08\x05" + varint(152 << 3 | 0) + b"\x07"
@@ -205,8 +205,8 @@ def test_fields_of_forks_are_passed_over(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("version", [1, 2])
-def test_every_cut_is_noticed(tmp_path, version, packed):
-    """Between two layers a cut file is a whole one with fewer layers, and lacks them; elsewhere it is refused."""
+def test_truncated_file_is_refused_or_lacks_layers(tmp_path, version, packed):
+    """A file cut between two layers is a whole file with fewer layers; one cut elsewhere is refused."""
     net = caffe_files.network(LAYERS, version=version, packed=packed)
     data = net.SerializeToString()
     whole = set()
@@ -214,15 +214,15 @@ def test_every_cut_is_noticed(tmp_path, version, packed):
         path = tmp_path / "cut.caffemodel"
         path.write_bytes(data[:end])
         with contextlib.suppress(ConversionError):
-            found = set(converters.read(path))
-            assert found <= set(EXPECTED)
-            whole.add(frozenset(found))
+            keys = set(converters.read(path))
+            assert keys <= set(EXPECTED)
+            whole.add(frozenset(keys))
     assert len(whole) <= len(LAYERS)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_no_damage_crashes(tmp_path_factory, data):
+def test_damaged_file_never_crashes(tmp_path_factory, data):
     content = bytearray(caffe_files.network(LAYERS, version=data.draw(st.sampled_from([1, 2]))).SerializeToString())
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -232,17 +232,17 @@ def test_no_damage_crashes(tmp_path_factory, data):
         dict(converters.read(path))
 
 
-def test_a_type_in_fixed_width_is_no_type(tmp_path):
+def test_type_of_another_wire_type_is_skipped(tmp_path):
     sound = caffe_files.network([("c", "Convolution", CONV)], version=1)
     broken = sound.layers[0].SerializeToString() + b"\x2d\0\0\0\0"  # field 5, the type, as 32 bits
     path = tmp_path / "fixed.caffemodel"
     path.write_bytes(b"\x12" + _sized(broken))
     (tmp_path / "sound.caffemodel").write_bytes(sound.SerializeToString())
     read, expected = converters.read(path), converters.read(tmp_path / "sound.caffemodel")
-    assert list(read) == list(expected)  # as protobuf, which leaves a field of another wire type aside
+    assert list(read) == list(expected)  # protobuf skips a field of another wire type, too
 
 
-def test_what_cannot_be_read_is_told(tmp_path):
+def test_invalid_networks_are_refused_by_name(tmp_path):
     conv = caffe_files.network([("c", "Convolution", CONV)])
     conv.layer[0].blobs[0].shape.dim[0] = 5
     refused(
@@ -272,79 +272,18 @@ def test_what_cannot_be_read_is_told(tmp_path):
     refused(tmp_path, b"\x0a\x03net\x32\x00\xa3\x06", r"expected a wire type 0, 1, 2 or 5 at byte 7. Received: 3")
 
 
-def hdf5(path, layers):
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        for name, blobs in layers.items():
-            group = file.require_group(f"data/{name}")
-            for index, blob in enumerate(blobs):
-                group[str(index)] = np.asarray(blob, "float32")
-    return path
-
-
-def test_hdf5(tmp_path):
-    wide = [numbers(1, 6, 1, 1, seed=seed) for seed in range(4)]
-    layers = {
-        "conv1_1": CONV,
-        "conv4_1_3x3": (CONV[0],),
-        "conv4_1_3x3/bn": wide,
-        "fc6": DENSE,
-        "bn1": (wide[0].ravel(), wide[1].ravel(), [2.0]),
-        "scale1": (wide[2].ravel(), wide[3].ravel()),
-        "one": (numbers(1, 1, 1, 1), numbers(1)),
-        "relu": (),
-    }
-    found = converters.read(hdf5(tmp_path / "net.caffemodel.h5", layers))
-    assert found.format == "Caffe"
-    assert set(found) == {
-        *("conv1_1.weight", "conv1_1.bias", "conv4_1_3x3.weight", "fc6.weight", "fc6.bias", "one.weight", "one.bias"),
-        *(f"conv4_1_3x3/bn.{part}" for part in ("gamma", "beta", "mean", "variance")),
-        *("bn1.mean", "bn1.variance", "scale1.gamma", "scale1.beta"),
-    }
-    assert np.array_equal(found["conv1_1.weight"], CONV[0])
-    assert np.array_equal(found["fc6.weight"], DENSE[0])
-    assert np.array_equal(found["conv4_1_3x3/bn.variance"], wide[3].ravel())
-    assert np.array_equal(found["bn1.variance"], wide[1].ravel() / 2)
-    assert not found["bn1.variance"].flags.writeable
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ({}, r"is an HDF5 file, and not one of Caffe's"),
-        ({"relu": ()}, r"holds no layer with weights in its group `data`"),
-        (
-            {"odd": [numbers(2, 3)] * 3},
-            r"the layer 'odd' has blobs of the shapes \(2, 3\), .* which no layer known here has",
-        ),
-        ({"bn": [numbers(6)] * 5}, r"the layer 'bn' has blobs of the shapes"),
-    ],
-)
-def test_hdf5_that_cannot_be_read(tmp_path, layers, message):
-    with pytest.raises(ConversionError, match=message):
-        converters.read(hdf5(tmp_path / "net.caffemodel", layers))
-
-
-def test_a_damaged_hdf5_file(tmp_path):
-    path = hdf5(tmp_path / "net.caffemodel.h5", {"conv1_1": CONV})
-    path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(ConversionError, match=r"is an HDF5 file that cannot be opened .*; it is truncated or damaged"):
-        converters.read(path)
-
-
-def test_the_tests_know_what_caffe_reads():
-    assert caffe_files.V1_TYPES.keys() >= set(caffemodel._V1_TYPES.values())
+def test_every_v1_type_with_weights_is_tested():
+    assert set(V1LayerType) <= set(caffe_files.V1_TYPES.values())
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real VGG16 is not here")
-def test_the_real_vgg16():
+def test_published_vgg16_is_read():
     digest = hashlib.sha256(REAL.read_bytes()).hexdigest()
     assert digest.startswith("422fbac534bd9067")
-    found = converters.read(REAL)
+    checkpoint = converters.read(REAL)
     net = caffe_files.net_class().FromString(REAL.read_bytes())
     blobs = [(layer.name, blob) for layer in net.layers for blob in layer.blobs]
-    assert len(blobs) == len(found) == 26
-    for (name, blob), (key, value) in zip(blobs, found.items(), strict=True):
+    assert len(blobs) == len(checkpoint) == 26
+    for (name, blob), (key, value) in zip(blobs, checkpoint.items(), strict=True):
         assert key.startswith(f"{name}.")
         assert np.array(blob.data, "float32").tobytes() == value.tobytes()
