@@ -55,7 +55,7 @@ def predict(
         >>> classes = tfseg.predict(model, "street.png")
         >>> classes.shape, classes.dtype
         ((360, 480), dtype('uint8'))
-        >>> 0 <= classes.min() <= classes.max() < 11
+        >>> bool(classes.max() < 11)
         True
     """
     if isinstance(image, str | os.PathLike):
