@@ -1,12 +1,15 @@
-"""A VGG16 checkpoint (528 MB) into FCN32s, saved as `.weights.h5`: ours, the usual way, and a plain copy of the file.
+"""Importing a VGG16 checkpoint (528 MB) into FCN32s, saved as `.weights.h5`: time and memory.
 
-The same weights as a `.caffemodel` come next: ours to the same end, and protobuf reading the file into NumPy arrays,
-which is where any other way begins.
+* convert: `converters.convert`.
+* usual: what people write today, at its best: `torch.load(mmap=True, weights_only=True)`, a NumPy transpose for each
+  tensor, `layer.set_weights`, into the same network.
+* copy: a plain copy of the file.
+* convert_caffe: `converters.convert` of the same weights in a `.caffemodel`.
+* protobuf: reading the `.caffemodel` into NumPy arrays, with which any other way begins.
 
-Every round runs each of them once in a fresh process, so that a noisy machine hits all alike; medians over the rounds.
-The usual way is what people write today, at its best: `torch.load(mmap=True, weights_only=True)`, a NumPy transpose a
-tensor, `layer.set_weights`, into the same network. Time counts from the moment keras is imported; memory is the largest
-anonymous resident memory above that of a process that has only imported keras (Linux).
+Each round runs each of them once in a fresh process, so that noise affects all equally. Printed are medians. The time
+starts when keras is imported. The memory is the largest anonymous resident memory above that of a process that has only
+imported keras (Linux).
 
     python benchmarks/import_vgg16.py [rounds]
 """
@@ -22,16 +25,17 @@ import threading
 import time
 
 MB = 1e6
-MODEL = 134.3e6 * 4  # numbers of FCN32s in float32
-LARGEST = 4096 * 512 * 49 * 4  # fc6
+MODEL = 134.3e6 * 4  # bytes of FCN32s in float32
+LARGEST = 4096 * 512 * 49 * 4  # bytes of fc6
 
 
-def anonymous():
+def anonymous_memory() -> int:
+    """Anonymous resident memory of this process, in bytes."""
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) * 1024
 
 
-def ours(checkpoint, output):
+def convert(checkpoint: pathlib.Path, output: str) -> None:
     import converters
     from converters.saving import save
 
@@ -39,13 +43,13 @@ def ours(checkpoint, output):
     save(model, output)
 
 
-def usual(checkpoint, output):
+def usual(checkpoint: pathlib.Path, output: str) -> None:
     import torch
 
-    import tfseg
+    from tfseg import FCN32s
 
     state = torch.load(checkpoint, mmap=True, weights_only=True)
-    model = tfseg.FCN32s()
+    model = FCN32s()
     names = [layer.name for layer in model.layers if layer.name.startswith("conv") and layer.weights]
     keys = [key.removesuffix(".weight") for key in state if key.startswith("features") and key.endswith("weight")]
     for name, key in [*zip(names, keys, strict=True), ("fc6", "classifier.0"), ("fc7", "classifier.3")]:
@@ -56,38 +60,38 @@ def usual(checkpoint, output):
     model.save_weights(output)
 
 
-def ours_caffe(checkpoint, output):
-    ours(checkpoint.with_suffix(".caffemodel"), output)
+def convert_caffe(checkpoint: pathlib.Path, output: str) -> None:
+    convert(checkpoint.with_suffix(".caffemodel"), output)
 
 
-def protobuf(checkpoint, output):
+def protobuf(checkpoint: pathlib.Path, output: str) -> None:
     import numpy as np
 
     sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
-    import caffe_files
+    from helpers import caffe_files
 
     net = caffe_files.net_class().FromString(checkpoint.with_suffix(".caffemodel").read_bytes())
     arrays = [np.array(blob.data, "float32").reshape(blob.shape.dim) for layer in net.layer for blob in layer.blobs]
     assert len(arrays) == 32
 
 
-def copy(checkpoint, output):
+def copy(checkpoint: pathlib.Path, output: str) -> None:
     import shutil
 
     shutil.copyfile(checkpoint, output)
 
 
-def child(name, checkpoint, output):
-    """One measurement in this process, as JSON."""
+def measure(name: str, checkpoint: str, output: str) -> None:
+    """Measures one of the functions above in this process and prints the result as JSON."""
     begin = time.perf_counter()
     import keras  # noqa: F401
 
     imported = time.perf_counter()
-    before, peak, done = anonymous(), [0], threading.Event()
+    before, peak, done = anonymous_memory(), [0], threading.Event()
 
-    def watch():
+    def watch() -> None:
         while not done.wait(0.002):
-            peak[0] = max(peak[0], anonymous())
+            peak[0] = max(peak[0], anonymous_memory())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -98,9 +102,12 @@ def child(name, checkpoint, output):
     print(json.dumps({"keras": imported - begin, "seconds": seconds, "memory": peak[0] - before}))
 
 
-def main(rounds):
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as everywhere, a module is compiled once, not in every run
-    results = {name: [] for name in ("ours", "usual", "copy", "ours_caffe", "protobuf")}
+def main(rounds: int) -> None:
+    """Runs and prints all rounds."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every run compiles the modules again
+    results: dict[str, list[dict[str, float]]] = {
+        name: [] for name in ("convert", "usual", "copy", "convert_caffe", "protobuf")
+    }
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = pathlib.Path(directory) / "vgg16.pth"
         print("writing a VGG16 checkpoint of random weights ...", flush=True)
@@ -109,26 +116,27 @@ def main(rounds):
             for name, measured in results.items():
                 output = pathlib.Path(directory) / f"{name}.weights.h5"
                 command = [sys.executable, __file__, name, checkpoint, output]
-                os.sync()  # what an earlier run left to be written must not count against this one
-                run = subprocess.run(command, check=True, capture_output=True, text=True)
-                measured.append(json.loads(run.stdout.splitlines()[-1]))
+                os.sync()  # pending writes of an earlier run must not slow this one down
+                process = subprocess.run(command, check=True, capture_output=True, text=True)
+                measured.append(json.loads(process.stdout.splitlines()[-1]))
                 output.unlink(missing_ok=True)
-    keras = statistics.median(one["keras"] for measured in results.values() for one in measured)
+    keras = statistics.median(run["keras"] for measured in results.values() for run in measured)
     print(f"{rounds} rounds, medians; importing keras itself takes {keras:.1f} s")
     bound = (MODEL + LARGEST) / MB + 300
     print(f"model {MODEL / MB:.0f} MB, largest tensor {LARGEST / MB:.0f} MB; both and 300 MB: {bound:.0f} MB")
-    print(f"{'':12}{'seconds':>10}{'min .. max':>16}{'/ ours':>8}{'anonymous MB':>14}")
+    print(f"{'':14}{'seconds':>10}{'min .. max':>16}{'/ convert':>11}{'anonymous MB':>14}")
     for name, measured in results.items():
-        seconds = [one["seconds"] for one in measured]
+        seconds = [run["seconds"] for run in measured]
         ratio = statistics.median(
-            one["seconds"] / mine["seconds"] for one, mine in zip(measured, results["ours"], strict=True)
+            run["seconds"] / first["seconds"] for run, first in zip(measured, results["convert"], strict=True)
         )
-        memory = statistics.median(one["memory"] for one in measured) / MB
+        memory = statistics.median(run["memory"] for run in measured) / MB
         span = f"{min(seconds):.2f} .. {max(seconds):.2f}"
-        print(f"{name:12}{statistics.median(seconds):10.2f}{span:>16}{ratio:8.2f}{memory:14.0f}")
+        print(f"{name:14}{statistics.median(seconds):10.2f}{span:>16}{ratio:11.2f}{memory:14.0f}")
 
 
-def write(checkpoint):
+def write(checkpoint: str) -> None:
+    """Writes the checkpoint, and its weights as a `.caffemodel`."""
     import torch
 
     from tfseg import specs
@@ -153,7 +161,7 @@ def write(checkpoint):
 
 if __name__ == "__main__":
     if len(sys.argv) == 4:
-        child(*sys.argv[1:])
+        measure(*sys.argv[1:])
     elif len(sys.argv) == 3:
         write(sys.argv[2])
     else:

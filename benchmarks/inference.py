@@ -1,16 +1,20 @@
-"""One photograph through FCN-32s and ResNet-50: ours plain and optimized, and what else runs such networks on a CPU.
+"""One photograph through FCN-32s and ResNet-50: tfseg, plain and optimized, beside other engines on a CPU.
 
-float32, batch 1, 2 threads. Every engine is a process of its own with the same weights, which waits while the others
-run; each round asks each of them once, so that a noisy machine hits all alike. Medians of the rounds, and of their
-ratios to PyTorch as people run it. What is not installed is left out, with a line that says so.
+float32, batch 1, 2 threads. Every engine is a separate process with the same weights, which waits while the others run.
+Each round asks each of them once, so that noise affects all equally. Printed are medians of the times and of their
+ratios to plain PyTorch. Engines that are not installed are left out, with a line that says so.
 
     python benchmarks/inference.py [rounds]
 
-The columns: start is from the beginning of the process until the network stands; first is its first call (which
-compiles, and with `fixed_size` measures the layers before that); GB the largest resident memory of the process (Linux);
-peak the share of the speed of a large matrix product if all of the network's multiplications were made (fewer of them
-can be more than all of it); difference the largest from PyTorch's logits, relative to their largest; classes how many
-pixels have the same class.
+The columns:
+
+* start: seconds from the start of the process until the network is built.
+* first: seconds of the first call, which compiles, and with `fixed_size` measures the layers before that.
+* GB: largest resident memory of the process (Linux).
+* peak: speed relative to a large matrix product, if all multiplications of the network were made. Algorithms that make
+  fewer can exceed 100%.
+* difference: largest difference from PyTorch's logits, relative to their largest value.
+* classes: share of pixels with PyTorch's class.
 """
 
 import importlib.util
@@ -21,79 +25,92 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import torch
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / "tests"), str(pathlib.Path(__file__).parents[1])]
 
 THREADS, CLASSES = 2, 21
 SIZES = [(281 + 12 * (7 * index % 20), 500 - 9 * (3 * index % 20)) for index in range(20)]
-# name, network, sizes that are run one after the other, engines that are left out, billions of multiplications
+# name, network, sizes that are run one after the other, engines left out, billions of multiplications
 CASES = [
     ("FCN-32s, 375x500", "fcn32s", [(375, 500)], (), 146.6),
     ("ResNet-50 at output stride 8 with an FCN head, 513x513", "fcn_resnet50", [(513, 513)], (), 142.6),
     ("the same, 512x1024", "fcn_resnet50", [(512, 1024)], ("torch.compile", "torch channels_last"), None),
     (
-        "20 sizes through FCN-32s, after one other",
+        "20 sizes through FCN-32s, one after the other",
         "fcn32s",
         SIZES,
-        ("torch.compile", "torch channels_last", "OpenCV", "ours, fixed_size"),
+        ("torch.compile", "torch channels_last", "OpenCV", "tfseg, fixed_size"),
         None,
     ),
 ]
 
 
-def image(height, width):
-    """Patches of 20 pixels under noise, about as large as the networks expect."""
+def make_image(height: int, width: int) -> np.ndarray:
+    """Patches of 20 pixels with noise, with about the values that the networks expect."""
     random = np.random.default_rng(height * width)
     patches = random.normal(size=(height // 20 + 1, width // 20 + 1, 3)).repeat(20, axis=0).repeat(20, axis=1)
     return (patches[:height, :width] + random.normal(size=(height, width, 3)) / 2)[None].astype("float32")
 
 
-def channels_first(pixels):
-    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+def channels_first(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image.transpose(0, 3, 1, 2))
 
 
-# ------------------------------------------------------------------------------- engines: a function of an NHWC image
+# ------------------------------------------------------------------------------- engines: functions of an NHWC image
 
 
-def theirs(network):
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def torch_module(network: str) -> "torch.nn.Module":
+    """The network in PyTorch, with random weights."""
     import torch
 
     torch.manual_seed(0)
     if network == "fcn32s":
-        from references import torchfcn_models, torchfcn_net
+        from helpers.references import torchfcn_models, torchfcn_net
 
-        module = torchfcn_net("FCN32s").eval()  # its weights random, but for the upsampling, as every published one
+        module = torchfcn_net("FCN32s").eval()  # random weights
+        # Every published FCN upsamples bilinearly.
         bilinear = torchfcn_models().fcn32s.get_upsampling_weight(CLASSES, CLASSES, 64)
         module.upscore.weight.data.copy_(bilinear)
         return module
-    from torchvision_cpu import import_torchvision
+    from helpers.torchvision_cpu import import_torchvision
 
     segmentation = import_torchvision().models.segmentation
     return segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES).eval()
 
 
-def _torch(directory, network, *, layout="contiguous_format", compiled=False):
+def _torch(directory: pathlib.Path, network: str, *, layout: str = "contiguous_format", compiled: bool = False) -> Run:
     import torch
 
     torch.set_num_threads(THREADS)
-    layout = getattr(torch, layout)
-    module = theirs(network)
+    memory_format = getattr(torch, layout)
+    module = torch_module(network)
     module.load_state_dict(torch.load(directory / f"{network}.pth", mmap=True))
-    module = module.to(memory_format=layout)
+    module = module.to(memory_format=memory_format)
     function = torch.compile(module) if compiled else module
 
     @torch.inference_mode()
-    def run(pixels):
-        result = function(torch.from_numpy(channels_first(pixels)).contiguous(memory_format=layout))
+    def run(image: np.ndarray) -> np.ndarray:
+        result = function(torch.from_numpy(channels_first(image)).contiguous(memory_format=memory_format))
         return (result if network == "fcn32s" else result["out"]).numpy().transpose(0, 2, 3, 1)
 
     return run
 
 
-def _ours(directory, network, *, optimized=True, fixed=False, dtype="float32"):
-    import torch  # noqa: F401, I001  (behind tensorflow its import can crash)
+def _tfseg(
+    directory: pathlib.Path, network: str, *, optimized: bool = True, fixed: bool = False, dtype: str = "float32"
+) -> Run:
+    import torch  # noqa: F401, I001  (after tensorflow, its import can crash)
     import tensorflow as tf
 
     import converters
@@ -108,88 +125,88 @@ def _ours(directory, network, *, optimized=True, fixed=False, dtype="float32"):
         model = preparation.with_dtype(model, dtype)
     if not fixed:
         return logits_function(tfseg.optimize(model) if optimized else model)
-    made = {}
+    optimized_models: dict[tuple[int, int], keras.Model] = {}
 
-    def run(pixels):
-        size = pixels.shape[1:3]
-        if size not in made:
-            made[size] = tfseg.optimize(model, fixed_size=size)
-        return logits_function(made[size])(pixels)
+    def run(image: np.ndarray) -> np.ndarray:
+        size = image.shape[1:3]
+        if size not in optimized_models:
+            optimized_models[size] = tfseg.optimize(model, fixed_size=size)
+        return logits_function(optimized_models[size])(image)
 
     return run
 
 
-def _onnxruntime(directory, network):
+def _onnxruntime(directory: pathlib.Path, network: str) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     session = onnxruntime.InferenceSession(directory / f"{network}.onnx", options, ["CPUExecutionProvider"])
-    return lambda pixels: session.run(None, {"image": channels_first(pixels)})[0].transpose(0, 2, 3, 1)
+    return lambda image: session.run(None, {"image": channels_first(image)})[0].transpose(0, 2, 3, 1)
 
 
-def _openvino(directory, network):
+def _openvino(directory: pathlib.Path, network: str) -> Run:
     import openvino
 
     options = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
     model = openvino.Core().compile_model(str(directory / f"{network}.onnx"), "CPU", options)
-    return lambda pixels: model(channels_first(pixels))[0].transpose(0, 2, 3, 1)
+    return lambda image: model(channels_first(image))[0].transpose(0, 2, 3, 1)
 
 
-def _opencv(directory, network):
+def _opencv(directory: pathlib.Path, network: str) -> Run:
     import cv2
 
     cv2.setNumThreads(THREADS)
     nets = {}
 
-    def run(pixels):
-        if pixels.shape not in nets:  # it takes no network of any size
-            file = directory / f"{network}_{pixels.shape[1]}x{pixels.shape[2]}.onnx"
-            nets[pixels.shape] = cv2.dnn.readNetFromONNX(str(file))
-        nets[pixels.shape].setInput(channels_first(pixels))
-        return nets[pixels.shape].forward().transpose(0, 2, 3, 1)
+    def run(image: np.ndarray) -> np.ndarray:
+        if image.shape not in nets:  # it needs a network of a fixed size
+            file = directory / f"{network}_{image.shape[1]}x{image.shape[2]}.onnx"
+            nets[image.shape] = cv2.dnn.readNetFromONNX(str(file))
+        nets[image.shape].setInput(channels_first(image))
+        return nets[image.shape].forward().transpose(0, 2, 3, 1)
 
     return run
 
 
-def _gemm(_directory, _network):
+def _matrix_product(_directory: pathlib.Path, _network: str) -> Run:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    matrix = tf.random.normal((GEMM, GEMM))
+    matrix = tf.random.normal((MATRIX_SIZE, MATRIX_SIZE))
     return lambda _: tf.matmul(matrix, matrix).numpy()[None, :1, :1]
 
 
-GEMM = 4096
+MATRIX_SIZE = 4096
 ENGINES = {  # name: (function, options, module that must be installed)
     "torch": (_torch, {}, "torch"),
     "torch channels_last": (_torch, {"layout": "channels_last"}, "torch"),
     "torch.compile": (_torch, {"compiled": True}, "torch"),
-    "ours, plain": (_ours, {"optimized": False}, "tensorflow"),
-    "ours, optimized": (_ours, {}, "tensorflow"),
-    "ours, fixed_size": (_ours, {"fixed": True}, "tensorflow"),
-    "ours, bfloat16": (_ours, {"dtype": "mixed_bfloat16"}, "tensorflow"),
+    "tfseg, plain": (_tfseg, {"optimized": False}, "tensorflow"),
+    "tfseg, optimized": (_tfseg, {}, "tensorflow"),
+    "tfseg, fixed_size": (_tfseg, {"fixed": True}, "tensorflow"),
+    "tfseg, bfloat16": (_tfseg, {"dtype": "mixed_bfloat16"}, "tensorflow"),
     "ONNX Runtime": (_onnxruntime, {}, "onnxruntime"),
     "OpenVINO": (_openvino, {}, "openvino"),
     "OpenCV": (_opencv, {}, "cv2"),
-    "matrix product": (_gemm, {}, "tensorflow"),
+    "matrix product": (_matrix_product, {}, "tensorflow"),
 }
 
 
 # ------------------------------------------------------------------------------------------- a process for each engine
 
 
-def serve(name, network, directory):
-    """Answers every line `[[height, width], ...], file` on its input with the seconds that these images took."""
+def serve(name: str, network: str, directory: str) -> None:
+    """Answers every line `[[height, width], ...], file` of stdin with the seconds that these images take."""
     function, options, _ = ENGINES[name]
     run = function(pathlib.Path(directory), network, **options)
     print("answer", json.dumps("ready"), flush=True)
     for line in sys.stdin:
         sizes, file = json.loads(line)
-        images, results = [image(*size) for size in sizes], []
+        images, results = [make_image(*size) for size in sizes], []
         begin = time.perf_counter()
-        for pixels in images:
-            results = run(pixels)
+        for image in images:
+            results = run(image)
         seconds = time.perf_counter() - begin
         if file:
             np.save(file, results)
@@ -197,8 +214,10 @@ def serve(name, network, directory):
         print("answer", json.dumps([seconds, memory]), flush=True)
 
 
-class Engine:
-    def __init__(self, name, network, directory):
+class EngineProcess:
+    """A process that runs an engine and waits for work."""
+
+    def __init__(self, name: str, network: str, directory: pathlib.Path) -> None:
         begin = time.perf_counter()
         self.log = (directory / f"{name}.log").open("w+")
         command = [sys.executable, __file__, "serve", name, network, str(directory)]
@@ -207,42 +226,47 @@ class Engine:
         )
         self._answer()
         self.start = time.perf_counter() - begin
-        self.times, self.memory = [], 0.0
+        self.first = 0.0
+        self.memory = 0.0
+        self.times: list[float] = []
+        self.result: np.ndarray | None = None
 
-    def run(self, sizes, file=""):
+    def run(self, sizes: Sequence[Sequence[int]], file: pathlib.Path | str = "") -> float:
+        """The seconds of images of these sizes; the last result is saved to `file`."""
         print(json.dumps([sizes, str(file)]), file=self.process.stdin, flush=True)
         seconds, self.memory = self._answer()
         return seconds
 
-    def _answer(self):
+    def _answer(self) -> Any:
         for line in self.process.stdout:
             if line.startswith("answer "):
                 return json.loads(line.removeprefix("answer "))
         self.log.seek(0)
-        raise RuntimeError((self.log.read().strip().splitlines() or ["it ended without a word"])[-1])
+        raise RuntimeError((self.log.read().strip().splitlines() or ["it ended without a message"])[-1])
 
-    def end(self):
+    def end(self) -> None:
+        """Ends the process."""
         self.process.stdin.close()
         self.process.wait()
 
 
-def prepare(network, directory):
-    """The weights for ours and for torch, and the ONNX files for the others, all of one random network."""
+def prepare(network: str, directory: str) -> None:
+    """Writes the weights for tfseg and PyTorch, and the ONNX files for the others, of one random network."""
     import torch
 
-    module = theirs(network)
+    module = torch_module(network)
     torch.save(module.state_dict(), pathlib.Path(directory) / f"{network}.pth")
 
     class Logits(torch.nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.module = module
 
-        def forward(self, image):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
             result = self.module(image)
             return result if network == "fcn32s" else result["out"]
 
-    def export(name, size, **options):
+    def export(name: str, size: tuple[int, int], **options: Any) -> None:
         torch.onnx.export(
             Logits(),
             (torch.zeros(1, 3, *size),),
@@ -253,23 +277,32 @@ def prepare(network, directory):
         )
 
     export(network, (160, 192), dynamic_axes={"image": {2: "height", 3: "width"}})
-    for _, one, sizes, left_out, _ in CASES:
-        if one == network and "OpenCV" not in left_out:
+    for _, case_network, sizes, left_out, _ in CASES:
+        if case_network == network and "OpenCV" not in left_out:
             export("{}_{}x{}".format(network, *sizes[0]), sizes[0])
 
 
 # -------------------------------------------------------------------------------------------------------- measurements
 
 
-def measure(title, network, sizes, left_out, needed, rounds, directory):
+def measure(
+    title: str,
+    network: str,
+    sizes: Sequence[tuple[int, int]],
+    left_out: Collection[str],
+    multiplications: float | None,
+    rounds: int,
+    directory: pathlib.Path,
+) -> None:
+    """Runs and prints all engines for one case; `multiplications` are billions."""
     print(f"\n{title}, {rounds} rounds", flush=True)
-    engines = {}
+    engines: dict[str, EngineProcess] = {}
     for name, (_, _, module) in ENGINES.items():
         if name in left_out or importlib.util.find_spec(module) is None:
             print(f"  {name}: {'not in this row' if name in left_out else f'needs {module}'}")
             continue
         try:
-            engine = Engine(name, network, directory)
+            engine = EngineProcess(name, network, directory)
             engine.first = engine.run([[300, 340]] if len(sizes) > 1 else sizes, directory / f"{name}.npy")
             if len(sizes) == 1:
                 engine.result = np.load(directory / f"{name}.npy")
@@ -281,31 +314,35 @@ def measure(title, network, sizes, left_out, needed, rounds, directory):
         for engine in engines.values():
             engine.times.append(engine.run(sizes))
     product = engines.pop("matrix product")
-    speed = GEMM**3 / (statistics.median(product.times) / len(sizes))
+    speed = MATRIX_SIZE**3 / (statistics.median(product.times) / len(sizes))
     heads = ("seconds", "/ torch", "start", "first", "GB", "peak", "difference", "classes")
-    print(f"  matrix product: {speed / 1e9:.0f} billion multiplications a second; the network: {needed or '-'} billion")
+    print(f"  matrix product: {speed / 1e9:.0f} billion multiplications per second", end="; ")
+    print(f"the network: {multiplications or '-'} billion")
     print(" " * 22 + "".join(head.rjust(11) for head in heads))
     for name, engine in engines.items():
         seconds = statistics.median(engine.times)
-        ratio = statistics.median(one / two for one, two in zip(engine.times, engines["torch"].times, strict=True))
+        ratio = statistics.median(
+            time / other for time, other in zip(engine.times, engines["torch"].times, strict=True)
+        )
         cells = [f"{seconds:.2f}", f"{ratio:.2f}", f"{engine.start:.1f}", f"{engine.first:.1f}", f"{engine.memory:.1f}"]
-        cells.append(f"{needed * 1e9 / speed / seconds:.0%}" if needed else "-")
+        cells.append(f"{multiplications * 1e9 / speed / seconds:.0%}" if multiplications else "-")
         if len(sizes) == 1:
-            ours, reference = engine.result.astype("float32"), engines["torch"].result
-            cells.append(f"{np.abs(ours - reference).max() / np.abs(reference).max():.1e}")
-            cells.append(f"{np.mean(ours.argmax(-1) == reference.argmax(-1)):.3%}")
+            logits, reference = engine.result.astype("float32"), engines["torch"].result
+            cells.append(f"{np.abs(logits - reference).max() / np.abs(reference).max():.1e}")
+            cells.append(f"{np.mean(logits.argmax(-1) == reference.argmax(-1)):.3%}")
         print(f"  {name:20}" + "".join(cell.rjust(11) for cell in cells), flush=True)
     for engine in [*engines.values(), product]:
         engine.end()
 
 
-def main(rounds):
+def main(rounds: int) -> None:
+    """Measures and prints all cases."""
     with tempfile.TemporaryDirectory() as root:
         for network in ("fcn32s", "fcn_resnet50"):
             subprocess.run([sys.executable, __file__, "prepare", network, root], check=True, capture_output=True)
-        for title, network, sizes, left_out, needed in CASES:
-            # The sizes in a row are rounds of their own.
-            measure(title, network, sizes, left_out, needed, max(1, rounds // len(sizes)), pathlib.Path(root))
+        for title, network, sizes, left_out, multiplications in CASES:
+            # Each size of a case is a round.
+            measure(title, network, sizes, left_out, multiplications, max(1, rounds // len(sizes)), pathlib.Path(root))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The embedded sample network in fewer bits: a photograph's time, the pixels that keep their class, the mean IoU.
+"""The embedded sample network in lower precisions: time per photograph, share of equal classes, mean IoU.
 
     python benchmarks/precisions.py [--data=CamVid] [--rounds=10]
 
 Keras in float32 and bfloat16, optimized, and LiteRT in float32, float16 and integers, for one size; 2 threads, batch
-1, preprocessing not counted. All in one process, a photograph each in turn, so that a noisy machine hits all alike;
-medians of the times, and of their ratios to Keras in float32, whose classes the others are compared with.
+1, without preprocessing. All run in one process and take turns, a photograph each, so that noise affects all equally.
+Printed are medians of the times and of their ratios to Keras in float32, with which the classes are compared.
 
-With `--data`, a directory of CamVid, the photographs are those of its val split, each once, whose masks give the mean
-IoU; the ranges of the full integers come from 50 of its train split. Without it there is but the sample's own
-photograph, for both, and no mean IoU.
+With `--data`, a directory of CamVid, each photograph of its val split is measured once, and the masks give the mean
+IoU. Full integer quantization is calibrated with 50 photographs of its train split. Without it, the only photograph is
+the sample's, for both, and there is no mean IoU.
 """
 
 import argparse
@@ -17,11 +17,13 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
-import torch  # noqa: F401  (behind tensorflow its import can crash)
+import torch  # noqa: F401  (after tensorflow, its import can crash)
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -33,38 +35,48 @@ from tfseg.exporting import FORMATS
 from tfseg.metrics import ConfusionMatrix, scores
 from tfseg.prediction.model import logits_function
 from tfseg.training.preparation import with_dtype
+from tfseg.types import Preprocessing
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 THREADS, CALIBRATION = 2, 50
 LITERT = ("litert_float32", "litert_float16", "litert_dynamic_int8", "litert_int8")
 
 
-def keras_engine(model, dtype="float32"):
-    """A function of a preprocessed batch, array to array."""
+Run = Callable[[np.ndarray], np.ndarray]  # from a preprocessed batch to logits
+
+
+def keras_engine(model: keras.Model, dtype: str = "float32") -> Run:
+    """A model, optimized, in a dtype."""
     return logits_function(tfseg.optimize(model if dtype == "float32" else with_dtype(model, dtype)))
 
 
-def litert_engine(path):
+def litert_engine(path: pathlib.Path) -> Run:
+    """A LiteRT file."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=THREADS)
     interpreter.allocate_tensors()
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (image_tensor,), (logits_tensor,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(images):
-        interpreter.set_tensor(taken["index"], images)
+    def run(images: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(image_tensor["index"], images)
         interpreter.invoke()
-        return interpreter.get_tensor(given["index"])
+        return interpreter.get_tensor(logits_tensor["index"])
 
     return run
 
 
-def measure(engines, photographs, preprocessing, num_classes):
-    """Name -> (seconds of each photograph, share of pixels with the first engine's class, mean IoU)."""
+def measure(
+    engines: dict[str, Run],
+    photographs: list[tuple[np.ndarray, np.ndarray | None]],
+    preprocessing: Preprocessing,
+    num_classes: int,
+) -> dict[str, tuple[list[float], float, float]]:
+    """For each engine: seconds of each photograph, share of pixels with the first engine's class, mean IoU."""
     times, equal = ({name: [] for name in engines} for _ in range(2))
     counts = {name: ConfusionMatrix(num_classes) for name in engines}
-    for pixels, mask in photographs:
-        images, reference = tfseg.preprocess(pixels, preprocessing)[None], None
+    for photograph, mask in photographs:
+        images, reference = tfseg.preprocess(photograph, preprocessing)[None], None
         for name, run in engines.items():
             begin = time.perf_counter()
             logits = run(images)
@@ -77,7 +89,8 @@ def measure(engines, photographs, preprocessing, num_classes):
     return {name: (times[name], np.mean(equal[name]), scores(counts[name].matrix())["mean_iou"]) for name in engines}
 
 
-def main(root, rounds):
+def main(root: str | None, rounds: int) -> None:
+    """Measures and prints all engines."""
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     model, _ = converters.convert(EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth")
@@ -87,7 +100,7 @@ def main(root, rounds):
         photographs = [load(pair, val.labels) for pair in val.pairs]
         calibration = [tfseg.read_image(pair.image) for pair in train.pairs[:: max(1, len(train.pairs) // CALIBRATION)]]
     else:
-        print("Without --data=CamVid no mean IoU is told: the sample's photograph has no mask in the project.")
+        print("Without --data=CamVid there is no mean IoU: the sample's photograph has no mask in the project.")
         photographs, calibration = [(street, None)] * rounds, [street]
     engines = {"Keras, float32": keras_engine(model), "Keras, bfloat16": keras_engine(model, "mixed_bfloat16")}
     with tempfile.TemporaryDirectory() as directory:
@@ -97,15 +110,15 @@ def main(root, rounds):
         for name in LITERT:
             title = f"LiteRT, {name.removeprefix('litert_').replace('_', ' ')}"
             engines[title] = litert_engine(folder / FORMATS[name].artifact)
-        facts = tfseg.metadata(model)["preprocessing"], model.output_shape[-1]
-        measure(engines, [(street, None)], *facts)  # first calls compile
-        found = measure(engines, photographs, *facts)
-    (reference, _, whole), height, width = found["Keras, float32"], *street.shape[:2]
+        arguments = tfseg.metadata(model)["preprocessing"], model.output_shape[-1]
+        measure(engines, [(street, None)], *arguments)  # the first call compiles
+        results = measure(engines, photographs, *arguments)
+    (reference, _, reference_iou), height, width = results["Keras, float32"], *street.shape[:2]
     print(f"{len(photographs)} photographs of {height}x{width}, {len(calibration)} to calibrate with")
     print(" " * 22 + "".join(head.rjust(11) for head in ("seconds", "/ float32", "same class", "mean IoU", "change")))
-    for name, (seconds, equal, iou) in found.items():
-        ratio = statistics.median(one / other for one, other in zip(seconds, reference, strict=True))
-        scored = (f"{iou:.2%}", f"{100 * (iou - whole):+.2f}") if root else ("-", "-")
+    for name, (seconds, equal, iou) in results.items():
+        ratio = statistics.median(time / other for time, other in zip(seconds, reference, strict=True))
+        scored = (f"{iou:.2%}", f"{100 * (iou - reference_iou):+.2f}") if root else ("-", "-")
         cells = (f"{statistics.median(seconds):.3f}", f"{ratio:.2f}", f"{equal:.2%}", *scored)
         print(f"  {name:20}" + "".join(cell.rjust(11) for cell in cells))
 
@@ -113,6 +126,8 @@ def main(root, rounds):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", help="directory of CamVid")
-    parser.add_argument("--rounds", type=int, default=10, help="of the sample's photograph, without --data")
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="measurements of the sample's photograph, without --data"
+    )
     options = parser.parse_args()
     main(options.data, options.rounds)

@@ -1,4 +1,4 @@
-"""Imports a really trained PyTorch checkpoint into Keras, proves the import, segments a photograph, shows it."""
+"""Imports a trained PyTorch checkpoint into Keras, proves the import, segments a photograph, and shows it."""
 
 import json
 import pathlib
@@ -18,9 +18,10 @@ HERE = pathlib.Path(__file__).parent
 OUT = HERE.parent / "out"
 
 
-def main():
+def main() -> None:
+    """Runs the four steps and prints their results."""
     checkpoint = HERE / "fcn_resnet18_w50_os8_camvid.pth"
-    print(f"\n1. Recognise\n\n{converters.identify(checkpoint)}")
+    print(f"\n1. Recognize\n\n{converters.identify(checkpoint)}")
 
     model, receipt = converters.convert(checkpoint)
     print(f"\n2. Import\n\n{receipt}")
@@ -41,9 +42,9 @@ def main():
 
     OUT.mkdir(exist_ok=True)
     model.save(OUT / "street.keras")
-    again = keras.saving.load_model(OUT / "street.keras")
-    facts = tfseg.metadata(again)
-    picture = drawing.overlay(photograph, tfseg.predict(again, photograph), facts["colors"], facts["classes"])
+    loaded = keras.saving.load_model(OUT / "street.keras")
+    metadata = tfseg.metadata(loaded)
+    picture = drawing.overlay(photograph, tfseg.predict(loaded, photograph), metadata["colors"], metadata["classes"])
     picture.save(OUT / "street_overlay.png")
     print("\n4. Segment and see\n")
     if sys.stdout.isatty():
@@ -51,8 +52,13 @@ def main():
     print(f"model    {OUT / 'street.keras'}\npicture  {OUT / 'street_overlay.png'}")
 
 
-def show(picture, columns=100):
-    """The picture in a terminal: two pixels a character, one in its foreground and one in its background colour."""
+def show(picture: Image.Image, columns: int = 100) -> None:
+    """Prints an image to a terminal: two pixels per character, in its foreground and its background color.
+
+    Args:
+        picture: image in RGB.
+        columns: width in characters.
+    """
     rows = 2 * round(columns * picture.height / picture.width / 2)
     pixels = np.asarray(picture.convert("RGB").resize((columns, rows), Image.Resampling.LANCZOS))
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
