@@ -63,8 +63,8 @@ def class_weights(dataset: data.Dataset, method: str | None) -> np.ndarray | Non
     """
     if method is None:
         return None
-    weigh = {"median_frequency": losses.median_frequency_weights, "enet": losses.enet_weights}[method]
-    return weigh(data.inspect_dataset(dataset).pixel_counts[:-1])
+    counts = data.inspect_dataset(dataset).pixel_counts[:-1]
+    return losses.enet_weights(counts) if method == "enet" else losses.median_frequency_weights(counts)
 
 
 def read_palette(path: Path) -> tuple[dict[tuple[int, int, int], int], list[str]]:
