@@ -1,6 +1,4 @@
-"""convert and identify: what comes out of a file with nothing but its path, and with every option."""
-
-import re
+"""convert: what comes out of a file with nothing but its path, and with every option."""
 
 import keras
 import numpy as np
@@ -12,12 +10,12 @@ from helpers.references import images, output, relative
 import converters
 import tfseg
 from converters import ConversionError
+from converters.families import FAMILIES
+from converters.weights.plan import MappingError
 
-FAMILIES = list(checkpoints.BUILDS)
 
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_path_is_enough(tmp_path, family):
+@pytest.mark.parametrize("family", checkpoints.BUILDS)
+def test_convert_needs_a_path_only(tmp_path, family):
     name, options = checkpoints.BUILDS[family]
     path = checkpoints.save(tmp_path / "some.pth", checkpoints.state(family))
     model, receipt = converters.convert(path)
@@ -35,7 +33,7 @@ def test_a_path_is_enough(tmp_path, family):
     "wrap",
     [lambda state: state, lambda state: {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}],
 )
-def test_formats_wrappers_and_prefixes_are_found(tmp_path, suffix, wrap):
+def test_formats_wrappers_and_prefixes_are_recognized(tmp_path, suffix, wrap):
     state = checkpoints.state("torchvision/resnet")
     path = tmp_path / f"file.{suffix}"
     if suffix == "npz":
@@ -56,7 +54,7 @@ def test_formats_wrappers_and_prefixes_are_found(tmp_path, suffix, wrap):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
-def test_other_float_types_become_the_variables_own(dtype):
+def test_other_float_types_become_the_variables_type(dtype):
     import ml_dtypes
 
     state = checkpoints.state("torchvision/resnet")
@@ -84,16 +82,16 @@ def test_include_top_false_gives_the_last_features():
         assert any("include_top=False" in why for why in receipt.ignored.values())
 
 
-def test_aux_gives_a_second_output_and_is_else_ignored():
+def test_aux_gives_a_second_output():
     state = checkpoints.state("torchvision/segmentation")
     both, receipt = converters.convert(state, aux=True)
     assert not receipt.ignored
-    one, receipt = converters.convert(state)
+    single, receipt = converters.convert(state)
     assert {key for key in state if key.startswith("aux_")} == set(receipt.ignored)
     logits, aux = output(both, images(65, 83))
-    assert relative(output(one, images(65, 83)), logits) <= 1e-6
+    assert relative(output(single, images(65, 83)), logits) <= 1e-6
     assert aux.shape == logits.shape
-    assert one.get_layer("logits")
+    assert single.get_layer("logits")
     assert both.get_layer("aux_logits")
 
 
@@ -107,7 +105,7 @@ def test_output_stride_dilates(stride):
     assert receipt.options["output_stride"] == stride
 
 
-def test_network_chooses_where_names_cannot():
+def test_network_chooses_among_equal_names():
     state = checkpoints.state("wkentaro/pytorch-fcn")
     eight, receipt = converters.convert(state)
     assert receipt.network == "fcn8s"
@@ -120,21 +118,7 @@ def test_network_chooses_where_names_cannot():
     assert relative(output(once, images(33, 40)), output(eight, images(33, 40))) > 1e-3
 
 
-def test_a_labelled_training_file_is_taken_at_its_word(tmp_path):
-    # What pytorch-fcn's trainer writes: the class name beside the weights, and a NumPy scalar that torch.load refuses.
-    content = {
-        "epoch": 3,
-        "iteration": 4000,
-        "arch": "FCN8sAtOnce",
-        "optim_state_dict": {"state": {}, "param_groups": []},
-        "model_state_dict": checkpoints.state("wkentaro/pytorch-fcn"),
-        "best_mean_iu": np.float64(0.63),
-    }
-    found = converters.identify(checkpoints.save(tmp_path / "checkpoint.pth.tar", content))
-    assert (found.network, found.num_classes) == ("fcn8s_atonce", 7)
-
-
-def test_the_model_knows_its_input_and_its_classes():
+def test_model_carries_preprocessing_and_classes():
     model, receipt = converters.convert(checkpoints.state("wkentaro/pytorch-fcn", num_classes=21, width=1 / 16))
     facts = tfseg.metadata(model)
     assert facts["preprocessing"]["channel_order"] == "BGR"
@@ -146,13 +130,13 @@ def test_the_model_knows_its_input_and_its_classes():
     assert tfseg.metadata(model)["classes"] is None
 
 
-def test_a_transplant_has_the_trunk_of_its_file(tmp_path):
+def test_transplant_keeps_the_trunk_of_its_file(tmp_path):
     """PSPNet's publishers give it a deep stem and rates of their own: a classifier of torchvision keeps its."""
     model, receipt = converters.convert(checkpoints.state("torchvision/resnet"), network="pspnet_resnet50")
     assert receipt.transplant == "a ResNet classifier into a segmenter"
     assert model.get_layer("conv1_conv").kernel_size == (7, 7)
     assert model.get_layer("conv5_block1_2_conv").dilation_rate == (2, 2)
-    # Of a network that no family has, the head is that of the others.
+    # For a network that no family has, the head is built as in the other families.
     classifier = checkpoints.model("resnet18d", include_top=True, num_classes=7, width=1 / 8)
     converters.export_weights(classifier, tmp_path / "d.safetensors")
     _, receipt = converters.convert(tmp_path / "d.safetensors", network="fcn_resnet18d", num_classes=3)
@@ -161,26 +145,16 @@ def test_a_transplant_has_the_trunk_of_its_file(tmp_path):
         converters.convert(checkpoints.state("torchvision/resnet"), network="fcn_drn_c_26")
 
 
-def test_several_files_hold_one_network_together(tmp_path):
+def test_several_files_hold_one_network(tmp_path):
     state = checkpoints.state("torchvision/segmentation")
     parts = [
         checkpoints.save(tmp_path / "backbone.pth", {k: v for k, v in state.items() if k.startswith("backbone")}),
         checkpoints.save(tmp_path / "heads.pth", {k: v for k, v in state.items() if not k.startswith("backbone")}),
     ]
     _, receipt = converters.convert(parts)
-    assert [one["path"] for one in receipt.files] == [str(part) for part in parts]
+    assert [file["path"] for file in receipt.files] == [str(part) for part in parts]
     with pytest.raises(ConversionError, match=r"Two of the files hold the tensor 'backbone.conv1.weight'"):
         converters.convert([parts[0], parts[0]])
-
-
-def test_identify_says_what_and_why(tmp_path):
-    found = converters.identify(checkpoints.state("torchvision/vgg"))
-    assert (found.family, found.network, found.num_classes, found.width) == ("torchvision/vgg", "vgg16", 7, 1 / 16)
-    assert found.others == ("wkentaro/vgg16_from_caffe vgg16: its input is BGR, 0..255 minus the mean",)
-    assert "torchvision/vgg: vgg16 (7 classes, width 0.0625)" in str(found)
-    assert "features.0.weight is [4, 3, 3, 3]" in str(found)
-    named = converters.identify(checkpoints.state("torchvision/vgg"), family="wkentaro/vgg16_from_caffe")
-    assert named.family == "wkentaro/vgg16_from_caffe"
 
 
 def without(state, *keys):
@@ -248,34 +222,46 @@ RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
         (lambda s: {}, {}, r"no family known here"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, options, message):
+def test_file_that_does_not_fit_is_refused(change, options, message):
     with pytest.raises(ConversionError, match=message):
         converters.convert(change(checkpoints.state(RESNET)), **options)
 
 
-def test_more_refusals():
-    with pytest.raises(ConversionError, match=r"include_top=True needs output_stride=32"):
-        converters.convert(checkpoints.state("torchvision/vgg"), output_stride=8)
-    with pytest.raises(ConversionError, match=r"fcn8s has one output stride only"):
-        converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), output_stride=8)
-    with pytest.raises(
-        ConversionError, match=r"convention is not available here: fcn8s has the rates that its paper gives"
-    ):
-        converters.convert(checkpoints.state("wkentaro/pytorch-fcn"), convention="new")
-    with pytest.raises(ConversionError, match=r"convention must be one of .*Received: convention=.old."):
-        converters.convert(checkpoints.state(SEGMENTATION), convention="old")
-    state = checkpoints.state(SEGMENTATION)
+@pytest.mark.parametrize(
+    ("family", "options", "message"),
+    [
+        ("torchvision/vgg", {"output_stride": 8}, r"include_top=True needs output_stride=32"),
+        ("wkentaro/pytorch-fcn", {"output_stride": 8}, r"fcn8s has one output stride only"),
+        (
+            "wkentaro/pytorch-fcn",
+            {"convention": "new"},
+            r"convention is not available here: fcn8s has the rates that its paper gives",
+        ),
+        (SEGMENTATION, {"convention": "old"}, r"convention must be one of .*Received: convention=.old."),
+        (SEGMENTATION, {"multi_scale": (0.5,)}, r"fcn_resnet50 sees the image at one size"),
+        (SEGMENTATION, {"preprocessing": "tf"}, r"preprocessing is one of .*Received: 'tf'"),
+    ],
+)
+def test_options_that_a_family_lacks_are_refused(family, options, message):
+    with pytest.raises(ConversionError, match=message):
+        converters.convert(checkpoints.state(family), **options)
+
+
+def test_aux_is_refused_for_a_file_without_its_auxiliary_head():
+    state = {key: value for key, value in checkpoints.state(SEGMENTATION).items() if not key.startswith("aux")}
     with pytest.raises(ConversionError, match=r"the file has no auxiliary head. Received: aux=True"):
-        converters.convert({key: value for key, value in state.items() if not key.startswith("aux")}, aux=True)
-    with pytest.raises(ConversionError, match=r"Weights come from a path.*Received: int"):
-        converters.convert(3)
-    with pytest.raises(ConversionError, match=r"An empty list of files"):
-        converters.convert([])
+        converters.convert(state, aux=True)
 
 
-def test_a_refusal_carries_the_whole_list():
-    from converters.weights.plan import MappingError
+@pytest.mark.parametrize(
+    ("source", "message"), [(3, r"Weights come from a path.*Received: int"), ([], r"An empty list of files")]
+)
+def test_unusable_source_is_refused(source, message):
+    with pytest.raises(ConversionError, match=message):
+        converters.convert(source)
 
+
+def test_mapping_error_carries_the_whole_plan():
     with pytest.raises(MappingError) as caught:
         converters.convert(checkpoints.state(RESNET), network="resnet101")
     assert len(caught.value.plan.missing) == 255
@@ -290,51 +276,24 @@ def test_skip_leaves_variables_at_their_initial_values():
     assert model.get_layer("logits").kernel_initializer.__class__.__name__ == "HeNormal"
 
 
-def test_nonfinite_weights_come_in_when_asked_for():
+def test_allow_nonfinite_accepts_infinite_weights():
     state = checkpoints.state(RESNET)
     state["fc.bias"][0] = np.inf
     model, _ = converters.convert(state, allow_nonfinite=True)
     assert np.isinf(model.get_layer("predictions").bias[0])
 
 
-def test_the_receipt_prints_and_saves(tmp_path):
-    import json
-
-    path = checkpoints.save(tmp_path / "resnet.pth", checkpoints.state(RESNET))
-    _, receipt = converters.convert(path)
-    text = str(receipt)
-    assert len(text.splitlines()) <= 10
-    for part in ("resnet.pth -> resnet50", "sha256", RESNET, "267 tensors", "mean 0.485/0.456/0.406", "keras"):
-        assert part in text
-    receipt.save(tmp_path / "receipt.json")
-    saved = json.loads((tmp_path / "receipt.json").read_text())
-    tensor = next(tensor for tensor in saved["tensors"] if tensor["key"] == "fc.weight")
-    assert tensor == {
-        "key": "fc.weight",
-        "shape": [7, 256],
-        "dtype": "float32",
-        "path": "predictions/kernel",
-        "layout": "o i -> i o",
-    }
-    import hashlib
-
-    assert saved["files"] == [
-        {"path": str(path), "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    ]
-    with pytest.raises(ConversionError, match=r"exists already"):
-        receipt.save(tmp_path / "receipt.json")
-
-
 @pytest.mark.parametrize(
     ("family", "key"), [("timm/resnet", "torchvision/resnet"), ("wkentaro/vgg16_from_caffe", "torchvision/vgg")]
 )
-def test_a_family_chosen_among_those_that_fit(family, key):
-    model, receipt = converters.convert(checkpoints.state(key), family=family)
+@pytest.mark.parametrize("as_record", [False, True])
+def test_family_chooses_among_those_that_fit(family, key, as_record):
+    model, receipt = converters.convert(checkpoints.state(key), family=FAMILIES[family] if as_record else family)
     assert receipt.family == family
     assert model.output_shape == (None, 7)
 
 
-def test_the_models_own_memory_is_its_own():
+def test_model_shares_no_memory_with_its_source():
     """Nothing a model holds may change with the source: the import shares memory with TensorFlow, not with the file."""
     module = torch.nn.Module()
     state = {key: torch.from_numpy(value) for key, value in checkpoints.state(RESNET).items()}
@@ -345,10 +304,3 @@ def test_the_models_own_memory_is_its_own():
         value.fill_(0)
     for variable, old in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(variable, old)
-
-
-def test_the_nearest_is_named():
-    message = r"no family known here. Nearest: torchvision/vgg vgg11"
-    with pytest.raises(ConversionError, match=message) as caught:
-        converters.identify({"something.weight": np.zeros((3, 3), "float32")})
-    assert re.search(r"Received: 1 tensors, something.weight", str(caught.value))

@@ -9,6 +9,7 @@ from helpers.references import images, output, relative
 import converters
 import tfseg
 from converters import ConversionError
+from converters.families import FAMILIES
 
 VGG, RESNET, SEGMENTATION, FCN = checkpoints.BUILDS
 
@@ -21,7 +22,7 @@ def values(model):
     return {variable.path: np.array(variable) for variable in model.weights}
 
 
-def test_a_vgg16_goes_into_every_fcn():
+def test_vgg16_goes_into_every_fcn():
     """The first document: convolutions copied, fully connected layers turned into convolutions, the rest left."""
     state = checkpoints.state(VGG)
     for name in tfseg.specs.FCNS:
@@ -39,7 +40,7 @@ def test_a_vgg16_goes_into_every_fcn():
         assert not np.any(model.get_layer("score_fr").kernel)
 
 
-def test_the_transplanted_fcn_computes_the_classifier():
+def test_transplanted_fcn_computes_the_classifier():
     """fc7 of the FCN on the classifier's own 224x224 pixels is fc7 of the classifier."""
     import keras
 
@@ -53,7 +54,7 @@ def test_the_transplanted_fcn_computes_the_classifier():
     assert relative(map_[0, 3, 3], vector[0]) <= 1e-5  # fc6 padded by 3: the middle pixel reads the whole 7x7 map
 
 
-def test_a_headless_vgg16_fills_the_convolutions():
+def test_headless_vgg16_fills_the_convolutions():
     state = {key: value for key, value in checkpoints.state(VGG).items() if key.startswith("features")}
     receipt = converters.import_weights(fcn("fcn8s"), state)
     assert receipt.transplant == "the convolutions of a VGG16 into an FCN"
@@ -78,7 +79,7 @@ def test_coarse_fcns_go_into_finer_ones(source, target):
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8, 4])
-def test_a_resnet_classifier_goes_into_any_dilated_segmenter(stride):
+def test_resnet_classifier_goes_into_any_dilated_segmenter(stride):
     """The second document: the same weights at every output stride, the head new."""
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=stride, width=1 / 8), 5, aux=True)
     head = values(model)
@@ -99,7 +100,7 @@ def test_convert_builds_the_target_of_a_transplant():
     assert tfseg.metadata(model)["classes"] is None
 
 
-def test_a_segmenter_goes_into_models_with_fewer_heads():
+def test_segmenter_goes_into_models_with_fewer_heads():
     state = checkpoints.state(SEGMENTATION)
     receipt = converters.import_weights(tfseg.FCN(tfseg.ResNet(50, output_stride=8, width=1 / 8), 7), state)
     assert receipt.transplant == "a segmenter without its auxiliary head"
@@ -107,7 +108,7 @@ def test_a_segmenter_goes_into_models_with_fewer_heads():
     assert receipt.transplant == "a segmenter into its features"
 
 
-def test_a_transplant_never_hides_a_missing_tensor():
+def test_transplant_never_hides_a_missing_tensor():
     state = checkpoints.state(VGG)
     del state["classifier.3.bias"]
     with pytest.raises(ConversionError, match=r"classifier.3.bias \(for fc7/bias\)"):
@@ -144,7 +145,7 @@ def test_sources_of_every_kind(tmp_path):
         assert relative(np.array(model.get_layer("fc7").kernel), state["fc7.weight"].transpose(2, 3, 1, 0)) <= tolerance
 
 
-def test_skip_and_wrong_classes():
+def test_skip_leaves_heads_with_other_classes():
     state = checkpoints.state(SEGMENTATION)
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=8, width=1 / 8), 3, aux=True)
     with pytest.raises(ConversionError, match=r"with 7 classes; the model has 3.*--num_classes=7.*--skip=logits"):
@@ -160,7 +161,7 @@ def test_another_network_is_refused():
         converters.import_weights(fcn("fcn32s"), checkpoints.state(RESNET))
 
 
-def test_own_weights_by_path(tmp_path):
+def test_weights_by_variable_path(tmp_path):
     source = checkpoints.model(*checkpoints.BUILDS[FCN][:1], **checkpoints.BUILDS[FCN][1])
     converters.export_weights(source, tmp_path / "own.safetensors", family="tfseg/paths")
     model = fcn("fcn8s")
@@ -169,3 +170,17 @@ def test_own_weights_by_path(tmp_path):
         np.testing.assert_array_equal(values(model)[path], value)
     with pytest.raises(ConversionError, match="Wrong shape"):
         converters.import_weights(fcn("fcn8s", num_classes=3), tmp_path / "own.safetensors")
+
+
+def test_family_restricts_the_candidates():
+    state = checkpoints.state(RESNET)
+    model = tfseg.ResNet(50, width=1 / 8, include_top=True, num_classes=7)
+    for family in ("timm/resnet", FAMILIES["timm/resnet"]):
+        assert converters.import_weights(model, state, family=family).family == "timm/resnet"
+    with pytest.raises(ConversionError, match=r"fits no network known here; nearest is torchvision/vgg"):
+        converters.import_weights(model, state, family=VGG)
+
+
+def test_family_of_paths_refuses_foreign_names():
+    with pytest.raises(ConversionError, match=r"(?s)Missing: 33\n  conv1_1/kernel.*Unexpected: 39\n  conv1_1.weight"):
+        converters.import_weights(fcn("fcn32s"), checkpoints.state(FCN), family="tfseg/paths")
