@@ -66,7 +66,7 @@ LIBRARIES = {
 
 class Import(NamedTuple):
     name: str
-    inside: bool  # a function: it happens only if that is called
+    inside: bool  # a function, or a block for type checkers: importing the module does not import this
 
 
 def imports(source, inside=False):
@@ -80,7 +80,8 @@ def imports(source, inside=False):
             yield from (Import(name if name in MODULES else node.module, inside) for name in names)
         else:
             function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from imports(list(ast.iter_child_nodes(node)), inside or function)
+            types_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            yield from imports(list(ast.iter_child_nodes(node)), inside or function or types_only)
 
 
 IMPORTS = {module: list(imports(path.read_text())) for module, path in MODULES.items()}
@@ -103,12 +104,21 @@ def test_imports_are_found_wherever_they_stand():
     source = """
 import keras.ops, os
 from tfseg import specs, predict
+if TYPE_CHECKING:
+    import numpy
 class A:
     def f(self):
         if True:
             import torch
 """
-    expected = [("keras.ops", False), ("os", False), ("tfseg.specs", False), ("tfseg", False), ("torch", True)]
+    expected = [
+        ("keras.ops", False),
+        ("os", False),
+        ("tfseg.specs", False),
+        ("tfseg", False),
+        ("numpy", True),
+        ("torch", True),
+    ]
     assert list(imports(source)) == expected
     assert [floor(name) for name in ("tfseg.nets.vgg", "tfseg.nets", "tfseg.networks")] == [floor("tfseg.nets")] * 2 + [
         floor("tfseg")

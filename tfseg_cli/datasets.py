@@ -1,12 +1,15 @@
 """The flags with which commands choose a data set."""
 
+import os
 import pathlib
+from typing import TYPE_CHECKING
 
-import numpy as np
 from absl import flags
 
-from tfseg import data, losses
-from tfseg.types import Path
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tfseg import data
 
 _KINDS = ("folder", "voc", "cityscapes", "camvid", "ade20k", "coco")
 
@@ -14,14 +17,14 @@ _DATA = flags.DEFINE_string("data", None, "Directory of the data set.", required
 _DATASET = flags.DEFINE_enum("dataset", "folder", _KINDS, "Its layout; folder: images/ and masks/ with equal names.")
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "For a folder: ids in its masks are 0 to num_classes - 1.")
 _CLASSES = flags.DEFINE_list("classes", None, "For a folder: names of the classes, in order of their ids.")
-_VOID = flags.DEFINE_multi_integer("void", [data.VOID], "For a folder: an ignored id in its masks; may be repeated.")
+_VOID = flags.DEFINE_multi_integer("void", [255], "For a folder: an ignored id in its masks; may be repeated.")
 _PALETTE = flags.DEFINE_string(
     "palette", None, "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
 )
 _SBD = flags.DEFINE_string("sbd", None, "Directory `dataset` of SBD, for the split trainaug of VOC.")
 
 
-def open_dataset(split: str | None) -> data.Dataset:
+def open_dataset(split: str | None) -> "data.Dataset":
     """One split of the `tfseg.data.Dataset` that the flags choose.
 
     Args:
@@ -29,6 +32,8 @@ def open_dataset(split: str | None) -> data.Dataset:
     Raises:
         ValueError: an unknown number of classes, or a data set that is not there.
     """
+    from tfseg import data
+
     kind, root = _DATASET.value, _DATA.value
     if kind == "voc":
         return data.voc(root, split or "train", sbd=_SBD.value)
@@ -45,29 +50,33 @@ def open_dataset(split: str | None) -> data.Dataset:
     return data.folder(root, split, num_classes=num_classes, void=void, palette=palette, classes=classes)
 
 
-def open_protocol(name: str) -> data.Dataset:
+def open_protocol(name: str) -> "data.Dataset":
     """The `tfseg.data.Dataset` of a protocol, in the directory that the flags name.
 
     Args:
         name: a name of `tfseg.data.PROTOCOLS`.
     """
+    from tfseg import data
+
     return data.open_protocol(name, _DATA.value, _SBD.value)
 
 
-def class_weights(dataset: data.Dataset, method: str | None) -> np.ndarray | None:
+def class_weights(dataset: "data.Dataset", method: str | None) -> "np.ndarray | None":
     """The weight of each class in the loss, from the class frequencies in the masks; None without a method.
 
     Args:
         dataset: data set whose masks are counted.
         method: "median_frequency", "enet" or None.
     """
+    from tfseg import data, losses
+
     if method is None:
         return None
     counts = data.inspect_dataset(dataset).pixel_counts[:-1]
     return losses.enet_weights(counts) if method == "enet" else losses.median_frequency_weights(counts)
 
 
-def read_palette(path: Path) -> tuple[dict[tuple[int, int, int], int], list[str]]:
+def read_palette(path: str | os.PathLike[str]) -> tuple[dict[tuple[int, int, int], int], list[str]]:
     """`({(red, green, blue): id}, names)` of a text file with one color per line.
 
     Several colors with one name are one class. The names "void", "unlabelled" and "unlabeled" stand for ignored pixels.
@@ -77,6 +86,8 @@ def read_palette(path: Path) -> tuple[dict[tuple[int, int, int], int], list[str]
     Raises:
         ValueError: an invalid line.
     """
+    from tfseg.data import VOID
+
     palette: dict[tuple[int, int, int], int] = {}
     names: list[str] = []
     for number, line in enumerate(pathlib.Path(path).read_text().splitlines(), 1):
@@ -88,7 +99,7 @@ def read_palette(path: Path) -> tuple[dict[tuple[int, int, int], int], list[str]
         red, green, blue = map(int, color)
         name = name.strip()
         if name.lower() in ("void", "unlabelled", "unlabeled"):
-            palette[red, green, blue] = data.VOID
+            palette[red, green, blue] = VOID
             continue
         if name not in names:
             names.append(name)

@@ -8,7 +8,6 @@ pairs can be used.
 
 from absl import flags
 
-from tfseg import data
 from tfseg_cli import datasets
 from tfseg_cli.launch import launch
 
@@ -23,6 +22,8 @@ def main() -> None:
 
 
 def _inspect() -> int:
+    from tfseg import data
+
     dataset = datasets.open_dataset(_SPLIT.value)
     inspection = data.inspect_dataset(dataset, progress=True)
     print(inspection)

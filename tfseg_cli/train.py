@@ -10,16 +10,18 @@ curves.png, best.keras and last.keras. The same command again continues from the
 
 import ast
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 from absl import flags
 
-from tfseg import data
-from tfseg.training import RECIPES, Recipe, train
-from tfseg.training.recipes import BATCH_NORM_ALIASES, BATCH_NORMS, DTYPES
 from tfseg_cli import datasets
 from tfseg_cli.launch import launch, show_download
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfseg import data
+    from tfseg.training import Recipe
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the run.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Split to train on; empty: all of a folder.")
@@ -28,13 +30,16 @@ _MODEL = flags.DEFINE_string("model", None, "Name of the network for tfseg.build
 _WEIGHTS = flags.DEFINE_string("weights", None, "A checkpoint or a .keras file; by default the weights are random.")
 _OPTIONS = flags.DEFINE_list("options", [], "Options of tfseg.build, such as padding=same,width=0.5; needs --model.")
 _SKIP = flags.DEFINE_multi_string("skip", [], "Regular expression of weights that stay random; may be repeated.")
-_RECIPE = flags.DEFINE_enum("recipe", "poly", list(RECIPES), "How to train.")
+_RECIPE = flags.DEFINE_enum("recipe", "poly", ["fcn-heavy", "poly", "adamw"], "How to train.")
 _EPOCHS = flags.DEFINE_integer("epochs", 50, "Passes over the data.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Photographs per step; by default the recipe's number.")
 _CROP = flags.DEFINE_list("crop", None, "Height and width of the random crop of each photograph.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Learning rate; by default the recipe's.")
 _BATCH_NORM = flags.DEFINE_enum(
-    "batch_norm", None, [*BATCH_NORMS, *BATCH_NORM_ALIASES], "Mode of the BatchNorm layers; by default the recipe's."
+    "batch_norm",
+    None,
+    ["plain", "frozen", "synchronized", "synchronised"],
+    "Mode of the BatchNorm layers; by default the recipe's.",
 )
 _FREEZE = flags.DEFINE_multi_string(
     "freeze", [], "Regular expression of variable paths that are not trained; may be repeated."
@@ -47,7 +52,9 @@ _CLASS_WEIGHTS = flags.DEFINE_enum(
 )
 _CLIPNORM = flags.DEFINE_float("clipnorm", None, "Largest norm of a gradient; by default the recipe's.")
 _ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "Number of steps whose gradients are averaged.")
-_DTYPE = flags.DEFINE_enum("dtype", "float32", list(DTYPES), "Dtype of the computations.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "mixed_bfloat16", "mixed_float16"], "Dtype of the computations."
+)
 _XLA = flags.DEFINE_bool("xla", False, "Whether XLA compiles the step.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of order, augmentation and dropout.")
 _VALIDATE_EVERY = flags.DEFINE_integer("validate_every", 1, "Number of epochs between two validations.")
@@ -61,6 +68,7 @@ def main() -> None:
 
 
 def _train() -> int:
+    from tfseg.training import train
     from tfseg.training.devices import strategy
 
     with strategy().scope():
@@ -80,8 +88,10 @@ def _train() -> int:
     return 0
 
 
-def _recipe(dataset: data.Dataset) -> Recipe:
+def _recipe(dataset: "data.Dataset") -> "Recipe":
     """The recipe of --recipe with the changes of the other flags."""
+    from tfseg.training import RECIPES
+
     recipe = RECIPES[_RECIPE.value]
     recipe = dataclasses.replace(
         recipe,
@@ -100,7 +110,7 @@ def _recipe(dataset: data.Dataset) -> Recipe:
     return recipe.with_crop((height, width))
 
 
-def _build_model(dataset: data.Dataset) -> keras.Model:
+def _build_model(dataset: "data.Dataset") -> "keras.Model":
     """The model to start with."""
     import tfseg
     from converters import convert, import_weights

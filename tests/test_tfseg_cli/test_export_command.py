@@ -4,12 +4,8 @@ import json
 
 import keras
 import pytest
-from absl import flags
 from helpers import run_command
 from helpers.exported_models import small_segmenter
-
-from tfseg.exporting import FORMATS
-from tfseg_cli import export
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exports come from TensorFlow", allow_module_level=True)
@@ -26,12 +22,6 @@ def folder(tmp_path):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def test_help_names_every_format():
-    (flag,) = [flag for flag in flags.FLAGS.flags_by_module_dict()[export.__name__] if flag.name == "format"]
-    listed = flag.help.partition(": ")[2].partition(".")[0].split(", ")
-    assert listed == list(FORMATS)
 
 
 def test_export_writes_the_folder(folder):

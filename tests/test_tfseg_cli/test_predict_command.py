@@ -148,7 +148,7 @@ def test_flags_without_numbers_are_refused(flag, message):
 def test_stray_arguments_are_refused(photos):
     code, _, err = run("--model=m.keras", "--output=maps", f"--images={photos}/a.jpg", photos / "b.v2.png")
     assert code == 1
-    assert f"Unexpected: {photos / 'b.v2.png'}. Values go with their flag" in err
+    assert f"Unexpected: {photos / 'b.v2.png'}. Write values as --flag=value" in err
 
 
 def test_an_error_is_one_line(photos, tmp_path):

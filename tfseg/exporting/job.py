@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -80,8 +81,7 @@ class ExportJob:
         """The content of metadata.json."""
         import tensorflow as tf
 
-        import tfseg
-
+        tfseg_version = sys.modules["tfseg"].__version__  # loaded long ago; to import it here would be a circle
         facts = metadata(self.model)
         is_known = self._preprocessing or facts["preprocessing"]
         return {
@@ -91,7 +91,7 @@ class ExportJob:
             "colors": facts["colors"],
             "preprocessing": self.preprocessing if is_known else None,
             "receipt": None if self._receipt is None else str(self._receipt),
-            "versions": {"tfseg": tfseg.__version__, "keras": keras.__version__, "tensorflow": tf.__version__},
+            "versions": {"tfseg": tfseg_version, "keras": keras.__version__, "tensorflow": tf.__version__},
         }
 
     @property
