@@ -29,7 +29,7 @@ _ADVICE = {
 class Failure(Exception):
     """One address did not give the file: the next one may."""
 
-    def __init__(self, url: str, problem: str, received: str):
+    def __init__(self, url: str, problem: str, received: str) -> None:
         super().__init__(f"{url}: {problem}. Received: {received}")
 
 
