@@ -6,7 +6,7 @@ Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto
 import enum
 
 
-class NetField(enum.IntEnum):
+class NetField:
     """Fields of NetParameter. `V1_LAYERS` holds V1LayerParameter, `LAYERS` LayerParameter."""
 
     NAME = 1
@@ -14,7 +14,7 @@ class NetField(enum.IntEnum):
     LAYERS = 100
 
 
-class LayerField(enum.IntEnum):
+class LayerField:
     """Fields of LayerParameter, the form since 2014 (V2)."""
 
     NAME = 1
@@ -25,7 +25,7 @@ class LayerField(enum.IntEnum):
     INNER_PRODUCT_PARAM = 117
 
 
-class V1LayerField(enum.IntEnum):
+class V1LayerField:
     """Fields of V1LayerParameter. `V0_LAYER` holds the form until 2013 (V0)."""
 
     V0_LAYER = 1
@@ -43,7 +43,7 @@ class V1LayerType(enum.IntEnum):
     DECONVOLUTION = 39
 
 
-class StateRuleField(enum.IntEnum):
+class StateRuleField:
     """Fields of NetStateRule, which says when a layer is included."""
 
     PHASE = 1
@@ -56,13 +56,13 @@ class Phase(enum.IntEnum):
     TEST = 1
 
 
-class InnerProductField(enum.IntEnum):
+class InnerProductField:
     """Fields of InnerProductParameter."""
 
     TRANSPOSE = 6
 
 
-class BlobField(enum.IntEnum):
+class BlobField:
     """Fields of BlobProto. Before `SHAPE`, a blob had four sizes: `NUM`, `CHANNELS`, `HEIGHT` and `WIDTH`."""
 
     NUM = 1
@@ -74,7 +74,7 @@ class BlobField(enum.IntEnum):
     DOUBLE_DATA = 8
 
 
-class ShapeField(enum.IntEnum):
+class ShapeField:
     """Fields of BlobShape."""
 
     DIM = 1

@@ -3,17 +3,15 @@
 Reference: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
-import enum
 
-
-class ModelField(enum.IntEnum):
+class ModelField:
     """Fields of ModelProto."""
 
     GRAPH = 7
     OPSET_IMPORT = 8
 
 
-class GraphField(enum.IntEnum):
+class GraphField:
     """Fields of GraphProto."""
 
     NODE = 1
@@ -21,13 +19,13 @@ class GraphField(enum.IntEnum):
     OUTPUT = 12
 
 
-class ValueInfoField(enum.IntEnum):
+class ValueInfoField:
     """Fields of ValueInfoProto."""
 
     NAME = 1
 
 
-class NodeField(enum.IntEnum):
+class NodeField:
     """Fields of NodeProto."""
 
     INPUT = 1
@@ -37,7 +35,7 @@ class NodeField(enum.IntEnum):
     ATTRIBUTE = 5
 
 
-class AttributeField(enum.IntEnum):
+class AttributeField:
     """Fields of AttributeProto."""
 
     NAME = 1
@@ -48,7 +46,7 @@ class AttributeField(enum.IntEnum):
     INTS = 8
 
 
-class TensorField(enum.IntEnum):
+class TensorField:
     """Fields of TensorProto."""
 
     DIMS = 1
@@ -64,7 +62,7 @@ class TensorField(enum.IntEnum):
     DATA_LOCATION = 14
 
 
-class EntryField(enum.IntEnum):
+class EntryField:
     """Fields of StringStringEntryProto."""
 
     KEY = 1

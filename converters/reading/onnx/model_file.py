@@ -54,11 +54,11 @@ class OnnxNode:
         attributes: numbers, tuples of integers, texts and tensors, by name.
     """
 
-    type: str = ""
-    name: str = ""
-    inputs: list[str] = dataclasses.field(default_factory=list)
-    outputs: list[str] = dataclasses.field(default_factory=list)
-    attributes: dict[str, AttributeValue] = dataclasses.field(default_factory=dict)
+    type: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, AttributeValue]
 
 
 class OnnxGraph(NamedTuple):
@@ -122,23 +122,26 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
 
 
 def _node(message: memoryview, external: ExternalData) -> OnnxNode:
-    node = OnnxNode()
+    kind = node_name = ""
+    inputs: list[str] = []
+    outputs: list[str] = []
+    attributes: dict[str, AttributeValue] = {}
     for number, value in fields(message):
         if not isinstance(value, memoryview):
             continue
         match number:
             case NodeField.INPUT:
-                node.inputs.append(text(value))
+                inputs.append(text(value))
             case NodeField.OUTPUT:
-                node.outputs.append(text(value))
+                outputs.append(text(value))
             case NodeField.NAME:
-                node = dataclasses.replace(node, name=text(value))
+                node_name = text(value)
             case NodeField.OP_TYPE:
-                node = dataclasses.replace(node, type=text(value))
+                kind = text(value)
             case NodeField.ATTRIBUTE:
                 name, content = _attribute(value, external)
-                node.attributes[name] = content
-    return node
+                attributes[name] = content
+    return OnnxNode(kind, node_name, inputs, outputs, attributes)
 
 
 def _attribute(message: memoryview, external: ExternalData) -> tuple[str, AttributeValue]:

@@ -8,6 +8,8 @@ from helpers.onnx_files import export, net
 
 import converters
 from converters.identification.sources import open_source
+from converters.reading.onnx import model_file
+from converters.reading.onnx.weighted_layers import weighted_graph
 
 onnx = pytest.importorskip("onnx")
 
@@ -130,6 +132,21 @@ def test_receipt_hashes_model_and_external_data(tmp_path):
     onnx.save_model(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     _, receipt = converters.convert(path)
     assert [pathlib.Path(file["path"]).name for file in receipt.files] == ["net.onnx", "weights.bin"]
+
+
+def test_file_is_parsed_once(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(model_file, "load", lambda *args, load=model_file.load: calls.append(args) or load(*args))
+    converters.convert(export(net("resnet18"), tmp_path / "net.onnx", "folded"))
+    assert len(calls) == 1
+
+
+def test_matrix_product_with_three_axes_is_not_a_layer(file):
+    weight = kernel("w", (2, 3, 4))
+    path = file(model_of(weight, nodes=[onnx.helper.make_node("MatMul", ["image", "w"], ["result"])]))
+    graph = weighted_graph(converters.read(path).graph)
+    assert graph.layers == []
+    assert set(graph.others) == {"w"}
 
 
 def test_truncated_file_is_refused_at_every_byte(file):
