@@ -26,7 +26,8 @@ def launch(command: Callable[[], int | str | None]) -> None:
     def run(arguments: list[str]) -> int | str | None:
         if len(arguments) > 1:
             raise app.UsageError(
-                f"Unexpected: {' '.join(arguments[1:])}. Write values as --flag=value, and patterns in quotes: --name='*.jpg'"
+                f"Unexpected: {' '.join(arguments[1:])}. Write values as --flag=value, and patterns in quotes: "
+                "--name='*.jpg'"
             )
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's messages at the start
         try:
