@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import kaffe_nets, training_twin
 from helpers.paths import ROOT
-from helpers.references import _filled, images
+from helpers.references import filled_module, images
 from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
@@ -33,13 +33,13 @@ def test_python_blocks_of_the_readme_run(tmp_path, monkeypatch, capsys):
     models = import_torchvision().models
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "examples" / "street.png", "photo.jpg")
-    module = _filled(training_twin.FCN, 0, 1.0, num_classes=21)  # fewer layers than their name promises, and narrower
+    module = filled_module(training_twin.FCN, 0, 1.0, num_classes=21)  # fewer layers than their name promises, and narrower
     torch.save(module.state_dict(), "fcn_resnet50_coco-1167a1af.pth")
     with torch.device("meta"):
         torch.save(weightless(models.vgg16()), "vgg16-397923af.pth")
         torch.save(weightless(models.resnet50()), "resnet50-11ad3fa6.pth")
     shutil.copy("fcn_resnet50_coco-1167a1af.pth", "unknown.pth")
-    note = kaffe_nets.Net()
+    note = kaffe_nets.KaffeNet()
     kaffe_nets.classifier(note, images(64, 64))
     note.save(tmp_path / "classifier.npy")
     street = tfseg.preprocess(tfseg.read_image("photo.jpg")[None, :97, :129], "torch")

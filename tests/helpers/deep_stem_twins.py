@@ -1,6 +1,6 @@
 """Dilated ResNets with a deep stem in torch, and the heads that hszhao/semseg and CSAILVision put on them.
 
-Written from the facts of `converters/families/semseg.py` and `csail.py`, under the names of the checkpoints: what our
+Written from the facts of `converters/families/pytorch/semseg.py` and `csail.py`, under the names of the checkpoints: what our
 networks are compared with where the repositories cannot be installed.
 """
 
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
 def stem(width, widths=(64, 64, 128)):
     """Three convolutions with their norms, in order."""
-    widths = [3, *(int(one * width) for one in widths)]
+    widths = [3, *(int(part * width) for part in widths)]
     for index in range(3):
         yield nn.Conv2d(widths[index], widths[index + 1], 3, 2 if index == 0 else 1, 1, bias=False)
         yield nn.BatchNorm2d(widths[index + 1])
@@ -98,7 +98,7 @@ class SemsegPSPNet(nn.Module):
     def __init__(self, depth, num_classes=7, width=1):
         super().__init__()
         convs = list(stem(width))
-        self.layer0 = nn.Sequential(*(one for i in (0, 2, 4) for one in (*convs[i : i + 2], nn.ReLU())))
+        self.layer0 = nn.Sequential(*(part for i in (0, 2, 4) for part in (*convs[i : i + 2], nn.ReLU())))
         features = add_stages(self, depth, width, dilated=True, new=True)
         self.ppm = nn.Module()
         self.ppm.features = branches(features, features // 4)
@@ -110,7 +110,7 @@ class SemsegPSPNet(nn.Module):
     def forward(self, image):
         fourth, x = run_stages(self, self.layer0(image))
         maps = self.cls(pyramid(self.ppm.features, x, True)), self.aux(fourth)
-        return [interpolate(one, image.shape[2:], mode="bilinear", align_corners=True) for one in maps]
+        return [interpolate(part, image.shape[2:], mode="bilinear", align_corners=True) for part in maps]
 
 
 class Numbered(nn.Module):
@@ -166,7 +166,7 @@ class Csail(Numbered):
         maps = [self.conv_last(x)]
         if self.deepsup:
             maps.append(self.conv_last_deepsup(self.cbr_deepsup(fourth)))
-        return [interpolate(one, image.shape[2:], mode="bilinear", align_corners=False) for one in maps]
+        return [interpolate(part, image.shape[2:], mode="bilinear", align_corners=False) for part in maps]
 
     def files(self):
         """The tensors of the two files."""

@@ -1,6 +1,6 @@
 """DeepLabV2 in torch, under kazuto1011's names and under isht7's.
 
-Written from the facts of `converters/families/deeplabv2.py`: what our networks are compared with, since neither
+Written from the facts of `converters/families/pytorch/deeplabv2.py`: what our networks are compared with, since neither
 repository can be installed.
 """
 

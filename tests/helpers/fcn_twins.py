@@ -20,7 +20,7 @@ class Trunk(nn.Module):
         widths = STEMS[letter]
         if letter:
             convs = list(stem(width, widths))
-            parts = [one for i in (0, 2, 4) for one in (*convs[i : i + 2], nn.ReLU())]
+            parts = [part for i in (0, 2, 4) for part in (*convs[i : i + 2], nn.ReLU())]
             self.add_module(deep, nn.Sequential(*(parts if deep == "stem" else parts[:7])))
             if deep != "stem":
                 self.bn1 = parts[7]
@@ -36,7 +36,7 @@ class Trunk(nn.Module):
 
 
 def sized(maps, image, corners):
-    return [interpolate(one, image.shape[2:], mode="bilinear", align_corners=corners) for one in maps]
+    return [interpolate(part, image.shape[2:], mode="bilinear", align_corners=corners) for part in maps]
 
 
 # ------------------------------------------------------------------------------------------------------ mmsegmentation
@@ -78,7 +78,7 @@ class ASPPHead(nn.Module):
 
     def forward(self, x):
         pooled = self.image_pool(x).expand(-1, -1, *x.shape[2:])
-        return self.conv_seg(self.bottleneck(torch.cat([pooled, *(one(x) for one in self.aspp_modules)], 1)))
+        return self.conv_seg(self.bottleneck(torch.cat([pooled, *(part(x) for part in self.aspp_modules)], 1)))
 
 
 class Mmseg(nn.Module):

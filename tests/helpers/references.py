@@ -1,4 +1,4 @@
-"""Public networks with weights that hide nothing, seeded images, and how far two results lie apart."""
+"""Public networks with weights that hide no error, seeded images, and the relative difference of two results."""
 
 import functools
 import gc
@@ -16,11 +16,11 @@ from helpers.torchvision_cpu import import_torchvision
 SIZES = ((65, 83), (96, 128), (97, 129), (224, 224))
 
 
-def relative(ours, theirs):
-    """The largest difference, in units of the reference's largest value."""
-    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
-    assert ours.shape == theirs.shape
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+def relative(ours, reference):
+    """The largest difference, divided by the reference's largest value."""
+    ours, reference = np.asarray(ours, "float64"), np.asarray(reference, "float64")
+    assert ours.shape == reference.shape
+    return float(np.abs(ours - reference).max() / np.abs(reference).max())
 
 
 def images(height, width, *, channels=3, batch=1, seed=0):
@@ -38,28 +38,28 @@ def torchvision_net(name, *, seed=0, **options):
         options["weights_backbone"] = None
         models = models.segmentation
     # At gain 1 a branch of three convolutions keeps a quarter of the variance: even fifty blocks do not explode.
-    return _filled(getattr(models, name), seed, 2.0 if name.startswith("vgg") else 1.0, weights=None, **options)
+    return filled_module(getattr(models, name), seed, 2.0 if name.startswith("vgg") else 1.0, weights=None, **options)
 
 
 def timm_net(name, *, seed=0, **options):
     """A classifier of timm in evaluation mode, filled in the same way."""
     import_torchvision()
     timm = pytest.importorskip("timm")
-    return _filled(functools.partial(timm.create_model, name), seed, 1.0, pretrained=False, **options)
+    return filled_module(functools.partial(timm.create_model, name), seed, 1.0, pretrained=False, **options)
 
 
 def torchfcn_net(name, *, seed=0, width=1):
     """`FCN32s`, `FCN16s`, `FCN8s` or `FCN8sAtOnce` of torchfcn in evaluation mode, none of its weights zero."""
     models = torchfcn_models()
-    module = _filled(lambda: _slim(getattr(models, name)(), width), seed, 2.0)
+    module = filled_module(lambda: narrow_vgg(getattr(models, name)(), width), seed, 2.0)
     if name == "FCN8sAtOnce":  # without this the scaled poolings would vanish beside fc7's scores
         module.score_pool4.weight *= 100
         module.score_pool3.weight *= 10000
     return module
 
 
-def _slim(module, width):
-    """Their forward pass over narrower convolutions; scores and images keep their channels."""
+def narrow_vgg(module, width):
+    """The module with narrower convolutions; scores and images keep their channels."""
     from torch import nn
 
     for name, part in list(module.named_children()):
@@ -71,7 +71,7 @@ def _slim(module, width):
 
 
 def torch_output(module, pixels):
-    """What a torch module makes of `(batch, height, width, channels)`, with the channels last again."""
+    """The output of a torch module for `(batch, height, width, channels)`, with the channels last again."""
     import torch
 
     with torch.no_grad():
@@ -79,8 +79,15 @@ def torch_output(module, pixels):
     return result.permute(0, 2, 3, 1).numpy() if result.ndim == 4 else result.numpy()
 
 
-def _filled(builder, seed, gain, **options):
-    """`builder(**options)`, every parameter and statistic drawn anew."""
+def filled_module(builder, seed, gain, **options):
+    """`builder(**options)` in evaluation mode, with every parameter and statistic drawn again.
+
+    Args:
+        builder: function or class that gives a torch module.
+        seed: seed of the draws.
+        gain: variance of a layer's output over that of its input: 2 before a ReLU, 1 in residual branches.
+        options: keywords of the builder.
+    """
     import torch
     from torch import nn
 
@@ -108,12 +115,12 @@ def _filled(builder, seed, gain, **options):
 @functools.cache
 def torchfcn_models():
     """`torchfcn.models` alone: the package's own import asks for the libraries of its data sets and its trainer."""
-    found = importlib.util.find_spec("torchfcn")
-    if found is None:
+    spec = importlib.util.find_spec("torchfcn")
+    if spec is None:
         pytest.skip("torchfcn is not installed")
     import_torchvision()  # their VGG16 asks for it
     sys.modules.setdefault("fcn", types.ModuleType("fcn"))  # their downloader, which no network calls
-    sys.modules["torchfcn"] = importlib.util.module_from_spec(found)
+    sys.modules["torchfcn"] = importlib.util.module_from_spec(spec)
     return importlib.import_module("torchfcn.models")
 
 
@@ -121,7 +128,7 @@ def torchfcn_models():
 
 
 def randomize(model, *, seed=0, gain=1.0):
-    """Every weight of a Keras model drawn anew, as in the torch networks above; returns the model."""
+    """Draws every weight of a Keras model again, as in the torch networks above; returns the model."""
     random = np.random.default_rng(seed)
     draws = {
         "gamma": lambda shape: random.uniform(0.5, 1.5, shape),
@@ -141,7 +148,7 @@ def randomize(model, *, seed=0, gain=1.0):
 
 
 def copy_weights(source, target):
-    """Variables of one Keras model into another's, all of them, by `path`; returns the target."""
+    """Copies all variables of one Keras model into another, by `path`; returns the target."""
     values = {variable.path: variable for variable in source.weights}
     assert {variable.path for variable in target.weights} == set(values)
     for variable in target.weights:
@@ -150,7 +157,7 @@ def copy_weights(source, target):
 
 
 def output(model, pixels):
-    """What a Keras model makes of an array: an array, or a list of them."""
+    """The output of a Keras model for an array: an array, or a list of them."""
     result = model(pixels, training=False)
     convert = keras.ops.convert_to_numpy
-    return [convert(one) for one in result] if isinstance(result, list) else convert(result)
+    return [convert(tensor) for tensor in result] if isinstance(result, list) else convert(result)

@@ -109,7 +109,7 @@ SIFTFLOW = dataclasses.replace(
 NYUD = dataclasses.replace(
     FCN,
     name="shelhamer/nyud-fcn",
-    covers="FCN-32s of NYUDv2, of colour or of HHA: known by their 40 classes",
+    covers="FCN-32s of NYUDv2, in color or HHA: known by their 40 classes",
     preprocessing="nyud",
     preprocessing_otherwise={"nyud_hha": "nyud-fcn32s-hha, which sees depth encoded in three channels"},
     networks=(network("fcn32s", classes=40, channels=3),),
@@ -121,7 +121,7 @@ NYUD = dataclasses.replace(
 NYUD_DEPTH = dataclasses.replace(
     NYUD,
     name="shelhamer/nyud-fcn-color-d",
-    covers="FCN-32s of NYUDv2, of colour and the logarithm of depth: four channels",
+    covers="FCN-32s of NYUDv2, in color and the logarithm of depth: four channels",
     preprocessing="nyud_color_d",
     preprocessing_otherwise={},
     networks=(network("fcn32s", first="conv1_1_bgrd", channels=4),),

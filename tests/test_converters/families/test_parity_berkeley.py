@@ -88,12 +88,12 @@ def test_back_to_caffe(name, tmp_path):
 def test_two_heads_are_two_outputs(tmp_path):
     """Their names, sizes, the map that predict shows, and what saving keeps."""
     (_, path), _ = files("siftflow-fcn16s", (65, 83), tmp_path)
-    found = converters.identify(path)
-    assert found.num_classes == {"sem": 5, "geo": 3}
-    assert "fcn16s (5 sem and 3 geo classes" in str(found)
+    identified = converters.identify(path)
+    assert identified.num_classes == {"sem": 5, "geo": 3}
+    assert "fcn16s (5 sem and 3 geo classes" in str(identified)
     model, receipt = converters.convert(path)
     assert json.loads(json.dumps(receipt.options))["num_classes"] == {"sem": 5, "geo": 3}
-    assert [one.shape[-1] for one in model.outputs] == [5, 3]
+    assert [tensor.shape[-1] for tensor in model.outputs] == [5, 3]
     assert {"score_sem", "score_geo", "fuse_pool4_sem", "score_pool4_geoc", "upscore16_geo"} <= {
         layer.name for layer in model.layers
     }
@@ -103,8 +103,8 @@ def test_two_heads_are_two_outputs(tmp_path):
     np.testing.assert_array_equal(classes, logits[0][0].argmax(-1))
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    for one, other in zip(output(again, images(40, 50)), output(model, images(40, 50)), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for tensor, other in zip(output(again, images(40, 50)), output(model, images(40, 50)), strict=True):
+        np.testing.assert_array_equal(tensor, other)
     features, _ = converters.convert(path, include_top=False)
     assert features.output.shape[-1] == 512 * SLIM
 
@@ -113,7 +113,7 @@ def test_heads_of_other_sizes(tmp_path):
     (_, path), _ = files("siftflow-fcn32s", (65, 83), tmp_path)
     classes = {"sem": 7, "geo": 2}
     model, receipt = converters.convert(path, num_classes=classes, skip=["score", "upscore"])
-    assert [one.shape[-1] for one in model.outputs] == [7, 2]
+    assert [tensor.shape[-1] for tensor in model.outputs] == [7, 2]
     assert receipt.family == "shelhamer/siftflow-fcn"
     built = tfseg.FCN32s(classes, width=SLIM)
     with pytest.raises(
@@ -121,7 +121,7 @@ def test_heads_of_other_sizes(tmp_path):
     ):
         converters.import_weights(built, path)
     light = tfseg.FCN8s(classes, width=SLIM, padding="same")
-    assert [one.shape for one in output(light, images(41, 50))] == [(1, 41, 50, 7), (1, 41, 50, 2)]
+    assert [tensor.shape for tensor in output(light, images(41, 50))] == [(1, 41, 50, 7), (1, 41, 50, 2)]
     with pytest.raises(ConversionError, match=r"Missing: 3\n  score_fr/kernel"):
         converters.convert(path, num_classes=7)
     with pytest.raises(ValueError, match=r"a number, or one for each head: .* Received: \{\}"):
@@ -140,7 +140,7 @@ def test_the_next_finer_network_of_two_heads(name, target, transplant, tmp_path)
     (_, path), _ = files(name, (65, 83), tmp_path)
     model, receipt = converters.convert(path, network=target)
     assert receipt.transplant == transplant
-    assert [one.shape[-1] for one in model.outputs] == [5, 3]
+    assert [tensor.shape[-1] for tensor in model.outputs] == [5, 3]
 
 
 def test_a_vgg16_goes_under_two_heads(tmp_path):

@@ -43,7 +43,7 @@ def test_vgg(depth, convolutions, form, tmp_path, record):
 
 
 def test_odd_maps_of_a_vgg_are_rounded_up(tmp_path, record):
-    net = caffe_nets.Net(97, 131)
+    net = caffe_nets.CaffeNet(97, 131)
     output = caffe_nets.vgg_convolutions(net, 1 / 16)[-1]
     model, _ = check(net, output, (97, 131), tmp_path, record, "VGG16, features", include_top=False)
     assert model.name == "vgg16"
@@ -121,7 +121,7 @@ def test_the_real_vgg16_sees_a_photograph_as_opencv_does(tmp_path, record):
     from tfseg.preprocessing import preprocess
 
     photograph = read_image(STREET)
-    net = caffe_nets.Net(*photograph.shape[:2])
+    net = caffe_nets.CaffeNet(*photograph.shape[:2])
     output = caffe_nets.vgg_convolutions(net, 1)[-1]
     prototxt, _ = net.write(tmp_path)
     model, receipt = converters.convert(REAL)
@@ -153,8 +153,8 @@ def test_back_to_caffe(name, tmp_path):
     assert {key: again.shapes[key] for key in again} == {key: first.shapes[key] for key in first}
     assert all(np.array_equal(again[key], first[key]) for key in first)
     pixels = images(224 if name == "vgg16" else 64, 224 if name == "vgg16" else 64)
-    ours, theirs = opencv((prototxt, back), pixels, output), opencv((prototxt, path), pixels, output)
-    assert relative(ours, theirs) <= 1e-6
+    ours, reference = opencv((prototxt, back), pixels, output), opencv((prototxt, path), pixels, output)
+    assert relative(ours, reference) <= 1e-6
 
 
 def test_what_is_not_caffes_is_not_written_so(tmp_path):

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 from helpers import caffe_nets
-from helpers import caffe_nets_more as nets
 from helpers.opencv_caffe import opencv
 from helpers.references import images, relative
 
@@ -23,10 +22,10 @@ def check(build, sizes, tmp_path, record, name, layer=None, **options):
     built = [build(*size) for size in sizes]
     model, receipt = converters.convert(built[0][0].write(tmp_path)[1], **options)
     net = model if layer is None else keras.Model(model.input, model.get_layer(layer).output)
-    for size, (theirs, output) in zip(sizes, built, strict=True):
+    for size, (reference, output) in zip(sizes, built, strict=True):
         pixels = images(*size)
         ours = keras.ops.convert_to_numpy(net(pixels))
-        difference = relative(ours, opencv(theirs.write(tmp_path), pixels, output))
+        difference = relative(ours, opencv(reference.write(tmp_path), pixels, output))
         record(name, difference)
         assert difference <= TOLERANCE
     return receipt
@@ -46,17 +45,19 @@ QUICK = ("hujie-frank/SENet", "seresnet50")
 
 @pytest.mark.parametrize(
     ("family", "network"),
-    [pytest.param(*one, marks=() if one == QUICK else pytest.mark.full) for one in SENETS],
+    [pytest.param(*row, marks=() if row == QUICK else pytest.mark.full) for row in SENETS],
 )
 def test_senet(family, network, tmp_path, record):
     form = SENETS[family, network]
-    receipt = check(lambda *size: nets.senet(height=size[0], width=size[1], **form), SIZES, tmp_path, record, network)
+    receipt = check(
+        lambda *size: caffe_nets.senet(height=size[0], width=size[1], **form), SIZES, tmp_path, record, network
+    )
     assert (receipt.family, receipt.network, receipt.untouched) == (family, network, {})
     assert receipt.preprocessing["mean"][0] == (104 if "SENet" in family else 91.4953)
 
 
 def test_open_nsfw(tmp_path, record):
-    receipt = check(nets.open_nsfw, SIZES, tmp_path, record, "open_nsfw")
+    receipt = check(caffe_nets.open_nsfw, SIZES, tmp_path, record, "open_nsfw")
     assert (receipt.family, receipt.network, receipt.untouched) == ("yahoo/open_nsfw", "resnet50", {})
     assert (receipt.options["width"], receipt.options["num_classes"]) == (1 / 8, 2)
 
@@ -65,16 +66,16 @@ def test_open_nsfw(tmp_path, record):
 def test_deeplab_on_vgg(network, rates, tmp_path, record):
     """The map at any size; at 8 k + 1 pixels the enlarged one too."""
     receipt = check(
-        lambda *size: nets.deeplab_vgg(*size, rates=rates), SIZES, tmp_path, record, network, layer="fc8_score"
+        lambda *size: caffe_nets.deeplab_vgg(*size, rates=rates), SIZES, tmp_path, record, network, layer="fc8_score"
     )
     assert (receipt.family, receipt.network, receipt.untouched) == (f"liangchiehchen/{network}", network, {})
-    check(lambda *size: nets.deeplab_vgg(*size, rates=rates, enlarge=True), [(65, 81)], tmp_path, record, network)
+    check(lambda *size: caffe_nets.deeplab_vgg(*size, rates=rates, enlarge=True), [(65, 81)], tmp_path, record, network)
 
 
 @pytest.mark.parametrize("rate", [12, 6])
 def test_the_reduced_vgg16_begins_a_segmenter(rate, tmp_path, record):
     """LargeFOV's rate, and SSD's."""
-    net, _ = nets.deeplab_vgg(65, 83, rates=(rate,), classes=1000, score="fc8")
+    net, _ = caffe_nets.deeplab_vgg(65, 83, rates=(rate,), classes=1000, score="fc8")
     paths = net.write(tmp_path)
     model = tfseg.DeepLabLargeFOV(7, rates=(rate,), width=1 / 8)
     scores = model.get_layer("fc8_score").get_weights()
@@ -91,7 +92,7 @@ def test_the_reduced_vgg16_begins_a_segmenter(rate, tmp_path, record):
 
 
 def test_the_reduced_vgg16_is_converted_with_new_scores(tmp_path):
-    net, _ = nets.deeplab_vgg(65, 83, classes=1000, score="fc8", slim=1 / 16)
+    net, _ = caffe_nets.deeplab_vgg(65, 83, classes=1000, score="fc8", slim=1 / 16)
     path = net.write(tmp_path)[1]
     model, receipt = converters.convert(path, num_classes=4)
     assert (receipt.family, receipt.network) == ("liangchiehchen/deeplab_largefov", "deeplab_largefov")
@@ -113,11 +114,11 @@ def test_a_deeplab_without_branches_is_refused():
 
 
 ROUND = {
-    "hujie-frank/SENet": lambda *size: nets.senet(50, *size, slim=1 / 16),
-    "ox-vgg/vgg_face2": lambda *size: nets.senet(50, *size, slim=1 / 16, classes=8631, squeeze=0),
-    "yahoo/open_nsfw": lambda *size: nets.open_nsfw(*size, slim=1 / 8),
-    "liangchiehchen/deeplab_largefov": lambda *size: nets.deeplab_vgg(*size, slim=1 / 16),
-    "liangchiehchen/deeplabv2_vgg16": lambda *size: nets.deeplab_vgg(*size, slim=1 / 16, rates=ASPP),
+    "hujie-frank/SENet": lambda *size: caffe_nets.senet(50, *size, slim=1 / 16),
+    "ox-vgg/vgg_face2": lambda *size: caffe_nets.senet(50, *size, slim=1 / 16, classes=8631, squeeze=0),
+    "yahoo/open_nsfw": lambda *size: caffe_nets.open_nsfw(*size, slim=1 / 8),
+    "liangchiehchen/deeplab_largefov": lambda *size: caffe_nets.deeplab_vgg(*size, slim=1 / 16),
+    "liangchiehchen/deeplabv2_vgg16": lambda *size: caffe_nets.deeplab_vgg(*size, slim=1 / 16, rates=ASPP),
 }
 
 
@@ -137,5 +138,5 @@ def test_back_to_caffe(family, tmp_path):
         assert {key: again.shapes[key] for key in again} == {key: first.shapes[key] for key in first}
         assert all(np.array_equal(again[key], first[key]) for key in first)
     pixels = images(65, 65)
-    ours, theirs = (opencv((prototxt, file), pixels, output) for file in (tmp_path / "back.caffemodel", path))
-    assert relative(ours, theirs) <= 1e-6
+    ours, reference = (opencv((prototxt, file), pixels, output) for file in (tmp_path / "back.caffemodel", path))
+    assert relative(ours, reference) <= 1e-6

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import run_command
 from helpers.deep_stem_twins import Csail
-from helpers.references import _filled, images, output, relative, torch_output
+from helpers.references import filled_module, images, output, relative, torch_output
 
 import converters
 import tfseg
@@ -19,7 +19,7 @@ NAMES = {"c1": "fcn", "ppm": "pspnet"}
 
 
 def net(depth=18, decoder="c1", seed=0, **options):
-    return _filled(Csail, seed, 1.0, depth=depth, decoder=decoder, **options)
+    return filled_module(Csail, seed, 1.0, depth=depth, decoder=decoder, **options)
 
 
 def pair(path, module):
@@ -71,7 +71,7 @@ def test_two_files_are_one_model(tmp_path):
     module = net(18, "ppm_deepsup", width=1 / 8)
     files = pair(tmp_path, module)
     model, receipt = converters.convert(files)
-    assert [one["path"] for one in receipt.files] == list(map(str, files))
+    assert [entry["path"] for entry in receipt.files] == list(map(str, files))
     wanted = module(torch.from_numpy(images(65, 83).transpose(0, 3, 1, 2).copy()))[0]
     assert relative(output(model, images(65, 83)), wanted.permute(0, 2, 3, 1)) <= TOLERANCE
     backwards, _ = converters.convert(files[::-1])
@@ -93,9 +93,9 @@ def test_one_part_alone_is_refused_by_its_name(tmp_path):
             match=rf"decoder_epoch_20.pth holds the decoder of a network of csailvision/c1, without its encoder. {together}",
         ):
             converters.convert(decoder, **options)
-    found = converters.identify(encoder)
-    assert (found.family, found.include_top) == ("csailvision/ppm", False)
-    assert "it lacks the decoder, which is a file of its own" in found.evidence
+    identified = converters.identify(encoder)
+    assert (identified.family, identified.include_top) == ("csailvision/ppm", False)
+    assert "it lacks the decoder, which is a file of its own" in identified.evidence
     with pytest.raises(ConversionError, match=r"holds the decoder"):
         converters.identify(decoder)
 
@@ -130,7 +130,9 @@ def test_both_preprocessings():
     model, receipt = converters.convert(state)
     assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"
     assert tfseg.metadata(model)["classes"][:2] == ["wall", "building"]
-    assert any("with preprocessing='fast_rcnn': what files of before August 2019 want" in one for one in receipt.others)
+    assert any(
+        "with preprocessing='fast_rcnn': what files from before August 2019 need" in entry for entry in receipt.others
+    )
     older, receipt = converters.convert(state, preprocessing="fast_rcnn")
     assert tfseg.metadata(older)["preprocessing"] == receipt.preprocessing | {
         "channel_order": "BGR",

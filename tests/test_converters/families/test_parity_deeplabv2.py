@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.deeplabv2_twins import Isht7, Kazuto
-from helpers.references import _filled, copy_weights, images, output, randomize, relative, torch_output
+from helpers.references import copy_weights, filled_module, images, output, randomize, relative, torch_output
 from torch.nn.functional import interpolate
 
 import converters
@@ -24,7 +24,7 @@ both = pytest.mark.parametrize("kind", FAMILIES)
 
 
 def net(kind, **options):
-    return _filled(kind, 0, 1.0, **options)
+    return filled_module(kind, 0, 1.0, **options)
 
 
 @functools.cache
@@ -73,7 +73,7 @@ def test_every_network_at_full_width(kind, depth, record):
 
 
 def test_one_size(record):
-    """Of files of the network without its wrapper, and where it is asked for."""
+    """Files of the network without its wrapper have one size; other files where it is asked for."""
     module, _, _ = converted(Kazuto)
     bare, receipt = converters.convert(module.base)
     assert receipt.family == "kazuto1011/deeplab-pytorch-base"
@@ -191,7 +191,7 @@ def test_its_forms_are_one_function(tmp_path):
     for size in SIZES:
         pixels = images(*size)
         wanted = output(model, pixels)
-        assert [one.shape for one in wanted] == [(1, *size, 5)] * 2
+        assert [tensor.shape for tensor in wanted] == [(1, *size, 5)] * 2
         assert all(map(np.array_equal, output(again, pixels), wanted))
         assert all(relative(*pair) <= TOLERANCE for pair in zip(traced(tf.constant(pixels)), wanted, strict=True))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import drn_twin
 from helpers.checkpoints import save
-from helpers.references import SIZES, _filled, images, output, relative, torch_output
+from helpers.references import SIZES, filled_module, images, output, relative, torch_output
 
 import converters
 import tfseg
@@ -22,7 +22,7 @@ SEGMENTED = ((64, 96), SIZES[2])  # with whole steps of 8 pixels, and without
 
 
 def twin(kind, name, *, seed=0, **options):
-    return _filled(lambda: kind(name, **options), seed, 1.0)
+    return filled_module(lambda: kind(name, **options), seed, 1.0)
 
 
 def classifier(name, width=SLIM, **options):
@@ -65,17 +65,17 @@ def check_segmenter(name, width, record, **options):
         assert {row.layer for row in comparison} == weighted(model)
         comparison.assert_close(TOLERANCE)
         with torch.no_grad():
-            theirs = module.up(module(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))[1])
-        assert theirs.shape[2:] == tuple(-(-side // 8) * 8 for side in size)
-        difference = relative(output(model, pixels), theirs.permute(0, 2, 3, 1).numpy()[:, : size[0], : size[1]])
+            reference = module.up(module(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))[1])
+        assert reference.shape[2:] == tuple(-(-side // 8) * 8 for side in size)
+        difference = relative(output(model, pixels), reference.permute(0, 2, 3, 1).numpy()[:, : size[0], : size[1]])
         record(title, max(difference, comparison.worst))
         assert difference <= TOLERANCE
 
 
 def dead(name, level):
     """Keys of the projection that nothing adds."""
-    tensors = ("0.weight", *(f"1.{one}" for one in ("weight", "bias", "running_mean", "running_var")))
-    return {f"{level}.0.downsample.{one}" for one in tensors} if name == "drn_c_58" else set()
+    tensors = ("0.weight", *(f"1.{part}" for part in ("weight", "bias", "running_mean", "running_var")))
+    return {f"{level}.0.downsample.{tensor}" for tensor in tensors} if name == "drn_c_58" else set()
 
 
 @pytest.mark.parametrize("name", ["drn_a_50", "drn_c_26", "drn_c_58", "drn_d_24"])
@@ -131,11 +131,16 @@ def test_each_is_told_from_the_others(name):
             shapes = {key: tuple(value.shape) for key, value in kind(name).state_dict().items()}
         weightless = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()}
         # DRN-A is a ResNet to look at, and the documented order has those first.
-        found = converters.identify(weightless, family="fyu/drn" if (name, prefix) == ("drn_a_50", "") else None)
-        assert (found.family, found.network) == (family, prefix + name)
-        assert (found.num_classes, found.width, found.channels, found.include_top) == (classes, 1, 3, True)
-        assert found.others == ()
-        table = FAMILIES[family].network(found.network).table
+        identified = converters.identify(weightless, family="fyu/drn" if (name, prefix) == ("drn_a_50", "") else None)
+        assert (identified.family, identified.network) == (family, prefix + name)
+        assert (identified.num_classes, identified.width, identified.channels, identified.include_top) == (
+            classes,
+            1,
+            3,
+            True,
+        )
+        assert identified.others == ()
+        table = FAMILIES[family].network(identified.network).table
         used = [key for key in shapes if not table.why_ignored(key)]
         assert {key for key in shapes if key not in used and not key.endswith("_tracked")} <= {
             *dead(name, "layer7"),
@@ -286,14 +291,14 @@ def test_one_vocabulary_of_upsampling(upsampling):
         model = head(tfseg.ResNet(18, width=1 / 16, output_stride=16), 3, upsampling=upsampling)
         assert output(model, images(*SIZES[0])).shape == (1, *SIZES[0], 3)
     model = tfseg.FCN(tfseg.ResNet(18, width=1 / 16), 3, aux=True, upsampling=upsampling)
-    assert [one.shape[1:3] for one in output(model, images(*SIZES[2]))] == [SIZES[2]] * 2
+    assert [tensor.shape[1:3] for tensor in output(model, images(*SIZES[2]))] == [SIZES[2]] * 2
     model = tfseg.DRNSeg(tfseg.DRN("c_26", width=1 / 8), 3, upsampling=upsampling)
     assert output(model, images(*SIZES[0])).shape == (1, *SIZES[0], 3)
     if upsampling == "transposed_convolution":
         plain = tfseg.DRNSeg(tfseg.DRN("c_26", width=1 / 8), 3, upsampling="bilinear")
         plain.set_weights([weight for weight in model.get_weights() if weight.shape != (16, 16, 3)])
-        ours, theirs = (output(net, images(64, 96))[:, 4:-4, 4:-4] for net in (model, plain))
-        assert relative(ours, theirs) <= TOLERANCE
+        ours, reference = (output(net, images(64, 96))[:, 4:-4, 4:-4] for net in (model, plain))
+        assert relative(ours, reference) <= TOLERANCE
 
 
 def test_an_unknown_upsampling():

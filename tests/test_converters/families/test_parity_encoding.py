@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.fcn_twins import Encoding
-from helpers.references import _filled, images
+from helpers.references import filled_module, images
 
 import converters
 from converters import ConversionError
@@ -16,7 +16,7 @@ SIZES = ((65, 83), (96, 128))
 
 
 def net(depth=50, letter="s", **options):
-    return _filled(Encoding, 0, 1.0, depth=depth, letter=letter, **options)
+    return filled_module(Encoding, 0, 1.0, depth=depth, letter=letter, **options)
 
 
 def check(depth, letter, width, record):

@@ -15,12 +15,12 @@ TOLERANCE = 1e-5
 
 def check(builder, family, network, sizes, path, record):
     """Converts the twin's weights, compares at every size, and writes the same bits back under TensorFlow's names."""
-    net = kaffe_nets.Net()
+    net = kaffe_nets.KaffeNet()
     expected = [builder(net, images(*size)) for size in sizes]
     model, receipt = converters.convert(net.save(path))
     assert (receipt.family, receipt.network, receipt.untouched) == (family, network, {})
-    for size, theirs in zip(sizes, expected, strict=True):
-        difference = relative(output(model, images(*size)), theirs)
+    for size, reference in zip(sizes, expected, strict=True):
+        difference = relative(output(model, images(*size)), reference)
         record(f"{family}: {network}", difference)
         assert difference <= TOLERANCE
     back = path.parent / "back.safetensors"
@@ -40,7 +40,7 @@ def test_vgg(depth, tmp_path, record):
 
 
 def test_vgg16_goes_into_an_fcn(tmp_path):
-    net = kaffe_nets.Net()
+    net = kaffe_nets.KaffeNet()
     kaffe_nets.vgg(net, images(224, 224))
     model = tfseg.FCN32s(width=1 / 16)
     receipt = converters.import_weights(model, net.save(tmp_path / "net.npy"))
@@ -82,9 +82,9 @@ def test_classifier(depth, tmp_path, record):
 
 
 def test_caffes_own_padding_is_another_function(tmp_path):
-    net, pixels = kaffe_nets.Net(), images(64, 66)
-    theirs = kaffe_nets.resnet(net, pixels)
+    net, pixels = kaffe_nets.KaffeNet(), images(64, 66)
+    reference = kaffe_nets.resnet(net, pixels)
     options = {"biases": "stem", "stride_in": "1x1", "width": 1 / 8, "num_classes": 10, "include_top": True}
     model = tfseg.build("resnet50", stem_pool=(0, 1), **options)
     converters.import_weights(model, net.save(tmp_path / "net.npy"))
-    assert relative(output(model, pixels), theirs) > 0.01
+    assert relative(output(model, pixels), reference) > 0.01

@@ -26,7 +26,7 @@ def application(name, **options):
 
 
 def save(model, path):
-    """As its suffix says: `.weights.h5`, `.keras`, or the older `.h5`."""
+    """Saves a model as the suffix says: `.weights.h5`, `.keras`, or the older `.h5`."""
     with warnings.catch_warnings(action="ignore"):  # Keras calls the older form a legacy
         model.save_weights(path) if path.name.endswith(".weights.h5") else model.save(path)
     return path
@@ -155,8 +155,8 @@ def test_the_resnet50_of_the_early_years(old, tmp_path, record):
     assert receipt.others[0].startswith(f"{OLDEST} resnet50: no zeros around the first pooling")
     check(twin, model, SIZES, record, "ResNet50 of 2018 (twin)")
     check_round_trip(model, receipt, path, tmp_path)
-    found = converters.identify(path)
-    assert (found.family, found.num_classes, found.width, found.channels) == (OLD, 7, 1 / 8, 3)
+    identified = converters.identify(path)
+    assert (identified.family, identified.num_classes, identified.width, identified.channels) == (OLD, 7, 1 / 8, 3)
 
 
 def test_the_resnet50_of_the_first_years(old, record):
@@ -187,7 +187,7 @@ def test_it_goes_into_a_segmenter(old):
 
 
 def test_names_that_are_also_ours(tmp_path):
-    """tfseg's ResNets bear the names of keras.applications: of those without biases nothing else is said."""
+    """tfseg's ResNets have the names of keras.applications; a model without biases is not taken for one of them."""
     biased = tfseg.build("resnet50", include_top=True, num_classes=7, width=1 / 8, **TRUNK)
     path = save(randomize(biased), tmp_path / "biased.keras")
     model, receipt = converters.convert(path, network="fcn_resnet50", num_classes=5)
@@ -195,8 +195,8 @@ def test_names_that_are_also_ours(tmp_path):
     receipt = converters.import_weights(model, path)
     assert (receipt.family, receipt.transplant) == ("keras/resnet", "a ResNet classifier into a segmenter")
     before = {variable.path.replace("predictions", "probs"): np.asarray(variable) for variable in biased.weights}
-    found = converters.identify(before)  # the top as the published files call it
-    assert (found.family, found.num_classes, found.include_top) == ("keras/resnet", 7, True)
+    identified = converters.identify(before)  # the top as the published files call it
+    assert (identified.family, identified.num_classes, identified.include_top) == ("keras/resnet", 7, True)
     plain = tfseg.build("resnet50", width=1 / 8)
     with pytest.raises(converters.ConversionError, match=r"Unexpected: 55\n  conv1_conv/bias"):
         converters.import_weights(plain, path)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.fcn_twins import Mmseg
-from helpers.references import _filled, images
+from helpers.references import filled_module, images
 
 import converters
 from converters import ConversionError
@@ -15,7 +15,7 @@ SIZES = ((65, 83), (64, 312))  # the second is 39 pixels wide at stride 8: rate 
 
 
 def net(depth=50, letter="c", head="fcn", **options):
-    return _filled(Mmseg, 0, 1.0, depth=depth, letter=letter, head=head, **options)
+    return filled_module(Mmseg, 0, 1.0, depth=depth, letter=letter, head=head, **options)
 
 
 def check(depth, letter, head, width, record):

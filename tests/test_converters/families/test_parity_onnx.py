@@ -28,11 +28,11 @@ def check(name, form, folder, record, *, sizes=SIZES[:2], **options):
     for size in sizes:
         pixels = images(*size)
         ours = output(model, pixels)
-        theirs = [torch_output(module, pixels)] if not segmenter else _segmented(module, pixels)
-        difference = max(map(relative, ours if segmenter else [ours], theirs))
+        expected = [torch_output(module, pixels)] if not segmenter else _segmented(module, pixels)
+        difference = max(map(relative, ours if segmenter else [ours], expected))
         record(f"{name}, {form}", difference)
         assert difference <= TOLERANCE
-    assert all(one["path"].startswith(str(folder)) for one in receipt.files)
+    assert all(entry["path"].startswith(str(folder)) for entry in receipt.files)
     return receipt
 
 
@@ -104,8 +104,8 @@ def test_onnxruntime_computes_the_same(tmp_path, record):
     model, _ = converters.convert(path, aux=True)
     for size in SIZES[:2]:
         pixels = images(*size)
-        theirs = session.run(None, {"image": pixels.transpose(0, 3, 1, 2)})
-        for ours, reference in zip(output(model, pixels), theirs, strict=True):
+        expected = session.run(None, {"image": pixels.transpose(0, 3, 1, 2)})
+        for ours, reference in zip(output(model, pixels), expected, strict=True):
             difference = relative(ours, reference.transpose(0, 2, 3, 1))
             record("fcn_resnet50, onnxruntime", difference)
             assert difference <= TOLERANCE
@@ -132,19 +132,19 @@ def test_a_file_with_names_comes_back_bit_by_bit(tmp_path):
     path = export(net("resnet18"), tmp_path / "net.onnx", "unfolded")
     model, _ = converters.convert(path)
     converters.export_weights(model, tmp_path / "net.safetensors", family="torchvision/resnet")
-    theirs = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
+    expected = {entry.name: onnx.numpy_helper.to_array(entry) for entry in onnx.load(path).graph.initializer}
     ours, read = converters.read(tmp_path / "net.safetensors"), converters.read(path)
-    assert set(ours) == set(theirs) == set(read)
-    for key, value in theirs.items():
+    assert set(ours) == set(expected) == set(read)
+    for key, value in expected.items():
         assert value.tobytes() == ours[key].tobytes() == read[key].tobytes()
 
 
 def test_a_product_of_matrices_and_a_sum_are_a_fully_connected_layer(tmp_path):
-    """As other exporters write it, the weight by input and output."""
+    """Other exporters write it so, with the weight by input and output."""
 
     def split(model):
         (gemm,) = (node for node in model.graph.node if node.op_type == "Gemm")
-        (weight,) = (one for one in model.graph.initializer if one.name == gemm.input[1])
+        (weight,) = (entry for entry in model.graph.initializer if entry.name == gemm.input[1])
         turned = onnx.numpy_helper.to_array(weight).T.copy()
         weight.CopyFrom(onnx.numpy_helper.from_array(turned, "turned"))
         made = onnx.helper

@@ -71,14 +71,14 @@ def test_the_crops_follow_from_the_geometry(network, size):
 
 def test_a_vgg16_classifier_becomes_an_fcn32s(record):
     """The transplant of `copy_params_from_vgg16`: afterwards both nets are the same function."""
-    classifier, theirs = torchvision_net("vgg16", seed=1), torchfcn_net("FCN32s")
-    ours, _ = converters.convert(theirs)  # the score layers, which no classifier has
-    theirs.copy_params_from_vgg16(classifier)
+    classifier, reference = torchvision_net("vgg16", seed=1), torchfcn_net("FCN32s")
+    ours, _ = converters.convert(reference)  # the score layers, which no classifier has
+    reference.copy_params_from_vgg16(classifier)
     receipt = converters.import_weights(ours, classifier)
     assert receipt.transplant == "a VGG16 classifier into an FCN"
     assert set(receipt.untouched) == {"score_fr/kernel", "score_fr/bias", "upscore/kernel"}
     assert set(receipt.ignored) == {"classifier.6.weight", "classifier.6.bias"}
-    compare(ours, theirs, SIZES[:1], lambda worst: record("vgg16 into fcn32s", worst))
+    compare(ours, reference, SIZES[:1], lambda worst: record("vgg16 into fcn32s", worst))
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_a_vgg16_classifier_becomes_an_fcn32s(record):
     ],
 )
 def test_from_a_coarse_fcn_to_a_finer_one(source, target, copy, left, record):
-    coarse, theirs = torchfcn_net(source, seed=1, width=SLIM), torchfcn_net(target, width=SLIM)
-    ours, _ = converters.convert(theirs)
-    getattr(theirs, copy)(coarse)
+    coarse, reference = torchfcn_net(source, seed=1, width=SLIM), torchfcn_net(target, width=SLIM)
+    ours, _ = converters.convert(reference)
+    getattr(reference, copy)(coarse)
     receipt = converters.import_weights(ours, coarse)
     assert {path.partition("/")[0] for path in receipt.untouched} == left
-    compare(ours, theirs, SIZES[:1], lambda worst: record(f"{source} into {target}, slim", worst))
+    compare(ours, reference, SIZES[:1], lambda worst: record(f"{source} into {target}, slim", worst))

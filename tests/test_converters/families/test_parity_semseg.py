@@ -1,13 +1,13 @@
 """Converted networks compute what hszhao/semseg's do, layer by layer.
 
-Its own sizes are 8k + 1; at others, where it asserts, the twin goes on as ours does.
+It takes sizes of 8k + 1; at others, where it asserts, the twin computes what ours does.
 """
 
 import keras
 import pytest
 import torch
 from helpers.deep_stem_twins import SemsegClassifier, SemsegPSPNet
-from helpers.references import _filled, images, output, relative
+from helpers.references import filled_module, images, output, relative
 
 import converters
 import tfseg
@@ -19,7 +19,7 @@ SIZES = ((65, 81), (96, 121))  # maps of 9 x 11 and of 12 x 16 pixels: windows o
 
 
 def net(kind, depth, seed=0, **options):
-    return _filled(kind, seed, 1.0, depth=depth, **options)
+    return filled_module(kind, seed, 1.0, depth=depth, **options)
 
 
 def check(module, model, name, sizes, record):

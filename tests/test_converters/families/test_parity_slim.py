@@ -21,8 +21,8 @@ def check(outputs, reference, record, name):
     """Every output at every size."""
     for size in SIZES:
         pixels = images(*size)
-        theirs = reference(pixels)
-        for ours, wanted in zip(outputs(pixels), theirs, strict=True):
+        expected = reference(pixels)
+        for ours, wanted in zip(outputs(pixels), expected, strict=True):
             difference = relative(keras.ops.convert_to_numpy(ours), wanted)
             record(name, difference)
             assert difference <= TOLERANCE
@@ -54,7 +54,7 @@ def test_slim_classifies(depth, version, tmp_path, record):
     model, receipt = converters.convert(saved(net, tmp_path, version=version))
     assert (receipt.family, receipt.network, receipt.untouched) == ("tensorflow/slim", f"resnet{depth}", {})
     assert receipt.ignored == {f"{net.scope}/mean_rgb": "the mean colour, which the preprocessing has"}
-    assert [one["path"].rpartition(".ckpt")[2] for one in receipt.files] == (
+    assert [value["path"].rpartition(".ckpt")[2] for value in receipt.files] == (
         [""] if version == 1 else [".index", ".data-00000-of-00001"]
     )
     assert receipt.preprocessing["channel_order"] == "RGB"
@@ -62,7 +62,7 @@ def test_slim_classifies(depth, version, tmp_path, record):
     leads_back(model, receipt.family, net, tmp_path)
 
 
-@pytest.mark.parametrize("output_stride", [8, *(pytest.param(one, marks=pytest.mark.full) for one in (32, 16, 4))])
+@pytest.mark.parametrize("output_stride", [8, *(pytest.param(value, marks=pytest.mark.full) for value in (32, 16, 4))])
 def test_slim_sees_finer(output_stride, tmp_path, record):
     net = Slim(50, width=1 / 16)
     model, _ = converters.convert(saved(net, tmp_path), include_top=False, output_stride=output_stride)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers.references import _filled, images
+from helpers.references import filled_module, images
 from helpers.torchvision_cpu import import_torchvision
 
 import converters
@@ -30,7 +30,7 @@ def net(head, encoder, output_stride=8):
     import_torchvision()
     pytest.importorskip("segmentation_models_pytorch")
     builder = functools.partial(SMP.public, f"{head}_{encoder}", output_stride=output_stride)
-    return _filled(builder, 0, 1.0, num_classes=7, aux=False)
+    return filled_module(builder, 0, 1.0, num_classes=7, aux=False)
 
 
 def check(head, encoder, output_stride, record):
@@ -71,8 +71,8 @@ def test_the_module_gets_its_own_bits_back(tmp_path, head):
     other = net(head, "resnet18")
     other.load_state_dict(back, strict=head != "PSPNet")
     again, _ = converters.convert(tmp_path / "back.pth", family=SMP.name)
-    for ours, theirs in zip(again.weights, model.weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for ours, reference in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(ours, reference)
 
 
 OLD_NAMES = {
@@ -99,8 +99,8 @@ def test_old_names_are_read_and_new_ones_written(tmp_path, head):
     model, receipt = converters.convert(old)
     assert (receipt.family, receipt.network) == (SMP.name, f"{head.lower()}_resnet18")
     assert model.output_shape[-1] == converters.identify(old).num_classes == 7
-    for ours, theirs in zip(model.weights, wanted.weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for ours, reference in zip(model.weights, wanted.weights, strict=True):
+        np.testing.assert_array_equal(ours, reference)
     converters.export_weights(model, tmp_path / "new.safetensors", family=SMP.name)
     assert set(converters.read(tmp_path / "new.safetensors")) <= set(state)
 

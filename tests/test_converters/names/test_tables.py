@@ -1,7 +1,5 @@
 """The name maps as data: every key of the public implementations has one place, and the way back leads home."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -13,53 +11,55 @@ from converters.families import FAMILIES
 from converters.names.tables import Table, Template
 
 NETWORKS = [(family, network) for family in FAMILIES.values() for network in family.networks]
-IDS = [f"{family.name}-{network.name}" for family, network in NETWORKS]
+# Those that a public implementation builds: the others have their twins in tests/test_converters/families.
+PUBLIC = [pair for pair in NETWORKS if pair[0].public and pair[1].public]
+PACKAGES = {"timm": "timm", "csailvision": "mit_semseg", "qubvel": "segmentation_models_pytorch"}
+each_public_network = pytest.mark.parametrize(
+    ("family", "network"), PUBLIC, ids=[f"{family.name}-{network.name}" for family, network in PUBLIC]
+)
 
 
 def public_shapes(family, network):
     """Key -> shape of the public implementation, without its memory."""
-    if network.public is None or family.public is None:
-        pytest.skip("no public implementation of this size")
     if family.name == "wkentaro/pytorch-fcn":
         torchfcn_models()
     else:
         import_torchvision()  # timm imports it too
-        pytest.importorskip("timm") if family.name.startswith("timm") else None
-        pytest.importorskip("mit_semseg") if family.name.startswith("csailvision") else None
-        pytest.importorskip("segmentation_models_pytorch") if family.name.startswith("qubvel") else None
+        if package := PACKAGES.get(family.name.partition("/")[0]):
+            pytest.importorskip(package)
     with torch.device("meta"):
-        stride = (family.options | network.options).get("output_stride", 32)
+        stride = {**family.options, **network.options}.get("output_stride", 32)
         module = family.public(network.public, num_classes=21, output_stride=stride, aux=family.aux is not None)
     return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
-@pytest.mark.parametrize(("family", "network"), NETWORKS, ids=IDS)
+@each_public_network
 def test_every_public_key_has_exactly_one_place_and_comes_back(family, network):
     shapes = public_shapes(family, network)
     paths = []
     for key in shapes:
-        found = network.table.forward(key)
-        assert (found is None) == (network.table.why_ignored(key) is not None), key
+        path = network.table.path(key)
+        assert (path is None) == (network.table.why_ignored(key) is not None), key
         matching = {rule.target.fill(numbers) for rule in network.table.rules if (numbers := rule.source.match(key))}
         assert len(matching) <= 1, f"{key} could go to {matching}"
-        if found:
-            paths.append(found[0])
-            assert network.table.backward(found[0])[0] == key
+        if path:
+            paths.append(path)
+            assert network.table.key(path) == key
     assert len(set(paths)) == len(paths)
 
 
-@pytest.mark.parametrize(("family", "network"), NETWORKS, ids=IDS)
+@each_public_network
 def test_public_keys_are_identified(family, network):
     shapes = public_shapes(family, network)
     weightless = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()}
-    found = converters.identify(weightless, family=family.name)
+    identified = converters.identify(weightless, family=family.name)
     first = {"fcn8s_atonce": "fcn8s"}.get(network.name, network.name)  # the same tensors: the documented order decides
-    assert (found.family, found.network) == (family.name, first)
-    assert (found.num_classes, found.width, found.channels, found.include_top) == (21, 1, 3, True)
-    assert found.aux == (family.aux is not None)
+    assert (identified.family, identified.network) == (family.name, first)
+    assert (identified.num_classes, identified.width, identified.channels, identified.include_top) == (21, 1, 3, True)
+    assert identified.aux == (family.aux is not None)
 
 
-def test_templates_count():
+def test_templates_match_and_fill_names():
     template = Template.parse("conv{s+1}_block{b+1}_{c}_conv/kernel")
     assert template.match("conv4_block11_2_conv/kernel") == {"s": 3, "b": 10, "c": 2}
     assert template.fill({"s": 3, "b": 10, "c": 2}) == "conv4_block11_2_conv/kernel"
@@ -74,7 +74,7 @@ def test_templates_count():
     assert Template.parse("{i}_{i+1}").match("3_5") is None
 
 
-def test_a_table_prints_as_what_it_is():
+def test_a_table_maps_keys_to_paths_and_modules_to_layers():
     table = Table((("a{i}", "b{i+1}", "conv"),), ((r"c\d", "why not"),))
     assert table.forward("a2.weight")[0] == "b3/kernel"
     assert table.module("a2") == "b3"
@@ -82,14 +82,3 @@ def test_a_table_prints_as_what_it_is():
     assert table.why_ignored("c5") == "why not"
     assert table.knows("c5")
     assert not table.knows("c")
-
-
-def test_records_are_complete():
-    import tfseg
-
-    for family, network in NETWORKS:
-        assert family.source.startswith("https://github.com/")
-        assert family.preprocessing in tfseg.specs.PREPROCESSING
-        assert network.name in tfseg.list_models()
-        assert re.compile(family.head)
-        assert set(family.datasets) <= set(tfseg.specs.CLASSES)

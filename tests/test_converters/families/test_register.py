@@ -1,0 +1,119 @@
+"""Families of a user's own: the worked example of CONTRIBUTING.md runs, and unusable records are refused."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from helpers.paths import ROOT
+from helpers.torchvision_cpu import import_torchvision
+
+import converters
+from converters import ConversionError
+from converters.families import FAMILIES
+
+RESNET = FAMILIES["torchvision/resnet"]
+
+
+@pytest.fixture(autouse=True)
+def _registry():
+    """Leaves the registry as it was."""
+    before = dict(FAMILIES)
+    yield
+    FAMILIES.clear()
+    FAMILIES.update(before)
+
+
+def worked_example():
+    """The names that the Python blocks of the section "Add a family" define."""
+    section = re.search(r"(?ms)^## Add a family\n(.*?)^## ", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))[1]
+    names = {}
+    for block in re.findall(r"(?ms)^```python\n(.*?)^```", section):
+        exec(block, names)
+    return names
+
+
+def weightless(network="resnet18", **changes):
+    """Arrays of a narrow ResNet-18 under torchvision's names, without memory of their own."""
+    import tfseg
+
+    model = tfseg.build(network, include_top=True, num_classes=7, width=1 / 16)
+    table = RESNET.network(network).table
+    arrays = {}
+    for variable in model.weights:
+        key, rule = table.backward(variable.path)
+        shape = rule.layout(len(variable.shape)).inverse().target_shape(tuple(variable.shape))
+        arrays[key] = np.broadcast_to(np.float32(0.5), shape)
+    return arrays | changes
+
+
+def test_worked_example_runs(tmp_path):
+    import_torchvision()
+    names = worked_example()
+    tests = {name: value for name, value in names.items() if name.startswith("test_")}
+    assert len(tests) == 2
+    tests["test_every_layer_is_equal"]()
+    tests["test_the_bits_come_back"](tmp_path)
+
+
+def test_worked_example_needs_no_registration():
+    import_torchvision()
+    names = worked_example()
+    family = FAMILIES.pop("acme/roads")
+    module = names["public"]("Segmenter", num_classes=7, output_stride=32, aux=False)
+    assert converters.identify(module, family=family).network == "fcn_resnet18"
+    model, receipt = converters.convert(module, family=family)
+    assert (receipt.family, model.output_shape[-1]) == ("acme/roads", 7)
+    with pytest.raises(ConversionError, match=r"of no family known here"):
+        converters.identify(module)
+
+
+def test_registered_family_comes_after_the_built_in_ones():
+    family = dataclasses.replace(RESNET, name="me/resnet", distinct="it has other preprocessing", preprocessing="caffe")
+    assert converters.register(family) is family
+    assert list(FAMILIES)[-1] == "me/resnet"
+    identified = converters.identify(weightless())
+    assert identified.family == "torchvision/resnet"
+    assert "me/resnet resnet18: it has other preprocessing" in identified.others
+    assert converters.identify(weightless(), family="me/resnet").family == "me/resnet"
+
+
+def test_registered_name_is_replaced_only_with_overwrite():
+    changed = dataclasses.replace(RESNET, preprocessing="caffe")
+    with pytest.raises(ConversionError, match=r"or pass overwrite=True. Received: name='torchvision/resnet'"):
+        converters.register(changed)
+    assert FAMILIES["torchvision/resnet"] is RESNET
+    order = list(FAMILIES)
+    converters.register(changed, overwrite=True)
+    assert FAMILIES["torchvision/resnet"] is changed
+    assert list(FAMILIES) == order
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preprocessing": "mine"}, r"preprocessing is one of torch, .*, not 'mine'"),
+        ({"datasets": ("mine",)}, r"datasets are among .*, not mine"),
+        ({"conventions": ("old",)}, r"conventions are among previous, new, one, not old"),
+        ({"networks": ()}, r"networks holds at least one FamilyNetwork"),
+        ({"head": "("}, r"head is a regular expression, not '\('"),
+        ({"classes": "top.weight"}, r"the table of resnet18 has no row for 'top.weight'"),
+    ],
+)
+def test_unusable_record_is_refused(changes, message):
+    family = dataclasses.replace(RESNET, name="me/resnet", **changes)
+    with pytest.raises(ConversionError, match=rf"The family me/resnet cannot be used: .*{message}"):
+        converters.register(family)
+    with pytest.raises(ConversionError, match=message):
+        converters.identify(weightless(), family=family)
+    assert "me/resnet" not in FAMILIES
+
+
+def test_only_a_family_is_registered():
+    with pytest.raises(ConversionError, match=r"A family is a converters.families.Family. Received: dict"):
+        converters.register({"name": "me/resnet"})
+
+
+def test_unknown_family_is_refused():
+    with pytest.raises(ConversionError, match=r"The families known here are .*Received: family='me/resnet'"):
+        converters.identify(weightless(), family="me/resnet")
