@@ -31,7 +31,8 @@ NETS = {
     ),
     "resnet": lambda: tfseg.ResNet(dataclasses.replace(SHORT, stride_in="1x1"), output_stride=16, width=1 / 8),
     "resnet, SAME": lambda: tfseg.ResNet(
-        dataclasses.replace(SHORT, stride_in=("1x1", "1x1", "3x3", "3x3"), stem_pool="same", stem_same=True), width=1 / 8
+        dataclasses.replace(SHORT, stride_in=("1x1", "1x1", "3x3", "3x3"), stem_pool="same", stem_same=True),
+        width=1 / 8,
     ),
     "resnext": lambda: tfseg.ResNet(dataclasses.replace(SHORT, groups=32, group_width=4), output_stride=8, width=1 / 8),
     "resnest": lambda: tfseg.ResNet("resnest14d", output_stride=16, width=1 / 8),
@@ -42,14 +43,14 @@ NETS = {
 
 
 def small_classifier(pool):
-    steps = [keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu") for _ in range(3)]
-    steps += [pool, keras.layers.Dense(9, activation="relu"), keras.layers.Dropout(0.5), keras.layers.Dense(5)]
-    for index, step in enumerate(steps):  # both processes must call them alike
-        step.name = f"step{index}"
-    return keras.Sequential([keras.Input((40, 48, 3)), *steps])
+    parts = [keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu") for _ in range(3)]
+    parts += [pool, keras.layers.Dense(9, activation="relu"), keras.layers.Dropout(0.5), keras.layers.Dense(5)]
+    for index, part in enumerate(parts):  # both processes must use the same names
+        part.name = f"part{index}"
+    return keras.Sequential([keras.Input((40, 48, 3)), *parts])
 
 
-COPIED = {  # for these, and for files, Keras loads TensorFlow where it can
+COPIED = {  # for these, and for files, Keras loads TensorFlow if it is installed
     "slid": lambda: tfseg.convolutionalize(small_classifier(keras.layers.Flatten()), 7),
     "slid, dilated": lambda: tfseg.dilate(
         tfseg.convolutionalize(small_classifier(keras.layers.GlobalAveragePooling2D())), 2
@@ -60,7 +61,7 @@ OTHER_PROCESS = "import test_backends; test_backends.compute()"
 
 
 def compute():
-    """In the other process: what every net makes of images, filled by path, and some read from files of this one."""
+    """In the other process: the outputs of every net, filled by path, and of some nets that are read from files."""
     assert keras.backend.backend() == "torch"
     weights, results = np.load("weights.npz"), {}
     for name, build in (NETS | COPIED).items():
@@ -99,11 +100,11 @@ def results(nets, tmp_path_factory):
         nets[name].save(folder / f"{name}.keras")
     environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join(map(str, (HERE, TESTS, ROOT)))}
     subprocess.run([sys.executable, "-c", OTHER_PROCESS], cwd=folder, env=environment, check=True, timeout=300)
-    with np.load(folder / "results.npz") as found:
-        return dict(found)
+    with np.load(folder / "results.npz") as arrays:
+        return dict(arrays)
 
 
 @pytest.mark.parametrize("name", [*NETS, *COPIED, *(f"{name} saved" for name in SAVED)])
-def test_both_backends_agree(name, nets, results):
-    for key, theirs in named_outputs(name, nets[name.removesuffix(" saved")]).items():
-        assert relative(results[key], theirs) <= 1e-5
+def test_torch_and_tensorflow_compute_the_same(name, nets, results):
+    for key, expected in named_outputs(name, nets[name.removesuffix(" saved")]).items():
+        assert relative(results[key], expected) <= 1e-5

@@ -1,4 +1,4 @@
-"""Masks keep their classes and show colours; overlays show the photograph, the colours and a legend that fits."""
+"""Masks keep their classes and show colors; overlays show the photograph, the colors and a legend that fits."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def photograph(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_mask_holds_classes_and_shows_the_models_colors_then_vocs(tmp_path):
+def test_mask_shows_the_given_colors_and_vocs_for_further_classes(tmp_path):
     classes = np.array([[0, 3, 10], [11, 20, 255]], "uint8")
     write_mask(tmp_path / "mask.png", classes, COLORS)
     with Image.open(tmp_path / "mask.png") as image:
@@ -37,7 +37,7 @@ def test_mask_without_colors_has_the_voc_palette(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint16", "int64"])
-def test_wider_integers_become_16_bit_grey(tmp_path, dtype):
+def test_wider_integers_become_16_bit_gray(tmp_path, dtype):
     classes = np.array([[0, 7], [300, 65535]], dtype)
     write_mask(tmp_path / "mask.png", classes)
     with Image.open(tmp_path / "mask.png") as image:
@@ -55,7 +55,7 @@ def test_wider_integers_become_16_bit_grey(tmp_path, dtype):
         (np.array([[65536]]), "up to 65535. Received: 65536"),
     ],
 )
-def test_what_is_no_mask_is_refused(tmp_path, classes, message):
+def test_write_mask_refuses(tmp_path, classes, message):
     with pytest.raises(ValueError, match=message):
         write_mask(tmp_path / "mask.png", classes)
     assert not list(tmp_path.iterdir())
@@ -77,7 +77,7 @@ def test_legend_shows_the_classes_that_occur_and_no_others(count):
     assert [color in legend for color in COLORS] == [index < count for index in range(len(COLORS))]
 
 
-def test_legend_begins_with_the_commonest_class():
+def test_legend_begins_with_the_most_frequent_class():
     classes = np.zeros((100, 240), "uint8")
     classes[:80] = 4
     legend = np.asarray(overlay(photograph(100, 240), classes, COLORS, NAMES))[100:]
@@ -85,19 +85,14 @@ def test_legend_begins_with_the_commonest_class():
     assert rows[0] < rows[1]
 
 
-def test_names_and_shares_are_written():
+def test_legend_shows_names_and_shares():
     image, classes = photograph(100, 240), stripes(100, 240, 3)
     pictures = [
-        np.asarray(overlay(image, one, COLORS, names)).tobytes()
-        for one, names in (
-            (classes, NAMES),
-            (classes, ["a", "b", "c"]),
-            (classes, None),
-            (classes, ["class 0", "class 1"]),
-        )
+        np.asarray(overlay(image, classes, COLORS, names)).tobytes()
+        for names in (NAMES, ["a", "b", "c"], None, ["class 0", "class 1"])
     ]
     assert len({*pictures[:3]}) == 3
-    assert pictures[2] == pictures[3]  # a class without a name goes by its number
+    assert pictures[2] == pictures[3]  # a class without a name is named by its number
     fewer = classes.copy()
     fewer[:50, 0] = 1
     assert np.asarray(overlay(image, fewer, COLORS, NAMES)).tobytes() != pictures[0]
@@ -118,11 +113,11 @@ def test_legend_fits_pictures_of_any_size(height, width):
     assert ink[:, -picture.shape[1] // 2 :].any() or width < 300, "half of the width is left empty"
 
 
-def test_classes_without_colors_and_past_256():
+def test_voc_colors_repeat_after_256_classes():
     picture = np.asarray(overlay(photograph(10, 20), np.full((10, 20), 257), alpha=1))
     assert (picture[:10, :20] == specs.VOC_PALETTE[1]).all()
 
 
-def test_sizes_must_agree():
+def test_overlay_refuses_classes_of_another_size():
     with pytest.raises(ValueError, match=r"one height and width. Received: image \(10, 20\), classes \(20, 10\)"):
         overlay(photograph(10, 20), np.zeros((20, 10), int))

@@ -40,25 +40,25 @@ def torch_gradient(function, true, logits):
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 def test_cross_entropy_is_pytorchs(weights, reduction):
     true, logits = batch()
-    theirs = torch.nn.CrossEntropyLoss(
+    reference = torch.nn.CrossEntropyLoss(
         ignore_index=255, reduction=reduction, weight=None if weights is None else torch.tensor(weights)
     )
-    expected, expected_gradient = torch_gradient(theirs, true, logits)
+    expected, expected_gradient = torch_gradient(reference, true, logits)
     ours = losses.CrossEntropy(class_weights=weights, reduction=reduction)
-    value, found = gradient(ours, true[..., None], logits)
+    value, slopes = gradient(ours, true[..., None], logits)
     assert value == pytest.approx(expected, rel=1e-6)
-    assert relative(found, expected_gradient) <= 1e-6
+    assert relative(slopes, expected_gradient) <= 1e-6
 
 
-def test_hard_examples_are_the_hardest():
+def test_online_hard_examples_keeps_the_largest_losses():
     true, logits = batch()
     each = torch.nn.functional.cross_entropy(
         torch.tensor(logits).permute(0, 3, 1, 2), torch.tensor(true).long(), ignore_index=255, reduction="none"
     ).numpy()[true != 255]
     kept = int(np.ceil(0.3 * each.size))
-    value, found = gradient(losses.OnlineHardExamples(0.3), true, logits)
+    value, slopes = gradient(losses.OnlineHardExamples(0.3), true, logits)
     assert value == pytest.approx(np.sort(each)[-kept:].mean(), rel=1e-6)
-    assert (np.abs(found).sum(axis=-1) > 0).sum() == kept
+    assert (np.abs(slopes).sum(axis=-1) > 0).sum() == kept
     whole, _ = gradient(losses.OnlineHardExamples(1.0), true, logits)
     assert whole == pytest.approx(each.mean(), rel=1e-6)
 
@@ -69,7 +69,7 @@ def probabilities(true, logits):
     return p, np.take_along_axis(p, np.where(true == 255, 0, true)[..., None], axis=-1)[..., 0]
 
 
-def test_focal():
+def test_focal_is_the_papers_formula():
     true, logits = batch()
     _, p = probabilities(true, logits)
     p = p[true != 255]
@@ -80,23 +80,23 @@ def test_focal():
     assert relative(zero[1], plain[1]) <= 1e-6
 
 
-def test_focal_of_what_is_certain():
-    """A pixel whose loss rounds to nothing must not make the gradient of its power undefined."""
+def test_focal_gradient_is_finite_at_zero_loss():
+    """A pixel whose loss rounds to zero must not make the gradient of its power undefined."""
     true, logits = np.zeros((1, 1, 1), "int32"), np.array([[[[200.0, 0, 0, 0]]]], "float32")
     for gamma in (0.5, 1.0, 2.0):
-        value, found = gradient(losses.Focal(gamma=gamma), true, logits)
+        value, slopes = gradient(losses.Focal(gamma=gamma), true, logits)
         assert value == pytest.approx(0, abs=1e-12)
-        assert np.isfinite(found).all()
+        assert np.isfinite(slopes).all()
 
 
-def test_dice():
+def test_dice_is_the_papers_formula():
     true, logits = batch()
     p, _ = probabilities(true, logits)
     counted = true != 255
     expected = []
-    for one in range(3):
-        inside, found = (true == one)[counted], p[..., one][counted]
-        expected.append(1 - (2 * found[inside].sum() + 1) / (inside.sum() + found.sum() + 1))
+    for index in range(3):
+        inside, predicted = (true == index)[counted], p[..., index][counted]
+        expected.append(1 - (2 * predicted[inside].sum() + 1) / (inside.sum() + predicted.sum() + 1))
     assert gradient(losses.Dice(), true, logits)[0] == pytest.approx(np.mean(expected), rel=1e-6)
 
 
@@ -109,31 +109,31 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_what_is_ignored_moves_nothing(loss):
+def test_ignored_pixels_have_no_loss_and_no_gradient(loss):
     true, logits = batch()
-    value, found = gradient(loss, true, logits)
-    assert (found[true == 255] == 0).all()
+    value, slopes = gradient(loss, true, logits)
+    assert (slopes[true == 255] == 0).all()
     logits[true == 255] += np.float32(5)
     assert gradient(loss, true, logits)[0] == value
-    nothing, found = gradient(loss, np.full_like(true, 255), logits)
+    nothing, slopes = gradient(loss, np.full_like(true, 255), logits)
     assert nothing == 0
-    assert (found == 0).all()
+    assert (slopes == 0).all()
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_losses_come_back_from_their_configuration(loss):
+def test_losses_survive_serialization(loss):
     true, logits = batch()
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert float(again(true, logits)) == float(loss(true, logits))
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert float(copy(true, logits)) == float(loss(true, logits))
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "focal"])  # the others look at all of a call's pixels together
-def test_two_halves_make_the_whole(name):
-    """What a step on two devices does: sums and divisors apart, added, divided at the end."""
+def test_totals_of_two_halves_add_up(name):
+    """A training step on two devices adds sums and divisors, and divides at the end."""
     loss = LOSSES[name]
     true, logits = batch()
     halves = [loss.totals(true[index : index + 1], logits[index : index + 1]) for index in range(2)]
-    total, divisor = (sum(map(float, one)) for one in zip(*halves, strict=True))
+    total, divisor = (sum(map(float, parts)) for parts in zip(*halves, strict=True))
     whole, below = loss.totals(true, logits)
     assert total == pytest.approx(float(whole), rel=1e-6)
     if loss.get_config()["reduction"] == "mean":
@@ -146,18 +146,25 @@ def test_half_precision_logits_are_summed_in_single():
     assert float(losses.CrossEntropy()(true, half)) == float(losses.CrossEntropy()(true, half.astype("float32")))
 
 
-def test_class_weights():
+def test_class_weights_are_the_papers_formulas():
     counts = np.array([10, 40, 50, 0])
     np.testing.assert_allclose(losses.median_frequency_weights(counts), [4, 1, 0.8, 0])
     np.testing.assert_allclose(losses.median_frequency_weights(counts, images_with=[50, 100, 100, 0]), [2, 1, 0.8, 0])
     np.testing.assert_allclose(losses.enet_weights([1, 3]), 1 / np.log([1.27, 1.77]))
 
 
-def test_what_cannot_be_is_told():
+def test_another_number_of_class_weights_is_refused():
     true, logits = batch()
     with pytest.raises(ValueError, match=r"a number for each of the 4 classes. Received: 2"):
         losses.CrossEntropy(class_weights=(1, 2))(true, logits)
+
+
+def test_an_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match=r'reduction is "mean" or "sum". Received: \'none\''):
         losses.Dice(reduction="none")
-    with pytest.raises(ValueError, match=r"fraction is above 0 and at most 1. Received: 0"):
-        losses.OnlineHardExamples(0)
+
+
+@pytest.mark.parametrize("fraction", [0, 1.5])
+def test_a_fraction_outside_its_range_is_refused(fraction):
+    with pytest.raises(ValueError, match=rf"fraction is above 0 and at most 1. Received: {fraction}"):
+        losses.OnlineHardExamples(fraction)

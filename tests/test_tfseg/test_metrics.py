@@ -29,14 +29,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_scores_are_what_the_papers_say(case):
+def test_scores_are_the_papers_formulas(case):
     true, predicted = CASES[case]
     metric = metrics.ConfusionMatrix(9)
     metric.update_classes(true, predicted)
-    found, expected = metrics.scores(metric.matrix()), by_hand(true, predicted, 9)
-    assert found.keys() == expected.keys()
+    scores, expected = metrics.scores(metric.matrix()), by_hand(true, predicted, 9)
+    assert scores.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-15, err_msg=name)
+        np.testing.assert_allclose(scores[name], value, rtol=1e-15, err_msg=name)
     logged = metric.result()
     for name in metrics.SCORES:
         np.testing.assert_allclose(logged[name], expected[name], rtol=1e-12, err_msg=name)
@@ -50,13 +50,13 @@ def test_scores_equal_torchmetrics():
     metric = metrics.ConfusionMatrix(5)
     metric.update_classes(true, predicted)
     truth, classes = torch.from_numpy(true.astype("int64")), torch.from_numpy(predicted)
-    theirs = torchmetrics.MulticlassConfusionMatrix(5, ignore_index=255)(classes, truth)
-    np.testing.assert_array_equal(metric.matrix(), theirs.numpy())
+    reference = torchmetrics.MulticlassConfusionMatrix(5, ignore_index=255)(classes, truth)
+    np.testing.assert_array_equal(metric.matrix(), reference.numpy())
     iou = torchmetrics.MulticlassJaccardIndex(5, average=None, ignore_index=255)(classes, truth)
     np.testing.assert_allclose(metrics.scores(metric.matrix())["iou"], iou.numpy(), rtol=1e-6)
 
 
-def test_batches_add_up_and_reset():
+def test_batches_add_up_until_a_reset():
     true, predicted = CASES["random"]
     whole, parts = metrics.ConfusionMatrix(5), metrics.ConfusionMatrix(5)
     logits = np.eye(5, dtype="float32")[predicted]
@@ -66,18 +66,22 @@ def test_batches_add_up_and_reset():
     np.testing.assert_array_equal(whole.matrix(), parts.matrix())
     parts.reset_state()
     assert parts.matrix().sum() == 0
-    again = metrics.ConfusionMatrix.from_config(whole.get_config())
-    assert (again.num_classes, again.ignore_class) == (5, 255)
 
 
-def test_several_ids_do_not_count():
+def test_confusion_matrix_survives_serialization():
+    config = metrics.ConfusionMatrix(5, ignore_class=(0, 255)).get_config()
+    copy = metrics.ConfusionMatrix.from_config(config)
+    assert (copy.num_classes, copy.ignore_class) == (5, (0, 255))
+
+
+def test_several_ids_can_be_ignored():
     true = np.array([[[0, 1, 254, 255, 2]]], "uint8")
     metric = metrics.ConfusionMatrix(3, ignore_class=(2, 254, 255))
     metric.update_classes(true, np.zeros_like(true))
     np.testing.assert_array_equal(metric.matrix(), [[1, 0, 0], [1, 0, 0], [0, 0, 0]])
 
 
-def test_counts_beyond_float32():
+def test_counts_are_exact_beyond_float32():
     """2^24 + 1 pixels: a float32 would not see the last one."""
     metric = metrics.ConfusionMatrix(2)
     many = np.zeros(1 << 24, "uint8")
@@ -86,17 +90,21 @@ def test_counts_beyond_float32():
     assert metric.matrix()[0, 0] == (1 << 24) + 1
 
 
-def test_strange_ids_are_told():
+def test_ids_that_are_neither_class_nor_ignored_are_refused():
     metric = metrics.ConfusionMatrix(3)
     metric.update_classes(np.array([0, 7, -1]), np.array([0, 1, 1]))
     assert np.isnan(metric.result()["mean_iou"])
     with pytest.raises(ValueError, match=r"neither a class \(0 to 2\) nor ignored \(255\). Received: 2 such pixels"):
         metric.matrix()
+
+
+def test_sample_weights_are_refused():
+    metric = metrics.ConfusionMatrix(3)
     with pytest.raises(ValueError, match="counted, not weighted"):
         metric.update_state(np.zeros((1, 1)), np.zeros((1, 1, 3)), sample_weight=1.0)
 
 
-def test_scores_stand_in_the_logs_of_fit():
+def test_fit_logs_the_scores():
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1)])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metrics.ConfusionMatrix(3)])
     x, y = np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 4, 4), "int32")

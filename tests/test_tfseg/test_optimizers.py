@@ -1,4 +1,4 @@
-"""Steps and weight decay by variable: PyTorch's with parameter groups, number by number."""
+"""Learning rates and weight decay by variable give PyTorch's numbers with parameter groups."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def starting_values():
     return values, gradients
 
 
-def torchs(make):
+def torch_values(make):
     values, gradients = starting_values()
     parameters = {path: torch.nn.Parameter(torch.tensor(value)) for path, value in values.items()}
     groups = [
@@ -44,7 +44,7 @@ def torchs(make):
     return {path: parameter.detach().numpy() for path, parameter in parameters.items()}
 
 
-def ours(optimizer):
+def keras_values(optimizer):
     values, gradients = starting_values()
     layers = {name: keras.layers.Dense(4, name=name) for name in NAMES}
     for layer in layers.values():
@@ -71,20 +71,20 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_steps_are_pytorchs(name):
-    make, theirs = PAIRS[name]
-    found, expected = ours(make()), torchs(theirs)
-    # Keras adds epsilon to Adam's root before the correction of its bias, PyTorch behind it.
+    make, make_reference = PAIRS[name]
+    values, expected = keras_values(make()), torch_values(make_reference)
+    # Keras adds epsilon to Adam's root before the correction of its bias, PyTorch after it.
     bound = 1e-6 if name == "SGD" else 1e-5
     for path, value in expected.items():
-        assert relative(found[path], value) <= bound, path
-    np.testing.assert_array_equal(found["frozen/kernel"], starting_values()[0]["frozen/kernel"])
+        assert relative(values[path], value) <= bound, path
+    np.testing.assert_array_equal(values["frozen/kernel"], starting_values()[0]["frozen/kernel"])
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_optimizers_come_back_from_their_configuration(name):
+def test_optimizers_survive_serialization(name):
     optimizer = PAIRS[name][0]()
-    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    first, second = ours(optimizer), ours(again)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    first, second = keras_values(optimizer), keras_values(copy)
     for path, value in first.items():
         np.testing.assert_array_equal(value, second[path])
 

@@ -1,4 +1,4 @@
-"""PSPNet's head in all the forms that its publishers gave it, against torch's own pooling and interpolation."""
+"""PSPNet's head in all its published forms, against torch's own pooling and interpolation."""
 
 import itertools
 
@@ -16,7 +16,7 @@ MAPS = ((9, 11), (12, 6), (4, 5), (1, 1))  # windows of unequal and of equal siz
 
 
 def features(width=8):
-    """A backbone that changes nothing: the head's own layers alone compute."""
+    """A backbone that changes nothing: only the head's own layers compute."""
     image = keras.Input((None, None, width))
     return keras.Model(image, keras.layers.Identity()(image))
 
@@ -47,7 +47,7 @@ def reference(model, x, order, kernels, corners, sizes):
         )
         for bins in BINS
     }
-    parts = [x if one == 0 else pooled[one] for one in order]
+    parts = [x if bins == 0 else pooled[bins] for bins in order]
     y = conv(conv(torch.cat(parts, 1), "head_conv").relu(), "logits", norm=False)
     assert [model.get_layer(name).kernel_size[0] for name in ("head_conv", "logits")] == list(kernels)
     return functional.interpolate(y, sizes, **options).permute(0, 2, 3, 1).numpy()
@@ -59,18 +59,18 @@ def reference(model, x, order, kernels, corners, sizes):
     [("features_first", (0, 1, 2, 3, 6)), ("features_last", (1, 2, 3, 6, 0)), ("reversed", (0, 6, 3, 2, 1))],
 )
 @pytest.mark.parametrize(("kernels", "normed"), [((3, 1), True), ((1, 3), False)])
-def test_every_order_and_convention(order, parts, kernels, normed, upsampling):
+def test_pspnet_is_torchs_in_every_published_form(order, parts, kernels, normed, upsampling):
     options = {"order": order, "kernel_sizes": kernels, "norm_single_bin": normed, "upsampling": upsampling}
     model = randomize(tfseg.PSPNet(features(), 5, filters=16, **options))
     assert ("ppm_1_bn" in [layer.name for layer in model.layers]) == normed
     for size in MAPS:
         x = images(*size, channels=8)
-        wanted = reference(model, x, parts, kernels, upsampling.endswith("corners"), size)
-        assert relative(output(model, x), wanted) <= 1e-5
+        expected = reference(model, x, parts, kernels, upsampling.endswith("corners"), size)
+        assert relative(output(model, x), expected) <= 1e-5
 
 
-def test_orders_differ_by_the_order_alone():
-    """The same function, when the input channels of the next convolution change places with the parts."""
+def test_orders_differ_only_by_the_order():
+    """They are the same function if the input channels of the next convolution are permuted with the parts."""
     models = {order: tfseg.PSPNet(features(), 5, filters=16, order=order) for order in tfseg.specs.PYRAMID_ORDERS}
     first = randomize(models["features_first"])
     x = images(9, 11, channels=8)
@@ -79,8 +79,8 @@ def test_orders_differ_by_the_order_alone():
     channels = {0: range(8)} | {bins: range(8 + 2 * index, 10 + 2 * index) for index, bins in enumerate(BINS)}
     for order, parts in (("features_last", (1, 2, 3, 6, 0)), ("reversed", (0, 6, 3, 2, 1))):
         other = models[order]
-        for mine, theirs in zip(sorted_weights(other), sorted_weights(first), strict=True):
-            mine.assign(theirs)
+        for variable, value in zip(sorted_weights(other), sorted_weights(first), strict=True):
+            variable.assign(value)
         assert relative(output(other, x), output(first, x)) > 0.01
         moved = list(itertools.chain.from_iterable(channels[part] for part in parts))
         other.get_layer("head_conv").kernel.assign(kernel[:, :, moved])
@@ -91,19 +91,19 @@ def sorted_weights(model):
     return sorted(model.weights, key=lambda variable: variable.path)
 
 
-def test_channels_and_outputs():
+def test_pspnet_has_the_documented_channels_and_outputs():
     backbone = tfseg.ResNet(18, output_stride=8, width=1 / 8)
     model = tfseg.PSPNet(backbone, 5, aux=True, aux_reduction=2)
     shapes = {name: model.get_layer(name).output.shape[-1] for name in ("ppm_6_conv", "head_conv", "aux_head_conv")}
     assert shapes == {"ppm_6_conv": 16, "head_conv": 512, "aux_head_conv": 16}
     assert model.name == "pspnet_resnet18"
-    assert [one.shape for one in output(model, images(65, 83))] == [(1, 65, 83, 5)] * 2
+    assert [scores.shape for scores in output(model, images(65, 83))] == [(1, 65, 83, 5)] * 2
     wide = tfseg.PSPNet(backbone, 5, bins=(1, 4), branch_filters=24, filters=8)
     assert wide.get_layer("ppm_4_conv").output.shape[-1] == 24
     assert wide.get_layer("ppm_concat").output.shape[-1] == 64 + 2 * 24
 
 
-def test_a_transposed_convolution_enlarges_the_scores_alone():
+def test_a_transposed_convolution_enlarges_only_the_scores():
     model = tfseg.PSPNet(tfseg.ResNet(18, output_stride=8, width=1 / 8), 5, upsampling="transposed_convolution")
     assert model.get_layer("ppm_6_resize").interpolation == "bilinear"
     assert output(model, images(65, 83)).shape == (1, 65, 83, 5)

@@ -1,4 +1,4 @@
-"""What tfseg-convert writes: whole or not at all, and what was there stays until the new is whole."""
+"""What `tfseg convert` writes: a whole file or none; an old file stays until the new one is whole."""
 
 import h5py
 import keras
@@ -8,7 +8,7 @@ from helpers import checkpoints, run_command
 from helpers.references import images, output
 
 import converters
-from converters import ConversionError, memory
+from converters import ConversionError
 from converters.saving import check_output, save
 
 
@@ -24,10 +24,10 @@ def small():
     return keras.Model(image, keras.layers.Conv2D(8, 3, name="conv")(image))
 
 
-def test_every_form_comes_back(tmp_path, model, small):
-    wanted = output(model, images(65, 83))
+def test_every_format_can_be_loaded(tmp_path, model, small):
+    expected = output(model, images(65, 83))
     save(model, tmp_path / "m.keras")
-    np.testing.assert_array_equal(output(keras.saving.load_model(tmp_path / "m.keras"), images(65, 83)), wanted)
+    np.testing.assert_array_equal(output(keras.saving.load_model(tmp_path / "m.keras"), images(65, 83)), expected)
     for name, load in (
         ("m.weights.h5", lambda fresh, path: fresh.load_weights(path)),
         ("m.safetensors", converters.import_weights),
@@ -35,61 +35,67 @@ def test_every_form_comes_back(tmp_path, model, small):
         save(model, tmp_path / name)
         fresh = keras.models.clone_model(model)
         load(fresh, tmp_path / name)
-        np.testing.assert_array_equal(output(fresh, images(65, 83)), wanted)
+        np.testing.assert_array_equal(output(fresh, images(65, 83)), expected)
     save(small, tmp_path / "directory")
     assert (tmp_path / "directory" / "saved_model.pb").is_file()
 
 
-def test_weights_are_saved_as_keras_saves_them(tmp_path, model):
+def test_weights_h5_is_the_file_that_keras_writes(tmp_path, model):
     model.save_weights(tmp_path / "keras.weights.h5")
     save(model, tmp_path / "ours.weights.h5")
 
     def content(path):
-        found = {}
+        nodes = {}
         with h5py.File(path) as file:
             file.visititems(
-                lambda name, node: found.update(
+                lambda name, node: nodes.update(
                     {name: (dict(node.attrs), node[()] if hasattr(node, "shape") else None)}
                 )
             )
-        return found
+        return nodes
 
-    ours, theirs = content(tmp_path / "ours.weights.h5"), content(tmp_path / "keras.weights.h5")
-    assert ours.keys() == theirs.keys()
-    for name, (attributes, value) in theirs.items():
+    ours, expected = content(tmp_path / "ours.weights.h5"), content(tmp_path / "keras.weights.h5")
+    assert ours.keys() == expected.keys()
+    for name, (attributes, value) in expected.items():
         assert ours[name][0] == attributes
         np.testing.assert_array_equal(ours[name][1], value)
     assert all("save_own_variables" not in vars(layer) for layer in model.layers)
 
 
-def test_refusals_come_before_the_work(tmp_path, model):
-    for name, message in (
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
         ("m.h5", r"the output is .keras .*Received: suffix '.h5'"),
         ("m.onnx", r"the output is .keras"),
         ("absent/m.keras", r"its directory .*absent does not exist"),
-    ):
-        with pytest.raises(ConversionError, match=message):
-            check_output(tmp_path / name)
+    ],
+)
+def test_check_output_refuses(tmp_path, name, message):
+    with pytest.raises(ConversionError, match=message):
+        check_output(tmp_path / name)
+
+
+def test_an_existing_file_is_replaced_only_on_request(tmp_path, small):
     (tmp_path / "old.keras").write_text("old")
     with pytest.raises(ConversionError, match=r"exists already.*--overwrite"):
-        save(model, tmp_path / "old.keras")
+        save(small, tmp_path / "old.keras")
     assert (tmp_path / "old.keras").read_text() == "old"
-    save(model, tmp_path / "old.keras", overwrite=True)
+    save(small, tmp_path / "old.keras", overwrite=True)
     assert (tmp_path / "old.keras").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.safetensors", "directory"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_save_that_breaks_leaves_the_old_file(tmp_path, small, monkeypatch, name, failure):
+def test_a_failed_save_leaves_the_old_file(tmp_path, small, monkeypatch, name, failure):
     target = tmp_path / name
     target.mkdir() if name == "directory" else None
     (target / "saved_model.pb" if name == "directory" else target).write_text("old")
 
-    def breaks(*_, **__):
+    def fail(*_, **__):
         raise failure
 
-    # The last thing that each form does before its file is whole.
-    monkeypatch.setattr("tfseg.writing.os.replace", breaks)
+    # The last step of each format before its file is whole.
+    monkeypatch.setattr("tfseg.writing.os.replace", fail)
     stopped = isinstance(failure, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt if stopped else ConversionError, match=None if stopped else "No space left"):
         save(small, target, overwrite=True)
@@ -98,8 +104,8 @@ def test_a_save_that_breaks_leaves_the_old_file(tmp_path, small, monkeypatch, na
     assert (target / "saved_model.pb" if name == "directory" else target).read_text() == "old"
 
 
-def test_a_full_disk_in_the_middle(tmp_path):
-    """The operating system's own refusal, in a process that may write files of 100 kB only."""
+def test_a_full_disk_leaves_no_file(tmp_path):
+    """The operating system's own error, in a process that may write files of at most 100 kB."""
     script = (
         "import resource, signal, sys\n"
         "import converters, keras\n"
@@ -114,22 +120,7 @@ def test_a_full_disk_in_the_middle(tmp_path):
         "    except converters.ConversionError as error:\n"
         "        print(name, 'refused:', error, flush=True)\n"
     )
-    names = ["m.safetensors", "directory", "m.keras", "m.weights.h5"]  # last what HDF5 cannot even close
+    names = ["m.safetensors", "directory", "m.keras", "m.weights.h5"]  # the last one HDF5 cannot even close
     ended = run_command.forked(script, tmp_path, *names)
     assert [line.split(" refused:")[0] for line in ended.out.splitlines() if " refused:" in line] == names, ended.err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_memory_is_shared_only_where_it_is_safe():
-    variable = keras.Variable(np.zeros((300, 3), "float32"))
-    array = memory.empty((300, 3), "float32")
-    array[...] = 2
-    memory.assign(variable, array)
-    np.testing.assert_array_equal(variable, array)
-    view = memory.view(variable)
-    np.testing.assert_array_equal(view, array)
-    for misaligned in (np.arange(901, dtype="float32")[1:].reshape(300, 3), np.broadcast_to(np.float32(3), (300, 3))):
-        memory.assign(variable, misaligned)  # copied: TensorFlow would abort on its address
-        np.testing.assert_array_equal(variable, misaligned)
-    variable.assign_add(np.ones((300, 3), "float32"))
-    assert float(variable[0, 0]) == 4

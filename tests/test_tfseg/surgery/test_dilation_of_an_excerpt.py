@@ -1,23 +1,21 @@
-"""A note on moving a classifier's weights into a segmenter, its excerpt rebuilt: what it writes is "new", and no law.
+"""An excerpt of a note on moving a classifier's weights into a segmenter, rebuilt: it uses the convention "new".
 
-It strides in the 3x3 of the first block, `conv4_1_3x3`. Its segmenter dilates that very layer, and those behind it.
-Its author's networks are https://github.com/manutdzou/Image-Parsing: PSPnet_backbone and PSPNet-Sync-master.
+The classifier strides in the 3x3 of the first block, `conv4_1_3x3`. The segmenter dilates that layer and those after it.
+The author's networks are https://github.com/manutdzou/Image-Parsing: PSPnet_backbone and PSPNet-Sync-master.
 """
 
 import keras
 import numpy as np
 import pytest
-from helpers import kaffe_nets
 from helpers.random_weights import old_grid_difference, random_image, randomize_weights
 from helpers.references import copy_weights, output, relative
 from keras import layers
 
-import converters
 import tfseg
 
 
 def excerpt(*, stride=2, dilation_rate=1, stride_in="3x3"):
-    """`conv4_1` and `conv4_2` of its ResNet, narrow, behind a convolution of stride 8 instead of `conv1` to `conv3`."""
+    """`conv4_1` and `conv4_2` of its ResNet, narrow, after a convolution of stride 8 instead of `conv1` to `conv3`."""
     image = keras.Input((None, None, 3), name="image")
     x = layers.Conv2D(24, 8, strides=8, activation="relu", name="conv3_4")(image)
     for unit in (1, 2):
@@ -46,7 +44,7 @@ def classifier():
 
 
 @pytest.mark.parametrize("size", [(128, 160), (136, 152), (200, 168)])
-def test_what_the_document_writes_is_the_new_convention(classifier, size):
+def test_the_excerpt_is_dilated_by_the_new_convention(classifier, size):
     written = copy_weights(classifier, excerpt(stride=1, dilation_rate=2))
     ours = tfseg.dilate(classifier, 8, convention="new")
     for name in ("conv4_1_3x3", "conv4_2_3x3"):
@@ -55,7 +53,7 @@ def test_what_the_document_writes_is_the_new_convention(classifier, size):
     assert relative(output(ours, random_image(*size)), output(written, random_image(*size))) <= 1e-6
 
 
-def test_the_document_promises_what_only_previous_keeps(classifier):
+def test_only_the_previous_convention_keeps_the_excerpts_map(classifier):
     new, previous = (tfseg.dilate(classifier, 8, convention=convention) for convention in ("new", "previous"))
     report = tfseg.check_dilation(classifier, new, random_image(128, 160))
     assert not report.holds
@@ -67,8 +65,8 @@ def test_the_document_promises_what_only_previous_keeps(classifier):
     assert rates == [(1, 1), (2, 2)]
 
 
-def test_it_would_be_right_if_the_1x1_strode():
-    """As in Caffe's ResNets: then the 3x3 of the first block stands behind the stride, and all conventions are one."""
+def test_both_conventions_keep_the_map_if_the_1x1_strides():
+    """Caffe's ResNets stride there: then the 3x3 of the first block comes after the stride, and conventions do not differ."""
     classifier = randomize_weights(excerpt(stride_in="1x1"))
     for convention in ("new", "previous"):
         dilated = tfseg.dilate(classifier, 8, convention=convention)
@@ -76,46 +74,8 @@ def test_it_would_be_right_if_the_1x1_strode():
         tfseg.check_dilation(classifier, dilated, random_image(136, 168)).assert_holds()
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """Its classifier, narrow, in a file of its names."""
-    net = kaffe_nets.KaffeNet()
-    kaffe_nets.classifier(net, random_image(64, 64))
-    return net, net.save(tmp_path_factory.mktemp("note") / "classifier.npy")
-
-
-def test_one_file_in_both_conventions(checkpoint):
-    net, path = checkpoint
-    classifier, receipt = converters.convert(path, include_top=False)
-    assert (receipt.family, receipt.network) == ("manutdzou/Image-Parsing", "resnet50")
-    new, previous = (
-        converters.convert(path, include_top=False, output_stride=8, convention=convention)[0]
-        for convention in ("new", "previous")
-    )
-    image = random_image(96, 128)
-    written = kaffe_nets.features(net, image, 50, 1 / 8, (None, "1x1", None, None), (1, 1, 2, 4))
-    assert relative(output(new, image), written) <= 1e-6
-    report = tfseg.check_dilation(classifier, new, image)
-    assert not report.holds
-    assert report.broken[0] == "conv4_block1_2_conv"  # its conv4_1_3x3
-    tfseg.check_dilation(classifier, previous, image).assert_holds()
-
-
-def test_the_file_goes_into_a_segmenter(checkpoint):
-    _, path = checkpoint
-    options = {"output_stride": 8, "convention": "new"}
-    model, receipt = converters.convert(path, network="pspnet_resnet50", num_classes=3, **options)
-    assert receipt.transplant == "a ResNet classifier into a segmenter"
-    assert all(name.startswith(("ppm_", "head_", "logits/")) for name in receipt.untouched)
-    features, _ = converters.convert(path, include_top=False, **options)
-    image = random_image(96, 80)
-    assert model(image).shape == (1, 96, 80, 3)
-    trunk = keras.Model(model.input, model.get_layer("conv5_block3_out").output)
-    np.testing.assert_array_equal(output(trunk, image), output(features, image))
-
-
 @pytest.mark.full
-def test_resnet50_with_an_fcn_head_by_hand():
+def test_a_handmade_fcn_on_a_dilated_resnet50_keeps_its_map():
     classifier = randomize_weights(keras.applications.ResNet50(weights=None, classes=7))
     dilated = tfseg.dilate(tfseg.convolutionalize(classifier), 8)
     x = layers.Conv2D(512, 3, padding="same", use_bias=False)(dilated.get_layer("conv5_block3_out").output)
