@@ -1,9 +1,13 @@
 """Keras networks for semantic segmentation that compute what the public PyTorch and Caffe checkpoints compute.
 
-`import tfseg` costs what `import keras` costs, and registers every layer that its models use.
+`import tfseg` takes as long as `import keras`, and registers every layer, loss, metric and optimizer that saved
+models use. `tfseg.data`, `tfseg.evaluation`, `tfseg.serving` and `tfseg.training` are imported on first use.
 """
 
-from tfseg import layers, losses, metrics, specs
+import importlib
+from types import ModuleType
+
+from tfseg import layers, losses, metrics, optimizers, specs
 from tfseg.exporting import export
 from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
@@ -60,6 +64,7 @@ __all__ = [
     "metadata",
     "metrics",
     "optimize",
+    "optimizers",
     "predict",
     "predict_files",
     "preprocess",
@@ -67,3 +72,15 @@ __all__ = [
     "set_metadata",
     "specs",
 ]
+
+_IMPORTED_ON_USE = ("data", "evaluation", "serving", "training")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _IMPORTED_ON_USE:
+        return importlib.import_module(f"tfseg.{name}")
+    raise AttributeError(f"module 'tfseg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_IMPORTED_ON_USE})
