@@ -53,7 +53,7 @@ def test_slim_classifies(depth, version, tmp_path, record):
     net.variables[f"{net.scope}/mean_rgb"] = np.array([123.68, 116.78, 103.94], "float32")
     model, receipt = converters.convert(saved(net, tmp_path, version=version))
     assert (receipt.family, receipt.network, receipt.untouched) == ("tensorflow/slim", f"resnet{depth}", {})
-    assert receipt.ignored == {f"{net.scope}/mean_rgb": "the mean colour, which the preprocessing has"}
+    assert receipt.ignored == {f"{net.scope}/mean_rgb": "the mean color, which the preprocessing has"}
     assert [value["path"].rpartition(".ckpt")[2] for value in receipt.files] == (
         [""] if version == 1 else [".index", ".data-00000-of-00001"]
     )
