@@ -6,6 +6,21 @@ Importing this package loads neither Keras nor torch: every function comes with 
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr__`
+    from converters.converting import convert
+    from converters.downloads.fetch import fetch
+    from converters.errors import ConversionError
+    from converters.families.registry import register
+    from converters.identification.identify import identify
+    from converters.programs.check_prototxt import check_prototxt
+    from converters.proof.compare import compare
+    from converters.proof.verify import verify
+    from converters.reading import Checkpoint, read
+    from converters.weights.export_weights import export_weights
+    from converters.weights.import_weights import import_weights
+    from converters.weights.receipts import Receipt
 
 _HOMES = {
     "ConversionError": "errors",
@@ -40,11 +55,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

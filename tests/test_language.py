@@ -46,7 +46,9 @@ def test_public_functions_are_typed():
     untyped = []
     for name, path in FILES.items():
         if name.partition("/")[0] in ("tfseg", "converters", "tfseg_cli"):
-            untyped += [f"{name}:{function.lineno} {function.name}" for function in _untyped(ast.parse(path.read_text()))]
+            untyped += [
+                f"{name}:{function.lineno} {function.name}" for function in _untyped(ast.parse(path.read_text()))
+            ]
     assert untyped == []
 
 

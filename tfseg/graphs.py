@@ -141,7 +141,11 @@ class LayerCopies:
         replay(model, model.inputs, self._note)
 
     def _note(
-        self, operation: keras.Operation, _args: tuple, _kwargs: dict, outputs: list[keras.KerasTensor]
+        self,
+        operation: keras.Operation,
+        _args: tuple[Any, ...],
+        _kwargs: dict[str, Any],
+        outputs: list[keras.KerasTensor],
     ) -> list[keras.KerasTensor]:
         self._reserve_name(operation)
         return outputs

@@ -15,7 +15,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
-from tfseg.palettes import CLASSES, COLORS, VOC_PALETTE  # noqa: F401 - users find them among these tables
+# Users find them among these tables.
+from tfseg.palettes import CLASSES as CLASSES
+from tfseg.palettes import COLORS as COLORS
+from tfseg.palettes import VOC_PALETTE as VOC_PALETTE
 
 # ---------------------------------------------------------------------------------------------------------------- VGG
 

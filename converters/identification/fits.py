@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from converters.downloads import published
 from converters.errors import ConversionError
@@ -203,7 +203,7 @@ def rank(source: Source, family: Family | None, skip: Sequence[str]) -> list[Fit
 def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fit]:
     fits, unknown = [], {}
     # Skipped tensors may be strangers; or they are the head, which tells what the file is: both views are tried.
-    views: list[Mapping] = [shapes] if len(shapes) == len(source.shapes) else [shapes, source.shapes]
+    views: list[Shapes] = [shapes] if len(shapes) == len(source.shapes) else [shapes, source.shapes]
     begun = any(network.first in shapes for family in families for network in family.networks)
     for family in families:
         for network in family.networks:

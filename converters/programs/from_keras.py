@@ -25,7 +25,9 @@ def describe(model: keras.Model, factory: StepFactory) -> list[ProgramStep]:
     images = [factory.image(tensor.name) for tensor in model.inputs[:1]]
     images += [factory.step(f"the input {tensor.name}", (), tensor.name) for tensor in model.inputs[1:]]
 
-    def call(layer: keras.Layer, args: tuple, kwargs: dict, outputs: list) -> list[ProgramStep]:
+    def call(
+        layer: keras.Layer, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Any]
+    ) -> list[ProgramStep]:
         inputs = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, ProgramStep)]
         return [_step(factory, layer, inputs)] * len(outputs)
 

@@ -65,7 +65,7 @@ class StepFactory:
     def __init__(self, image_size: Size, channels: int) -> None:
         self.image_size = image_size
         self.channels = channels
-        self._numbers: dict[tuple, int] = {}
+        self._numbers: dict[tuple[Any, ...], int] = {}
 
     def image(self, name: str, channels: int | None = None) -> ProgramStep:
         """The network's input."""
