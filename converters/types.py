@@ -22,7 +22,8 @@ Arrays = Mapping[str, np.ndarray]
 class TorchModule(Protocol):
     """A live torch module, of which this package uses the state dictionary."""
 
-    def state_dict(self) -> Mapping[str, Any]: ...
+    def state_dict(self) -> Mapping[str, Any]:
+        """Key -> tensor."""
 
 
 Weights = Path | Sequence[Path] | Mapping[str, Any] | TorchModule

@@ -33,7 +33,9 @@ def test_python_blocks_of_the_readme_run(tmp_path, monkeypatch, capsys):
     models = import_torchvision().models
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "examples" / "street.png", "photo.jpg")
-    module = filled_module(training_twin.FCN, 0, 1.0, num_classes=21)  # fewer layers than their name promises, and narrower
+    module = filled_module(
+        training_twin.FCN, 0, 1.0, num_classes=21
+    )  # fewer layers than their name promises, and narrower
     torch.save(module.state_dict(), "fcn_resnet50_coco-1167a1af.pth")
     with torch.device("meta"):
         torch.save(weightless(models.vgg16()), "vgg16-397923af.pth")

@@ -8,12 +8,10 @@ has another shape if that is so in every block.
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from converters.families.family import FamilyNetwork
 from converters.types import Shape, Shapes
-
-if TYPE_CHECKING:
-    from converters.families.family import FamilyNetwork
 
 _TRUNK = re.compile(r"(conv|level)\d_")
 # A place in a network of blocks, or in a VGG, whose stages are convolutions one after the other.
@@ -43,7 +41,7 @@ class Trunk(NamedTuple):
     others: list[str]
 
 
-def differences(network: "FamilyNetwork", shapes: Shapes) -> list[str]:
+def describe_differences(network: FamilyNetwork, shapes: Shapes) -> list[str]:
     """What in the file is not as in this network, in words; empty if the file could be the network's.
 
     Args:
@@ -67,11 +65,11 @@ def differences(network: "FamilyNetwork", shapes: Shapes) -> list[str]:
 
 
 @functools.cache
-def _expected(network: "FamilyNetwork") -> Trunk:
+def _expected(network: FamilyNetwork) -> Trunk:
     return _trunk(network.variables(1.0))
 
 
-def _counts(network: "FamilyNetwork", path: str) -> bool:
+def _counts(network: FamilyNetwork, path: str) -> bool:
     """Whether a file's variable is compared: those that the network enumerates, and others of the same layers."""
     if not path.endswith(("/kernel", "/bias", "/gamma")):
         return False
@@ -95,13 +93,13 @@ def _trunk(paths: "Iterator[str] | Shapes") -> Trunk:
     return trunk
 
 
-def _absent_requirements(network: "FamilyNetwork", shapes: Shapes) -> Iterator[str]:
+def _absent_requirements(network: FamilyNetwork, shapes: Shapes) -> Iterator[str]:
     for key, condition in network.requires.items():
         if key not in shapes and (not condition or condition in shapes):
             yield f"has no {key}"
 
 
-def _other_numbers(network: "FamilyNetwork", shapes: Shapes) -> Iterator[str]:
+def _other_numbers(network: FamilyNetwork, shapes: Shapes) -> Iterator[str]:
     """Numbers of classes and of channels, where a network has one of its own."""
     for number, key, axis, what in (
         (network.num_classes, network.classes, -1, "classes"),
@@ -137,7 +135,7 @@ def _in_words(kind: str, column: int) -> str:
     return f"has {'no ' if column == 1 else ''}{kind} in its blocks"
 
 
-def _other_layers(network: "FamilyNetwork", expected: Trunk, trunk: Trunk, paths: Mapping[str, str]) -> Iterator[str]:
+def _other_layers(network: FamilyNetwork, expected: Trunk, trunk: Trunk, paths: Mapping[str, str]) -> Iterator[str]:
     layers = {path.rpartition("/")[0] for path in paths}
     for path in expected.others:
         layer, _, variable = path.rpartition("/")
@@ -148,7 +146,7 @@ def _other_layers(network: "FamilyNetwork", expected: Trunk, trunk: Trunk, paths
             yield f"has {paths[path]}, which {network.name} lacks"
 
 
-def _other_shapes(network: "FamilyNetwork", expected: Trunk, paths: Mapping[str, str], shapes: Shapes) -> Iterator[str]:
+def _other_shapes(network: FamilyNetwork, expected: Trunk, paths: Mapping[str, str], shapes: Shapes) -> Iterator[str]:
     """Kinds of kernels that have another shape wherever they are."""
     kernels = {
         path: network.table.shape(paths[path], shapes[paths[path]]) for path in paths if path.endswith("/kernel")
@@ -171,7 +169,7 @@ def _alike(shape: Shape | None, expected: Shape) -> bool:
     return all(size in (0, other) for size, other in zip(expected, shape, strict=True))
 
 
-def _width(network: "FamilyNetwork", expected: Trunk, kernels: Mapping[str, Shape | None]) -> float:
+def _width(network: FamilyNetwork, expected: Trunk, kernels: Mapping[str, Shape | None]) -> float:
     """The multiplier of all channels: by the output of the first block, since stems differ; else by the first layer."""
     blocks = [
         path for paths in expected.kinds.values() for path in paths if re.match(r"\w+\d_block1_[1-9]_conv/k", path)

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from converters.families.differences import differences
 from converters.names.tables import Table
 from converters.types import Shapes
 from tfseg import specs
@@ -65,14 +64,6 @@ class FamilyNetwork:
         """Filters of the first convolution at width 1."""
         path = self.table.path(self.first)
         return self.variables(1.0).get(path or "", (64,))[-1]
-
-    def differences(self, shapes: Shapes) -> list[str]:
-        """What in a file is not as in this network, in words; empty if the file could be the network's.
-
-        Args:
-            shapes: key -> shape of every tensor of the file.
-        """
-        return differences(self, shapes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -78,7 +78,8 @@ def network(
         >>> from converters.families import trunks
         >>> spec = tfseg.specs.RESNETS["resnet18"]
         >>> network = trunks.network("resnet18", spec, [*trunks.trunk(spec), ("fc", "predictions", "dense")])
-        >>> network.differences({"conv1.weight": (64, 3, 7, 7)})[0]
+        >>> from converters.families.differences import describe_differences
+        >>> describe_differences(network, {"conv1.weight": (64, 3, 7, 7)})[0]
         'conv2 has 0 blocks instead of 2'
     """
     names = table(tuple(rows), (COUNTER, *ignored))

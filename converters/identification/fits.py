@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from converters.downloads import published
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork
+from converters.families.differences import describe_differences
 from converters.identification.sources import Source
 from converters.types import Shapes
 
@@ -216,7 +217,7 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
             strangers = [key for key in unknown[network.table] if key in shapes]
             differences = absent
             if network.first in shapes:
-                differences = min((tuple(network.differences(view)) for view in views), key=len)
+                differences = min((tuple(describe_differences(network, view)) for view in views), key=len)
             if strangers:
                 differences = (*differences, f"has {len(strangers)} tensors of other names ({some(strangers)})")
             fits.append(Fit(family, network, differences, len(strangers), len(unknown[network.table]) - len(strangers)))

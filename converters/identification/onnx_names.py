@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from converters.families import FAMILIES, FamilyNetwork
+from converters.families.differences import describe_differences
 from converters.families.pytorch import torchvision
 from converters.reading import Checkpoint
 from converters.reading.files import naming
@@ -76,7 +77,7 @@ def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
         graph = weighted_graph(checkpoint.graph)
     for network, layers in _candidates(graph):
         tensors, facts = _tensors(network, layers)
-        if network.differences({key: tensor.shape for key, tensor in tensors.items()}):
+        if describe_differences(network, {key: tensor.shape for key, tensor in tensors.items()}):
             continue
         notes = []
         if folded := _folded(network, layers):

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork, get_family
+from converters.families.differences import describe_differences
 from converters.identification.fits import some
 from converters.memory import view
 from converters.names.layouts import Layout
@@ -128,7 +129,7 @@ def _problem(network: FamilyNetwork, shapes: Shapes) -> tuple[int, str] | None:
     strange = [path for path in shapes if network.table.backward(path) is None]
     if strange:
         return len(strange), f"{network.name} has no place for {some(strange)}"
-    differences = network.differences(dict(_foreign_shapes(network.table, shapes)))
+    differences = describe_differences(network, dict(_foreign_shapes(network.table, shapes)))
     return (0, f"{network.name}: the model {'; '.join(differences)}") if differences else None
 
 
