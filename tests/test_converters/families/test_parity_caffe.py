@@ -87,7 +87,7 @@ def test_deeplabv2(tmp_path, record):
         model, receipt = converters.convert(net.write(tmp_path)[1], multi_scale=False)
         assert receipt.family == "liangchiehchen/deeplab_aspp_resnet101"
         assert {why for key, why in receipt.ignored.items()} == {
-            "the same weights once more, for the image at another size"
+            "the same weights again, for the image at another size"
         }
         single = keras.Model(model.input, model.get_layer("logits").output)
         # OpenCV holds a layer for every name in its prototxt, and passes over the others.
