@@ -43,6 +43,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "tfseg = tfseg_cli.main:main",
             "tfseg-convert = tfseg_cli.convert:main",
             "tfseg-inspect = tfseg_cli.inspect:main",
             "tfseg-predict = tfseg_cli.predict:main",

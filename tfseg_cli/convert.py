@@ -1,89 +1,85 @@
 """Turns a foreign checkpoint into a Keras model that computes the same function.
 
-    tfseg-convert --checkpoint=fcn_resnet50_coco-1167a1af.pth --output=fcn.keras
+    tfseg convert fcn_resnet50_coco-1167a1af.pth --output=fcn.keras
 
-The name of the output chooses its format: .keras, .weights.h5, .safetensors, or a directory (SavedModel).
+The suffix of the output decides its format: .keras, .weights.h5, .safetensors, or a directory (SavedModel).
 """
 
 import pathlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfseg_cli.launch import launch, show_download
+from tfseg_cli import flag_types, path_flags
+from tfseg_cli.launch import check_name, launch, show_download
+from tfseg_cli.quiet import load_library
 
 if TYPE_CHECKING:
     import numpy as np
 
-_CHECKPOINT = flags.DEFINE_list(
+_CHECKPOINT = path_flags.model_sources(
     "checkpoint",
-    None,
-    "A file, a URL, or the name of a published file; several, separated by commas, hold one network.",
-    required=True,
+    "A file, a URL, or the name of a published file. Several, with commas or spaces between them, hold one network.",
 )
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Where to write: .keras, .weights.h5, .safetensors, or a directory.", required=True
+_OUTPUT = path_flags.output_file(
+    "output", "Where to write; the suffix decides the format.", suffixes=("", ".keras", ".weights.h5", ".safetensors")
 )
-_FAMILY = flags.DEFINE_string("family", None, "The family, if the file fits several.")
-_NETWORK = flags.DEFINE_string(
-    "network",
-    None,
-    "The network, if the names of the tensors do not say it; or another network, into which the weights that fit are "
-    "loaded (a partial load).",
+_FAMILY = flag_types.text("family", None, "The family, if several fit the file; `tfseg list` prints them.")
+_NETWORK = flag_types.text(
+    "network", None, "The network, if several fit, or another one that takes the weights; `tfseg list` prints them."
 )
-_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Number of classes of the head; by default the file's number.")
-_OUTPUT_STRIDE = flags.DEFINE_integer("output_stride", None, "32, 16, 8 or 4: dilates the network.")
-_CONVENTION = flags.DEFINE_enum(
+_NUM_CLASSES = flag_types.integer("num_classes", None, "Number of classes of the head; by default the file's.", least=1)
+_OUTPUT_STRIDE = flag_types.choice("output_stride", None, ("32", "16", "8", "4"), "Dilates the network.")
+_CONVENTION = flag_types.choice(
     "convention",
     None,
-    ["previous", "new", "one"],
-    "Dilation rate of the layers that lose their stride: their old rate, old rate times stride, or 1; by default the "
-    "family's convention.",
+    ("previous", "new", "one"),
+    "Rate of the layers that lose their stride: the old one, old x stride, or 1; by default the family's.",
 )
-_INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default it is kept if it is there.")
-_AUX = flags.DEFINE_bool("aux", None, "Whether the model returns the auxiliary logits, too.")
-_MULTI_SCALE = flags.DEFINE_list(
+_INCLUDE_TOP = flags.DEFINE_bool("include_top", None, "Whether to keep the head; by default if the file has one.")
+_AUX = flags.DEFINE_bool("aux", None, "Whether the model returns the auxiliary logits too.")
+_MULTI_SCALE = flag_types.numbers(
     "multi_scale",
     None,
-    "Further sizes at which DeepLabV2 sees the image: 0.5,0.75, or none; by default the family's sizes.",
+    "Further sizes at which DeepLabV2 sees the image, such as 0.5,0.75, or none; by default the family's.",
+    above=0,
+    word="none",
 )
-_PREPROCESSING = flags.DEFINE_string(
-    "preprocessing",
-    None,
-    "How the images are prepared: a name of tfseg.specs.PREPROCESSING; by default the family's preprocessing.",
+_PREPROCESSING = flag_types.text(
+    "preprocessing", None, "How images are prepared: a name of tfseg.specs.PREPROCESSING; by default the family's."
 )
-_SKIP = flags.DEFINE_multi_string(
-    "skip", [], "Regular expression of weights that keep their initial values; may be repeated."
+_SKIP = flag_types.patterns("skip", "Regular expression of variables that keep their initial values; may be repeated.")
+_PROTOTXT = path_flags.existing_file(
+    "prototxt", "Caffe's description of the network: the file is refused unless it describes the network that is built."
 )
-_PROTOTXT = flags.DEFINE_string(
-    "prototxt", None, "Caffe's description of the network; the conversion fails if the network differs from it."
+_ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
+_VERIFY = flags.DEFINE_bool("verify", False, "Compare with the public implementation, and fail if it differs.")
+_IMAGE = path_flags.existing_file(
+    "image", "The photograph for --verify; by default examples/street.png of a clone of the repository."
 )
-_ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Whether to accept NaN and infinite weights.")
-_VERIFY = flags.DEFINE_bool(
-    "verify", False, "Whether to run the public implementation, too, and to fail if its results differ."
-)
-_IMAGE = flags.DEFINE_string(
-    "image", None, "The photograph for --verify; by default examples/street.png of a clone of the repository."
-)
-_RECEIPT = flags.DEFINE_string("receipt", None, "Where to write the receipt, as JSON.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Whether to replace files that exist.")
+_RECEIPT = path_flags.output_file("receipt", "Where to write the receipt, as JSON.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that exist.")
 
 
 def main() -> None:
     """Runs `tfseg-convert`."""
-    launch(_convert)
+    launch(_convert, required=("checkpoint", "output"), positional="checkpoint")
 
 
 def _convert() -> int:
+    load_library()
+    import tfseg
     from converters import saving
+    from converters.families import FAMILIES
     from converters.identification.sources import open_source
     from converters.writing import files
 
+    check_name(_FAMILY, list(FAMILIES), "families")
+    check_name(_NETWORK, tfseg.list_models(), "networks")
+    check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     saving.check_output(_OUTPUT.value, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         files.check_target(_RECEIPT.value, _OVERWRITE.value)
-    scales = _scales(_MULTI_SCALE.value)
     image = _photograph() if _VERIFY.value else None
     source = open_source(_CHECKPOINT.value, progress=show_download)
 
@@ -94,11 +90,11 @@ def _convert() -> int:
         family=_FAMILY.value,
         network=_NETWORK.value,
         num_classes=_NUM_CLASSES.value,
-        output_stride=_OUTPUT_STRIDE.value,
+        output_stride=_OUTPUT_STRIDE.value and int(_OUTPUT_STRIDE.value),
         convention=_CONVENTION.value,
         include_top=_INCLUDE_TOP.value,
         aux=_AUX.value,
-        multi_scale=scales,
+        multi_scale=_MULTI_SCALE.value,
         preprocessing=_PREPROCESSING.value,
         skip=_SKIP.value,
         prototxt=_PROTOTXT.value,
@@ -112,16 +108,6 @@ def _convert() -> int:
     print(receipt)
     print(f"written to  {_OUTPUT.value}")
     return 0
-
-
-def _scales(texts: Sequence[str] | None) -> tuple[float, ...] | None:
-    """The numbers of --multi_scale; an empty tuple for "none"."""
-    if texts is None:
-        return None
-    try:
-        return () if texts == ["none"] else tuple(map(float, texts))
-    except ValueError:
-        raise ValueError(f"--multi_scale takes numbers, as in 0.5,0.75, or none. Received: {','.join(texts)}") from None
 
 
 def _photograph() -> "np.ndarray":

@@ -9,7 +9,7 @@ from tfseg.nets.blocks import check_choice
 from tfseg.types import Size
 
 
-class PixelGrid(NamedTuple):
+class MapGrid(NamedTuple):
     """The pixels of one map on the image.
 
     Attributes:
@@ -22,7 +22,7 @@ class PixelGrid(NamedTuple):
     stride: Fraction = Fraction(1)
     start: Fraction = Fraction(0)
 
-    def conv(self, kernel: int, strides: int = 1, padding: int = 0) -> "PixelGrid":
+    def conv(self, kernel: int, strides: int = 1, padding: int = 0) -> "MapGrid":
         """The grid after a convolution, or after a pooling by the ceil rule (no difference at stride 1).
 
         Args:
@@ -32,9 +32,9 @@ class PixelGrid(NamedTuple):
         """
         height, width = (-(-(side + 2 * padding - kernel) // strides) + 1 for side in self.size)
         start = self.start + self.stride * (Fraction(kernel - 1, 2) - padding)
-        return PixelGrid((height, width), self.stride * strides, start)
+        return MapGrid((height, width), self.stride * strides, start)
 
-    def upscore(self, strides: int, padding: int = 0) -> "PixelGrid":
+    def upscore(self, strides: int, padding: int = 0) -> "MapGrid":
         """The grid after a transposed convolution whose kernel is twice its stride.
 
         Args:
@@ -43,7 +43,7 @@ class PixelGrid(NamedTuple):
         """
         kernel, stride = 2 * strides, self.stride / strides
         height, width = (strides * (side - 1) + kernel - 2 * padding for side in self.size)
-        return PixelGrid((height, width), stride, self.start - stride * (Fraction(kernel - 1, 2) - padding))
+        return MapGrid((height, width), stride, self.start - stride * (Fraction(kernel - 1, 2) - padding))
 
 
 class GeometryRow(NamedTuple):
@@ -58,7 +58,7 @@ class GeometryRow(NamedTuple):
 
     layer: str
     operation: str
-    grid: PixelGrid
+    grid: MapGrid
     crop: int | None = None
 
 
@@ -118,7 +118,7 @@ def _rows(network: str, height: int, width: int, padding: int | str) -> Iterator
     if min(height, width) < 1:
         raise ValueError(f"An image has at least one row and one column. Received: {height} x {width}")
     same = padding == "same"
-    image = PixelGrid((height, width))
+    image = MapGrid((height, width))
     yield GeometryRow("image", "", image)
     first = 1 if same else int(padding)
     grid = image.conv(3, padding=first)
@@ -141,7 +141,7 @@ def _rows(network: str, height: int, width: int, padding: int | str) -> Iterator
             yield _crop(f"score_{skip}", poolings[skip], grid)
 
 
-def _crop(layer: str, grid: PixelGrid, reference: PixelGrid) -> GeometryRow:
+def _crop(layer: str, grid: MapGrid, reference: MapGrid) -> GeometryRow:
     offset = int((reference.start - grid.start) / grid.stride)
     derivation = f"({_number(reference.start)} - {_number(grid.start)}) / {_number(grid.stride)}"
     return GeometryRow(layer, f"crop at {offset} = {derivation}", reference, offset)

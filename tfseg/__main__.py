@@ -1,0 +1,5 @@
+"""`python -m tfseg` is `tfseg`."""
+
+from tfseg_cli.main import main
+
+main()

@@ -1,0 +1,172 @@
+"""The flags of commands for files and directories: what must exist, what can be written; `~` is the home directory."""
+
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfseg_cli.flag_types import InvalidValueError, Parser, define
+
+flags.disclaim_key_flags()  # a flag belongs to the command that defines it with a function of this module
+
+
+def existing_file(name: str, help_text: str) -> flags.FlagHolder[str]:
+    """Defines a flag for a file that exists; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> str:
+        path = expanded(value)
+        if not path.is_file():
+            raise InvalidValueError(f"expected a file. There is {'a directory' if path.is_dir() else 'nothing'} there")
+        return str(path)
+
+    return define(name, None, help_text, Parser(convert, "a file"))
+
+
+def existing_directory(name: str, help_text: str) -> flags.FlagHolder[str]:
+    """Defines a flag for a directory that exists; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> str:
+        path = expanded(value)
+        if not path.is_dir():
+            raise InvalidValueError(f"expected a directory. There is {'a file' if path.is_file() else 'nothing'} there")
+        return str(path)
+
+    return define(name, None, help_text, Parser(convert, "a directory"))
+
+
+def output_file(name: str, help_text: str, *, suffixes: Sequence[str] = ()) -> flags.FlagHolder[str]:
+    """Defines a flag for a file to write, in a directory that exists; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+        suffixes: endings that it takes; none: any. An empty one stands for a directory, whose name has no suffix.
+    """
+
+    def convert(value: str) -> str:
+        path = expanded(value)
+        if (
+            suffixes
+            and not ("" in suffixes and not path.suffix)
+            and not path.name.endswith(tuple(filter(None, suffixes)))
+        ):
+            endings = " or ".join(filter(None, suffixes)) + (
+                ", or a directory without a suffix" if "" in suffixes else ""
+            )
+            raise InvalidValueError(f"expected a name that ends in {endings}")
+        if path.is_dir() and (path.suffix or "" not in suffixes):
+            raise InvalidValueError("expected a file to write. There is a directory there")
+        check_parent(path)
+        return str(path)
+
+    return define(name, None, help_text, Parser(convert, "a file to write"))
+
+
+def output_directory(name: str, help_text: str, *, new: bool = False) -> flags.FlagHolder[str]:
+    """Defines a flag for a directory to write to; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+        new: whether it must not exist.
+    """
+
+    def convert(value: str) -> str:
+        path = expanded(value)
+        if path.exists() and not path.is_dir():
+            raise InvalidValueError("expected a directory. There is a file there")
+        if new and path.exists():
+            raise InvalidValueError("expected a new directory. It exists: remove it or choose another one")
+        if new:
+            check_parent(path)
+        return str(path)
+
+    return define(name, None, help_text, Parser(convert, "a directory to write to"))
+
+
+def model_sources(name: str, help_text: str) -> flags.FlagHolder[list[str]]:
+    """Defines a flag for files, URLs or names of published files, with commas between them; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> list[str]:
+        return [source(part) for part in value.split(",")] if not expanded(value).exists() else [str(expanded(value))]
+
+    return define(name, None, help_text, Parser(convert, "files, URLs or published names"))
+
+
+def model_source(name: str, help_text: str) -> flags.FlagHolder[str]:
+    """Defines a flag for a file, a folder, a URL or the name of a published file; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+    return define(name, None, help_text, Parser(source, "a file, a folder, a URL or a published name"))
+
+
+def source(value: str) -> str:
+    """A path that exists, a URL, or the name of a published file.
+
+    Args:
+        value: text of one of these.
+    Raises:
+        InvalidValueError: there is no such file, and no published file of that name.
+    """
+    path = expanded(value)
+    if path.exists():
+        return str(path)
+    if re.match(r"[a-z][a-z0-9+.-]*://.", value):
+        return value
+    if path.parent.is_dir() and any(sibling.name.startswith(f"{path.name}.") for sibling in path.parent.iterdir()):
+        return str(path)  # the prefix of a TensorFlow checkpoint
+    from converters.downloads.published import find  # loads neither Keras nor TensorFlow
+
+    if find(value):
+        return value
+    raise InvalidValueError("there is no such file, and no published file has this name (`tfseg list` prints them)")
+
+
+def expanded(value: str) -> pathlib.Path:
+    """The path of a text, with `~` as the home directory.
+
+    Args:
+        value: text of a path.
+    Raises:
+        InvalidValueError: an empty text, or one that no file can have as its name.
+    """
+    if not value.strip() or "\0" in value:
+        raise InvalidValueError("expected a path. Received an empty one")
+    path = pathlib.Path(os.path.expanduser(value))
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long
+        raise InvalidValueError(f"expected a path: {error.strerror}") from None
+    return path
+
+
+def check_parent(path: pathlib.Path) -> None:
+    """Refuses a path whose directory does not exist.
+
+    Args:
+        path: path to write to.
+    Raises:
+        InvalidValueError: no such directory.
+    """
+    if not path.parent.is_dir():
+        raise InvalidValueError(f"the directory {path.parent} does not exist. Create it first")
