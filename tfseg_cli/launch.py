@@ -79,6 +79,7 @@ def launch(
     except UsageError as error:
         code = _complain(program, f"{error}", USAGE_ERROR)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
         code = INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough. Without this, Python would complain when it flushes stdout at the end.
@@ -176,6 +177,9 @@ def _take_positional(values: Sequence[str], positional: str | None) -> None:
     if positional is None or flags.FLAGS[positional].present:
         raise UsageError(f"unexpected: {' '.join(values)}. Write values as --flag=value, and patterns in quotes")
     flag = flags.FLAGS[positional]
+    if isinstance(flag, flags.MultiFlag):
+        flag.parse(values)
+        return
     parsed = []
     for value in values:
         flag.parse(value)

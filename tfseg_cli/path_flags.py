@@ -46,6 +46,42 @@ def existing_directory(name: str, help_text: str) -> flags.FlagHolder[str]:
     return define(name, None, help_text, Parser(convert, "a directory"))
 
 
+def exported_folder(name: str, help_text: str) -> flags.FlagHolder[str]:
+    """Defines a flag for a folder with a SavedModel that `tfseg export` wrote; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> str:
+        path = expanded(value)
+        if not path.is_dir():
+            there = "a file" if path.is_file() else "nothing"
+            raise InvalidValueError(f"expected a folder that `tfseg export` wrote. There is {there} there")
+        if not (path / "metadata.json").is_file():
+            raise InvalidValueError("expected a folder that `tfseg export` wrote. It has no metadata.json")
+        if not any(entry.name.isdigit() and entry.is_dir() for entry in path.iterdir()):
+            raise InvalidValueError("it has no SavedModel. Export the model with --format=saved_model")
+        return str(path)
+
+    return define(name, None, help_text, Parser(convert, "a folder that `tfseg export` wrote"))
+
+
+def path_patterns(name: str, help_text: str) -> flags.FlagHolder[list[str]]:
+    """Defines a flag that may be repeated, with a path or a pattern of paths each time; `~` is the home directory.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> str:
+        return str(expanded(value))
+
+    return define(name, [], help_text, Parser(convert, "a file, a directory or a pattern"), repeated=True)
+
+
 def output_file(name: str, help_text: str, *, suffixes: Sequence[str] = ()) -> flags.FlagHolder[str]:
     """Defines a flag for a file to write, in a directory that exists; `~` is the home directory.
 
@@ -69,6 +105,7 @@ def output_file(name: str, help_text: str, *, suffixes: Sequence[str] = ()) -> f
         if path.is_dir() and (path.suffix or "" not in suffixes):
             raise InvalidValueError("expected a file to write. There is a directory there")
         check_parent(path)
+        check_writable(path)
         return str(path)
 
     return define(name, None, help_text, Parser(convert, "a file to write"))
@@ -91,6 +128,7 @@ def output_directory(name: str, help_text: str, *, new: bool = False) -> flags.F
             raise InvalidValueError("expected a new directory. It exists: remove it or choose another one")
         if new:
             check_parent(path)
+        check_writable(path)
         return str(path)
 
     return define(name, None, help_text, Parser(convert, "a directory to write to"))
@@ -170,3 +208,18 @@ def check_parent(path: pathlib.Path) -> None:
     """
     if not path.parent.is_dir():
         raise InvalidValueError(f"the directory {path.parent} does not exist. Create it first")
+
+
+def check_writable(path: pathlib.Path) -> None:
+    """Refuses a path that cannot be made, because what exists of it is a file, or may not be written to.
+
+    Args:
+        path: path to write to.
+    Raises:
+        InvalidValueError: it cannot be written.
+    """
+    existing = path if path.is_dir() else next(parent for parent in path.parents if os.path.lexists(parent))
+    if not existing.is_dir():
+        raise InvalidValueError(f"{existing} is a file, not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InvalidValueError(f"writing to the directory {existing} is not allowed")
