@@ -1,8 +1,10 @@
 """Image files: how they are found and read."""
 
 import glob
+import os
 import pathlib
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -16,15 +18,23 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 MAX_PIXELS = 178_956_970  # the number of pixels from which Pillow, too, suspects a decompression bomb
 
 
-def find_images(where: Path) -> list[pathlib.Path]:
+def find_images(where: Path | Iterable[Path]) -> list[pathlib.Path]:
     """Sorted paths of the images in a directory, or of all files that a pattern matches.
 
     Args:
-        where: directory, file, or pattern; `**` in a pattern stands for directories of any depth.
+        where: directory, file, or pattern; or several of them. `**` in a pattern stands for directories of any depth,
+            and `~` at its beginning for the home directory.
     Raises:
-        ValueError: there are no images.
+        ValueError: there are no images, or one of several places has none.
     """
-    path = pathlib.Path(where)
+    places = [where] if isinstance(where, str | os.PathLike) else list(where)
+    if not places:
+        raise ValueError("No images: expected a directory, a file or a pattern. Received: an empty list")
+    return sorted({image for place in places for image in _images_at(os.path.expanduser(place))})
+
+
+def _images_at(place: str) -> list[pathlib.Path]:
+    path = pathlib.Path(place)
     if path.is_dir():
         matches = [
             file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
@@ -32,11 +42,11 @@ def find_images(where: Path) -> list[pathlib.Path]:
     elif path.exists():  # an existing name is no pattern, even if it has brackets
         matches = [path]
     else:
-        matches = [pathlib.Path(match) for match in glob.glob(str(where), recursive=True)]
-    images = sorted({file for file in matches if file.is_file()})  # a set: `**/**` finds files twice
+        matches = [pathlib.Path(match) for match in glob.glob(place, recursive=True)]
+    images = [file for file in matches if file.is_file()]
     if not images:
         raise ValueError(
-            f"No images: {str(where)!r} is neither a directory with images ({', '.join(IMAGE_SUFFIXES)}) nor a "
+            f"No images: {place!r} is neither a directory with images ({', '.join(IMAGE_SUFFIXES)}) nor a "
             "pattern that matches files."
         )
     return images

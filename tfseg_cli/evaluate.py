@@ -1,84 +1,94 @@
 """Measures a model on a data set, and prints the table that a paper prints.
 
-tfseg-evaluate --model=street.keras --protocol=camvid-11 --data=CamVid
-tfseg-evaluate --model=mine.keras --data=mine --num_classes=5 --split=val --scales=0.5,1,1.5 --flip
+tfseg evaluate street.keras --protocol=camvid-11 --data=CamVid
+tfseg evaluate mine.keras --data=mine --num_classes=5 --split=val --scales=0.5,1,1.5 --flip
 """
 
+import importlib.util
 import pathlib
 
 from absl import flags
 
-from tfseg_cli import datasets
-from tfseg_cli.launch import launch
+from tfseg_cli import datasets, flag_types, path_flags
+from tfseg_cli.launch import UsageError, check_name, launch
+from tfseg_cli.quiet import load_library
 
-_MODEL = flags.DEFINE_string(
+_MODEL = path_flags.model_source(
     "model",
-    None,
-    "The network: a .keras file, a folder of tfseg-export, or what tfseg-convert reads.",
-    required=True,
+    "The network: a .keras file, a folder of `tfseg export`, a checkpoint that `tfseg convert` reads, or the name of a "
+    "published file.",
 )
-_PROTOCOL = flags.DEFINE_string(
+_PROTOCOL = flag_types.text(
     "protocol",
     None,
-    "Data set and split that published scores were measured on, as camvid-11 or voc2012-val: a name of "
+    "Data set and split that published scores were measured on, such as camvid-11 or voc2012-val: a name of "
     "tfseg.data.PROTOCOLS.",
 )
-_NETWORK = flags.DEFINE_string(
-    "network", None, "Network whose published score is printed below the scores; by default the name of the model."
+_NETWORK = flag_types.text(
+    "network",
+    None,
+    "With --protocol: the network whose published score is printed below the scores; by default the model's name.",
 )
-_SPLIT = flags.DEFINE_string("split", "val", "Which part of the data set.")
-_SCALES = flags.DEFINE_list("scales", ["1"], "Sizes at which the model sees a photograph, as in 0.5,1,1.5.")
+_SPLIT = flag_types.text("split", "val", "Which part of the data set.")
+_SCALES = flag_types.numbers(
+    "scales", (1.0,), "Sizes at which the model sees a photograph, such as 0.5,1,1.5.", above=0
+)
 _FLIP = flags.DEFINE_bool("flip", False, "Whether the model sees the mirrored photograph, too.")
-_WINDOW = flags.DEFINE_list(
-    "window", None, "Height and width of the window that slides over the photograph, in pixels."
+_WINDOW = flag_types.size("window", "Height and width of the window that slides over the photograph, in pixels.")
+_OVERLAP = flag_types.number(
+    "overlap", 1 / 3, "How much of its side a window shares with the next one; default: a third.", least=0, below=1
 )
-_OVERLAP = flags.DEFINE_float("overlap", 1 / 3, "How much of its side a window shares with the next one.")
-_JSON = flags.DEFINE_string("json", None, "Where to write all figures, as JSON.")
-_WORST = flags.DEFINE_string(
-    "worst", None, "Directory for pictures of the eight worst photographs, with the predicted and the true classes."
+_JSON = path_flags.output_file("json", "Where to write all figures, as JSON; a file that exists is replaced.")
+_WORST = path_flags.output_directory(
+    "worst", "Directory for pictures of the eight worst photographs, with the predicted and the true classes."
 )
-_CONFUSION = flags.DEFINE_string("confusion", None, "Where to draw the confusion matrix, as PNG.")
+_CONFUSION = path_flags.output_file(
+    "confusion", "Where to draw the confusion matrix; a file that exists is replaced.", suffixes=(".png",)
+)
 flags.adopt_module_key_flags(datasets)
 
 
 def main() -> None:
-    """Runs `tfseg-evaluate`."""
-    launch(_evaluate)
+    """Runs `tfseg evaluate`."""
+    launch(_evaluate, required=("model", "data"), positional="model")
 
 
 def _evaluate() -> int:
+    if _NETWORK.value and not _PROTOCOL.value:
+        raise UsageError("--network chooses a published score of a protocol: add --protocol=, or leave it out")
+    if _CONFUSION.value and importlib.util.find_spec("matplotlib") is None:
+        raise ValueError('--confusion needs matplotlib: pip install "tfseg[plots]"')
+
+    load_library()
     import tfseg
     from tfseg import data, evaluation
 
+    check_name(_PROTOCOL, list(data.PROTOCOLS), "protocols")
+    check_name(_NETWORK, tfseg.list_models(), "networks")
+    dataset = datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else datasets.open_dataset(_SPLIT.value)
     model = tfseg.load(_MODEL.value)
     published, shorter_side = None, None
     if _PROTOCOL.value:
-        dataset = datasets.open_protocol(_PROTOCOL.value)
         protocol = data.PROTOCOLS[_PROTOCOL.value]
         score, shorter_side = protocol.published.get(_NETWORK.value or model.name), protocol.shorter_side
         published = (score, _PROTOCOL.value) if score else None
-    else:
-        dataset = datasets.open_dataset(_SPLIT.value)
-    options = {
-        "scales": tuple(map(float, _SCALES.value)),
-        "flip": _FLIP.value,
-        "window": _WINDOW.value and tuple(map(int, _WINDOW.value)),
-        "overlap": _OVERLAP.value,
-    }
+    if _WORST.value:
+        pathlib.Path(_WORST.value).mkdir(parents=True, exist_ok=True)
+    options = {"scales": _SCALES.value, "flip": _FLIP.value, "window": _WINDOW.value, "overlap": _OVERLAP.value}
     result = evaluation.evaluate(
         model, dataset, progress=True, published=published, shorter_side=shorter_side, **options
     )
-    print(result)
-    if _JSON.value:
-        result.save(_JSON.value)
-    if _CONFUSION.value:
-        evaluation.draw_confusion(result, _CONFUSION.value)
-    if _WORST.value:
-        directory = pathlib.Path(_WORST.value)
-        directory.mkdir(parents=True, exist_ok=True)
-        for rank, pair in enumerate(result.worst(), 1):
-            picture = evaluation.draw_pair(model, pair, dataset, **options)
-            picture.save(directory / f"{rank}_{pair.image.stem}.jpg", quality=92)
+    try:
+        if _JSON.value:
+            result.save(_JSON.value)
+        if _CONFUSION.value:
+            evaluation.draw_confusion(result, _CONFUSION.value)
+        if _WORST.value:
+            for rank, pair in enumerate(result.worst(), 1):
+                picture = evaluation.draw_pair(model, pair, dataset, **options)
+                picture.save(pathlib.Path(_WORST.value) / f"{rank}_{pair.image.stem}.jpg", quality=92)
+    finally:
+        print(result)  # even if a disk is full; and last, because its reader may be gone (`| head`)
     return 0
 
 

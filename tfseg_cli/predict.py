@@ -1,6 +1,6 @@
 """Writes the class of every pixel of every image, and the image under the colors of its classes.
 
-    tfseg-predict --model=street.keras --images='photos/*.jpg' --output=maps
+    tfseg predict --model=street.keras photos/*.jpg --output=maps
 
 For photos/NAME.jpg it writes maps/NAME.png, a mask whose pixel values are the classes, and maps/NAME_overlay.jpg.
 Results that exist are kept, so that an interrupted run continues where it stopped. Images that failed are listed in
@@ -8,75 +8,89 @@ maps/failures.json.
 
 On several machines that see the same files, run --shard=0/4 to --shard=3/4, one on each; or use a Ray cluster:
 
-    tfseg-predict --cluster=ray --ray_address=auto --model=street.keras --images=photos --output=maps
+    tfseg predict --cluster=ray --ray_address=auto --model=street.keras photos --output=maps
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import importlib.util
+import pathlib
 
 from absl import flags
 
-from tfseg_cli.launch import launch
-
-Number = TypeVar("Number", int, float)
+from tfseg_cli import flag_types, path_flags, planned_images
+from tfseg_cli.launch import UsageError, check_name, launch
+from tfseg_cli.quiet import load_library
 
 _SHOWN = 20  # failures on the screen; failures.json has all
 
-_MODEL = flags.DEFINE_string(
+_MODEL = path_flags.model_source(
     "model",
-    None,
-    "The network: a .keras file, a folder of tfseg-export, or what tfseg-convert reads.",
-    required=True,
+    "The network: a .keras file, a folder of `tfseg export`, a checkpoint that `tfseg convert` reads, or the name of a "
+    "published file.",
 )
-_IMAGES = flags.DEFINE_string("images", None, "A directory of images, or a quoted pattern.", required=True)
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Directory of the results; it is created if it does not exist.", required=True
+_IMAGES = path_flags.path_patterns(
+    "images", "Images, directories of images, or quoted patterns, such as 'photos/**/*.jpg'."
 )
-_PREPROCESSING = flags.DEFINE_string(
+_OUTPUT = path_flags.output_directory("output", "Directory of the results; it is created if it does not exist.")
+_PREPROCESSING = flag_types.text(
     "preprocessing",
     None,
-    "How the images are prepared, as torch or caffe, if the model does not say it: a name of "
+    "How the images are prepared, such as torch or caffe, if the model does not say it: a name of "
     "tfseg.specs.PREPROCESSING.",
 )
 _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to draw overlays, or to write masks alone.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Whether to replace results that exist.")
-_SHARD = flags.DEFINE_string("shard", "0/1", "Which images: 0/4 the first of four shares, 3/4 the last.")
-_SCALES = flags.DEFINE_list("scales", ["1"], "Sizes at which the model sees an image, as in 0.5,1,1.5.")
+_SHARD = flag_types.share("shard", (0, 1), "Which images: 0/4 the first of four shares, 3/4 the last; default: all.")
+_SCALES = flag_types.numbers("scales", (1.0,), "Sizes at which the model sees an image, such as 0.5,1,1.5.", above=0)
 _FLIP = flags.DEFINE_bool("flip", False, "Whether the model sees the mirrored image, too.")
-_WINDOW = flags.DEFINE_list("window", None, "Height and width of the window that slides over larger images, in pixels.")
-_OVERLAP = flags.DEFINE_float("overlap", 1 / 3, "How much of its side a window shares with the next one.")
-_PIXELS = flags.DEFINE_integer(
+_WINDOW = flag_types.size("window", "Height and width of the window that slides over larger images, in pixels.")
+_OVERLAP = flag_types.number(
+    "overlap", 1 / 3, "How much of its side a window shares with the next one; default: a third.", least=0, below=1
+)
+_PIXELS = flag_types.integer(
     "pixels",
     2**22,
     "Number of pixels that the model sees at once: images of one size share a batch, larger ones are seen through "
     "windows.",
+    least=1,
 )
-_MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", 178_956_970, "Largest number of pixels of an image; a larger one is not decoded, and fails."
+_MAX_PIXELS = flag_types.integer(
+    "max_pixels", 178_956_970, "Largest number of pixels of an image; a larger one is not decoded, and fails.", least=1
 )
-_CLUSTER = flags.DEFINE_enum(
-    "cluster", "local", ["local", "ray"], "Who works on the images: this process, or a Ray cluster."
+_CLUSTER = flag_types.choice(
+    "cluster", "local", ("local", "ray"), "Who works on the images: this process, or a Ray cluster."
 )
 flags.DEFINE_alias("engine", "cluster")  # the former name
-_RAY_ADDRESS = flags.DEFINE_string(
-    "ray_address", None, "Address of the Ray cluster; by default a new one on this machine."
+_RAY_ADDRESS = flag_types.text(
+    "ray_address", None, "Address of the Ray cluster, such as auto; by default a new one on this machine."
 )
-_WORKERS = flags.DEFINE_integer("workers", None, "Workers of the Ray cluster; by default as many as it has room for.")
-_WORKER_CPUS = flags.DEFINE_integer("worker_cpus", 1, "CPU cores of each worker.")
-_WORKER_GPUS = flags.DEFINE_float("worker_gpus", 0, "GPUs of each worker.")
+_WORKERS = flag_types.integer(
+    "workers", None, "Workers of the Ray cluster; by default as many as it has room for.", least=1
+)
+_WORKER_CPUS = flag_types.integer("worker_cpus", 1, "CPU cores of each worker.", least=1)
+_WORKER_GPUS = flag_types.number("worker_gpus", 0, "GPUs of each worker.", least=0)
 
 
 def main() -> None:
-    """Runs `tfseg-predict`."""
-    launch(_predict)
+    """Runs `tfseg predict`."""
+    launch(_predict, required=("model", "images", "output"), positional="images")
 
 
 def _predict() -> int | str:
+    _check_cluster()
+    output = pathlib.Path(_OUTPUT.value)
+    index, count = _SHARD.value
+    selected = _chosen_images(output)[index::count]
+    if not selected or (not _OVERWRITE.value and planned_images.all_done(selected, output, overlays=_OVERLAYS.value)):
+        planned_images.remove_failures(output, _SHARD.value)
+        print(f"{output}: 0 images predicted, {len(selected)} kept, 0 failed")
+        return 0
+    if _CLUSTER.value == "ray" and importlib.util.find_spec("ray") is None:
+        raise ValueError('--cluster=ray needs Ray Data: pip install "tfseg[ray]"')
+
+    load_library()
     import tfseg
 
-    shard = _pair(_SHARD, _SHARD.value.split("/"))
-    scales = _numbers(_SCALES, _SCALES.value, float)
-    window = _pair(_WINDOW, _WINDOW.value) if _WINDOW.value else None
+    check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     cluster = None
     if _CLUSTER.value == "ray":
         from tfseg.prediction.ray import Ray
@@ -85,46 +99,50 @@ def _predict() -> int | str:
     outcome = tfseg.predict_files(
         tfseg.load(_MODEL.value),
         _IMAGES.value,
-        _OUTPUT.value,
-        shard=shard,
+        output,
+        shard=_SHARD.value,
         overlays=_OVERLAYS.value,
         overwrite=_OVERWRITE.value,
         preprocessing=_PREPROCESSING.value,
         cluster=cluster,
-        scales=scales,
+        scales=_SCALES.value,
         flip=_FLIP.value,
-        window=window,
+        window=_WINDOW.value,
         overlap=_OVERLAP.value,
         pixels=_PIXELS.value,
         max_pixels=_MAX_PIXELS.value,
     )
-    print(f"{_OUTPUT.value}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
+    print(f"{output}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
     lines = [f"failed: {image}: {reason}" for image, reason in outcome.failed]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more: {outcome.failures}"]
     return "\n".join(lines) or 0
 
 
-def _pair(flag: flags.FlagHolder, parts: Sequence[str]) -> tuple[int, int]:
-    numbers = _numbers(flag, parts, int)
-    if len(numbers) != 2:
-        raise _flag_error(flag)
-    return numbers[0], numbers[1]
+def _check_cluster() -> None:
+    if _CLUSTER.value == "local":
+        for name in ("ray_address", "workers", "worker_cpus", "worker_gpus"):
+            if flags.FLAGS[name].present:
+                raise UsageError(f"--{name} is for a Ray cluster: add --cluster=ray, or leave it out")
 
 
-def _numbers(flag: flags.FlagHolder, parts: Sequence[str], number: Callable[[str], Number]) -> tuple[Number, ...]:
-    """The numbers of a flag, at least one, or a ValueError with its help."""
+def _chosen_images(output: pathlib.Path) -> list[pathlib.Path]:
+    """Sorted paths of the images of all shares.
+
+    Raises:
+        UsageError: there are no images, or they cannot be predicted into the output directory.
+    """
+    images: set[pathlib.Path] = set()
+    for place in _IMAGES.value:
+        matches = planned_images.images_at(place)
+        if not matches:
+            raise UsageError(f"--images={place}: expected a directory with images, a file, or a pattern of files")
+        images.update(matches)
     try:
-        numbers = tuple(map(number, parts))
-    except ValueError:
-        numbers = ()
-    if not numbers:
-        raise _flag_error(flag)
-    return numbers
-
-
-def _flag_error(flag: flags.FlagHolder) -> ValueError:
-    return ValueError(f"--{flag.name}: {flags.FLAGS[flag.name].help} Received: {flag.value}")
+        planned_images.check_images(sorted(images), output)
+    except planned_images.PlanError as error:
+        raise UsageError(f"--output={output}: {error}") from None
+    return sorted(images)
 
 
 if __name__ == "__main__":

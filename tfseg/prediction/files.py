@@ -3,7 +3,7 @@
 import contextlib
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -35,7 +35,7 @@ class PredictionOutcome(NamedTuple):
 
 def predict_files(
     model: keras.Model,
-    pattern: Path,
+    images: Path | Iterable[Path],
     out: Path,
     *,
     shard: tuple[int, int] = (0, 1),
@@ -59,8 +59,9 @@ def predict_files(
 
     Args:
         model: segmentation model; its class names and colors are used.
-        pattern: a directory of images, or a pattern of files, as `photos/**/*.jpg`.
-        out: directory of the results; it is created if it does not exist.
+        images: a directory of images, a file, a pattern of files such as `photos/**/*.jpg`, or several of these.
+        out: directory of the results; it is created if it does not exist. Here and in `images`, `~` is the home
+            directory.
         shard: `(i, n)`: every n-th image from the i-th on, for n runs on one machine or several.
         overlays: whether to draw overlays, or to write masks alone.
         overwrite: whether to replace results that exist.
@@ -93,9 +94,9 @@ def predict_files(
         preprocessing or preprocessing_of(model), scales, flip, window, overlap, pixels, max_pixels
     )
     settings.check()
-    images, out = find_images(pattern), pathlib.Path(out)
-    folders.check_images(images, out)  # all of them, so that every shard refuses the same folder
-    selected = folders.share(images, shard)
+    paths, out = find_images(images), pathlib.Path(out).expanduser()
+    folders.check_images(paths, out)  # all of them, so that every shard refuses the same folder
+    selected = folders.share(paths, shard)
     tasks = folders.plan(selected, out, overlays=overlays, overwrite=overwrite)
     failed = []
     if tasks:
