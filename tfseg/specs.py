@@ -247,6 +247,39 @@ INTERPOLATIONS = ("bilinear", "bilinear_align_corners", "bilinear_asymmetric", "
 UPSAMPLINGS = (*INTERPOLATIONS, "transposed_convolution")
 PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # in which PSPNet concatenates
 
+# ---------------------------------------------------------------------------------------------------------------- names
+
+# Heads that `tfseg.build` puts on a ResNet, and on a DRN: "fcn_resnet50", "drnseg_drn_d_22".
+RESNET_HEADS = ("fcn", "deeplabv2", "deeplabv3", "deeplabv3plus", "pspnet")
+DRN_HEADS = ("drnseg", "fcn", "deeplabv3", "pspnet")
+
+
+def network_names() -> list[str]:
+    """The names of all networks, sorted: `tfseg.list_models()`.
+
+    Example:
+        >>> tfseg.specs.network_names() == tfseg.list_models()
+        True
+    """
+    backbones = ((RESNET_HEADS, RESNETS), (DRN_HEADS, DRNS))
+    segmenters = [f"{head}_{name}" for heads, names in backbones for head in heads for name in names]
+    return sorted([*VGGS, *RESNETS, *DRNS, *segmenters, *FCNS, *DEEPLAB_VGGS])
+
+
+def scaled(filters: float, width: float) -> int:
+    """`filters * width` channels, rounded, at least one.
+
+    Args:
+        filters: number of channels at width 1.
+        width: factor of that number.
+
+    Example:
+        >>> tfseg.specs.scaled(64, 0.5)
+        32
+    """
+    return max(1, round(filters * width))
+
+
 # ------------------------------------------------------------------------------------------------------ preprocessing
 
 

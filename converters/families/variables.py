@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from converters.types import Shape, Shapes
 from tfseg import specs
-from tfseg.nets.blocks import scaled
 
 ANY = 0  # size of an axis that the network leaves open
 
@@ -27,7 +26,7 @@ def vgg(width: float, *, depth: int, batch_norm: bool = False) -> Shapes:
     before = ANY
     for stage, (count, filters) in enumerate(zip(specs.VGG_CONVS[depth], specs.VGG_FILTERS, strict=True), 1):
         for index in range(1, count + 1):
-            layer, after = f"conv{stage}_{index}", scaled(filters, width)
+            layer, after = f"conv{stage}_{index}", specs.scaled(filters, width)
             variables[f"{layer}/kernel"] = (3, 3, before, after)
             variables[f"{layer}/bias"] = (after,)
             if batch_norm:
@@ -87,19 +86,19 @@ def resnet(width: float, *, spec: specs.ResNetSpec) -> Shapes:
     before = ANY
     stem = [(f"conv1_{index}_conv", 3, filters) for index, filters in enumerate(spec.stem, 1)]
     for layer, size, filters in stem or [("conv1_conv", 7, spec.stem_filters)]:
-        variables[f"{layer}/kernel"] = (size, size, before, scaled(filters, width))
-        before = scaled(filters, width)
+        variables[f"{layer}/kernel"] = (size, size, before, specs.scaled(filters, width))
+        before = specs.scaled(filters, width)
     for stage, (count, filters) in enumerate(zip(spec.blocks, specs.RESNET_FILTERS, strict=False), 2):
         for block in range(1, count + 1):
             variables |= _residual_block(spec, f"conv{stage}_block{block}", before, filters * width)
-            before = scaled(filters * width, spec.expansion)
+            before = specs.scaled(filters * width, spec.expansion)
     return variables
 
 
 def _residual_block(spec: specs.ResNetSpec, block: str, before: int, planes: float) -> Iterator[tuple[str, Shape]]:
     """`(path, shape)` of the convolutions of one block, as `tfseg.nets.resnet.residual_block` builds them."""
-    after = scaled(planes, spec.expansion)
-    inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else scaled(planes, 1)
+    after = specs.scaled(planes, spec.expansion)
+    inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else specs.scaled(planes, 1)
     sizes = [(1, before, inside), (3, inside, inside), (1, inside, after)]
     kernels: dict[str, Shape] = {}
     if before != after:
@@ -135,7 +134,7 @@ def drn(width: float, *, spec: specs.DRNSpec) -> Shapes:
         width: multiplier of the channel counts.
         spec: numbers of the network.
     """
-    before = scaled(specs.DRN_FILTERS[0], width)
+    before = specs.scaled(specs.DRN_FILTERS[0], width)
     variables: dict[str, Shape] = {"level0_conv/kernel": (7, 7, ANY, before)}
     for level, (count, filters) in enumerate(zip(spec.blocks, specs.DRN_FILTERS, strict=True), 1):
         for block in range(1, count + 1):
@@ -143,9 +142,9 @@ def drn(width: float, *, spec: specs.DRNSpec) -> Shapes:
             if level <= 6 and convolutions > 1:
                 kind = specs.ResNetSpec((), bottleneck=convolutions == 3)
                 variables |= _residual_block(kind, name, before, filters * width)
-                before = scaled(filters * width, kind.expansion)
+                before = specs.scaled(filters * width, kind.expansion)
                 continue
             for index in range(1, convolutions + 1):
-                variables[f"{name}_{index}_conv/kernel"] = (3, 3, before, scaled(filters * width, 1))
-                before = scaled(filters * width, 1)
+                variables[f"{name}_{index}_conv/kernel"] = (3, 3, before, specs.scaled(filters * width, 1))
+                before = specs.scaled(filters * width, 1)
     return variables

@@ -218,16 +218,6 @@ def max_pool(x: Tensor, pool_size: int, name: str, *, padding: str = "valid") ->
     return keras.layers.MaxPooling2D(pool_size, 2, padding=padding, data_format=CHANNELS_LAST, name=name)(x)
 
 
-def scaled(filters: float, width: float) -> int:
-    """`filters * width` channels, rounded, at least one.
-
-    Args:
-        filters: number of channels at width 1.
-        width: factor of that number.
-    """
-    return max(1, round(filters * width))
-
-
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
     """Refuses an argument that is not one of a few choices.
 

@@ -121,7 +121,7 @@ def _pool(x: Tensor, name: str, strides: int) -> Tensor:
 
 
 def _branch(x: Tensor, num_classes: int, rate: int, width: float, suffix: str) -> Tensor:
-    units = blocks.scaled(specs.VGG_REDUCED_UNITS, width)
+    units = specs.scaled(specs.VGG_REDUCED_UNITS, width)
     for index, kernel_size, dilation_rate in ((6, 3, rate), (7, 1, 1)):
         x = blocks.conv(x, units, kernel_size, f"fc{index}{suffix}", use_bias=True, dilation_rate=dilation_rate)
         x = blocks.relu(x, f"relu{index}{suffix}")

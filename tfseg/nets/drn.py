@@ -62,7 +62,7 @@ def DRN(
             name=name or title,
         )
     image, x = blocks.image_input(channels, "torch")
-    x = blocks.conv_norm_relu(x, blocks.scaled(specs.DRN_FILTERS[0], width), 7, "level0")
+    x = blocks.conv_norm_relu(x, specs.scaled(specs.DRN_FILTERS[0], width), 7, "level0")
     levels = zip(spec.blocks, specs.DRN_FILTERS, specs.DRN_STRIDES, specs.DRN_DILATION_RATES, strict=True)
     for level, (count, filters, strides, rate) in enumerate(levels, 1):
         for block in range(1, count + 1):
@@ -80,7 +80,7 @@ def _block(x: Tensor, planes: float, spec: specs.DRNSpec, level: int, block: int
         return residual_block(x, planes, name, kind, strides=strides, rate=rate, freed_rate=rate)
     for index in range(1, convolutions + 1):
         options = {"strides": strides if index == 1 else 1, "dilation_rate": rate}
-        x = blocks.conv_norm_relu(x, blocks.scaled(planes, 1), 3, f"{name}_{index}", **options)
+        x = blocks.conv_norm_relu(x, specs.scaled(planes, 1), 3, f"{name}_{index}", **options)
     return x
 
 

@@ -169,7 +169,7 @@ def _fcn(
         x = stage_convs(x, 16, stage, width=width, first_padding=first_padding)
         # TensorFlow's "same" is the ceil rule at window 2, stride 2.
         x = poolings[f"pool{stage}"] = blocks.max_pool(x, 2, f"pool{stage}", padding="same")
-    units = blocks.scaled(specs.VGG_FC_UNITS, width)
+    units = specs.scaled(specs.VGG_FC_UNITS, width)
     for index, kernel_size in ((6, specs.VGG_GRID), (7, 1)):
         x = blocks.conv(x, units, kernel_size, f"fc{index}", use_bias=True, padding=None if same else 0)
         x = SpatialDropout2D(0.5, data_format=blocks.CHANNELS_LAST, name=f"drop{index}")(blocks.relu(x, f"relu{index}"))

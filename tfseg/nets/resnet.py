@@ -147,8 +147,8 @@ def residual_block(
         rate: dilation rate of the block.
         freed_rate: dilation rate of the convolution that strides, or would stride without dilation.
     """
-    inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else blocks.scaled(planes, 1)
-    outside = blocks.scaled(planes, spec.expansion)
+    inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else specs.scaled(planes, 1)
+    outside = specs.scaled(planes, spec.expansion)
     convs: list[tuple[int, int, dict[str, Any]]]  # filters, kernel size and options
     if spec.bottleneck:
         in_1x1 = spec.stride_in == "1x1"
@@ -180,11 +180,11 @@ def residual_block(
 def _stem(x: Tensor, width: float, spec: specs.ResNetSpec) -> Tensor:
     strided: dict[str, Any] = {"strides": 2, "padding": "same" if spec.stem_same else None}
     if not spec.stem:
-        x = _conv_norm(x, blocks.scaled(spec.stem_filters, width), 7, "conv1_conv", spec, **strided)
+        x = _conv_norm(x, specs.scaled(spec.stem_filters, width), 7, "conv1_conv", spec, **strided)
         return blocks.relu(x, "conv1_relu")
     for index, filters in enumerate(spec.stem, 1):
         options = strided if index == 1 else {}
-        x = _conv_norm(x, blocks.scaled(filters, width), 3, f"conv1_{index}_conv", spec, **options)
+        x = _conv_norm(x, specs.scaled(filters, width), 3, f"conv1_{index}_conv", spec, **options)
         x = blocks.relu(x, f"conv1_{index}_relu")
     return x
 

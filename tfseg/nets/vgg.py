@@ -68,7 +68,7 @@ def VGG(
         x = AdaptiveAveragePooling(specs.VGG_GRID, name="adaptive_pool")(x)
         x = keras.layers.Flatten(data_format=blocks.CHANNELS_LAST, name="flatten")(x)
         for index in (6, 7):
-            x = blocks.dense(x, blocks.scaled(specs.VGG_FC_UNITS, width), f"fc{index}")
+            x = blocks.dense(x, specs.scaled(specs.VGG_FC_UNITS, width), f"fc{index}")
             x = keras.layers.Dropout(0.5, name=f"drop{index}")(blocks.relu(x, f"relu{index}"))
         x = blocks.dense(x, num_classes, "fc8")
     return keras.Model(image, x, name=name or f"vgg{depth}" + "_bn" * batch_norm)
@@ -95,7 +95,7 @@ def stage_convs(
         dilation_rate: distance in pixels between the pixels that a kernel reads.
         first_padding: zero pixels on every side of the first convolution; None: as many as keep the size.
     """
-    filters = blocks.scaled(specs.VGG_FILTERS[stage - 1], width)
+    filters = specs.scaled(specs.VGG_FILTERS[stage - 1], width)
     for index in range(1, specs.VGG_CONVS[depth][stage - 1] + 1):
         name = f"conv{stage}_{index}"
         padding = first_padding if index == 1 else None

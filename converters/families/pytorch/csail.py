@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 from converters.families.family import Family
+from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.names.tables import Row
 from tfseg import specs
@@ -39,6 +40,7 @@ _PPM = (
 
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     """Encoder and decoder as one module. It returns nothing, since they give probabilities: the layers are compared."""
+    import_torchvision()  # which mit_semseg imports
     import torch
     from mit_semseg.models import models, resnet
 

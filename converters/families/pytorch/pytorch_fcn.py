@@ -7,6 +7,7 @@ from typing import Any
 
 from converters.families.caffe import berkeley_fcn
 from converters.families.family import Family
+from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.pytorch.torchvision import VGG, vgg_network
 
 _SOURCE = "https://github.com/wkentaro/pytorch-fcn"
@@ -15,6 +16,7 @@ _CLASSES = {"fcn32s": "FCN32s", "fcn16s": "FCN16s", "fcn8s": "FCN8s", "fcn8s_ato
 
 
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    import_torchvision()  # which torchfcn imports
     from torchfcn import models
 
     return getattr(models, name)(n_class=num_classes)

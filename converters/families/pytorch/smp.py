@@ -11,6 +11,7 @@ from typing import Any
 
 from converters.families.family import Family, FamilyNetwork
 from converters.families.heads import aspp, separated
+from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.trunks import HEAD, network, trunk
 from converters.names.tables import Row
 from tfseg import specs
@@ -114,6 +115,7 @@ def _pspnet(name: str) -> FamilyNetwork:
 
 
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    import_torchvision()  # which timm imports
     import segmentation_models_pytorch
 
     head, _, encoder = name.partition("_")

@@ -6,11 +6,13 @@ Source of the facts: https://github.com/huggingface/pytorch-image-models: timm/m
 from typing import Any
 
 from converters.families.family import Family
+from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.trunks import network, trunk
 from tfseg import specs
 
 
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    import_torchvision()  # which timm imports
     import timm
 
     return timm.create_model(name, pretrained=False, num_classes=num_classes, output_stride=output_stride)

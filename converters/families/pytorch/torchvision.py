@@ -9,6 +9,7 @@ from typing import Any
 from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp
+from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.names.tables import Row, table
 from tfseg import specs
@@ -17,7 +18,7 @@ _FORMATS = ("PyTorch zip", "PyTorch legacy stream", "ONNX")
 
 
 def _public_classifier(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
-    from torchvision import models
+    models = import_torchvision().models
 
     if output_stride == 32:
         return getattr(models, name)(weights=None, num_classes=num_classes)
@@ -27,7 +28,7 @@ def _public_classifier(name: str, *, num_classes: int, output_stride: int, aux: 
 
 
 def _public_segmenter(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
-    from torchvision.models import segmentation
+    segmentation = import_torchvision().models.segmentation
 
     if output_stride != 8:
         raise ValueError(f"torchvision's {name} has output stride 8 only")
