@@ -11,9 +11,11 @@ from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.fits import Candidates, Fit
 from converters.identification.identify import identify_source
-from converters.identification.sources import open_source
+from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
+from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.onnx_geometry import check_geometry
+from converters.rebuilding import fill_by_path, rebuild_network
 from converters.types import Path, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
@@ -44,6 +46,8 @@ def convert(
     preprocessing: str | None = None,
     skip: Sequence[str] = (),
     prototxt: Path | None = None,
+    classes: Sequence[str] | None = None,
+    colors: Sequence[Sequence[int]] | None = None,
     allow_nonfinite: bool = False,
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
@@ -71,6 +75,8 @@ def convert(
             values.
         prototxt: path of Caffe's description of the network. It is refused, before any weight is read, unless it
             describes the network that is built (see `converters.check_prototxt`).
+        classes: names of the classes that the model is to carry; by default those of the family's data set.
+        colors: `(red, green, blue)`, 0..255, of each class.
         allow_nonfinite: accept NaN and infinite weights.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
@@ -90,6 +96,8 @@ def convert(
         )
     request = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
     source = open_source(path)
+    if family in (None, BY_PATH) and (own := own_network(source)):
+        return _open_own(source, own, request, network, preprocessing, skip, prototxt, classes, colors, allow_nonfinite)
     candidates = identify_source(source, family=family, skip=skip)
     fit = _choose(candidates, network)
     target = network or fit.network.name
@@ -103,11 +111,59 @@ def convert(
     if prototxt is not None:
         receipt.prototxt = _check_prototxt(model, prototxt, fit, target)
     _set_metadata(model, receipt, fit, target)
+    _name_classes(model, classes, colors)
     plan = plan_import(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     advice = mapping_advice(candidates, variable_shapes(model), plan)
     fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
     blocks.initialize(model, plan.untouched)
     return Conversion(model, receipt)
+
+
+def _open_own(
+    source: Source,
+    own: OwnNetwork,
+    request: BuildRequest,
+    network: str | None,
+    preprocessing: str | None,
+    skip: Sequence[str],
+    prototxt: Path | None,
+    classes: Sequence[str] | None,
+    colors: Sequence[Sequence[int]] | None,
+    allow_nonfinite: bool,
+) -> Conversion:
+    """`convert` for a file whose header says which network it holds."""
+    if network not in (None, own.name):
+        raise ConversionError(
+            f"{source.name} holds {own.name}. Build the other network with tfseg.build and fill it with "
+            f"import_weights. Received: network={network!r}"
+        )
+    model = rebuild_network(own, source, request)
+    if preprocessing:
+        tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[preprocessing])
+    _name_classes(model, classes, colors)
+    checked = None if prototxt is None else str(check_prototxt(model, prototxt))
+    receipt = fill_by_path(model, own, source, skip=skip, allow_nonfinite=allow_nonfinite)
+    receipt.prototxt = checked
+    return Conversion(model, receipt)
+
+
+def _name_classes(model: keras.Model, classes: Sequence[str] | None, colors: Sequence[Sequence[int]] | None) -> None:
+    """Lets the model carry the names and colors that the caller gives.
+
+    Raises:
+        ConversionError: another number of them than the model has classes.
+    """
+    if classes is None and colors is None:
+        return
+    output = model.output[0] if isinstance(model.output, list | tuple) else model.output
+    for option, values in (("classes", classes), ("colors", colors)):
+        if values is not None and len(values) != output.shape[-1]:
+            raise ConversionError(
+                f"{option} has one entry for each of the {output.shape[-1]} classes of {model.name}. Received: "
+                f"{len(values)} {option}: {', '.join(map(str, values))}"
+            )
+        if values is not None:
+            tfseg.set_metadata(model, **{option: list(values)})
 
 
 def _choose(candidates: Candidates, network: str | None) -> Fit:

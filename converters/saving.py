@@ -5,22 +5,25 @@ import pathlib
 import keras
 
 from converters.errors import ConversionError
+from converters.identification.own_files import BY_PATH
 from converters.memory import saved_without_copies
+from converters.rebuilding import describe_own_network
 from converters.types import Path
 from converters.weights.export_weights import export_weights
-from converters.weights.plan import BY_PATH
+from converters.weights.receipts import Receipt
 from converters.writing.files import atomic, check_target
-from tfseg.exporting.saved_model import write_any
+from tfseg.exporting import export
 
-FORMATS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (SavedModel)"
+FORMATS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (what tfseg.export writes)"
 
 
-def save(model: keras.Model, path: Path, *, overwrite: bool = False) -> None:
-    """Writes a model whole or not at all: `.keras`, `.weights.h5`, `.safetensors` (variables by path), or a SavedModel.
+def save(model: keras.Model, path: Path, *, receipt: Receipt | None = None, overwrite: bool = False) -> None:
+    """Writes a model whole or not at all: `.keras`, `.weights.h5`, or `.safetensors`; or a folder of `tfseg.export`.
 
     Args:
         model: model to write.
         path: file or directory to write; its suffix chooses the format.
+        receipt: receipt that `convert` returned. A `.safetensors` file then says which network it holds.
         overwrite: whether something at `path` is replaced.
     Raises:
         ConversionError: another suffix, a path that exists without `overwrite`, or one that cannot be written.
@@ -28,7 +31,8 @@ def save(model: keras.Model, path: Path, *, overwrite: bool = False) -> None:
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
     if path.suffix == ".safetensors":
-        export_weights(model, path, family=BY_PATH, overwrite=overwrite)
+        own = describe_own_network(model, receipt) if receipt else None
+        export_weights(model, path, family=BY_PATH, overwrite=overwrite, header=own.header() if own else None)
         return
     with atomic(path, overwrite=overwrite) as partial:
         if path.suffix == ".keras":
@@ -37,7 +41,19 @@ def save(model: keras.Model, path: Path, *, overwrite: bool = False) -> None:
             with saved_without_copies(model):
                 model.save_weights(partial)
         else:
-            write_any(model, partial)
+            _export(model, partial, receipt)
+
+
+def _export(model: keras.Model, path: pathlib.Path, receipt: Receipt | None) -> None:
+    """Writes a folder with a SavedModel, as `tfseg.export` does."""
+    try:
+        export(model, path, receipt=receipt)
+    except ConversionError:
+        raise
+    except ValueError as error:
+        raise ConversionError(
+            f"{model.name} cannot be exported as a SavedModel: {error} A .keras file takes any network."
+        ) from error
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from converters.families import Family, get_family
 from converters.identification.fits import Candidates, rank
+from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
 from converters.identification.sources import Source, open_source
 from converters.types import Weights
 
@@ -71,6 +72,8 @@ def identify(
         ...
     """
     source = open_source(path)
+    if family in (None, BY_PATH) and (own := own_network(source)):
+        return _identify_own(source, own)
     candidates = identify_source(source, family=family, skip=skip)
     fit = candidates.choose(network)
     sizes = fit.sizes(source.shapes)
@@ -85,6 +88,24 @@ def identify(
         **dataclasses.asdict(sizes),
         evidence=tuple(evidence),
         others=candidates.alternatives(fit),
+    )
+
+
+def _identify_own(source: Source, own: OwnNetwork) -> Identification:
+    """What the header of a file of tfseg says."""
+    evidence = [f"the header names the network, and how tfseg built it ({len(source)} tensors in Keras layout)"]
+    evidence += [f"converted from {own.origin}"] if own.origin else []
+    options = own.options
+    return Identification(
+        BY_PATH,
+        own.name,
+        num_classes=options.get("num_classes"),
+        width=options.get("width", 1.0),
+        channels=options.get("channels", 3),
+        include_top=not own.features and options.get("include_top", True),
+        aux=bool(options.get("aux")),
+        evidence=tuple(evidence),
+        others=(),
     )
 
 

@@ -17,6 +17,7 @@ are removed, and the result says which. A file that is damaged, hostile or of an
 
 import os
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from converters.errors import ConversionError
@@ -41,12 +42,13 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*[ci][A-Za-z_][\w.]*\n\w[\w.]*\n|\(+(S
 
 
 class _Content(NamedTuple):
-    """What a file holds: its format, the object that was saved, further files with its data, and an ONNX graph."""
+    """What a file holds: its format, the object that was saved, and what only some formats have (see `Checkpoint`)."""
 
     format: str
     saved: object
     files: tuple[Path, ...] = ()
     graph: OnnxGraph | None = None
+    header: Mapping[str, str] = {}
 
 
 def read(path: Path) -> Checkpoint:
@@ -81,6 +83,7 @@ def read(path: Path) -> Checkpoint:
             prefix=prefix,
             extras=extras,
             graph=content.graph,
+            header=content.header,
         )
 
 
@@ -89,7 +92,8 @@ def _load(path: str, data: memoryview) -> _Content:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _load_zip(Archive(path, data))
     if safetensors.recognizes(head):
-        return _Content("safetensors", safetensors.load(data))
+        tensors = safetensors.load(data)
+        return _Content("safetensors", tensors, header=_texts(tensors.get("__metadata__")))
     if _PICKLE.match(head):
         return _Content(*legacy_stream.load(data))
     if kaffe.recognizes(head):
@@ -111,6 +115,11 @@ def _load(path: str, data: memoryview) -> _Content:
     refuse_stranger(data)
 
 
+def _texts(header: object) -> dict[str, str]:
+    entries = header.items() if isinstance(header, dict) else ()
+    return {key: value for key, value in entries if isinstance(value, str)}
+
+
 def _load_zip(archive: Archive) -> _Content:
     names = archive.names
     root = zip_file.find_root(names)
@@ -119,7 +128,8 @@ def _load_zip(archive: Archive) -> _Content:
     if npz.recognizes(names):
         return _Content("NumPy npz", npz.load(archive))
     if "config.json" in names:
-        return _Content("Keras zip", v3.load_archive(archive))
+        written_by = {"tfseg": "model"} if v3.is_tfseg_model(archive) else {}
+        return _Content("Keras zip", v3.load_archive(archive), header=written_by)
     raise ConversionError(
         "is a zip archive that holds neither a PyTorch checkpoint (data.pkl) nor NumPy arrays (.npy). If a checkpoint "
         f"is in it, unpack it and give that file. Received: {', '.join(map(ascii, names[:5])) or 'no members'}."

@@ -8,9 +8,9 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.families import Family
+from converters.identification.own_files import BY_PATH
 from converters.types import Path
 from converters.weights.foreign_weights import foreign_weights
-from converters.weights.plan import BY_PATH
 from converters.weights.receipts import Receipt
 from converters.writing.caffemodel import write_caffemodel
 from converters.writing.files import atomic, conversion_errors
@@ -25,6 +25,7 @@ def export_weights(
     family: str | Family | None = None,
     dtype: str | None = None,
     overwrite: bool = False,
+    header: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Writes a model's weights as its family's public implementation names and lays them out.
 
@@ -39,6 +40,7 @@ def export_weights(
             fits. "tfseg/paths" writes the variables by path, in Keras layout.
         dtype: type of the numbers in the file, "float32" or "float16"; by default each variable's type.
         overwrite: whether a file at `path` is replaced.
+        header: further texts for the header of a `.safetensors` file.
     Returns: the receipt. Its tensors say which variable was written under which key.
     Raises:
         ConversionError: no family, or not the given one, has a network like the model; another suffix; no torch for
@@ -61,9 +63,11 @@ def export_weights(
         )
     weights = foreign_weights(model, family, dtype=dtype, format="Caffe" if path.suffix == ".caffemodel" else None)
     if path.suffix == ".safetensors":
-        facts = {"format": "keras" if weights.family == BY_PATH else "pt", "tfseg_family": weights.family}
+        facts = {"format": "keras" if weights.family == BY_PATH else "pt", "tfseg_family": weights.family} | dict(
+            header or {}
+        )
         with conversion_errors(path):
-            write_safetensors(path, weights, facts, overwrite=overwrite)
+            write_safetensors(path, weights, facts | dict(header or {}), overwrite=overwrite)
     elif path.suffix == ".caffemodel":
         write_caffemodel(path, weights, weights.kinds, model.name, overwrite=overwrite)
     else:

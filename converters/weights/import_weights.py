@@ -8,11 +8,12 @@ import keras
 from converters.families import Family
 from converters.identification.fits import Candidates, Fit
 from converters.identification.identify import identify_source
+from converters.identification.own_files import BY_PATH
 from converters.identification.sources import Source, open_source
 from converters.programs.onnx_geometry import check_geometry
 from converters.types import Shapes, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
-from converters.weights.plan import BY_PATH, ImportPlan, plan_by_path, plan_import
+from converters.weights.plan import ImportPlan, plan_by_path, plan_import
 from converters.weights.receipts import Receipt
 from tfseg import specs
 

@@ -12,9 +12,6 @@ from converters.names.layouts import Layout
 from converters.names.tables import Table
 from converters.types import Shape, Shapes
 
-BY_PATH = "tfseg/paths"
-"""The "family" of files whose tensors are named by variable path, in Keras layout."""
-
 Reasons = Sequence[tuple[str, str]]
 """`(regular expression of variable paths, reason)`."""
 

@@ -57,19 +57,6 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     archive.write_out(path, verbose=False)
 
 
-def write_any(model: keras.Model, path: Path) -> None:
-    """Writes any Keras model as Keras does: float input, all outputs, at the endpoint `serve`.
-
-    Args:
-        model: any Keras model.
-        path: path of the directory.
-    Raises:
-        OSError: the disk is full, or writing is not allowed.
-    """
-    with quiet_writing(path):
-        model.export(path, format="tf_saved_model", verbose=False)
-
-
 @contextlib.contextmanager
 def quiet_writing(path: Path) -> Iterator[None]:
     """A context in which Keras prints nothing, and errors of TensorFlow about files are OSErrors.

@@ -97,6 +97,22 @@ def load_archive(archive: Archive) -> dict[str, AnyTensor | str | None]:
     return tensors | ({"keras_version": version} if isinstance(version, str) else {})
 
 
+def is_tfseg_model(archive: Archive) -> bool:
+    """Whether a `.keras` file holds a model of tfseg, by the layer that carries its metadata.
+
+    Args:
+        archive: the file; it has a member config.json.
+    Raises:
+        ConversionError: a broken description.
+    """
+    options = _json(archive, _CONFIG).get("config")
+    layers = options.get("layers") if isinstance(options, dict) else None
+    return any(
+        isinstance(layer, dict) and layer.get("registered_name") == "tfseg>Metadata"
+        for layer in (layers if isinstance(layers, list) else ())
+    )
+
+
 def _json(archive: Archive, name: str) -> dict[str, Any]:
     member = archive.member(name)
     try:

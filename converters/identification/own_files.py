@@ -1,0 +1,86 @@
+"""Files that tfseg itself wrote: a safetensors file in Keras layout whose header says which network to build."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from converters.errors import ConversionError
+from converters.identification.sources import Source
+from tfseg import specs
+
+BY_PATH = "tfseg/paths"
+"""The "family" of files whose tensors are named by variable path, in Keras layout."""
+
+_NETWORK, _OPTIONS, _OUTPUT, _METADATA, _ORIGIN = (
+    "tfseg_network",
+    "tfseg_options",
+    "tfseg_output",
+    "tfseg_metadata",
+    "tfseg_origin",
+)
+
+
+class OwnNetwork(NamedTuple):
+    """The network that a file of tfseg holds.
+
+    Attributes:
+        name: name of the network.
+        options: options of `tfseg.build`.
+        features: layer whose result is the model's, for a segmenter without its head; "" for the whole network.
+        metadata: `preprocessing`, `classes` and `colors`, as `tfseg.set_metadata` takes them.
+        origin: the file that it was converted from, and the family.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    features: str
+    metadata: Mapping[str, Any]
+    origin: str
+
+    def header(self) -> dict[str, str]:
+        """The texts for the header of a safetensors file."""
+        return {
+            _NETWORK: self.name,
+            _OPTIONS: json.dumps(self.options),
+            _OUTPUT: self.features,
+            _METADATA: json.dumps(self.metadata),
+            _ORIGIN: self.origin,
+        }
+
+
+def own_network(source: Source) -> OwnNetwork | None:
+    """What the header of a file says of the network; None for files without such a header.
+
+    Args:
+        source: the opened source.
+    Raises:
+        ConversionError: a `.keras` file of tfseg, which needs no conversion; a header that is damaged or hostile.
+    """
+    headers = [checkpoint.header for checkpoint in source.checkpoints]
+    if any(header.get("tfseg") == "model" for header in headers):
+        raise ConversionError(
+            f"{source.name} is a model of tfseg already. Load it with tfseg.load({source.name!r}), or give it to "
+            "`tfseg predict`, `train`, `evaluate` or `export` as it is."
+        )
+    if len(headers) != 1 or _NETWORK not in headers[0]:
+        return None
+    (header,) = headers
+    try:
+        options, metadata = (json.loads(header.get(key, "{}")) for key in (_OPTIONS, _METADATA))
+    except ValueError:
+        options = metadata = None
+    name = header[_NETWORK]
+    if not (name in specs.network_names() and isinstance(options, dict) and isinstance(metadata, dict)):
+        raise ConversionError(
+            f"{source.name}: its header does not describe a network that this version of tfseg builds. "
+            f"Received: {_NETWORK}={name[:80]!r}, {_OPTIONS}={header.get(_OPTIONS, '')[:200]!r}. Convert the original "
+            "file again."
+        )
+    facts = {key: metadata[key] for key in ("preprocessing", "classes", "colors") if key in metadata}
+    options = {key: _frozen(value) for key, value in options.items()}
+    return OwnNetwork(name, options, header.get(_OUTPUT, ""), facts, header.get(_ORIGIN, ""))
+
+
+def _frozen(value: Any) -> Any:
+    """Tuples in place of JSON's lists, as `tfseg.build` takes them."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
