@@ -82,6 +82,21 @@ def path_patterns(name: str, help_text: str) -> flags.FlagHolder[list[str]]:
     return define(name, [], help_text, Parser(convert, "a file, a directory or a pattern"), repeated=True)
 
 
+def split(name: str, default: str | None, help_text: str) -> flags.FlagHolder[str]:
+    """Defines a flag for a split of a data set: its name, the path of its list, or an empty text for all of a folder.
+
+    Args:
+        name: name of the flag.
+        default: its value without the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> str:
+        return str(expanded(value)) if value.strip() else ""
+
+    return define(name, default, help_text, Parser(convert, "a name, or a file with a list"))
+
+
 def output_file(name: str, help_text: str, *, suffixes: Sequence[str] = ()) -> flags.FlagHolder[str]:
     """Defines a flag for a file to write, in a directory that exists; `~` is the home directory.
 
