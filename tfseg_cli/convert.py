@@ -2,16 +2,19 @@
 
     tfseg convert fcn_resnet50_coco-1167a1af.pth --output=fcn.keras
 
-The suffix of the output decides its format: .keras, .weights.h5, .safetensors, or a directory (SavedModel).
+The suffix of the output decides its format: .keras, .weights.h5, .safetensors, or a folder as `tfseg export` writes it,
+with a SavedModel.
 """
 
+import os
 import pathlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
-from absl import flags
+from absl import flags, logging
 
-from tfseg_cli import flag_types, path_flags
-from tfseg_cli.launch import check_name, launch, show_download
+from tfseg_cli import choices, flag_types, path_flags
+from tfseg_cli.launch import UsageError, check_name, invalid, launch, show_download
 from tfseg_cli.quiet import load_library
 
 if TYPE_CHECKING:
@@ -22,7 +25,15 @@ _CHECKPOINT = path_flags.model_sources(
     "A file, a URL, or the name of a published file. Several, with commas or spaces between them, hold one network.",
 )
 _OUTPUT = path_flags.output_file(
-    "output", "Where to write; the suffix decides the format.", suffixes=("", ".keras", ".weights.h5", ".safetensors")
+    "output",
+    "Where to write; the suffix decides the format.",
+    suffixes=("", ".keras", ".weights.h5", ".safetensors"),
+    elsewhere={
+        ".onnx": "`tfseg export --format=onnx` writes it",
+        ".tflite": "`tfseg export --format=litert_float32` writes it",
+        ".xml": "`tfseg export --format=openvino` writes it",
+        ".pb": "`tfseg export --format=saved_model` writes it",
+    },
 )
 _FAMILY = flag_types.text("family", None, "The family, if several fit the file; `tfseg list` prints them.")
 _NETWORK = flag_types.text(
@@ -48,6 +59,20 @@ _MULTI_SCALE = flag_types.numbers(
 _PREPROCESSING = flag_types.text(
     "preprocessing", None, "How images are prepared: a name of tfseg.specs.PREPROCESSING; by default the family's."
 )
+_CLASSES = flag_types.texts("classes", None, "Names of the classes that the model carries, in order of their ids.")
+_COLORS = flag_types.text(
+    "colors",
+    None,
+    "Colors of the classes: hexadecimal ones such as 804000,00ff7f, or a text file with lines `red green blue name`, "
+    "which names the classes too.",
+    expected="a file, or hexadecimal colors with commas between them",
+)
+_DATASET = flag_types.choice(
+    "dataset",
+    None,
+    choices.CLASS_NAMES,
+    "Data set whose names and colors of classes the model carries; by default known ones of the family.",
+)
 _SKIP = flag_types.patterns("skip", "Regular expression of variables that keep their initial values; may be repeated.")
 _PROTOTXT = path_flags.existing_file(
     "prototxt", "Caffe's description of the network: the file is refused unless it describes the network that is built."
@@ -62,29 +87,28 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that exist.")
 
 
 def main() -> None:
-    """Runs `tfseg-convert`."""
+    """Runs `tfseg convert`."""
     launch(_convert, required=("checkpoint", "output"), positional="checkpoint")
 
 
 def _convert() -> int:
+    _check_files()
+    classes, colors = _named_classes()
     load_library()
     import tfseg
-    from converters import saving
+    from converters import convert, saving, verify
     from converters.families import FAMILIES
     from converters.identification.sources import open_source
-    from converters.writing import files
 
     check_name(_FAMILY, list(FAMILIES), "families")
     check_name(_NETWORK, tfseg.list_models(), "networks")
     check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
-    saving.check_output(_OUTPUT.value, overwrite=_OVERWRITE.value)
-    if _RECEIPT.value:
-        files.check_target(_RECEIPT.value, _OVERWRITE.value)
+    if _DATASET.value:
+        names, palette = tfseg.specs.CLASSES[_DATASET.value], tfseg.specs.COLORS[_DATASET.value]
+        _check_count(_DATASET, len(names))
+        classes, colors = classes or list(names), colors or list(palette)
     image = _photograph() if _VERIFY.value else None
     source = open_source(_CHECKPOINT.value, progress=show_download)
-
-    from converters import convert, verify
-
     model, receipt = convert(
         source,
         family=_FAMILY.value,
@@ -98,11 +122,14 @@ def _convert() -> int:
         preprocessing=_PREPROCESSING.value,
         skip=_SKIP.value,
         prototxt=_PROTOTXT.value,
+        classes=classes,
+        colors=colors,
         allow_nonfinite=_ALLOW_NONFINITE.value,
     )
     if image is not None:
         verify(model, receipt, source, image)
-    saving.save(model, _OUTPUT.value, overwrite=_OVERWRITE.value)
+    logging.set_verbosity(logging.ERROR)  # TensorFlow would print every step of a SavedModel
+    saving.save(model, _OUTPUT.value, receipt=receipt, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         receipt.save(_RECEIPT.value, overwrite=_OVERWRITE.value)
     print(receipt)
@@ -110,14 +137,70 @@ def _convert() -> int:
     return 0
 
 
+def _check_files() -> None:
+    """Refuses targets that exist, and a missing photograph, before anything is loaded."""
+    for flag in (_OUTPUT, _RECEIPT):
+        if flag.value and os.path.lexists(flag.value) and not _OVERWRITE.value:
+            raise invalid(flag, "exists already. Give another path, or --overwrite to replace it")
+    if _RECEIPT.value and os.path.abspath(_RECEIPT.value) == os.path.abspath(_OUTPUT.value):
+        raise invalid(_RECEIPT, "expected another path than that of --output")
+    if _VERIFY.value and not _image_path().is_file():
+        raise UsageError("--verify needs a photograph: --image=photo.jpg")
+
+
+def _named_classes() -> "tuple[list[str] | None, list[tuple[int, int, int]] | None]":
+    """Names and colors of --classes and --colors."""
+    classes = list(_CLASSES.value) if _CLASSES.value else None
+    if _COLORS.value is None:
+        colors, names = None, None
+    else:
+        colors, names = _read_colors()
+    if classes and colors and len(classes) != len(colors):
+        raise invalid(_COLORS, f"expected {len(classes)} colors, as --classes has names. Received: {len(colors)}")
+    for flag, values in ((_CLASSES, classes), (_COLORS, colors)):
+        if values:
+            _check_count(flag, len(values))
+    return classes or names, colors
+
+
+def _read_colors() -> tuple[list[tuple[int, int, int]], list[str] | None]:
+    """The colors of --colors, and the names of the classes if it is a file."""
+    path = path_flags.expanded(_COLORS.value)
+    if path.is_file():
+        from tfseg_cli.palette_files import read_palette
+
+        try:
+            palette, names = read_palette(path)
+        except UnicodeDecodeError:
+            raise invalid(_COLORS, "expected a text file with a line `red green blue name` for each color") from None
+        except ValueError as error:
+            raise UsageError(f"--colors={error}") from None
+        ids = list(palette.values())
+        return [list(palette)[ids.index(number)] for number in range(len(names))], names
+    colors = [part.strip().removeprefix("#") for part in _COLORS.value.split(",")]
+    if not all(re.fullmatch(r"[0-9a-fA-F]{6}", color) for color in colors):
+        raise invalid(_COLORS, "expected a file, or hexadecimal colors with commas between them, such as 804000,00ff7f")
+    return [(int(color[:2], 16), int(color[2:4], 16), int(color[4:], 16)) for color in colors], None
+
+
+def _check_count(flag: flags.FlagHolder[Any], count: int) -> None:
+    """Refuses another number of names or colors than --num_classes says."""
+    if _NUM_CLASSES.value not in (None, count):
+        raise invalid(flag, f"expected {_NUM_CLASSES.value} classes, because of --num_classes. Received: {count}")
+
+
+def _image_path() -> pathlib.Path:
+    return pathlib.Path(_IMAGE.value or pathlib.Path(__file__).parents[1] / "examples" / "street.png")
+
+
 def _photograph() -> "np.ndarray":
     """The photograph of --image, or the example's."""
     from tfseg.images import read_image
 
-    path = pathlib.Path(_IMAGE.value or pathlib.Path(__file__).parents[1] / "examples" / "street.png")
-    if not path.is_file():
-        raise ValueError(f"--verify needs a photograph: --image=photo.jpg. Received: {str(path)!r}, which is not there")
-    return read_image(path)
+    try:
+        return read_image(_image_path())
+    except ValueError as error:
+        raise invalid(_IMAGE, str(error)) from None
 
 
 if __name__ == "__main__":

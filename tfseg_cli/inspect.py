@@ -1,38 +1,51 @@
-"""Lists the tensors of a checkpoint and says which network it is. It reads no weights, and the list needs no framework.
+"""Says which network a checkpoint is for, and on what evidence. It reads no weights, and loads no framework.
 
-tfseg-inspect --checkpoint=fcn_resnet50_coco-1167a1af.pth
+    tfseg inspect fcn_resnet50_coco-1167a1af.pth
+    tfseg inspect fcn_resnet50_coco-1167a1af.pth --keys
+
+With --keys, a line for each tensor follows. Only checkpoints of TensorFlow load TensorFlow.
 """
 
 from absl import flags
 
+from tfseg_cli import path_flags
 from tfseg_cli.launch import launch, show_download
+from tfseg_cli.light import use_tables_only
 
-_CHECKPOINT = flags.DEFINE_list(
-    "checkpoint", None, "A file, a URL, or the name of a published file; several, separated by commas.", required=True
+_CHECKPOINT = path_flags.model_sources(
+    "checkpoint",
+    "A file, a URL, or the name of a published file. Several, with commas or spaces between them, hold one network.",
 )
-_KEYS = flags.DEFINE_bool("keys", True, "Whether to list every tensor.")
+_KEYS = flags.DEFINE_bool("keys", False, "List every tensor: its name, type and shape.")
 
 
 def main() -> None:
-    """Runs `tfseg-inspect`."""
-    launch(_inspect)
+    """Runs `tfseg inspect`."""
+    launch(_inspect, required=("checkpoint",), positional="checkpoint")
 
 
-def _inspect() -> int:
+def _inspect() -> int | str:
+    use_tables_only()
+    from converters.errors import ConversionError
+    from converters.identification.identify import identify
     from converters.identification.sources import open_source
 
     source = open_source(_CHECKPOINT.value, progress=show_download)
+    refusal = None
+    try:
+        if any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints):
+            print("a model of tfseg, ready to use: tfseg.load(path), `tfseg predict --model=...`")
+        else:
+            print(identify(source))
+    except ConversionError as error:
+        refusal = str(error)
+    for checkpoint in source.checkpoints:
+        print(f"{checkpoint.path.name}: {checkpoint.description}")
     if _KEYS.value:
         width = max(map(len, source), default=0)
         for key in source:
             print(f"{key.ljust(width)}  {str(source.dtypes[key]).ljust(8)}  {'x'.join(map(str, source.shapes[key]))}")
-    for checkpoint in source.checkpoints:
-        print(f"{checkpoint.path.name}: {checkpoint.description}")
-
-    from converters import identify  # here, because it loads Keras
-
-    print(identify(source))
-    return 0
+    return refusal or 0
 
 
 if __name__ == "__main__":

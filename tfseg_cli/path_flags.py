@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 
@@ -97,13 +97,16 @@ def split(name: str, default: str | None, help_text: str) -> flags.FlagHolder[st
     return define(name, default, help_text, Parser(convert, "a name, or a file with a list"))
 
 
-def output_file(name: str, help_text: str, *, suffixes: Sequence[str] = ()) -> flags.FlagHolder[str]:
+def output_file(
+    name: str, help_text: str, *, suffixes: Sequence[str] = (), elsewhere: Mapping[str, str] | None = None
+) -> flags.FlagHolder[str]:
     """Defines a flag for a file to write, in a directory that exists; `~` is the home directory.
 
     Args:
         name: name of the flag.
         help_text: its meaning.
         suffixes: endings that it takes; none: any. An empty one stands for a directory, whose name has no suffix.
+        elsewhere: further endings -> which command writes such files.
     """
 
     def convert(value: str) -> str:
@@ -116,7 +119,8 @@ def output_file(name: str, help_text: str, *, suffixes: Sequence[str] = ()) -> f
             endings = " or ".join(filter(None, suffixes)) + (
                 ", or a directory without a suffix" if "" in suffixes else ""
             )
-            raise InvalidValueError(f"expected a name that ends in {endings}")
+            advice = (elsewhere or {}).get(path.suffix)
+            raise InvalidValueError(f"expected a name that ends in {endings}" + (f". {advice}" if advice else ""))
         if path.is_dir() and (path.suffix or "" not in suffixes):
             raise InvalidValueError("expected a file to write. There is a directory there")
         check_parent(path)

@@ -1,0 +1,41 @@
+"""The choices of flags that the library knows, written out: `--help` must not load it. A test compares them with it."""
+
+from typing import NamedTuple
+
+RECIPES = ("fcn-heavy", "poly", "adamw")
+BATCH_NORMS = ("plain", "frozen", "synchronized", "synchronised")
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+CONVENTIONS = ("previous", "new", "one")
+OUTPUT_STRIDES = ("32", "16", "8", "4")
+DATA_SETS = ("folder", "voc", "cityscapes", "camvid", "ade20k", "coco")
+CLASS_NAMES = ("voc", "pascal_context", "siftflow", "nyud", "cityscapes", "cocostuff", "ade20k", "camvid")
+CLASS_WEIGHTS = ("median_frequency", "enet")
+VOID_NAMES = ("void", "unlabelled", "unlabeled")  # names of a palette that stand for ignored pixels
+VOID = 255  # the id of ignored pixels
+
+
+class FormatNeeds(NamedTuple):
+    """What a format of `tfseg export` needs beside tfseg.
+
+    Attributes:
+        modules: modules that tfseg does not install by default.
+        extra: extra of tfseg that installs them.
+    """
+
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+
+
+_LITERT = FormatNeeds(("ai_edge_litert",), "litert")
+FORMATS = {
+    "saved_model": FormatNeeds(),
+    "litert_float32": _LITERT,
+    "litert_float16": _LITERT,
+    "litert_dynamic_int8": _LITERT,
+    "litert_int8": _LITERT,
+    "onnx": FormatNeeds(("onnx", "tf2onnx", "onnxruntime"), "onnx"),
+    "openvino": FormatNeeds(("openvino",), "openvino"),
+    "keras": FormatNeeds(),
+    "weights_h5": FormatNeeds(),
+    "safetensors": FormatNeeds(("safetensors",), "safetensors"),
+}
