@@ -48,6 +48,20 @@ def test_an_existing_name_with_brackets_is_no_pattern(photos):
     assert find_images(photos / "a[1].jpg") == [photos / "a[1].jpg"]
 
 
+def test_several_places_give_each_image_once(photos):
+    assert find_images([photos / "b.v2.png", photos, f"{photos}/*.jpg"]) == [photos / "a.jpg", photos / "b.v2.png"]
+    with pytest.raises(ValueError, match=r"No images: '.*nowhere' is neither"):
+        find_images([photos, photos / "nowhere"])
+    with pytest.raises(ValueError, match="Received: an empty list"):
+        find_images([])
+
+
+def test_tilde_is_the_home_directory(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos.parent))
+    assert find_images("~/photos") == find_images(photos)
+    assert find_images("~/photos/*.png") == [photos / "b.v2.png"]
+
+
 @pytest.mark.parametrize("where", ["nowhere", "*.gif", "."])
 def test_no_images_is_an_error(tmp_path, where):
     with pytest.raises(ValueError, match=r"No images: '.*' is neither a directory with images .* nor a pattern"):

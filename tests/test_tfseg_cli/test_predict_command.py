@@ -1,14 +1,13 @@
-"""`tfseg-predict`: what it writes, keeps and refuses, and how it stops."""
+"""`tfseg predict`: what it writes, keeps and refuses, and how it stops."""
 
-import contextlib
 import json
+import os
+import re
 import signal
 import time
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from helpers import run_command
 from helpers.segmenters import narrow_fcn
 from PIL import Image
@@ -16,8 +15,6 @@ from PIL import Image
 import tfseg
 from tfseg.images import find_images
 from tfseg.prediction import folders
-from tfseg.prediction.batches import PredictionSettings
-from tfseg_cli import predict
 
 COMMAND = "tfseg_cli.predict"
 NAMES, COLORS = (
@@ -26,8 +23,8 @@ NAMES, COLORS = (
 )
 
 
-def run(*arguments):
-    return run_command.run(COMMAND, *arguments)
+def run(*arguments, **options):
+    return run_command.run(COMMAND, *arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +68,21 @@ def test_help_describes_the_command_and_every_flag():
 
 
 def test_default_flags_are_the_default_settings():
-    settings = PredictionSettings("torch")
-    for name in ("overlap", "pixels", "max_pixels", "flip", "window"):
-        assert flags.FLAGS[name].default == getattr(settings, name)
+    script = """
+from absl import flags
+from tfseg.prediction.batches import PredictionSettings
+from tfseg_cli import predict
+names = ("overlap", "pixels", "max_pixels", "flip", "window", "scales")
+print([name for name in names if flags.FLAGS[name].default != getattr(PredictionSettings("torch"), name)])
+"""
+    code, out, err = run_command.forked(script)  # a process has the flags of one command only
+    assert (code, out) == (0, "[]\n"), err
 
 
-def test_the_former_flag_engine_sets_the_cluster():
-    with given("--model=a.keras", "--images=.", "--output=maps", "--engine=ray"):
-        assert flags.FLAGS.cluster == "ray"
+def test_the_former_flag_engine_sets_the_cluster(model_file, photos, tmp_path):
+    words = [photos, f"--model={model_file}", f"--output={tmp_path}/maps", "--engine=ray"]
+    code, _, err = run(*words, before="sys.modules['ray'] = None")
+    assert (code, err) == (1, 'tfseg-predict: --cluster=ray needs Ray Data: pip install "tfseg[ray]"\n')
 
 
 def test_masks_and_overlays_are_written_and_a_broken_image_is_listed(model, model_file, photos, tmp_path):
@@ -98,65 +102,117 @@ def test_masks_and_overlays_are_written_and_a_broken_image_is_listed(model, mode
     assert "2 images predicted, 0 kept, 1 failed" in out
     assert f"failed: {photos / 'c.jpg'}: " in err
     assert "3/3 images" in err
-    assert "Traceback" not in err
+    assert [line for line in err.splitlines() if "images, " not in line and "failed: " not in line] == []
 
 
-@contextlib.contextmanager
-def given(*words):
-    """Sets flags in this process, where commands that other tests have imported may require flags of their own."""
-    others = ["--data=."] if "data" in flags.FLAGS else []
-    with flagsaver.flagsaver():
-        flags.FLAGS(["tfseg-predict", *others, *words])
-        yield
-
-
-def test_flags_are_passed_to_predict_files(model, model_file, photos, tmp_path, capsys):
-    paths = [f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"]
+def test_flags_are_passed_to_predict_files(model, model_file, photos, tmp_path):
     words = "--shard=1/2 --scales=0.75,1.25 --flip --window=32,40 --overlap=0.25 --nooverlays".split()
-    with given(*paths, *words):
-        assert predict._predict() == 0
+    code, out, err = run(photos, f"--model={model_file}", f"--output={tmp_path}/maps", *words)
+    assert code == 0, err
     assert names(tmp_path / "maps") == ["b.v2.png"]
-    assert "1 images predicted, 0 kept, 0 failed" in capsys.readouterr().out
+    assert "1 images predicted, 0 kept, 0 failed" in out
     with Image.open(tmp_path / "maps" / "b.v2.png") as mask:
         options = {"scales": (0.75, 1.25), "flip": True, "window": (32, 40), "overlap": 0.25}
         np.testing.assert_array_equal(mask, tfseg.predict(model, photos / "b.v2.png", **options))
 
 
-def test_only_the_first_failures_are_printed(model_file, photos, tmp_path, monkeypatch):
-    for name in ("c.jpg", "d.jpg", "e.jpg"):
-        (photos / name).write_text("no picture")
-    monkeypatch.setattr(predict, "_SHOWN", 2)
-    with given(f"--model={model_file}", f"--images={photos}", f"--output={tmp_path}/maps"):
-        lines = predict._predict().splitlines()
-    assert lines[1].startswith(f"failed: {photos}/d.jpg: ")
-    assert lines[2:] == [f"and 1 more: {tmp_path}/maps/failures.json"]
+def test_several_images_stand_without_a_flag(model_file, photos, tmp_path):
+    words = [photos / "a.jpg", f"--model={model_file}", f"{photos}/*.png", f"--output={tmp_path}/maps", "--nooverlays"]
+    code, _, err = run(*words)
+    assert code == 0, err
+    assert names(tmp_path / "maps") == ["a.png", "b.v2.png"]
+
+
+def test_tilde_is_the_home_directory(model_file, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    os.link(model_file, tmp_path / "m.keras")
+    for images in ("~/photos", "~/photos/*.jpg"):
+        code, _, err = run("--model=~/m.keras", f"--images={images}", "--output=~/maps", cwd=photos)
+        assert code == 0, err
+    assert "a_overlay.jpg" in names(tmp_path / "maps")
+    assert names(photos) == ["a.jpg", "b.v2.png"]
+
+
+def test_results_that_exist_are_counted_before_anything_is_loaded(model_file, photos, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name in ("a.png", "a_overlay.jpg", "b.v2.png", "b.v2_overlay.jpg", "failures.json"):
+        (maps / name).write_bytes(b"")
+    words = [photos, f"--model={model_file}", f"--output={maps}"]
+    code, out, err = run(
+        *words, before="sys.modules['keras'] = sys.modules['tensorflow'] = sys.modules['tfseg'] = None"
+    )
+    assert (code, out, err) == (0, f"{maps}: 0 images predicted, 2 kept, 0 failed\n", "")
+    assert names(maps) == ["a.png", "a_overlay.jpg", "b.v2.png", "b.v2_overlay.jpg"]  # no failures are left
+    (maps / "b.v2_overlay.jpg").unlink()
+    assert "1 images predicted, 1 kept" in run(*words).out
+    assert "2 images predicted, 0 kept" in run(*words, "--overwrite").out
+
+
+def test_only_the_first_failures_are_printed(model_file, tmp_path):
+    (tmp_path / "broken").mkdir()
+    for index in range(23):
+        (tmp_path / "broken" / f"{index:02}.jpg").write_text("no picture")
+    code, _, err = run(tmp_path / "broken", f"--model={model_file}", f"--output={tmp_path}/maps")
+    assert code == 1
+    assert len(re.findall("failed: .*[.]jpg: ", err)) == 20
+    assert err.endswith(f"\nand 3 more: {tmp_path}/maps/failures.json\n")
 
 
 @pytest.mark.parametrize(
-    ("flag", "message"),
+    ("word", "message"),
     [
-        ("--shard=3", r"--shard: Which images: 0/4 the first of four shares, 3/4 the last. Received: 3"),
-        ("--window=64", r"--window: Height and width .* Received: \['64'\]"),
-        ("--scales=1,big", r"--scales: Sizes .* Received: \['1', 'big'\]"),
+        ("--shard=3", "--shard=3: expected index/count with index from 0, such as 0/4 to 3/4"),
+        ("--shard=4/4", "--shard=4/4: expected index/count with index from 0, such as 0/4 to 3/4"),
+        ("--window=64", "--window=64: expected height,width in pixels, such as 320,480"),
+        ("--scales=1,big", "--scales=1,big: expected numbers above 0 with commas between them, such as 0.5,1,1.5"),
+        ("--overlap=1", "--overlap=1: expected a number of at least 0 and below 1"),
+        ("--pixels=0", "--pixels=0: expected a whole number of at least 1"),
+        ("--max_pixels=1e6", "--max_pixels=1e6: expected a whole number of at least 1"),
+        ("--worker_cpus=0", "--worker_cpus=0: expected a whole number of at least 1"),
+        ("--workers=2", "--workers is for a Ray cluster: add --cluster=ray, or leave it out"),
+        (
+            "--preprocessing=toch",
+            "--preprocessing=toch: expected one of the ways to prepare images. Did you mean torch?",
+        ),
+        ("--images=no/*.jpg", "--images=no/*.jpg: expected a directory with images, a file, or a pattern of files"),
     ],
 )
-def test_flags_without_numbers_are_refused(flag, message):
-    with given("--model=none.keras", "--images=.", "--output=maps", flag), pytest.raises(ValueError, match=message):
-        predict._predict()
-
-
-def test_stray_arguments_are_refused(photos):
-    code, _, err = run("--model=m.keras", "--output=maps", f"--images={photos}/a.jpg", photos / "b.v2.png")
-    assert code == 1
-    assert f"Unexpected: {photos / 'b.v2.png'}. Write values as --flag=value" in err
-
-
-def test_an_error_is_one_line(photos, tmp_path):
-    code, _, err = run(f"--model={tmp_path}/none.keras", f"--images={photos}", f"--output={tmp_path}/maps")
-    assert code == 1
-    assert err.rstrip().splitlines()[-1].endswith(f": There is no model '{tmp_path}/none.keras'.")
-    assert "Traceback" not in err
+def test_invalid_flags_are_refused_in_one_line(model_file, photos, tmp_path, word, message):
+    images = [] if word.startswith("--images") else [photos]
+    code, out, err = run(*images, f"--model={model_file}", f"--output={tmp_path}/maps", word)
+    assert (code, out, err) == (2, "", f"tfseg-predict: {message}\n")
     assert not (tmp_path / "maps").exists()
+
+
+def test_images_in_the_output_directory_are_refused(model_file, photos):
+    code, _, err = run(photos, f"--model={model_file}", f"--output={photos}")
+    assert code == 2
+    assert err.startswith(f"tfseg-predict: --output={photos}: {photos}/a.jpg lies in the output directory")
+
+
+def test_a_missing_model_is_refused_in_one_line(photos, tmp_path):
+    code, _, err = run(photos, f"--model={tmp_path}/none.keras", f"--output={tmp_path}/maps")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"tfseg-predict: --model={tmp_path}/none.keras: there is no such file")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_closed_pipe_is_no_error(model_file, photos, tmp_path):
+    script = "import os; reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)"
+    code, _, err = run(photos, f"--model={model_file}", f"--output={tmp_path}/maps", before=script)
+    assert code == 0
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+    assert len(names(tmp_path / "maps")) == 4
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5])
+def test_ctrl_c_while_the_library_is_loaded_ends_without_words(model_file, photos, tmp_path, seconds):
+    process = run_command.start(COMMAND, photos, f"--model={model_file}", f"--output={tmp_path}/maps")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    assert run_command.finish(process) == (130, "", "")
 
 
 def test_ctrl_c_leaves_whole_files_and_no_traceback(model_file, photos, tmp_path):
@@ -172,7 +228,7 @@ def test_ctrl_c_leaves_whole_files_and_no_traceback(model_file, photos, tmp_path
     process.send_signal(signal.SIGINT)
     code, _, err = run_command.finish(process)
     assert code == 130
-    assert "Traceback" not in err
+    assert all("images, " in line for line in err.splitlines())
     done = names(output)
     assert 6 <= len(done) < 600
     for name in done:  # neither an incomplete nor a temporary file
