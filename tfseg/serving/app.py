@@ -1,4 +1,4 @@
-"""The web application that `tfseg-serve` runs: its routes, and the limits that guard them."""
+"""The web application that `tfseg serve` runs: its routes, and the limits that guard them."""
 
 import asyncio
 import concurrent.futures

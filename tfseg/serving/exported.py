@@ -32,7 +32,7 @@ class ExportedModel:
     def __init__(self, folder: Path, name: str | None = None) -> None:
         folder = pathlib.Path(folder)
         if not folder.is_dir():
-            raise ValueError(f"There is no exported model {str(folder)!r}: tfseg-export writes one for a .keras file.")
+            raise ValueError(f"There is no exported model {str(folder)!r}: `tfseg export` writes one.")
         exported = read_exported_folder(folder)
         self.name = name or exported.name
         self.classes = _class_names(exported)

@@ -74,7 +74,7 @@ def test_a_folder_of_export_is_served(tmp_path, size):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda model: shutil.rmtree(model), r"There is no exported model '.*model': tfseg-export writes one"),
+        (lambda model: shutil.rmtree(model), r"There is no exported model '.*model': `tfseg export` writes one"),
         (lambda model: (model / "metadata.json").unlink(), r"model' has no metadata.json, so it is no folder of tfseg.export"),
         (lambda model: (model / "metadata.json").write_text("{"), r"metadata.json' is not what tfseg.export writes: JSONDecodeError"),
         (lambda model: (model / "metadata.json").write_text('{"name": "x"}'), r"metadata.json' is not what tfseg.export writes: KeyError\('num_classes'\)"),
