@@ -1,53 +1,100 @@
 """The flags with which commands choose a data set."""
 
 import os
-import pathlib
 from typing import TYPE_CHECKING
 
-from absl import flags
+from tfseg_cli import choices, flag_types, path_flags
+from tfseg_cli.launch import UsageError, invalid
+from tfseg_cli.palette_files import read_palette
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tfseg import data
 
-_KINDS = ("folder", "voc", "cityscapes", "camvid", "ade20k", "coco")
-
-_DATA = flags.DEFINE_string("data", None, "Directory of the data set.", required=True)
-_DATASET = flags.DEFINE_enum("dataset", "folder", _KINDS, "Its layout; folder: images/ and masks/ with equal names.")
-_NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "For a folder: ids in its masks are 0 to num_classes - 1.")
-_CLASSES = flags.DEFINE_list("classes", None, "For a folder: names of the classes, in order of their ids.")
-_VOID = flags.DEFINE_multi_integer("void", [255], "For a folder: an ignored id in its masks; may be repeated.")
-_PALETTE = flags.DEFINE_string(
-    "palette", None, "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
+_DATA = path_flags.existing_directory("data", "Directory of the data set.")
+_DATASET = flag_types.choice(
+    "dataset", "folder", choices.DATA_SETS, "Its layout; folder: images/ and masks/ with equal names."
 )
-_SBD = flags.DEFINE_string("sbd", None, "Directory `dataset` of SBD, for the split trainaug of VOC.")
+_NUM_CLASSES = flag_types.integer(
+    "num_classes", None, "For a folder: ids in its masks are 0 to num_classes - 1.", least=1
+)
+_CLASSES = flag_types.texts("classes", None, "For a folder: names of the classes, in order of their ids.")
+_VOID = flag_types.integers(
+    "void", [choices.VOID], "For a folder: an ignored id in its masks; may be repeated.", least=0, most=65535
+)
+_PALETTE = path_flags.existing_file(
+    "palette", "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
+)
+_SBD = path_flags.existing_directory("sbd", "Directory `dataset` of SBD, for the split trainaug of VOC.")
 
 
-def open_dataset(split: str | None) -> "data.Dataset":
+def check_flags() -> None:
+    """Refuses flags that choose no data set, before anything is loaded.
+
+    Raises:
+        UsageError: the number of classes of a folder is not given, two flags give two numbers, or a palette is no
+            palette.
+    """
+    if _DATASET.value != "folder":
+        return
+    names = _PALETTE.value and _palette()[1]
+    classes = _CLASSES.value or names
+    if not classes and not _NUM_CLASSES.value:
+        raise UsageError("--num_classes is missing: how many classes do the masks have? Or --classes=, or --palette=")
+    if _CLASSES.value and _NUM_CLASSES.value not in (None, len(_CLASSES.value)):
+        raise invalid(_CLASSES, f"expected {_NUM_CLASSES.value} names, because of --num_classes={_NUM_CLASSES.value}")
+    if names and (_CLASSES.value or _NUM_CLASSES.value) and (_NUM_CLASSES.value or len(classes)) < len(names):
+        flag = _CLASSES if _CLASSES.value else _NUM_CLASSES
+        raise invalid(flag, f"expected {len(names)} classes, because --palette={_PALETTE.value} names so many")
+
+
+def open_dataset(split: str | None, flag: str = "split") -> "data.Dataset":
     """One split of the `tfseg.data.Dataset` that the flags choose.
 
     Args:
-        split: name of the split; None: the default of the data set.
+        split: name of the split, or the path of its list; None: the default of the data set.
+        flag: name of the flag that gives the split.
     Raises:
-        ValueError: an unknown number of classes, or a data set that is not there.
+        UsageError: flags that choose no data set, or a split that a folder does not have.
+        ValueError: a data set that is not there.
     """
+    check_flags()
     from tfseg import data
 
     kind, root = _DATASET.value, _DATA.value
     if kind == "voc":
+        if split == "trainaug" and not _SBD.value:
+            raise UsageError("--sbd is missing: the split trainaug is VOC and SBD together")
         return data.voc(root, split or "train", sbd=_SBD.value)
     if kind != "folder":
         open_kind = {"cityscapes": data.cityscapes, "camvid": data.camvid, "ade20k": data.ade20k, "coco": data.coco}
         return open_kind[kind](root, **({"split": split} if split else {}))
-    classes, palette, void = _CLASSES.value, None, tuple(_VOID.value)
-    if _PALETTE.value:
-        palette, names = read_palette(_PALETTE.value)
-        classes = classes or names
-    num_classes = _NUM_CLASSES.value or (classes and len(classes))
-    if not num_classes:
-        raise ValueError("How many classes do the masks have? Pass --num_classes=, --classes= or --palette=.")
-    return data.folder(root, split, num_classes=num_classes, void=void, palette=palette, classes=classes)
+    split = split and os.path.expanduser(split)
+    if split and not has_split(split):
+        places = f"neither images/{split} and masks/{split} nor a list {split}.txt is in {root}"
+        raise UsageError(f"--{flag}={split}: there is no such split: {places}")
+    palette, names = _palette() if _PALETTE.value else (None, None)
+    classes = _CLASSES.value or names
+    return data.folder(
+        root,
+        split,
+        num_classes=_NUM_CLASSES.value or len(classes or ()),
+        void=tuple(_VOID.value),
+        palette=palette,
+        classes=classes,
+    )
+
+
+def has_split(split: str) -> bool:
+    """Whether the folder of --data has a split; data sets of other layouts always have theirs.
+
+    Args:
+        split: name of the split, or the path of its list.
+    """
+    from tfseg.data import folders
+
+    return _DATASET.value != "folder" or folders.has_split(_DATA.value, split)
 
 
 def open_protocol(name: str) -> "data.Dataset":
@@ -76,32 +123,14 @@ def class_weights(dataset: "data.Dataset", method: str | None) -> "np.ndarray | 
     return losses.enet_weights(counts) if method == "enet" else losses.median_frequency_weights(counts)
 
 
-def read_palette(path: str | os.PathLike[str]) -> tuple[dict[tuple[int, int, int], int], list[str]]:
-    """`({(red, green, blue): id}, names)` of a text file with one color per line.
-
-    Several colors with one name are one class. The names "void", "unlabelled" and "unlabeled" stand for ignored pixels.
-
-    Args:
-        path: path of the text file.
-    Raises:
-        ValueError: an invalid line.
-    """
-    from tfseg.data import VOID
-
-    palette: dict[tuple[int, int, int], int] = {}
-    names: list[str] = []
-    for number, line in enumerate(pathlib.Path(path).read_text().splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        *color, name = line.split(None, 3)
-        if len(color) != 3 or not all(part.isdecimal() and int(part) < 256 for part in color):
-            raise ValueError(f"{path}, line {number}: expected `red green blue name`, 0 to 255. Received: {line!r}")
-        red, green, blue = map(int, color)
-        name = name.strip()
-        if name.lower() in ("void", "unlabelled", "unlabeled"):
-            palette[red, green, blue] = VOID
-            continue
-        if name not in names:
-            names.append(name)
-        palette[red, green, blue] = names.index(name)
+def _palette() -> tuple[dict[tuple[int, int, int], int], list[str]]:
+    """The palette of --palette and the names of its classes."""
+    try:
+        palette, names = read_palette(_PALETTE.value)
+    except UnicodeDecodeError:
+        raise invalid(_PALETTE, "expected a text file with a line `red green blue name` for each color") from None
+    except ValueError as error:
+        raise UsageError(f"--palette={error}") from None
+    if not names:
+        raise invalid(_PALETTE, "expected a line `red green blue name` for each color. It has none")
     return palette, names

@@ -1,79 +1,101 @@
 """Writes a model in the formats that deployments run, and compares each artifact with the model.
 
-    tfseg-export --model=street.keras --output=street --format=saved_model --format=onnx
+    tfseg export street.keras --output=street --format=saved_model --format=onnx
 
 It creates the folder street: 1/ for TensorFlow Serving, model.onnx, metadata.json, and export.json, which says how much
 each artifact differs from the model.
 """
 
+import importlib.util
 import pathlib
 
-from absl import flags, logging
+from absl import flags
 
-from tfseg_cli.launch import launch
+from tfseg_cli import choices, flag_types, path_flags
+from tfseg_cli.launch import UsageError, check_name, launch
+from tfseg_cli.quiet import load_library
 
-_MODEL = flags.DEFINE_string(
+_MODEL = path_flags.model_source(
     "model",
-    None,
-    "The network: a .keras file, a folder of tfseg-export, or what tfseg-convert reads.",
-    required=True,
+    "The network: a .keras file, a folder of `tfseg export`, a checkpoint that `tfseg convert` reads, or the name of a "
+    "published file.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The folder to create.", required=True)
-_FORMAT = flags.DEFINE_multi_string(
-    "format",
-    ["saved_model"],
-    "What to write; may be repeated: saved_model, litert_float32, litert_float16, litert_dynamic_int8, litert_int8, "
-    "onnx, openvino, keras, weights_h5, safetensors.",
-)
-_PREPROCESSING = flags.DEFINE_string(
+_OUTPUT = path_flags.output_directory("output", "The folder to create.", new=True)
+_FORMAT = flag_types.choice_list("format", ["saved_model"], choices.FORMATS, "What to write; may be repeated.")
+_PREPROCESSING = flag_types.text(
     "preprocessing",
     None,
-    "How the images are prepared, as torch or caffe, if the model does not say it: a name of "
+    "How the images are prepared, such as torch or caffe, if the model does not say it: a name of "
     "tfseg.specs.PREPROCESSING.",
 )
-_CALIBRATION = flags.DEFINE_string("calibration", None, "For litert_int8: a directory of photographs, or a pattern.")
-_SIZE = flags.DEFINE_list(
-    "size", None, "Height and width of the images that the artifacts take, as in 512,1024; by default any size."
+_CALIBRATION = path_flags.path_patterns(
+    "calibration", "For litert_int8: a directory of photographs like those that the network will see, or a pattern."
+)
+_SIZE = flag_types.size(
+    "size", "Height and width of the images that the artifacts take, in pixels; by default any size."
 )
 _OPTIMIZE = flags.DEFINE_bool("optimize", False, "Whether to rewrite the network for speed first.")
-_RECEIPT = flags.DEFINE_string("receipt", None, "File of tfseg-convert --receipt; metadata.json keeps its text.")
+_RECEIPT = path_flags.existing_file("receipt", "File of `tfseg convert --receipt`; metadata.json keeps its text.")
 
 
 def main() -> None:
-    """Runs `tfseg-export`."""
-    launch(_export)
+    """Runs `tfseg export`."""
+    launch(_export, required=("model", "output"), positional="model")
 
 
 def _export() -> int:
+    _check_formats()
+    try:
+        receipt = pathlib.Path(_RECEIPT.value).read_text(encoding="utf-8") if _RECEIPT.value else None
+    except UnicodeDecodeError:
+        raise UsageError(f"--receipt={_RECEIPT.value}: expected a text file of `tfseg convert --receipt`") from None
+
+    load_library()
+    from absl import logging  # here, because it defines flags
+
     import tfseg
     from tfseg.exporting import summary
+    from tfseg.images import find_images
 
     logging.set_verbosity(logging.ERROR)  # TensorFlow and tf2onnx would print every step
+    check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
+    try:
+        photographs = find_images(_CALIBRATION.value) if _CALIBRATION.value else None
+    except ValueError as error:
+        raise UsageError(f"--calibration: {error}") from None
     model = tfseg.load(_MODEL.value)
     folder = tfseg.export(
         tfseg.optimize(model) if _OPTIMIZE.value else model,
         _OUTPUT.value,
         _FORMAT.value,
         preprocessing=_PREPROCESSING.value,
-        calibration=_CALIBRATION.value,
-        size=_size(),
-        receipt=_RECEIPT.value and pathlib.Path(_RECEIPT.value).read_text(),
+        calibration=photographs,
+        size=_SIZE.value,
+        receipt=receipt,
     )
     print(summary(folder))
     return 0
 
 
-def _size() -> tuple[int, int] | None:
-    """Height and width of --size."""
-    if _SIZE.value is None:
-        return None
-    try:
-        height, width = map(int, _SIZE.value)
-    except ValueError:
-        raise ValueError(
-            f"--size is height and width, in pixels, as in 512,1024. Received: {','.join(_SIZE.value)}"
-        ) from None
-    return height, width
+def _check_formats() -> None:
+    """Refuses formats that cannot be written, before anything is loaded.
+
+    Raises:
+        UsageError: a format twice, one whose extra is not installed, or one without the photographs that it needs.
+    """
+    for name in _FORMAT.value:
+        if _FORMAT.value.count(name) > 1:
+            raise UsageError(f"--format={name}: it is given twice")
+        needs = choices.FORMATS[name]
+        missing = [module for module in needs.modules if importlib.util.find_spec(module) is None]
+        if missing:
+            raise UsageError(
+                f'--format={name} needs {", ".join(missing)}, not installed here: pip install "tfseg[{needs.extra}]"'
+            )
+    if "litert_int8" in _FORMAT.value and not _CALIBRATION.value:
+        raise UsageError(
+            "--calibration is missing: --format=litert_int8 takes the ranges of its integers from photographs"
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The kinds of flags that commands have: which texts each takes, and what it says about the others."""
 
+import ast
 import difflib
 import math
 import re
@@ -184,6 +185,17 @@ def text(name: str, default: str | None, help_text: str, *, expected: str = "a t
     return define(name, default, help_text, Parser(_filled, expected))
 
 
+def split(name: str, default: str | None, help_text: str) -> flags.FlagHolder[str]:
+    """Defines a flag for a split of a data set: a name, or the path of its list; empty: no split.
+
+    Args:
+        name: name of the flag.
+        default: its value without the flag.
+        help_text: its meaning.
+    """
+    return define(name, default, help_text, Parser(str, "a name"))
+
+
 def texts(name: str, default: Sequence[str] | None, help_text: str) -> flags.FlagHolder[list[str]]:
     """Defines a flag for texts with commas between them; the arguments are those of `text`."""
 
@@ -191,6 +203,26 @@ def texts(name: str, default: Sequence[str] | None, help_text: str) -> flags.Fla
         return [_filled(part.strip()) for part in value.split(",")]
 
     return define(name, default, help_text, Parser(convert, "names with commas between them"))
+
+
+def options(name: str, help_text: str) -> flags.FlagHolder[dict[str, Any]]:
+    """Defines a flag for options of a Python function: `width=0.5,rates=(6,12)`. Its value is `{option: value}`.
+
+    Values are numbers, truth values, None, tuples or lists of these, or else texts.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(value: str) -> dict[str, Any]:
+        pairs = [part.partition("=") for part in re.split(r",(?![^(\[]*[)\]])", value)]
+        result = {key.strip(): _literal(text.strip()) for key, _, text in pairs if text.strip()}
+        if len(result) < len(pairs) or not all(key.isidentifier() for key in result):
+            raise ValueError
+        return result
+
+    return define(name, None, help_text, Parser(convert, "name=value,... with each name once, such as width=0.5"))
 
 
 def patterns(name: str, help_text: str) -> flags.FlagHolder[list[str]]:
@@ -220,6 +252,16 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """
     matches = difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)
     return f". Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def _literal(text: str) -> Any:
+    """The number, truth value or tuple that a text stands for, or the text itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def _filled(value: str) -> str:

@@ -1,6 +1,6 @@
 """Inspects a data set before hours are lost on it.
 
-    tfseg-inspect-data --data=mine --num_classes=5 --contact_sheet=mine.png
+    tfseg inspect-data mine --num_classes=5 --contact_sheet=mine.png
 
 Reads every photograph and mask once and reports unusable pairs, sizes and class frequencies. The exit code is 0 if all
 pairs can be used.
@@ -8,27 +8,33 @@ pairs can be used.
 
 from absl import flags
 
-from tfseg_cli import datasets
+from tfseg_cli import datasets, flag_types, path_flags
 from tfseg_cli.launch import launch
+from tfseg_cli.quiet import load_library
 
-_SPLIT = flags.DEFINE_string("split", None, "Which split; by default all of a folder, or the training set.")
-_CONTACT_SHEET = flags.DEFINE_string("contact_sheet", None, "Where to write an image of some pairs, as PNG.")
+_SPLIT = flag_types.split("split", None, "Which split; by default all of a folder, or the training set.")
+_CONTACT_SHEET = path_flags.output_file(
+    "contact_sheet", "Where to write an image of some pairs; a file that exists is replaced.", suffixes=(".png",)
+)
 flags.adopt_module_key_flags(datasets)
 
 
 def main() -> None:
-    """Runs the command."""
-    launch(_inspect)
+    """Runs `tfseg inspect-data`."""
+    launch(_inspect, required=("data",), positional="data")
 
 
 def _inspect() -> int:
+    datasets.check_flags()
+    load_library()
     from tfseg import data
 
-    dataset = datasets.open_dataset(_SPLIT.value)
+    dataset = datasets.open_dataset(_SPLIT.value or None)
     inspection = data.inspect_dataset(dataset, progress=True)
-    print(inspection)
     if _CONTACT_SHEET.value:
         data.contact_sheet(dataset, _CONTACT_SHEET.value)
+    print(inspection)
+    if _CONTACT_SHEET.value:
         print(f"written to {_CONTACT_SHEET.value}")
     return 1 if inspection.faults else 0
 

@@ -1,21 +1,22 @@
 """Trains a segmenter on your own masks, starting from a checkpoint, and resumes an interrupted run.
 
-    tfseg-train --data=mine --num_classes=5 --split=train --val_split=val --model=fcn8s --weights=vgg16-397923af.pth \
+    tfseg train mine --num_classes=5 --split=train --val_split=val --model=fcn8s --weights=vgg16-397923af.pth \
         --crop=320,320 --run=runs/mine
 
---weights is any checkpoint that tfseg-convert reads, or a .keras file. If --model names another network than the one in
-the file, the weights that fit are loaded (a partial load, or warm start). The run folder gets config.json, log.csv,
+--weights is any checkpoint that `tfseg convert` reads, or a .keras file. If --model names another network than the one
+in the file, the weights that fit are loaded (a partial load, or warm start). The run folder gets config.json, log.csv,
 curves.png, best.keras and last.keras. The same command again continues from the last state, with bit-identical results.
 """
 
-import ast
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfseg_cli import datasets
-from tfseg_cli.launch import launch, show_download
+from tfseg_cli import choices, datasets, flag_types, path_flags
+from tfseg_cli.launch import UsageError, check_name, launch, show_download
+from tfseg_cli.network_options import check_options
+from tfseg_cli.quiet import load_library
 
 if TYPE_CHECKING:
     import keras
@@ -23,69 +24,92 @@ if TYPE_CHECKING:
     from tfseg import data
     from tfseg.training import Recipe
 
-_RUN = flags.DEFINE_string("run", None, "Folder of the run.", required=True)
-_SPLIT = flags.DEFINE_string("split", "train", "Split to train on; empty: all of a folder.")
-_VAL_SPLIT = flags.DEFINE_string("val_split", None, "Split to validate on; by default there is no validation.")
-_MODEL = flags.DEFINE_string("model", None, "Name of the network for tfseg.build; by default that of the weights.")
-_WEIGHTS = flags.DEFINE_string("weights", None, "A checkpoint or a .keras file; by default the weights are random.")
-_OPTIONS = flags.DEFINE_list("options", [], "Options of tfseg.build, such as padding=same,width=0.5; needs --model.")
-_SKIP = flags.DEFINE_multi_string("skip", [], "Regular expression of weights that stay random; may be repeated.")
-_RECIPE = flags.DEFINE_enum("recipe", "poly", ["fcn-heavy", "poly", "adamw"], "How to train.")
-_EPOCHS = flags.DEFINE_integer("epochs", 50, "Passes over the data.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Photographs per step; by default the recipe's number.")
-_CROP = flags.DEFINE_list("crop", None, "Height and width of the random crop of each photograph.")
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Learning rate; by default the recipe's.")
-_BATCH_NORM = flags.DEFINE_enum(
-    "batch_norm",
+_RUN = path_flags.output_directory("run", "Folder of the run.")
+_SPLIT = flag_types.split(
+    "split",
     None,
-    ["plain", "frozen", "synchronized", "synchronised"],
-    "Mode of the BatchNorm layers; by default the recipe's.",
+    "Split to train on, or a list of names; empty: all of a folder. By default train, or all of a folder that has no "
+    "such split if --val_split is not given.",
 )
-_FREEZE = flags.DEFINE_multi_string(
-    "freeze", [], "Regular expression of variable paths that are not trained; may be repeated."
+_VAL_SPLIT = flag_types.split("val_split", None, "Split to validate on; by default there is no validation.")
+_MODEL = flag_types.text(
+    "model", None, "The network, by default that of the weights; `tfseg list` prints the names of all."
 )
-_CLASS_WEIGHTS = flags.DEFINE_enum(
-    "class_weights",
-    None,
-    ["median_frequency", "enet"],
-    "Gives rare classes more weight, by their frequency.",
+_WEIGHTS = path_flags.model_source(
+    "weights",
+    "A checkpoint or a .keras file, a URL, or the name of a published file; by default the weights are random.",
 )
-_CLIPNORM = flags.DEFINE_float("clipnorm", None, "Largest norm of a gradient; by default the recipe's.")
-_ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "Number of steps whose gradients are averaged.")
-_DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", ["float32", "mixed_bfloat16", "mixed_float16"], "Dtype of the computations."
+_OPTIONS = flag_types.options(
+    "options", "Options of the network, such as padding=same,width=0.5 (see tfseg.build); needs --model."
 )
+_SKIP = flag_types.patterns("skip", "Regular expression of weights that stay random; may be repeated.")
+_RECIPE = flag_types.choice("recipe", "poly", choices.RECIPES, "How to train.")
+_EPOCHS = flag_types.integer("epochs", 50, "Passes over the data.", least=1)
+_BATCH_SIZE = flag_types.integer("batch_size", None, "Photographs per step; by default the recipe's number.", least=1)
+_CROP = flag_types.size("crop", "Height and width of the random crop of each photograph, in pixels.")
+_LEARNING_RATE = flag_types.number("learning_rate", None, "Learning rate; by default the recipe's.", above=0)
+_BATCH_NORM = flag_types.choice(
+    "batch_norm", None, choices.BATCH_NORMS, "Mode of the BatchNorm layers; by default the recipe's."
+)
+_FREEZE = flag_types.patterns("freeze", "Regular expression of variable paths that are not trained; may be repeated.")
+_CLASS_WEIGHTS = flag_types.choice(
+    "class_weights", None, choices.CLASS_WEIGHTS, "Gives rare classes more weight, by their frequency."
+)
+_CLIPNORM = flag_types.number("clipnorm", None, "Largest norm of a gradient; by default the recipe's.", above=0)
+_ACCUMULATE = flag_types.integer("accumulate", 1, "Number of steps whose gradients are averaged.", least=1)
+_DTYPE = flag_types.choice("dtype", "float32", choices.DTYPES, "Dtype of the computations.")
 _XLA = flags.DEFINE_bool("xla", False, "Whether XLA compiles the step.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of order, augmentation and dropout.")
-_VALIDATE_EVERY = flags.DEFINE_integer("validate_every", 1, "Number of epochs between two validations.")
+_SEED = flag_types.integer("seed", 0, "Seed of order, augmentation and dropout.", least=0, most=2**32 - 1)
+_VALIDATE_EVERY = flag_types.integer("validate_every", 1, "Number of epochs between two validations.", least=1)
 _SKIP_UNREADABLE = flags.DEFINE_bool("skip_unreadable", False, "Skip unreadable images, with a warning.")
 flags.adopt_module_key_flags(datasets)
 
 
 def main() -> None:
-    """Runs the command."""
-    launch(_train)
+    """Runs `tfseg train`."""
+    launch(_train, required=("data", "run"), positional="data")
 
 
 def _train() -> int:
+    if _MODEL.value is None and _WEIGHTS.value is None:
+        raise UsageError("--model is missing: what is to be trained? Or --weights=checkpoint, or both")
+    if _OPTIONS.value and _MODEL.value is None:
+        raise UsageError("--model is missing: --options are those of a network, such as --model=fcn8s")
+    datasets.check_flags()
+
+    load_library()
+    import tfseg
+
+    check_name(_MODEL, tfseg.list_models(), "networks")
+    if _MODEL.value:
+        check_options(_OPTIONS, _MODEL.value)
+
     from tfseg.training import train
     from tfseg.training.devices import strategy
 
     with strategy().scope():
-        dataset = datasets.open_dataset(_SPLIT.value or None)
+        dataset = _training_set()
         train(
             lambda: _build_model(dataset),
             dataset,
             _RUN.value,
             recipe=_recipe(dataset),
             epochs=_EPOCHS.value,
-            validation=datasets.open_dataset(_VAL_SPLIT.value) if _VAL_SPLIT.value else None,
+            validation=datasets.open_dataset(_VAL_SPLIT.value, "val_split") if _VAL_SPLIT.value else None,
             validate_every=_VALIDATE_EVERY.value,
             seed=_SEED.value,
             jit_compile=_XLA.value,
             skip_unreadable=_SKIP_UNREADABLE.value,
         )
     return 0
+
+
+def _training_set() -> "data.Dataset":
+    """The data set of --split; by default the split train, or all of a folder that has no splits."""
+    if _SPLIT.value is not None:
+        return datasets.open_dataset(_SPLIT.value or None)
+    has_splits = _VAL_SPLIT.value or datasets.has_split("train")
+    return datasets.open_dataset("train" if has_splits else None)
 
 
 def _recipe(dataset: "data.Dataset") -> "Recipe":
@@ -104,10 +128,7 @@ def _recipe(dataset: "data.Dataset") -> "Recipe":
         accumulate=_ACCUMULATE.value,
         dtype=_DTYPE.value,
     )
-    if not _CROP.value:
-        return recipe
-    height, width = map(int, _CROP.value)
-    return recipe.with_crop((height, width))
+    return recipe.with_crop(_CROP.value) if _CROP.value else recipe
 
 
 def _build_model(dataset: "data.Dataset") -> "keras.Model":
@@ -116,31 +137,21 @@ def _build_model(dataset: "data.Dataset") -> "keras.Model":
     from converters import convert, import_weights
     from converters.identification.sources import open_source
 
-    weights, name = _WEIGHTS.value, _MODEL.value
-    if weights is None and name is None:
-        raise ValueError("What is to be trained? Pass --weights=checkpoint, --model=fcn_resnet50, or both.")
+    weights, name, options = _WEIGHTS.value, _MODEL.value, _OPTIONS.value
     if name is None and weights.endswith(".keras"):
         return tfseg.load(weights)
-    options = {key: _parse_value(value) for key, _, value in (option.partition("=") for option in _OPTIONS.value)}
     source = weights and open_source(weights, progress=show_download)
     if weights and not options:
         model, receipt = convert(source, network=name, num_classes=dataset.num_classes, skip=_SKIP.value)
         print(receipt)
         return model
-    if name is None:
-        raise ValueError("--options are those of tfseg.build: name the network too, --model=fcn8s.")
-    model = tfseg.build(name, num_classes=dataset.num_classes, **options)
+    try:
+        model = tfseg.build(name, num_classes=dataset.num_classes, **(options or {}))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--options: {name} cannot be built: {error}") from error
     if weights:
         print(import_weights(model, source, skip=_SKIP.value))
     return model
-
-
-def _parse_value(text: str) -> Any:
-    """The number or truth value that a text stands for, or the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 if __name__ == "__main__":

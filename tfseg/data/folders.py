@@ -108,6 +108,25 @@ def _paths_by_name(
     return paths
 
 
+def has_split(root: Path, split: Path, *, images: str = "images", masks: str = "masks") -> bool:
+    """Whether `folder` knows a split: two directories of its name, or a list.
+
+    Args:
+        root: directory that holds both directories.
+        split: name of the split, or path of the list.
+        images: name of the directory with the photographs.
+        masks: name of the directory with the masks.
+    """
+    root = pathlib.Path(root)
+    in_directories = all((root / directory / split).is_dir() for directory in (images, masks))
+    return in_directories or any(path.is_file() for path in _lists(root, split))
+
+
+def _lists(root: pathlib.Path, split: Path) -> list[pathlib.Path]:
+    """Where the list of a split may be."""
+    return [pathlib.Path(split), root / f"{split}.txt", root / "splits" / f"{split}.txt"]
+
+
 def split_names(root: Path, split: Path) -> list[str]:
     """The file names, without suffix, that a split's file lists.
 
@@ -118,7 +137,7 @@ def split_names(root: Path, split: Path) -> list[str]:
         ValueError: no such file.
     """
     root = pathlib.Path(root)
-    places = [pathlib.Path(split), root / f"{split}.txt", root / "splits" / f"{split}.txt"]
+    places = _lists(root, split)
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         raise ValueError(

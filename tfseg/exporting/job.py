@@ -17,8 +17,8 @@ from tfseg.prediction.model import check_segmenter, preprocessing_of
 from tfseg.preprocessing import preprocess, preprocessing_entries
 from tfseg.types import Array, Path, Preprocessing, Size, Tensor
 
-Photographs = Path | Iterable[Array]
-"""A directory, a pattern, or uint8 arrays `(height, width, 3)`."""
+Photographs = Path | Iterable[pathlib.Path] | Iterable[Array]
+"""A directory, a pattern, paths, or uint8 arrays `(height, width, 3)`."""
 
 _MOST_PHOTOGRAPHS = 100  # with more of them, the ranges of the activations hardly change
 
@@ -29,7 +29,8 @@ class ExportJob:
     Args:
         model: segmentation model; its first output are the logits.
         preprocessing: name or dictionary that replaces the preprocessing of the model; None keeps that.
-        calibration: directory or pattern of photographs, or uint8 arrays `(height, width, 3)`; None for no photographs.
+        calibration: directory or pattern of photographs, their paths, or uint8 arrays `(height, width, 3)`;
+            None for no photographs.
         size: height and width of every image, in pixels; None leaves the size of the model.
         receipt: text, or an object whose `str` is kept; None for no receipt.
     Attributes:
@@ -60,7 +61,7 @@ class ExportJob:
         self.shape = _shape(model, size)
         self.num_classes = self.network.output_shape[-1]
         self._preprocessing, self._receipt = preprocessing, receipt
-        self._photographs: list[pathlib.Path] | list[Array]
+        self._photographs: list[Any]
         if isinstance(calibration, str | os.PathLike):
             self._photographs = find_images(calibration)
         else:

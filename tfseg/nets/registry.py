@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,31 @@ def list_models() -> list[str]:
         ['fcn8s', 'fcn8s_atonce']
     """
     return sorted(_BUILDERS)
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """The options that `build` takes for a network, and the type of each; `num_classes` and `name` are left out.
+
+    Args:
+        name: name of the network, one of `list_models()`.
+
+    Example:
+        >>> tfseg.nets.registry.options_of("fcn_resnet18")["width"]
+        <class 'float'>
+    """
+    types = _option_types(_BUILDERS[name])
+    return {option: kind for option, kind in types.items() if option not in ("name", "num_classes")}
+
+
+def _option_types(builder: Builder) -> dict[str, Any]:
+    function = builder.func if isinstance(builder, functools.partial) else builder
+    if function is _segmenter and isinstance(builder, functools.partial):
+        head, backbone = builder.args
+        return _option_types(_BACKBONES[backbone]) | _option_types(functools.partial(head, None, None))
+    if function is _resnet:
+        return _option_types(functools.partial(ResNet, 50)) | typing.get_type_hints(specs.ResNetSpec)
+    types = typing.get_type_hints(function)
+    return {option: types[option] for option in inspect.signature(builder).parameters}
 
 
 def _resnet(backbone: str, *, name: str | None = None, **options: Any) -> keras.Model:

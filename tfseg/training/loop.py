@@ -102,40 +102,41 @@ def train(
     start = time.monotonic()
     losses: list[float] = []
     line_time, line_step = start, done
-    try:
-        while done < steps:
-            loss = float(step(next(examples), tf.constant(done, tf.int64)))
-            losses.append(_check_finite(loss, done + 1, folder))
-            done += 1
-            epoch = round(done / steps_per_epoch)
-            now = time.monotonic()
-            if done != min(steps, math.ceil(epoch * steps_per_epoch)):  # within an epoch
-                if folder.writes and now - line_time > _SECONDS_BETWEEN_LINES:
-                    pace = (now - line_time) / (done - line_step)
-                    log(f"step {done} of {steps}  loss {np.mean(losses):.5g}  {pace:.3g} s per step")
-                    line_time, line_step = now, done
-                continue
-            row: Row = {
-                "epoch": epoch,
-                "step": done,
-                "learning_rate": float(keras.ops.convert_to_numpy(trained_model.optimizer.learning_rate)),
-                "loss": float(np.mean(losses)),
-                "seconds": now - start,
-            }
-            if validation and (epoch % validate_every == 0 or done == steps):
-                scores = evaluate(trained_model, validation).scores
-                row |= {name: scores[name] for name in SCORES}
-            folder.save(trained_model, done, best=row.get("mean_iou", -1) > best)
-            best = max(best, row.get("mean_iou", -1))
-            folder.add_row(row)
-            if folder.writes:
-                log("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
-            losses, line_time, line_step = [], time.monotonic(), done
-    except KeyboardInterrupt:
-        if not has_several_processes(strategy):  # several processes would all have to save together
-            folder.save(trained_model, done)
-            log(f"interrupted after step {done} of {steps}; the same command continues from {folder.last}")
-        raise
+    with folder.created():
+        try:
+            while done < steps:
+                loss = float(step(next(examples), tf.constant(done, tf.int64)))
+                losses.append(_check_finite(loss, done + 1, folder))
+                done += 1
+                epoch = round(done / steps_per_epoch)
+                now = time.monotonic()
+                if done != min(steps, math.ceil(epoch * steps_per_epoch)):  # within an epoch
+                    if folder.writes and now - line_time > _SECONDS_BETWEEN_LINES:
+                        pace = (now - line_time) / (done - line_step)
+                        log(f"step {done} of {steps}  loss {np.mean(losses):.5g}  {pace:.3g} s per step")
+                        line_time, line_step = now, done
+                    continue
+                row: Row = {
+                    "epoch": epoch,
+                    "step": done,
+                    "learning_rate": float(keras.ops.convert_to_numpy(trained_model.optimizer.learning_rate)),
+                    "loss": float(np.mean(losses)),
+                    "seconds": now - start,
+                }
+                if validation and (epoch % validate_every == 0 or done == steps):
+                    scores = evaluate(trained_model, validation).scores
+                    row |= {name: scores[name] for name in SCORES}
+                folder.save(trained_model, done, best=row.get("mean_iou", -1) > best)
+                best = max(best, row.get("mean_iou", -1))
+                folder.add_row(row)
+                if folder.writes:
+                    log("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+                losses, line_time, line_step = [], time.monotonic(), done
+        except KeyboardInterrupt:
+            if done and not has_several_processes(strategy):  # several processes would all have to save together
+                folder.save(trained_model, done)
+                log(f"interrupted after step {done} of {steps}; the same command continues from {folder.last}")
+            raise
     return trained_model
 
 

@@ -1,5 +1,6 @@
 """The folder of a run: its configuration, its log, its best state and its last state."""
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -7,7 +8,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -29,8 +30,10 @@ class RunFolder:
 
     TensorBoard, if it is installed, can read the folder too.
 
+    A configuration alone, without a state or a log, is no run: the next one replaces it.
+
     Args:
-        path: path of the folder; it is created if it does not exist.
+        path: path of the folder; `created` creates it.
         config: everything that decides the result of the training, as plain values.
         writes: whether this process writes; the other processes only read.
     Raises:
@@ -40,9 +43,14 @@ class RunFolder:
     def __init__(self, path: Path, config: Mapping[str, Any], *, writes: bool = True) -> None:
         self.path, self.writes = pathlib.Path(path), writes
         self._summary_writer: Any = None
-        config_file = self.path / "config.json"
-        if config_file.exists():
-            existing = _settings(json.loads(config_file.read_text()))
+        self._config = config
+        if self.last.exists() or self._log.exists() or not self._config_file.exists():
+            self._check()
+
+    def _check(self) -> None:
+        if self._config_file.exists():
+            config = self._config
+            existing = _settings(json.loads(self._config_file.read_text()))
             wanted = _settings(json.loads(json.dumps(config)))
             if differing := sorted(key for key in {*existing, *wanted} if existing.get(key) != wanted.get(key)):
                 first = differing[0]
@@ -53,10 +61,24 @@ class RunFolder:
                 )
         elif self.path.exists() and any(self.path.iterdir()):
             raise ValueError(f"{self.path} holds files and is no run: name an empty or a new folder.")
-        elif writes:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with atomic(config_file, overwrite=True) as partial:
-                partial.write_text(json.dumps(config, indent=1))
+
+    @contextlib.contextmanager
+    def created(self) -> Iterator[None]:
+        """Creates the folder with its configuration; if there is no state at the end, both are removed again."""
+        if not self.writes:
+            yield
+            return
+        new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        with atomic(self._config_file, overwrite=True) as partial:
+            partial.write_text(json.dumps(self._config, indent=1))
+        try:
+            yield
+        finally:
+            if not self.last.exists() and not self._log.exists():
+                self._config_file.unlink(missing_ok=True)
+                if new and not any(self.path.iterdir()):
+                    self.path.rmdir()
 
     @property
     def rows(self) -> list[Row]:
@@ -142,6 +164,10 @@ class RunFolder:
     def best(self) -> pathlib.Path:
         """Path of the best state."""
         return self.path / "best.keras"
+
+    @property
+    def _config_file(self) -> pathlib.Path:
+        return self.path / "config.json"
 
     @property
     def _log(self) -> pathlib.Path:

@@ -12,15 +12,39 @@ from tfseg.training.curves import draw_curves
 from tfseg.training.runs import RunFolder
 
 
+def begun(path, config):
+    """A run with a logged step."""
+    folder = RunFolder(path, config)
+    with folder.created():
+        folder.add_row({"epoch": 1, "step": 1, "loss": 1.0})
+    return folder
+
+
 def test_run_of_another_configuration_is_refused(tmp_path):
     config = {"recipe": RECIPE.as_config(), "seed": 0}
-    RunFolder(tmp_path / "run", config)
+    begun(tmp_path / "run", config)
     RunFolder(tmp_path / "run", config)
     with pytest.raises(ValueError, match=r"another configuration: seed. Received: seed=5, but the run has 0"):
         RunFolder(tmp_path / "run", config | {"seed": 5})
     other = dataclasses.replace(RECIPE, power=0.5).with_crop((8, 8))
     with pytest.raises(ValueError, match=r"configuration: recipe.augmentation.crop, recipe.power. Received: "):
         RunFolder(tmp_path / "run", config | {"recipe": other.as_config()})
+
+
+def test_run_without_a_step_leaves_nothing(tmp_path):
+    with RunFolder(tmp_path / "run", {"seed": 0}).created():
+        assert (tmp_path / "run" / "config.json").exists()
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    with RunFolder(tmp_path / "run", {"seed": 0}).created():
+        pass
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_configuration_of_a_run_without_a_step_is_replaced(tmp_path):
+    """It is there if the process was killed before its first state."""
+    (tmp_path / "config.json").write_text(json.dumps({"seed": 0}))
+    assert json.loads((begun(tmp_path, {"seed": 5}).path / "config.json").read_text()) == {"seed": 5}
 
 
 def test_folder_with_other_files_is_refused(tmp_path):
@@ -35,11 +59,12 @@ def test_configuration_of_version_0_1_is_read(tmp_path):
     old = recipe.as_config() | {"batch_norm": "synchronised"}
     beside = {name: old.pop(name) for name in ("class_weights", "clipnorm", "accumulate", "dtype")}
     (tmp_path / "config.json").write_text(json.dumps({"recipe": old, "seed": 0, **beside}))
+    (tmp_path / "log.csv").touch()
     RunFolder(tmp_path, {"recipe": recipe.as_config(), "seed": 0})
 
 
 def test_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
-    model, folder = small_model(), RunFolder(tmp_path / "run", {})
+    model, folder = small_model(), begun(tmp_path / "run", {})
     training.compile_model(model, RECIPE, 4)
     model.optimizer.build(model.trainable_variables)
     folder.save(model, 2)
@@ -58,7 +83,7 @@ def test_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
 
 
 def test_row_replaces_rows_of_later_steps(tmp_path):
-    folder = RunFolder(tmp_path / "run", {})
+    folder = begun(tmp_path / "run", {})
     for step, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 1.5)):
         folder.add_row({"epoch": step, "step": step, "loss": loss})
     assert [(row["step"], row["loss"]) for row in folder.rows] == [(1, 3.0), (2, 1.5)]
@@ -68,6 +93,7 @@ def test_tensorboard_reads_a_run(tmp_path):
     import tensorflow as tf
 
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    (tmp_path / "run").mkdir()
     folder = RunFolder(tmp_path / "run", {})
     for step in (1, 2):
         folder.add_row({"epoch": step, "step": step, "loss": 1 / step, "seconds": 1.0})
