@@ -96,8 +96,10 @@ def convert(
         )
     request = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
     source = open_source(path)
-    if family in (None, BY_PATH) and (own := own_network(source)):
-        return _open_own(source, own, request, network, preprocessing, skip, prototxt, classes, colors, allow_nonfinite)
+    if family in (None, BY_PATH) and (stated := own_network(source)):
+        return _open_own(
+            source, stated, request, network, preprocessing, skip, prototxt, classes, colors, allow_nonfinite
+        )
     candidates = identify_source(source, family=family, skip=skip)
     fit = _choose(candidates, network)
     target = network or fit.network.name
@@ -121,7 +123,7 @@ def convert(
 
 def _open_own(
     source: Source,
-    own: OwnNetwork,
+    stated: OwnNetwork,
     request: BuildRequest,
     network: str | None,
     preprocessing: str | None,
@@ -132,17 +134,17 @@ def _open_own(
     allow_nonfinite: bool,
 ) -> Conversion:
     """`convert` for a file whose header says which network it holds."""
-    if network not in (None, own.name):
+    if network not in (None, stated.name):
         raise ConversionError(
-            f"{source.name} holds {own.name}. Build the other network with tfseg.build and fill it with "
+            f"{source.name} holds {stated.name}. Build the other network with tfseg.build and fill it with "
             f"import_weights. Received: network={network!r}"
         )
-    model = rebuild_network(own, source, request)
+    model = rebuild_network(stated, source, request)
     if preprocessing:
         tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[preprocessing])
     _name_classes(model, classes, colors)
     checked = None if prototxt is None else str(check_prototxt(model, prototxt))
-    receipt = fill_by_path(model, own, source, skip=skip, allow_nonfinite=allow_nonfinite)
+    receipt = fill_by_path(model, stated, source, skip=skip, allow_nonfinite=allow_nonfinite)
     receipt.prototxt = checked
     return Conversion(model, receipt)
 

@@ -17,11 +17,11 @@ from converters.weights.receipts import Receipt
 from tfseg.nets import blocks
 
 
-def rebuild_network(own: OwnNetwork, source: Source, request: BuildRequest) -> keras.Model:
+def rebuild_network(stated: OwnNetwork, source: Source, request: BuildRequest) -> keras.Model:
     """The empty network that a header describes, with its metadata.
 
     Args:
-        own: what the header says.
+        stated: what the header says.
         source: source of the weights.
         request: what the caller asks for: nothing, since the file holds the network as it was built.
     Raises:
@@ -31,44 +31,45 @@ def rebuild_network(own: OwnNetwork, source: Source, request: BuildRequest) -> k
     if asked:
         option, value = next(iter(asked.items()))
         raise ConversionError(
-            f"{option} is not available here: {source.name} holds {own.name} as tfseg built it. Convert the original "
+            f"{option} is not available here: {source.name} holds {stated.name} as tfseg built it. Convert the original "
             f"file again, or change the model (tfseg.dilate, import_weights). Received: {option}={value!r}"
         )
     try:
         with blocks.blank_weights(lazy_zeros):
-            model = tfseg.build(own.name, **own.options)
-        if own.features:
-            features = model.get_layer(own.features).output
-            model = keras.Model(model.input, features, name=f"{own.name}_features")
-        tfseg.set_metadata(model, **own.metadata)
+            model = tfseg.build(stated.name, **stated.options)
+        if stated.features:
+            features = model.get_layer(stated.features).output
+            model = keras.Model(model.input, features, name=f"{stated.name}_features")
+        tfseg.set_metadata(model, **stated.metadata)
     except (ValueError, TypeError, KeyError, ArithmeticError, MemoryError) as error:
         raise ConversionError(
-            f"{source.name} cannot be built as its header says: {error}. Received: {own.name}, {dict(own.options)}"
+            f"{source.name} cannot be built as its header says: {error}. Received: "
+            f"{stated.name}, {dict(stated.options)}"
         ) from error
     return model
 
 
 def fill_by_path(
-    model: keras.Model, own: OwnNetwork, source: Source, *, skip: Sequence[str], allow_nonfinite: bool
+    model: keras.Model, stated: OwnNetwork, source: Source, *, skip: Sequence[str], allow_nonfinite: bool
 ) -> Receipt:
     """Fills a model from `rebuild_network`; returns the receipt.
 
     Args:
         model: the model.
-        own: what the header says.
+        stated: what the header says.
         source: source of the weights.
         skip: regular expressions of variable paths that keep their initial values.
         allow_nonfinite: accept NaN and infinite weights.
     Raises:
         ConversionError: the tensors are not the network's, or are not finite.
     """
-    receipt = Receipt(source.name, model.name, BY_PATH, own.name, options=dict(own.options))
+    receipt = Receipt(source.name, model.name, BY_PATH, stated.name, options=dict(stated.options))
     receipt.preprocessing = tfseg.metadata(model)["preprocessing"]
     plan = plan_by_path(source.shapes, variable_shapes(model), skip=skip)
     advice = "The header and the tensors contradict each other: convert the original file again."
     fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
-    if own.origin:
-        receipt.notes.append(f"converted from {own.origin}")
+    if stated.origin:
+        receipt.notes.append(f"converted from {stated.origin}")
     blocks.initialize(model, plan.untouched)
     return receipt
 

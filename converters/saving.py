@@ -31,8 +31,8 @@ def save(model: keras.Model, path: Path, *, receipt: Receipt | None = None, over
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
     if path.suffix == ".safetensors":
-        own = describe_own_network(model, receipt) if receipt else None
-        export_weights(model, path, family=BY_PATH, overwrite=overwrite, header=own.header() if own else None)
+        stated = describe_own_network(model, receipt) if receipt else None
+        export_weights(model, path, family=BY_PATH, overwrite=overwrite, header=stated.header() if stated else None)
         return
     with atomic(path, overwrite=overwrite) as partial:
         if path.suffix == ".keras":

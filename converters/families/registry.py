@@ -4,8 +4,9 @@ import re
 
 from converters.errors import ConversionError
 from converters.families import caffe, keras, pytorch, tensorflow
-from converters.families.family import Family
+from converters.families.family import Family, FamilyNetwork
 from tfseg import specs
+from tfseg.nets.registry import list_models
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -104,7 +105,7 @@ def get_family(family: str | Family | None) -> Family | None:
     if isinstance(family, Family):
         check_family(family)
         return family
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise ConversionError(f"The families known here are {', '.join(FAMILIES)}. Received: family={family!r}")
     return FAMILIES[family]
 
@@ -118,6 +119,8 @@ def check_family(family: Family) -> None:
     if not isinstance(family, Family):
         raise ConversionError(f"A family is a converters.families.Family. Received: {type(family).__name__}")
     problems = []
+    if not isinstance(family.name, str) or not family.name:
+        problems.append(f"name is a text such as 'publisher/kind', not {family.name!r}")
     if family.preprocessing not in specs.PREPROCESSING:
         problems.append(f"preprocessing is one of {', '.join(specs.PREPROCESSING)}, not {family.preprocessing!r}")
     if strangers := set(family.datasets) - set(specs.CLASSES):
@@ -132,6 +135,11 @@ def check_family(family: Family) -> None:
         except re.error as error:
             problems.append(f"{field} is a regular expression, not {pattern!r} ({error})")
     for network in family.networks:
+        if not isinstance(network, FamilyNetwork):
+            problems.append(f"networks holds FamilyNetworks, not {network!r}")
+            continue
+        if network.name not in list_models():
+            problems.append(f"a network has a name of tfseg.list_models(), not {network.name!r}")
         for key in (network.first, network.classes or family.classes):
             if network.table.forward(key) is None:
                 problems.append(f"the table of {network.name} has no row for {key!r}")

@@ -72,8 +72,8 @@ def identify(
         ...
     """
     source = open_source(path)
-    if family in (None, BY_PATH) and (own := own_network(source)):
-        return _identify_own(source, own)
+    if family in (None, BY_PATH) and (stated := own_network(source)):
+        return _identify_own(source, stated)
     candidates = identify_source(source, family=family, skip=skip)
     fit = candidates.choose(network)
     sizes = fit.sizes(source.shapes)
@@ -91,18 +91,18 @@ def identify(
     )
 
 
-def _identify_own(source: Source, own: OwnNetwork) -> Identification:
+def _identify_own(source: Source, stated: OwnNetwork) -> Identification:
     """What the header of a file of tfseg says."""
     evidence = [f"the header names the network, and how tfseg built it ({len(source)} tensors in Keras layout)"]
-    evidence += [f"converted from {own.origin}"] if own.origin else []
-    options = own.options
+    evidence += [f"converted from {stated.origin}"] if stated.origin else []
+    options = stated.options
     return Identification(
         BY_PATH,
-        own.name,
+        stated.name,
         num_classes=options.get("num_classes"),
         width=options.get("width", 1.0),
         channels=options.get("channels", 3),
-        include_top=not own.features and options.get("include_top", True),
+        include_top=not stated.features and options.get("include_top", True),
         aux=bool(options.get("aux")),
         evidence=tuple(evidence),
         others=(),

@@ -92,8 +92,8 @@ def _load(path: str, data: memoryview) -> _Content:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _load_zip(Archive(path, data))
     if safetensors.recognizes(head):
-        tensors = safetensors.load(data)
-        return _Content("safetensors", tensors, header=_texts(tensors.get("__metadata__")))
+        saved = safetensors.load(data)
+        return _Content("safetensors", saved, header=_texts(saved.get("__metadata__")))
     if _PICKLE.match(head):
         return _Content(*legacy_stream.load(data))
     if kaffe.recognizes(head):

@@ -8,6 +8,7 @@ from helpers import checkpoints, run_command
 from helpers.references import images, output
 
 import converters
+import tfseg
 from converters import ConversionError
 from converters.saving import check_output, save
 
@@ -21,7 +22,8 @@ def model():
 @pytest.fixture(scope="module")
 def small():
     image = keras.Input((None, None, 3))
-    return keras.Model(image, keras.layers.Conv2D(8, 3, name="conv")(image))
+    x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"])(image)
+    return keras.Model(image, keras.layers.Conv2D(8, 3, padding="same", name="conv")(x))
 
 
 def test_every_format_can_be_loaded(tmp_path, model, small):
@@ -37,7 +39,8 @@ def test_every_format_can_be_loaded(tmp_path, model, small):
         load(fresh, tmp_path / name)
         np.testing.assert_array_equal(output(fresh, images(65, 83)), expected)
     save(small, tmp_path / "directory")
-    assert (tmp_path / "directory" / "saved_model.pb").is_file()
+    x = images(65, 83)
+    np.testing.assert_allclose(output(tfseg.load(tmp_path / "directory"), x), output(small, x), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_h5_is_the_file_that_keras_writes(tmp_path, model):
@@ -75,6 +78,13 @@ def test_check_output_refuses(tmp_path, name, message):
         check_output(tmp_path / name)
 
 
+def test_a_classifier_is_not_exported(tmp_path):
+    classifier, _ = converters.convert(checkpoints.state("torchvision/resnet", "resnet18", width=1 / 16))
+    with pytest.raises(ConversionError, match=r"cannot be exported as a SavedModel.*A .keras file takes any network"):
+        save(classifier, tmp_path / "directory")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_file_is_replaced_only_on_request(tmp_path, small):
     (tmp_path / "old.keras").write_text("old")
     with pytest.raises(ConversionError, match=r"exists already.*--overwrite"):
@@ -110,8 +120,10 @@ def test_a_full_disk_leaves_no_file(tmp_path):
         "import resource, signal, sys\n"
         "import converters, keras\n"
         "from converters.saving import save\n"
+        "import tfseg\n"
         "image = keras.Input((None, None, 3))\n"
-        "model = keras.Model(image, keras.layers.Conv2D(200, 9)(image))\n"  # 200 kB
+        "x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING['torch'])(image)\n"
+        "model = keras.Model(image, keras.layers.Conv2D(200, 9, padding='same')(x))\n"  # 200 kB
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "for name in sys.argv[2:]:\n"
