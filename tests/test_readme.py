@@ -6,12 +6,14 @@ import shutil
 import pytest
 import torch
 from helpers import kaffe_nets, training_twin
+from helpers.command_trials import flags_of
 from helpers.paths import ROOT
 from helpers.references import filled_module, images
 from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
 from converters.families.__main__ import table
+from tfseg_cli.main import COMMANDS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -68,16 +70,12 @@ def test_python_blocks_of_the_readme_run(tmp_path, monkeypatch, capsys):
     assert "torchvision/segmentation, fcn_resnet18" in printed
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["convert", "inspect", "predict", "inspect_data", "train", "evaluate", "export", "serve"],
-)
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "list"])
 def test_flags_of_the_readme_exist(command):
-    name = f"tfseg-{command.replace('_', '-')} "
-    used = {flag for line in README.splitlines() if line.startswith(name) for flag in re.findall(r"--(\w+)", line)}
-    assert used
-    sources = [ROOT / "tfseg_cli" / f"{module}.py" for module in (command, "datasets")]
-    assert used <= {flag for path in sources for flag in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text())}
+    lines = [line for line in README.splitlines() if line.startswith(f"tfseg {command} ")]
+    assert lines
+    used = {flag for line in lines for flag in re.findall(r"--(\w+)", line)}
+    assert used <= {flag.name for flag in flags_of(f"tfseg_cli.{command.replace('-', '_')}")}
 
 
 def test_links_of_the_readme_lead_to_files():

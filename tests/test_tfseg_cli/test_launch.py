@@ -52,7 +52,7 @@ def test_equals_space_position_and_dashes_are_equal(folder):
     ("line", "message"),
     [
         ("a.pth --checkpoint=b.pth --output=m.keras", "unexpected: a.pth. Write values as --flag=value"),
-        ("a.pth --output=m.keras --colour=red", "--colour is not a flag of this command: --help lists them"),
+        ("a.pth --output=m.keras --zoom=2", "--zoom is not a flag of this command: --help lists them"),
         ("a.pth --output=m.keras --num-class=2", "--num_class is not a flag of this command. Did you mean num_classes"),
         ("a.pth --output=m.keras --include_top=maybe", "--include_top=maybe: expected true or false"),
         ("a.pth", "--output is missing: Where to write"),
