@@ -29,7 +29,7 @@ _NETWORK = flag_types.text(
     None,
     "With --protocol: the network whose published score is printed below the scores; by default the model's name.",
 )
-_SPLIT = flag_types.text("split", "val", "Which part of the data set.")
+_SPLIT = path_flags.split("split", "val", "Which part of the data set; empty: all of a folder.")
 _SCALES = flag_types.numbers(
     "scales", (1.0,), "Sizes at which the model sees a photograph, such as 0.5,1,1.5.", above=0
 )
@@ -56,6 +56,8 @@ def main() -> None:
 def _evaluate() -> int:
     if _NETWORK.value and not _PROTOCOL.value:
         raise UsageError("--network chooses a published score of a protocol: add --protocol=, or leave it out")
+    if not _PROTOCOL.value:
+        datasets.check_flags()
     if _CONFUSION.value and importlib.util.find_spec("matplotlib") is None:
         raise ValueError('--confusion needs matplotlib: pip install "tfseg[plots]"')
 
@@ -65,7 +67,9 @@ def _evaluate() -> int:
 
     check_name(_PROTOCOL, list(data.PROTOCOLS), "protocols")
     check_name(_NETWORK, tfseg.list_models(), "networks")
-    dataset = datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else datasets.open_dataset(_SPLIT.value)
+    dataset = (
+        datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else datasets.open_dataset(_SPLIT.value or None)
+    )
     model = tfseg.load(_MODEL.value)
     published, shorter_side = None, None
     if _PROTOCOL.value:
