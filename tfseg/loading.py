@@ -1,6 +1,7 @@
 """Opens whatever holds a model: a Keras file, an exported folder, or a checkpoint of another library."""
 
 import pathlib
+import zipfile
 
 import keras
 
@@ -51,8 +52,15 @@ def load(path: Path) -> keras.Model:
 
 
 def _load_keras_file(path: pathlib.Path) -> keras.Model:
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a directory. Expected a .keras file, or a folder that tfseg.export made.")
     if not path.is_file():
         raise ValueError(f"There is no model {str(path)!r}.")
+    if not zipfile.is_zipfile(path):  # Keras says that there is no such file
+        raise ValueError(
+            f"The model {str(path)!r} does not load: it is not a whole .keras archive. Received: {path.stat().st_size} "
+            "bytes. Copy or save it again."
+        )
     try:
         return keras.saving.load_model(path, compile=False)  # a loss that is not at hand is no reason to refuse
     except Exception as error:  # a damaged archive, an unknown layer: Keras raises nearly anything

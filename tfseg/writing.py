@@ -26,7 +26,8 @@ def atomic(path: Path, overwrite: bool = False) -> Iterator[pathlib.Path]:
 
     Args:
         path: where the result goes. The temporary name has the same suffix, because writers look at it.
-        overwrite: whether a file or a directory at `path` is replaced.
+        overwrite: whether a file at `path` is replaced by a file, or a directory by a directory. A link is replaced
+            itself, not what it points to.
     Raises:
         WritingError: as `check_target`.
         OSError: the disk is full, or writing is not allowed. It names `path`, not the temporary file.
@@ -102,7 +103,8 @@ def _flush(partial: pathlib.Path) -> None:
     """Writes to the disk before the rename: otherwise a power cut could leave the new name without its content."""
     files = [file for file in partial.rglob("*") if file.is_file()] if partial.is_dir() else [partial]
     for file in files:
-        with open(file, "r+b") as opened:
+        # A file may be read-only. Only Windows needs the right to write.
+        with open(file, "r+b" if os.name == "nt" else "rb") as opened:
             os.fsync(opened.fileno())
 
 

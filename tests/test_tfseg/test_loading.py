@@ -82,7 +82,12 @@ def test_sample_predicts_classes():
     [
         ("none.keras", r"There is no model '.*none.keras'"),
         ("none.pth", r"none.pth: there is no such file"),
-        ("model.keras", r"The model '.*model.keras' does not load: "),
+        (
+            "model.keras",
+            r"The model '.*model.keras' does not load: it is not a whole .keras archive. Received: 8 bytes",
+        ),
+        ("truncated.keras", r"The model '.*truncated.keras' does not load: it is not a whole .keras archive"),
+        ("folder.keras", r"folder.keras' is a directory. Expected a .keras file"),
         ("model.pth", r"model.pth: is plain text"),
         ("fcn.weights.h5", r"fcn.weights.h5.*build the network.*load_weights"),
         ("saved", r"saved' is a SavedModel.*give the folder around it"),
@@ -96,7 +101,7 @@ def test_sample_predicts_classes():
     ],
 )
 def test_path_without_a_model_is_refused(model, tmp_path, name, message):
-    for folder in ("saved", "empty", "damaged", "onnx_only", "corrupt/1"):
+    for folder in ("saved", "empty", "damaged", "onnx_only", "corrupt/1", "folder.keras"):
         (tmp_path / folder).mkdir(parents=True)
     for folder in ("saved", "corrupt/1"):
         (tmp_path / folder / "saved_model.pb").write_bytes(b"no model")
@@ -108,5 +113,8 @@ def test_path_without_a_model_is_refused(model, tmp_path, name, message):
     for file in ("model.pth", "model.keras"):
         (tmp_path / file).write_bytes(b"no model")
     model.save_weights(tmp_path / "fcn.weights.h5")
+    model.save(tmp_path / "whole.keras")
+    archive = (tmp_path / "whole.keras").read_bytes()
+    (tmp_path / "truncated.keras").write_bytes(archive[: len(archive) // 2])
     with pytest.raises(ValueError, match=message):
         tfseg.load(tmp_path / name)

@@ -90,6 +90,8 @@ def predict_files(
         ['street.png', 'street_overlay.jpg']
     """
     check_segmenter(model)
+    if cluster is not None and not callable(cluster):
+        raise ValueError(f"cluster is None or a tfseg.prediction.ray.Ray. Received: {cluster!r}")
     settings = PredictionSettings(
         preprocessing or preprocessing_of(model), scales, flip, window, overlap, pixels, max_pixels
     )

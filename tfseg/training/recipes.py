@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tfseg.data.augmentation import Augmentation
 from tfseg.types import Size
 
 BATCH_NORMS = ("plain", "frozen", "synchronized")
 BATCH_NORM_ALIASES = {"synchronised": "synchronized"}
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+REDUCTIONS = ("mean", "sum")
 OPTIMIZERS = ("sgd", "adamw")
 
 
@@ -40,7 +43,7 @@ class Recipe:
             memory can train with large batches this way.
         dtype: "float32", "mixed_bfloat16" or "mixed_float16"; weights and logits stay in float32.
     Raises:
-        ValueError: an unknown optimizer, BatchNorm mode or dtype.
+        ValueError: an unknown optimizer, reduction, BatchNorm mode or dtype, or a number out of range.
     Example:
         >>> import dataclasses
         >>> recipe = dataclasses.replace(tfseg.training.RECIPES["poly"], batch_size=4, batch_norm="frozen")
@@ -72,6 +75,16 @@ class Recipe:
             raise ValueError(f"optimizer is 'sgd' or 'adamw'. Received: {self.optimizer!r}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype is one of {', '.join(map(repr, DTYPES))}. Received: {self.dtype!r}")
+        if self.reduction not in REDUCTIONS:
+            raise ValueError(f"reduction is 'mean' or 'sum'. Received: {self.reduction!r}")
+        for name in ("batch_size", "accumulate"):
+            count = getattr(self, name)
+            if not isinstance(count, int | np.integer) or count < 1:
+                raise ValueError(f"{name} is a whole number above 0. Received: {count!r}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup is a share of all steps, from 0 to 1. Received: {self.warmup!r}")
+        if isinstance(self.frozen, str):  # it would become a tuple of its letters
+            raise ValueError(f"frozen holds regular expressions, such as (r'conv1.*',). Received: {self.frozen!r}")
         # Equal recipes must compare equal, whatever kind of sequence the caller has.
         weights = self.class_weights
         object.__setattr__(self, "class_weights", None if weights is None else tuple(float(value) for value in weights))

@@ -47,7 +47,7 @@ def files(name, size, directory):
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.full] * (name in MANY)) for name in NETS])
-def test_as_opencv_computes_it(name, tmp_path, record):
+def test_outputs_equal_opencvs(name, tmp_path, record):
     network, options, family, preprocessing, dataset = NETS[name]
     for size in SIZES:
         paths, tops = files(name, size, tmp_path)
@@ -66,7 +66,7 @@ def test_as_opencv_computes_it(name, tmp_path, record):
 
 
 @pytest.mark.parametrize("name", ["siftflow-fcn8s", "nyud-fcn32s-color-d", "voc-fcn8s-atonce"])
-def test_back_to_caffe(name, tmp_path):
+def test_export_to_caffemodel_is_bit_identical(name, tmp_path):
     """OpenCV computes the same with what we write; we read the same bits again."""
     size = (65, 83)
     (prototxt, path), tops = files(name, size, tmp_path)

@@ -116,7 +116,7 @@ def test_pspnet(depth, tmp_path, record):
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real VGG16 is not here")
-def test_the_real_vgg16_sees_a_photograph_as_opencv_does(tmp_path, record):
+def test_published_vgg16_classifies_a_photograph_as_opencv_does(tmp_path, record):
     from tfseg.images import read_image
     from tfseg.preprocessing import preprocess
 
@@ -137,7 +137,7 @@ def test_the_real_vgg16_sees_a_photograph_as_opencv_does(tmp_path, record):
 
 
 @pytest.mark.parametrize("name", ["vgg16", "fcn8s", "resnet50"])
-def test_back_to_caffe(name, tmp_path):
+def test_export_to_caffemodel_is_bit_identical(name, tmp_path):
     """OpenCV reads what we write under the same prototxt, and computes the same; we read the same bits again."""
     if name == "resnet50":
         net, output = caffe_nets.resnet(50, 64, 64)
@@ -157,7 +157,7 @@ def test_back_to_caffe(name, tmp_path):
     assert relative(ours, reference) <= 1e-6
 
 
-def test_what_is_not_caffes_is_not_written_so(tmp_path):
+def test_export_of_other_families_to_caffemodel_is_refused(tmp_path):
     model = tfseg.ResNet(18, width=1 / 16)
     with pytest.raises(ConversionError, match=r"files of torchvision/resnet are PyTorch zip, .*, not Caffe"):
         converters.export_weights(model, tmp_path / "a.caffemodel", family="torchvision/resnet")

@@ -125,7 +125,7 @@ ROUND = {
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.full if "vgg_face2" in name else ()) for name in ROUND]
 )
-def test_back_to_caffe(family, tmp_path):
+def test_export_to_caffemodel_is_bit_identical(family, tmp_path):
     """OpenCV computes the same with what we write; we read the same bits again, from safetensors too."""
     net, output = ROUND[family](65, 65)
     prototxt, path = net.write(tmp_path)

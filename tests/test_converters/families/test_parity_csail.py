@@ -160,7 +160,7 @@ def test_buffers_of_the_synchronized_norm_are_left_out_with_the_reason():
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_the_bits_come_back(tmp_path, decoder):
+def test_export_is_bit_identical(tmp_path, decoder):
     module = net(18, decoder, width=1 / 16)
     model, receipt = converters.convert(module, aux=True if module.deepsup else None)
     converters.export_weights(model, tmp_path / "back.pth", family=receipt.family)

@@ -51,7 +51,7 @@ def check_three_sizes(kind, depth, width, record):
 
 
 @both
-def test_three_sizes(kind, record):
+def test_parity_at_three_scales(kind, record):
     check_three_sizes(kind, 50, 1 / 16, record)
     # To the image's size as their evaluations bring it.
     module, model, _ = converted(kind)
@@ -72,7 +72,7 @@ def test_every_network_at_full_width(kind, depth, record):
     converted.cache_clear()
 
 
-def test_one_size(record):
+def test_parity_at_one_scale(record):
     """Files of the network without its wrapper have one size; other files where it is asked for."""
     module, _, _ = converted(Kazuto)
     bare, receipt = converters.convert(module.base)
@@ -83,7 +83,7 @@ def test_one_size(record):
     assert np.array_equal(output(model, images(65, 83)), output(bare, images(65, 83)))
 
 
-def test_one_size_with_aligned_corners(record):
+def test_parity_at_one_scale_with_aligned_corners(record):
     module, _, _ = converted(Isht7)
     model, _ = converters.convert(module, multi_scale=())
     logits = keras.Model(model.input, model.get_layer("logits").output)
@@ -93,7 +93,7 @@ def test_one_size_with_aligned_corners(record):
         assert difference <= TOLERANCE
 
 
-def test_other_sizes(record):
+def test_parity_at_chosen_scales(record):
     scales = (0.5, 1.25)
     module = net(Kazuto, scales=scales, depth=50, width=1 / 16)
     model, receipt = converters.convert(module, multi_scale=(1, *scales))
@@ -102,7 +102,7 @@ def test_other_sizes(record):
 
 
 @both
-def test_the_bits_come_back(tmp_path, kind):
+def test_export_is_bit_identical(tmp_path, kind):
     module, model, _ = converted(kind)
     assert tfseg.metadata(model)["classes"][15] == "person"
     assert tfseg.metadata(model)["preprocessing"]["mean"] == [104.008, 116.669, 122.675]
@@ -140,7 +140,7 @@ def test_the_weights_that_training_starts_from():
     assert np.array_equal(output(features, images(65, 83)), output(last, images(65, 83)))
 
 
-def test_other_classes():
+def test_other_number_of_classes_needs_skip():
     module, _, _ = converted(Kazuto)
     with pytest.raises(ConversionError, match=r"with 21 classes; the model has 5.*skip=\['aspp_logits_'\]"):
         converters.convert(module, num_classes=5)
@@ -149,7 +149,7 @@ def test_other_classes():
     assert len(receipt.untouched) == 8
 
 
-def test_refusals():
+def test_invalid_options_are_refused():
     module, _, _ = converted(Kazuto)
     with pytest.raises(ConversionError, match=r"multi_scale is True, False or sizes .*Received: \(0.5, -1\)"):
         converters.convert(module, multi_scale=(0.5, -1))
@@ -168,7 +168,7 @@ def short(multi_scale, **options):
     return tfseg.DeepLabV2(tfseg.ResNet(SHORT, output_stride=8, width=1 / 16), 5, multi_scale=multi_scale, **options)
 
 
-def test_all_sizes_share_their_layers():
+def test_all_scales_share_their_layers():
     model = randomize(short(True))
     single = copy_weights(model, short(False))  # which asserts that the paths are the same
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
@@ -181,7 +181,7 @@ def test_all_sizes_share_their_layers():
     assert relative(output(model, pixels), output(single, pixels)) > 0.01  # the others have their share
 
 
-def test_its_forms_are_one_function(tmp_path):
+def test_saved_and_traced_models_compute_the_same(tmp_path):
     import tensorflow as tf
 
     model = randomize(short((0.5, 1.5), aux=True))
@@ -196,7 +196,7 @@ def test_its_forms_are_one_function(tmp_path):
         assert all(relative(*pair) <= TOLERANCE for pair in zip(traced(tf.constant(pixels)), wanted, strict=True))
 
 
-def test_scales_that_are_none():
+def test_invalid_scales_are_refused():
     for scales in (0.5, (0.5, 0), "half"):
         with pytest.raises(ValueError, match=r"multi_scale is True, False or sizes relative to the image's.*Received:"):
             short(scales)

@@ -208,7 +208,7 @@ def test_options_that_it_lacks(option, message):
         ("fyu/drnseg", lambda: segmenter("drn_d_22", use_torch_up=True), set()),
     ],
 )
-def test_the_bits_come_back(family, build, absent, tmp_path):
+def test_export_is_bit_identical(family, build, absent, tmp_path):
     module = build()
     model, _ = converters.convert(module, family=family)
     path = tmp_path / "back.safetensors"

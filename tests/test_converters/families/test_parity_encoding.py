@@ -43,7 +43,7 @@ def test_every_network_at_full_width(depth, letter, record):
 
 
 @pytest.mark.parametrize("letter", [pytest.param("s", marks=pytest.mark.full), "d"])
-def test_the_module_gets_its_own_bits_back(tmp_path, letter):
+def test_export_is_bit_identical(tmp_path, letter):
     module = net(letter=letter, width=1 / 16)
     model, _ = converters.convert(module, aux=True)
     converters.export_weights(model, tmp_path / "back.safetensors", family=FAMILY)

@@ -54,7 +54,7 @@ def test_every_network_at_full_width(depth, letter, head, record):
 @pytest.mark.parametrize(
     ("letter", "head"), [pytest.param("c", "fcn", marks=pytest.mark.full), ("d", "fcn"), ("", "deeplabv3")]
 )
-def test_the_module_gets_its_own_bits_back(tmp_path, letter, head):
+def test_export_is_bit_identical(tmp_path, letter, head):
     module = net(letter=letter, head=head, width=1 / 16)
     model, _ = converters.convert(module, aux=True)
     converters.export_weights(model, tmp_path / "back.pth", family=FAMILY)

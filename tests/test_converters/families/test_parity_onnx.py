@@ -128,7 +128,7 @@ def test_the_made_up_batchnorm_changes_nothing(channels, bound):
     assert np.abs(output(layer, pixels) / pixels - 1).max() <= bound
 
 
-def test_a_file_with_names_comes_back_bit_by_bit(tmp_path):
+def test_export_of_a_file_with_names_is_bit_identical(tmp_path):
     path = export(net("resnet18"), tmp_path / "net.onnx", "unfolded")
     model, _ = converters.convert(path)
     converters.export_weights(model, tmp_path / "net.safetensors", family="torchvision/resnet")

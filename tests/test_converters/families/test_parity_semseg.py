@@ -81,7 +81,7 @@ def test_its_three_data_sets(num_classes, name):
 
 
 @pytest.mark.parametrize("kind", [SemsegPSPNet, SemsegClassifier])
-def test_the_bits_come_back(tmp_path, kind):
+def test_export_is_bit_identical(tmp_path, kind):
     module = net(kind, 50, width=1 / 16)
     family = converters.identify(module).family
     model, _ = converters.convert(module, aux=True if kind is SemsegPSPNet else None)

@@ -59,7 +59,7 @@ def test_every_encoder(head, output_stride, encoder, record):
 
 
 @pytest.mark.parametrize("head", ["DeepLabV3", "DeepLabV3Plus", "PSPNet"])
-def test_the_module_gets_its_own_bits_back(tmp_path, head):
+def test_export_is_bit_identical(tmp_path, head):
     module = net(head, "resnet18")
     model, _ = converters.convert(module)
     converters.export_weights(model, tmp_path / "back.pth", family=SMP.name)

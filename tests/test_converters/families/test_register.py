@@ -53,7 +53,7 @@ def test_worked_example_runs(tmp_path):
     tests = {name: value for name, value in names.items() if name.startswith("test_")}
     assert len(tests) == 2
     tests["test_every_layer_is_equal"]()
-    tests["test_the_bits_come_back"](tmp_path)
+    tests["test_export_is_bit_identical"](tmp_path)
 
 
 def test_worked_example_needs_no_registration():
@@ -96,6 +96,11 @@ def test_registered_name_is_replaced_only_with_overwrite():
         ({"datasets": ("mine",)}, r"datasets are among .*, not mine"),
         ({"conventions": ("old",)}, r"conventions are among previous, new, one, not old"),
         ({"networks": ()}, r"networks holds at least one FamilyNetwork"),
+        ({"networks": ("resnet18",)}, r"networks holds FamilyNetworks, not 'resnet18'"),
+        (
+            {"networks": (dataclasses.replace(RESNET.networks[0], name="resnet19"),)},
+            r"a network has a name of tfseg.list_models\(\), not 'resnet19'",
+        ),
         ({"head": "("}, r"head is a regular expression, not '\('"),
         ({"classes": "top.weight"}, r"the table of resnet18 has no row for 'top.weight'"),
     ],
@@ -114,6 +119,12 @@ def test_only_a_family_is_registered():
         converters.register({"name": "me/resnet"})
 
 
-def test_unknown_family_is_refused():
-    with pytest.raises(ConversionError, match=r"The families known here are .*Received: family='me/resnet'"):
-        converters.identify(weightless(), family="me/resnet")
+def test_family_without_a_name_is_refused():
+    with pytest.raises(ConversionError, match=r"name is a text such as 'publisher/kind', not ''"):
+        converters.register(dataclasses.replace(RESNET, name=""))
+
+
+@pytest.mark.parametrize("family", ["me/resnet", ["torchvision/resnet"], object])
+def test_unknown_family_is_refused(family):
+    with pytest.raises(ConversionError, match=r"The families known here are .*Received: family=.*(resnet|object)"):
+        converters.identify(weightless(), family=family)

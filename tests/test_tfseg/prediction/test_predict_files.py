@@ -110,6 +110,13 @@ def test_an_invalid_shard_is_refused(model, photos, tmp_path):
         predict(model, photos, tmp_path / "maps", shard=(3, 3))
 
 
+@pytest.mark.parametrize("cluster", [True, "ray"])
+def test_cluster_that_cannot_be_called_is_refused(model, photos, tmp_path, cluster):
+    with pytest.raises(ValueError, match=r"cluster is None or a tfseg.prediction.ray.Ray. Received: (True|'ray')"):
+        predict(model, photos, tmp_path / "maps", cluster=cluster)
+    assert not (tmp_path / "maps").exists()
+
+
 def test_results_are_kept_and_failed_images_are_tried_again(model, photos, tmp_path):
     out = tmp_path / "maps"
     whole = (photos / "3.png").read_bytes()

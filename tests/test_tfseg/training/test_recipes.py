@@ -48,3 +48,19 @@ def test_with_crop_keeps_the_rest_of_the_augmentation():
 def test_invalid_field_is_refused(field, message):
     with pytest.raises(ValueError, match=message):
         training.Recipe(**{field: "none"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reduction": "median"}, r"reduction is 'mean' or 'sum'. Received: 'median'"),
+        ({"batch_size": 0}, r"batch_size is a whole number above 0. Received: 0"),
+        ({"batch_size": "4"}, r"batch_size is a whole number above 0. Received: '4'"),
+        ({"accumulate": 1.5}, r"accumulate is a whole number above 0. Received: 1.5"),
+        ({"warmup": 100}, r"warmup is a share of all steps, from 0 to 1. Received: 100"),
+        ({"frozen": "conv1.*"}, r"frozen holds regular expressions, .* Received: 'conv1.\*'"),
+    ],
+)
+def test_value_out_of_range_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        training.Recipe(**options)
