@@ -31,8 +31,8 @@ def rebuild_network(stated: OwnNetwork, source: Source, request: BuildRequest) -
     if asked:
         option, value = next(iter(asked.items()))
         raise ConversionError(
-            f"{option} is not available here: {source.name} holds {stated.name} as tfseg built it. Convert the original "
-            f"file again, or change the model (tfseg.dilate, import_weights). Received: {option}={value!r}"
+            f"{option} is not available here: {source.name} holds {stated.name} as tfseg built it. Convert the "
+            f"original file again, or change the model (tfseg.dilate, import_weights). Received: {option}={value!r}"
         )
     try:
         with blocks.blank_weights(lazy_zeros):

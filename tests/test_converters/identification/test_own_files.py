@@ -10,7 +10,9 @@ from helpers.references import images, output
 import converters
 import tfseg
 from converters import ConversionError
+from converters.families import FAMILIES
 from converters.saving import save
+from converters.weights.foreign_weights import foreign_weights
 from tfseg.exporting.safetensors import write_safetensors
 
 STATE = ("torchvision/segmentation", "fcn_resnet18")
@@ -21,6 +23,13 @@ def converted():
     return converters.convert(checkpoints.state(*STATE, num_classes=11, width=1 / 8, aux=True))
 
 
+def family_state(family, network):
+    """Random weights of a family's network, in the form that the family gives it."""
+    record = FAMILIES[family]
+    options = {**record.options, **record.network(network).options, "width": 1 / 16}
+    return dict(foreign_weights(checkpoints.model(network, **options), family))
+
+
 @pytest.mark.parametrize(
     ("family", "network", "options"),
     [
@@ -28,7 +37,8 @@ def converted():
         (*STATE, {"include_top": False}),
         (*STATE, {"output_stride": 16, "convention": "one"}),
         ("torchvision/resnet", "resnet18", {}),
-        ("keras/resnet", "resnet50", {"include_top": False}),
+        ("keras/resnet", "resnet50", {}),
+        ("hszhao/semseg", "pspnet_resnet50", {}),
         ("kazuto1011/deeplab-pytorch", "deeplabv2_resnet50", {"multi_scale": (0.5,)}),
         ("timm/resnet", "resnet50d", {}),
         ("wkentaro/pytorch-fcn", "fcn8s", {}),
@@ -36,9 +46,7 @@ def converted():
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_what_save_writes_convert_opens(tmp_path, family, network, options):
-    model, receipt = converters.convert(
-        checkpoints.state(family, network, width=1 / 16), family=family, network=network, **options
-    )
+    model, receipt = converters.convert(family_state(family, network), family=family, network=network, **options)
     save(model, tmp_path / "m.safetensors", receipt=receipt)
     again, account = converters.convert(tmp_path / "m.safetensors")
     assert again.get_config() == model.get_config()
