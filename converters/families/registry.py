@@ -6,7 +6,7 @@ from converters.errors import ConversionError
 from converters.families import caffe, keras, pytorch, tensorflow
 from converters.families.family import Family, FamilyNetwork
 from tfseg import specs
-from tfseg.nets.registry import list_models
+from tfseg.specs import network_names
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -138,7 +138,7 @@ def check_family(family: Family) -> None:
         if not isinstance(network, FamilyNetwork):
             problems.append(f"networks holds FamilyNetworks, not {network!r}")
             continue
-        if network.name not in list_models():
+        if network.name not in network_names():
             problems.append(f"a network has a name of tfseg.list_models(), not {network.name!r}")
         for key in (network.first, network.classes or family.classes):
             if network.table.forward(key) is None:

@@ -125,6 +125,13 @@ def test_help_prints_every_flag_and_loads_nothing(command):
     assert {flag.name for flag in flags_of(module)} <= printed
 
 
+@pytest.mark.parametrize(("command", "line"), [("inspect", str(SAMPLE)), ("list", "")])
+def test_inspect_and_list_load_no_tensorflow(tmp_path, command, line):
+    (ended,) = try_lines(f"tfseg_cli.{command}", tmp_path, line)
+    assert (ended.code, ended.err) == (0, "")
+    assert "fcn_resnet18" in ended.out
+
+
 def test_reader_that_hangs_up_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
