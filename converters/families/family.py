@@ -13,7 +13,7 @@ NEVER = r"(?!)"  # a regular expression that fits nothing
 
 
 def _nothing(width: float) -> Shapes:
-    """No variables: the network is told by its table, and by what it requires."""
+    """No variables: the table of the network, and what it requires, identify it."""
     return {}
 
 
@@ -26,7 +26,7 @@ class FamilyNetwork:
         table: table that says which tensor is which variable.
         first: key of the first convolution: it tells the input channels, and by its filters the width.
         variables: function of the width that gives the variables which every file has, path -> shape: one of
-            `converters.families.variables`, by which files are told apart. An axis of size 0 may have any size.
+            `converters.families.variables`, which tell files apart. An axis of size 0 may have any size.
         complete: regular expression of layers outside the trunk. A file has of them those among `variables`, no others.
         optional: regular expression of layers that a file may lack although they are among `variables`.
         requires: keys that a file must have -> key that asks for it if it is there; "" if nothing does.

@@ -236,9 +236,9 @@ def _is_caffe(fit: Fit) -> bool:
 def _known_as(source: Source, fits: Sequence[Fit]) -> Fit | None:
     """The fit that a label in the file, or its hash, says it is; None if neither tells."""
     labels = {checkpoint.extras.get("arch") for checkpoint in source.checkpoints} - {None}
-    labelled = [fit for fit in fits if fit.network.public in labels]
-    if labelled:
-        return labelled[0]
+    labeled = [fit for fit in fits if fit.network.public in labels]
+    if labeled:
+        return labeled[0]
     if [len(checkpoint.files) for checkpoint in source.checkpoints] != [1]:
         return None
     (checkpoint,) = source.checkpoints

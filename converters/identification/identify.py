@@ -1,4 +1,4 @@
-"""What a checkpoint is, told by its tensors: the family, the network, its sizes, and on what evidence."""
+"""What the tensors of a checkpoint say that it is: the family, the network, its sizes, and on what evidence."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """mmsegmentation's FCN and DeepLabV3 and PyTorch-Encoding's FCN in torch, on dilated ResNets.
 
-Written from the facts of `converters/families/mmseg.py` and `encoding.py`, under the names of the checkpoints: what our
-networks are compared with where the repositories cannot be installed.
+They are written from the records in `converters/families/pytorch/mmseg.py` and `encoding.py`, with the names of the
+checkpoints. Our networks are compared with them, because the repositories cannot be installed.
 """
 
 import torch

@@ -31,7 +31,7 @@ FCN = Family(
     license="MIT",
     formats=_FORMATS,
     preprocessing="fcn",
-    # FCN-8s and at-once have the same tensors: the first is taken unless the file is a published or a labelled one.
+    # FCN-8s and at-once have the same tensors: the first is taken unless the file is a published or a labeled one.
     networks=tuple(berkeley_fcn.network(name, public=public) for name, public in _CLASSES.items()),
     classes="score_fr.weight",
     head=r"(fc6|fc7|score_.*|upscore.*)/.*",

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 SIZES = ((65, 83), (96, 128))
 HEADS = {"_sem": 33, "_geo": 3}
 FEW = {"_sem": 5, "_geo": 3}  # a kernel of 64 x 64 for every pair of classes takes its time
-# name: network, what the test's network is told, family, preprocessing, data set
+# name: network, options of the network that the test writes, family, preprocessing, data set
 NETS = {
     "pascalcontext-fcn32s": ("fcn32s", {"classes": 60}, "pascalcontext-fcn", "pascal_context", "pascal_context"),
     "pascalcontext-fcn16s": ("fcn16s", {"classes": 60}, "pascalcontext-fcn", "pascal_context", "pascal_context"),
