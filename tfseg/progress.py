@@ -32,9 +32,13 @@ def as_progress(progress: ProgressOption, unit: str = "images") -> Progress:
         progress: True, False, None, or the function itself.
         unit: what is counted, in the plural; "bytes" are shown as megabytes.
     Returns: a `ProgressLine` for True, a function that does nothing for False and None, else `progress`.
+    Raises:
+        ValueError: anything else.
     """
     if callable(progress):
         return progress
+    if progress is not None and not isinstance(progress, bool):
+        raise ValueError(f"progress is True, False, or a function of (done, total). Received: {progress!r}")
     return ProgressLine(unit) if progress else _ignore
 
 

@@ -90,3 +90,9 @@ def test_false_and_none_show_nothing(nothing, capsys):
 def test_true_shows_a_line_on_stderr(capsys):
     list(track("ab", True, unit="pairs"))
     assert "2/2 pairs, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["yes", 3.5, []])
+def test_other_values_of_progress_are_refused(value):
+    with pytest.raises(ValueError, match=r"progress is True, False, or a function"):
+        as_progress(value)

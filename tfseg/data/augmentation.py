@@ -38,8 +38,13 @@ def check_augmentation(augmentation: Augmentation) -> None:
     Args:
         augmentation: the `Augmentation` to check.
     Raises:
-        ValueError: a scale or jitter out of range, or a scale without a crop.
+        ValueError: a crop, scale or jitter out of range, or a scale without a crop.
     """
+    crop = augmentation.crop
+    if crop is not None and not (
+        isinstance(crop, tuple | list) and len(crop) == 2 and all(isinstance(side, int) and side > 0 for side in crop)
+    ):
+        raise ValueError(f"crop is (height, width) in pixels, such as (320, 480). Received: {crop!r}")
     smallest, largest = augmentation.scale
     if not 0 < smallest <= largest:
         raise ValueError(f"scale is a smallest and a largest factor above 0. Received: {augmentation.scale}")

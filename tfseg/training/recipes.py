@@ -1,12 +1,13 @@
 """Recipes: how papers train segmenters, as data."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tfseg.data.augmentation import Augmentation
+from tfseg.data.augmentation import Augmentation, check_augmentation
 from tfseg.types import Size
 
 BATCH_NORMS = ("plain", "frozen", "synchronized")
@@ -81,6 +82,11 @@ class Recipe:
             count = getattr(self, name)
             if not isinstance(count, int | np.integer) or count < 1:
                 raise ValueError(f"{name} is a whole number above 0. Received: {count!r}")
+        for name in ("momentum", "decay", "power", "head_factor", "bias_factor", "aux_weight"):
+            _check_number(name, getattr(self, name), "at least 0")
+        for name in ("learning_rate", "clipnorm"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), "above 0", above=True)
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"warmup is a share of all steps, from 0 to 1. Received: {self.warmup!r}")
         if isinstance(self.frozen, str):  # it would become a tuple of its letters
@@ -96,17 +102,26 @@ class Recipe:
 
         Args:
             crop: `(height, width)` of the random crop, in pixels.
+        Raises:
+            ValueError: an invalid crop.
         Example:
             >>> tfseg.training.RECIPES["poly"].with_crop((320, 320)).augmentation.crop
             (320, 320)
         """
+        check_augmentation(dataclasses.replace(self.augmentation, crop=crop))
         height, width = crop
-        augmentation = dataclasses.replace(self.augmentation, crop=(height, width))
-        return dataclasses.replace(self, augmentation=augmentation)
+        return dataclasses.replace(self, augmentation=dataclasses.replace(self.augmentation, crop=(height, width)))
 
     def as_config(self) -> dict[str, Any]:
         """The recipe as nested dictionaries of plain values, for JSON."""
         return dataclasses.asdict(self)
+
+
+def _check_number(name: str, value: Any, expected: str, *, above: bool = False) -> None:
+    """Refuses a value that is no finite number of at least 0, or above 0."""
+    is_number = isinstance(value, int | float | np.number) and math.isfinite(value)
+    if not is_number or value < 0 or (above and value == 0):
+        raise ValueError(f"{name} is a number {expected}. Received: {value!r}")
 
 
 def checked_batch_norm(batch_norm: str) -> str:

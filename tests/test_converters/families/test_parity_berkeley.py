@@ -157,7 +157,7 @@ def test_an_fcn32s_goes_into_the_scaled_form(tmp_path):
     assert np.all(model.get_layer("scale_pool4").kernel == np.float32(0.01))
 
 
-def test_factors_are_not_lost(tmp_path):
+def test_atonce_scale_factors_are_kept(tmp_path):
     (_, path), _ = files("voc-fcn8s-atonce", (65, 83), tmp_path)
     with pytest.raises(ConversionError, match=r"Unexpected: 2\n  scale_pool4.gamma"):
         converters.import_weights(tfseg.FCN8sAtOnce(21, width=SLIM), path)
@@ -176,7 +176,7 @@ def test_a_new_head_does_not_hide_the_data_set(classes, family, mean, tmp_path):
     assert model.output.shape[-1] == 7
 
 
-def test_what_else_the_file_may_be_is_said(tmp_path):
+def test_receipt_names_other_networks_that_fit(tmp_path):
     (_, path), _ = files("nyud-fcn32s-color", (65, 83), tmp_path)
     model, receipt = converters.convert(path, preprocessing="nyud_hha")
     assert any("preprocessing='nyud_hha': nyud-fcn32s-hha" in other for other in receipt.others)

@@ -169,7 +169,7 @@ def test_a_training_file_says_that_it_is_a_drn_a(tmp_path):
     assert relative(output(other, pixels), output(model, pixels)) > 0.01
 
 
-def test_what_a_segmenter_knows():
+def test_drn_segmenter_metadata():
     model, receipt = converters.convert(segmenter("drn_d_22"))
     facts = tfseg.metadata(model)
     assert (facts["classes"][0], facts["classes"][-1], len(facts["classes"])) == ("road", "bicycle", 19)
@@ -188,7 +188,7 @@ def test_what_a_segmenter_knows():
         ({"aux": True}, "has no auxiliary head"),
     ],
 )
-def test_options_that_it_lacks(option, message):
+def test_options_drn_lacks_are_refused(option, message):
     with pytest.raises(ConversionError, match=message):
         converters.convert(segmenter("drn_d_22"), **option)
 
@@ -237,7 +237,7 @@ def test_a_classifier_becomes_a_segmenter():
     assert {path.partition("_")[0].partition("/")[0] for path in receipt.untouched} == {"head", "logits", "aux"}
 
 
-def test_a_transplant_hides_no_level():
+def test_warm_start_hides_no_missing_level():
     with pytest.raises(ConversionError, match=r"layer8\.3\.weight"):
         converters.import_weights(tfseg.DRN("d_22", width=SLIM), state(classifier("drn_d_24")))
     tensors = state(classifier("drn_d_24"))
@@ -301,7 +301,7 @@ def test_one_vocabulary_of_upsampling(upsampling):
         assert relative(ours, reference) <= TOLERANCE
 
 
-def test_an_unknown_upsampling():
+def test_unknown_upsampling_is_refused():
     with pytest.raises(
         ValueError, match=r"upsampling must be one of 'bilinear', .*'transposed_convolution'. .*'cubic'"
     ):

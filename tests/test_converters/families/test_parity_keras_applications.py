@@ -178,7 +178,7 @@ def test_dilated_it_has_its_old_map_on_the_old_grid(output_stride, old, record):
     assert difference <= TOLERANCE
 
 
-def test_it_goes_into_a_segmenter(old):
+def test_keras_resnet_into_a_segmenter(old):
     _, path = old
     model, receipt = converters.convert(path, network="fcn_resnet50", num_classes=5, output_stride=8)
     assert (receipt.family, receipt.transplant) == (OLD, "a ResNet classifier into a segmenter")
@@ -186,7 +186,7 @@ def test_it_goes_into_a_segmenter(old):
     assert {key: receipt.options[key] for key in TRUNK} == TRUNK | {"epsilon": 1e-3}
 
 
-def test_names_that_are_also_ours(tmp_path):
+def test_keras_names_that_equal_layer_names_of_tfseg(tmp_path):
     """tfseg's ResNets have the names of keras.applications; a model without biases is not taken for one of them."""
     biased = tfseg.build("resnet50", include_top=True, num_classes=7, width=1 / 8, **TRUNK)
     path = save(randomize(biased), tmp_path / "biased.keras")

@@ -201,7 +201,7 @@ def test_a_classifier_goes_into_a_dilated_segmenter(tmp_path):
     assert receipt.notes[0] == f"{FOLDED} (53 layers)"
 
 
-def test_what_else_enters_the_data_is_not_forgotten(tmp_path):
+def test_other_operations_on_the_graph_are_refused(tmp_path):
     """Such as a scaling of the image that was exported with the network."""
 
     def scale(model):

@@ -74,7 +74,7 @@ def test_a_training_file(tmp_path):
 
 
 @pytest.mark.parametrize(("num_classes", "name"), [(21, "person"), (19, "bus"), (150, "table")])
-def test_its_three_data_sets(num_classes, name):
+def test_semseg_classes_of_three_data_sets(num_classes, name):
     model, _ = converters.convert(net(SemsegPSPNet, 50, width=1 / 16, num_classes=num_classes))
     facts = tfseg.metadata(model)
     assert (facts["classes"][15], len(facts["colors"])) == (name, num_classes)
@@ -92,7 +92,7 @@ def test_export_is_bit_identical(tmp_path, kind):
     assert all(torch.equal(back[key], value) for key, value in expected.items())
 
 
-def test_the_rates_are_its_own():
+def test_semseg_dilation_rates():
     state = net(SemsegPSPNet, 50, width=1 / 16).state_dict()
     model, _ = converters.convert(state)
     layers = [model.get_layer(f"conv{stage}_block{block}_2_conv") for stage in (4, 5) for block in (1, 2)]

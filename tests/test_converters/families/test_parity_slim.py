@@ -63,7 +63,7 @@ def test_slim_classifies(depth, version, tmp_path, record):
 
 
 @pytest.mark.parametrize("output_stride", [8, *(pytest.param(value, marks=pytest.mark.full) for value in (32, 16, 4))])
-def test_slim_sees_finer(output_stride, tmp_path, record):
+def test_slim_at_finer_output_strides(output_stride, tmp_path, record):
     net = Slim(50, width=1 / 16)
     model, _ = converters.convert(saved(net, tmp_path), include_top=False, output_stride=output_stride)
     name = f"tf-slim ResNet-50, output stride {output_stride}"
@@ -90,7 +90,7 @@ def test_slim_goes_into_a_segmenter(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(9, 11), (16, 7), (65, 83)])
-def test_tensorflow_1_resizes_so(size, record):
+def test_resize_equals_tensorflow_1(size, record):
     pixels = images(9, 11, channels=2)
     ours = tfseg.layers.ResizeLike("bilinear_asymmetric")([pixels, np.zeros((1, *size, 1), "float32")])
     difference = relative(ours, tf.compat.v1.image.resize_bilinear(pixels, size))

@@ -57,6 +57,9 @@ def test_invalid_field_is_refused(field, message):
         ({"batch_size": 0}, r"batch_size is a whole number above 0. Received: 0"),
         ({"batch_size": "4"}, r"batch_size is a whole number above 0. Received: '4'"),
         ({"accumulate": 1.5}, r"accumulate is a whole number above 0. Received: 1.5"),
+        ({"learning_rate": -0.1}, r"learning_rate is a number above 0. Received: -0.1"),
+        ({"clipnorm": float("nan")}, r"clipnorm is a number above 0. Received: nan"),
+        ({"momentum": "0.9"}, r"momentum is a number at least 0. Received: '0.9'"),
         ({"warmup": 100}, r"warmup is a share of all steps, from 0 to 1. Received: 100"),
         ({"frozen": "conv1.*"}, r"frozen holds regular expressions, .* Received: 'conv1.\*'"),
     ],
@@ -64,3 +67,9 @@ def test_invalid_field_is_refused(field, message):
 def test_value_out_of_range_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         training.Recipe(**options)
+
+
+@pytest.mark.parametrize("crop", [(0, 0), "ab", (3.5, 4), (320,), 320])
+def test_invalid_crop_is_refused(crop):
+    with pytest.raises(ValueError, match=r"crop is \(height, width\) in pixels"):
+        training.RECIPES["poly"].with_crop(crop)
