@@ -1,6 +1,5 @@
 """The flags with which commands choose a data set."""
 
-import os
 from typing import TYPE_CHECKING
 
 from tfseg_cli import choices, flag_types, path_flags
@@ -70,7 +69,6 @@ def open_dataset(split: str | None, flag: str = "split") -> "data.Dataset":
     if kind != "folder":
         open_kind = {"cityscapes": data.cityscapes, "camvid": data.camvid, "ade20k": data.ade20k, "coco": data.coco}
         return open_kind[kind](root, **({"split": split} if split else {}))
-    split = split and os.path.expanduser(split)
     if split and not has_split(split):
         places = f"neither images/{split} and masks/{split} nor a list {split}.txt is in {root}"
         raise UsageError(f"--{flag}={split}: there is no such split: {places}")

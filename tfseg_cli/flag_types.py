@@ -185,17 +185,6 @@ def text(name: str, default: str | None, help_text: str, *, expected: str = "a t
     return define(name, default, help_text, Parser(_filled, expected))
 
 
-def split(name: str, default: str | None, help_text: str) -> flags.FlagHolder[str]:
-    """Defines a flag for a split of a data set: a name, or the path of its list; empty: no split.
-
-    Args:
-        name: name of the flag.
-        default: its value without the flag.
-        help_text: its meaning.
-    """
-    return define(name, default, help_text, Parser(str, "a name"))
-
-
 def texts(name: str, default: Sequence[str] | None, help_text: str) -> flags.FlagHolder[list[str]]:
     """Defines a flag for texts with commas between them; the arguments are those of `text`."""
 

@@ -8,11 +8,11 @@ pairs can be used.
 
 from absl import flags
 
-from tfseg_cli import datasets, flag_types, path_flags
+from tfseg_cli import datasets, path_flags
 from tfseg_cli.launch import launch
 from tfseg_cli.quiet import load_library
 
-_SPLIT = flag_types.split("split", None, "Which split; by default all of a folder, or the training set.")
+_SPLIT = path_flags.split("split", None, "Which split; by default all of a folder, or the training set.")
 _CONTACT_SHEET = path_flags.output_file(
     "contact_sheet", "Where to write an image of some pairs; a file that exists is replaced.", suffixes=(".png",)
 )

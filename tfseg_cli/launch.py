@@ -21,6 +21,7 @@ from tfseg_cli.flag_types import nearest
 FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 # Lines of a TensorFlow error that say where it happened, not what.
 _WHERE = re.compile(r'\s*$|Graph execution error|Detected at node|  File "|<stack traces|\t \[\[')
+_NODE = re.compile(r"\{\{.*?\}\} *| *\[Op:.*?\]")  # names of nodes within a sentence
 
 
 class UsageError(Exception):
@@ -204,7 +205,8 @@ def _sentence(error: Exception) -> str:
     lines = [
         line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if not _WHERE.match(line)
     ]
-    sentence = lines[0] if lines else "no reason given"
+    sentence = _NODE.sub("", lines[0]).strip() if lines else ""
+    sentence = sentence or "no reason given"
     return f"{type(error).__name__}: {sentence} (TFSEG_VERBOSE=1 shows where)"
 
 

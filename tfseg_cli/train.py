@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from tfseg.training import Recipe
 
 _RUN = path_flags.output_directory("run", "Folder of the run.")
-_SPLIT = flag_types.split(
+_SPLIT = path_flags.split(
     "split",
     None,
     "Split to train on, or a list of names; empty: all of a folder. By default train, or all of a folder that has no "
     "such split if --val_split is not given.",
 )
-_VAL_SPLIT = flag_types.split("val_split", None, "Split to validate on; by default there is no validation.")
+_VAL_SPLIT = path_flags.split("val_split", None, "Split to validate on; by default there is no validation.")
 _MODEL = flag_types.text(
     "model", None, "The network, by default that of the weights; `tfseg list` prints the names of all."
 )

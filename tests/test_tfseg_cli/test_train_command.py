@@ -41,6 +41,54 @@ def test_inspect_train_and_evaluate_commands(tmp_path):
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model=nonsense"], "--model=nonsense: expected one of the networks"),
+        (["--model=fcn_resnet18", "--options=widht=0.1"], "fcn_resnet18 has no option 'widht'. Did you mean width?"),
+        (["--model=fcn_resnet18", "--options=width=abc"], "--options=width=abc: expected a number"),
+        (
+            ["--model=fcn_resnet18", "--options=num_classes=2"],
+            "--options=num_classes=2: the number of classes has a flag",
+        ),
+        (["--model=fcn_resnet18", "--options=output_stride=5"], "--options: fcn_resnet18 cannot be built"),
+        (["--model=fcn_resnet18", "--crop=48x48"], "--crop=48x48: expected height,width in pixels"),
+        (["--model=fcn_resnet18", "--split=nowhere"], "--split=nowhere: there is no such split"),
+        (["--model=fcn_resnet18", "--val_split=nowhere", "--split="], "--val_split=nowhere: there is no such split"),
+        (["--options=width=0.5"], "--model is missing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_invalid_arguments_are_refused_in_one_line_and_leave_no_run(tmp_path, flags, message):
+    scenes(tmp_path / "data")
+    done = run_command.run(
+        "tfseg_cli.train", tmp_path / "data", "--classes=dark,bright", f"--run={tmp_path / 'run'}", *flags
+    )
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_failed_step_is_one_line_and_the_corrected_command_runs(tmp_path):
+    scenes(tmp_path / "data")
+    before = (
+        "import tensorflow as tf, tfseg.training.loop as loop\n"
+        "text = 'Graph execution error:\\n\\nDetected at node Conv2D defined at (most recent call last):\\n'\n"
+        "text += '  File \"x.py\", line 1\\n\\n{{function_node __inference_1}} OOM when allocating [Op:__inference_2]'\n"
+        "def fail(*_): raise tf.errors.ResourceExhaustedError(None, None, text)\n"
+        "loop.make_step = lambda *_, **__: fail"
+    )
+    words = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", f"--run={tmp_path / 'run'}", "--crop=16,16"]
+    words += ["--model=fcn32s", "--options=width=0.0625,padding=same", "--batch_size=4"]
+    done = run_command.run("tfseg_cli.train", *words, "--epochs=1", before=before)
+    assert done.code == 1
+    sentence = "ResourceExhaustedError: OOM when allocating (TFSEG_VERBOSE=1 shows where)"
+    assert done.err == f"tfseg-train: {sentence}\n"
+    assert not (tmp_path / "run").exists()
+    assert "epoch 2" in run("train", *words, "--epochs=2")
+
+
 @pytest.mark.full
 def test_train_command_starts_from_a_checkpoint(tmp_path):
     scenes(tmp_path / "data")
