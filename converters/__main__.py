@@ -1,4 +1,4 @@
-"""The conversion script: `python -m converters` is `tfseg-convert`."""
+"""The conversion script: `python -m converters` is `tfseg convert`."""
 
 from tfseg_cli.convert import main
 

@@ -83,4 +83,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_IMPORTED_ON_USE})
+    return sorted({*__all__, *_IMPORTED_ON_USE})

@@ -49,8 +49,8 @@ def check_name(flag: flags.FlagHolder[Any], names: Sequence[str], what: str) -> 
         UsageError: an unknown name.
     """
     if flag.value is not None and flag.value not in names:
-        listed = ", ".join(names) if len(names) <= 20 else "`tfseg list` prints them"
-        suggestion = nearest(flag.value, names) or f". The {what}: {listed}"
+        listed = f": {', '.join(names)}" if len(names) <= 20 else ", which `tfseg list` prints"
+        suggestion = nearest(flag.value, names) or listed
         raise invalid(flag, f"expected one of the {what}{suggestion}")
 
 

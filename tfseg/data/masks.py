@@ -85,7 +85,7 @@ def read_mask(path: Path | MaskSource, labels: Labels) -> Array:
             + (f", stored as {first_few(sorted(labels.ids))}" if labels.ids else "")
             + f", or {first_few(labels.void)} for ignored pixels. Received: {first_few(unexpected)}. "
             "Give the number of classes that the masks have, name further ignored values (--void), or "
-            "look at the data with tfseg-inspect-data."
+            "look at the data with tfseg inspect-data."
         )
     return classes.astype("uint8")
 

@@ -214,6 +214,6 @@ def _check_finite(loss: float, step: int, folder: RunFolder) -> float:
     state = folder.last if folder.last.exists() else "the one before this run"
     raise ValueError(
         f"The loss of step {step} is {loss}: the training diverged. Try a lower learning rate (a tenth), "
-        "clipnorm=1, a longer warm-up, or float32 instead of float16. Check the masks with tfseg-inspect-data. "
+        "clipnorm=1, a longer warm-up, or float32 instead of float16. Check the masks with tfseg inspect-data. "
         f"The last good state is {state}."
     )
