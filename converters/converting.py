@@ -11,7 +11,7 @@ from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.fits import Candidates, Fit
 from converters.identification.identify import identify_source
-from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
+from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.onnx_geometry import check_geometry
@@ -96,6 +96,8 @@ def convert(
         )
     request = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
     source = open_source(path)
+    if network is None and family in (None, BY_PATH):
+        refuse_own_model(source)
     if family in (None, BY_PATH) and (stated := own_network(source)):
         return _open_own(
             source, stated, request, network, preprocessing, skip, prototxt, classes, colors, allow_nonfinite

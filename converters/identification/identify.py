@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from converters.families import Family, get_family
 from converters.identification.fits import Candidates, rank
-from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
+from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
 from converters.identification.sources import Source, open_source
 from converters.types import Weights
 
@@ -72,6 +72,8 @@ def identify(
         ...
     """
     source = open_source(path)
+    if network is None and family in (None, BY_PATH):
+        refuse_own_model(source)
     if family in (None, BY_PATH) and (stated := own_network(source)):
         return _identify_own(source, stated)
     candidates = identify_source(source, family=family, skip=skip)

@@ -48,20 +48,31 @@ class OwnNetwork(NamedTuple):
         }
 
 
+def refuse_own_model(source: Source) -> None:
+    """Refuses a `.keras` file of tfseg, which needs no conversion; only another network can take its weights.
+
+    Args:
+        source: the opened source.
+    Raises:
+        ConversionError: such a file.
+    """
+    if any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints):
+        raise ConversionError(
+            f"{source.name} is a model of tfseg already. Load it with tfseg.load({source.name!r}), or give it to "
+            "`tfseg predict`, `train`, `evaluate` or `export` as it is. To put its weights into another network, name "
+            "that network: network=... (--network=...)."
+        )
+
+
 def own_network(source: Source) -> OwnNetwork | None:
     """What the header of a file says of the network; None for files without such a header.
 
     Args:
         source: the opened source.
     Raises:
-        ConversionError: a `.keras` file of tfseg, which needs no conversion; a header that is damaged or hostile.
+        ConversionError: a header that is damaged or hostile.
     """
     headers = [checkpoint.header for checkpoint in source.checkpoints]
-    if any(header.get("tfseg") == "model" for header in headers):
-        raise ConversionError(
-            f"{source.name} is a model of tfseg already. Load it with tfseg.load({source.name!r}), or give it to "
-            "`tfseg predict`, `train`, `evaluate` or `export` as it is."
-        )
     if len(headers) != 1 or _NETWORK not in headers[0]:
         return None
     (header,) = headers

@@ -201,7 +201,9 @@ def test_keras_names_that_equal_layer_names_of_tfseg(tmp_path):
     with pytest.raises(converters.ConversionError, match=r"Unexpected: 55\n  conv1_conv/bias"):
         converters.import_weights(plain, path)
     with pytest.raises(converters.ConversionError, match=r"keras/resnet resnet50, but .*without biases"):
-        converters.convert(save(plain, tmp_path / "plain.keras"))
+        converters.convert({variable.path: np.asarray(variable) for variable in plain.weights})
+    with pytest.raises(converters.ConversionError, match=r"Missing: 53\n  conv1_conv/bias"):
+        converters.convert(save(plain, tmp_path / "plain.keras"), network="resnet50")
 
 
 # ----------------------------------------------------------------------------------------------------------- full size
