@@ -37,7 +37,7 @@ def anonymous_memory() -> int:
 
 def convert(checkpoint: pathlib.Path, output: str) -> None:
     import converters
-    from converters.saving import save
+    from converters.conversion.save import save
 
     model, _ = converters.convert(checkpoint, network="fcn32s")
     save(model, output)

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr__`
-    from converters.converting import convert
+    from converters.conversion.convert import convert
     from converters.downloads.fetch import fetch
     from converters.errors import ConversionError
     from converters.families.registry import register
@@ -29,7 +29,7 @@ _HOMES = {
     "fetch": "downloads.fetch",
     "register": "families.registry",
     "identify": "identification.identify",
-    "convert": "converting",
+    "convert": "conversion.convert",
     "import_weights": "weights.import_weights",
     "export_weights": "weights.export_weights",
     "check_prototxt": "programs.check_prototxt",

@@ -96,7 +96,8 @@ def _convert() -> int:
     classes, colors = _named_classes()
     load_library()
     import tfseg
-    from converters import convert, saving, verify
+    from converters import convert, verify
+    from converters.conversion import save
     from converters.families import FAMILIES
     from converters.identification.sources import open_source
 
@@ -129,7 +130,7 @@ def _convert() -> int:
     if image is not None:
         verify(model, receipt, source, image)
     logging.set_verbosity(logging.ERROR)  # TensorFlow would print every step of a SavedModel
-    saving.save(model, _OUTPUT.value, receipt=receipt, overwrite=_OVERWRITE.value)
+    save.save(model, _OUTPUT.value, receipt=receipt, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         receipt.save(_RECEIPT.value, overwrite=_OVERWRITE.value)
     print(receipt)

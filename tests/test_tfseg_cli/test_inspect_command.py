@@ -5,7 +5,7 @@ from helpers.paths import EXAMPLES
 from helpers.run_command import finish, run, start
 
 import converters
-from converters.saving import save
+from converters.conversion.save import save
 
 INSPECT = "tfseg_cli.inspect"
 SAMPLE = EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth"

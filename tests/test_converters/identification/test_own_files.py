@@ -10,8 +10,8 @@ from helpers.references import images, output
 import converters
 import tfseg
 from converters import ConversionError
+from converters.conversion.save import save
 from converters.families import FAMILIES
-from converters.saving import save
 from converters.weights.foreign_weights import foreign_weights
 from tfseg.exporting.safetensors import write_safetensors
 

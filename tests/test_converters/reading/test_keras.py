@@ -17,7 +17,7 @@ from keras import layers
 import converters
 import tfseg
 from converters import ConversionError
-from converters.saving import save
+from converters.conversion.save import save
 
 
 def numbers(*shape, seed=0, dtype="float32"):

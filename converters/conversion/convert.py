@@ -6,7 +6,8 @@ from typing import NamedTuple
 import keras
 
 import tfseg
-from converters.building import BuildRequest, build_network
+from converters.conversion.build_network import BuildRequest, build_network
+from converters.conversion.rebuild_network import fill_by_path, rebuild_network
 from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.fits import Candidates, Fit
@@ -15,7 +16,6 @@ from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.onnx_geometry import check_geometry
-from converters.rebuilding import fill_by_path, rebuild_network
 from converters.types import Path, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice

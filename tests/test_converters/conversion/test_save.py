@@ -10,7 +10,7 @@ from helpers.references import images, output
 import converters
 import tfseg
 from converters import ConversionError
-from converters.saving import check_output, save
+from converters.conversion.save import check_output, save
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_no_file(tmp_path):
     script = (
         "import resource, signal, sys\n"
         "import converters, keras\n"
-        "from converters.saving import save\n"
+        "from converters.conversion.save import save\n"
         "import tfseg\n"
         "image = keras.Input((None, None, 3))\n"
         "x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING['torch'])(image)\n"

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 import tfseg
-from converters.building import BuildRequest
+from converters.conversion.build_network import BuildRequest
 from converters.errors import ConversionError
 from converters.identification.own_files import BY_PATH, OwnNetwork
 from converters.identification.sources import Source

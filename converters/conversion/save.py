@@ -4,10 +4,10 @@ import pathlib
 
 import keras
 
+from converters.conversion.rebuild_network import describe_own_network
 from converters.errors import ConversionError
 from converters.identification.own_files import BY_PATH
 from converters.memory import saved_without_copies
-from converters.rebuilding import describe_own_network
 from converters.types import Path
 from converters.weights.export_weights import export_weights
 from converters.weights.receipts import Receipt
