@@ -15,7 +15,7 @@ from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
-from converters.programs.onnx_geometry import check_geometry
+from converters.programs.check_source import check_source
 from converters.types import Path, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
@@ -108,10 +108,11 @@ def convert(
     if include_top is not False or fit.differences:
         fit.check_parts(source)
     model, options, drop = build_network(target, fit, source, request)
-    check_geometry(source, model, fit, asked=output_stride is not None or convention is not None)
+    checked = check_source(source, model, fit, asked=output_stride is not None or convention is not None)
 
     receipt = Receipt(source.name, model.name, *fit.names, options=options, others=list(candidates.alternatives(fit)))
     receipt.preprocessing = specs.PREPROCESSING[preprocessing or fit.family.preprocessing]
+    receipt.notes += checked
     if prototxt is not None:
         receipt.prototxt = _check_prototxt(model, prototxt, fit, target)
     _set_metadata(model, receipt, fit, target)

@@ -58,7 +58,8 @@ def fill_model(
             {"path": str(file), "size": file.stat().st_size, "sha256": digest.result()}
             for file, digest in zip(files, digests, strict=True)
         ]
-    receipt.transplant, receipt.notes = plan.transplant, list(source.notes)
+    receipt.transplant = plan.transplant
+    receipt.notes += source.notes
     receipt.tensors = [
         {
             "key": key,

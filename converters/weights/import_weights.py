@@ -10,7 +10,7 @@ from converters.identification.fits import Candidates, Fit
 from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH
 from converters.identification.sources import Source, open_source
-from converters.programs.onnx_geometry import check_geometry
+from converters.programs.check_source import check_source
 from converters.types import Shapes, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.plan import ImportPlan, plan_by_path, plan_import
@@ -68,7 +68,7 @@ def import_weights(
     others = list(candidates.alternatives(fit))
     receipt = Receipt(opened.name, model.name, *fit.names, others=others)
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
-    check_geometry(opened, model, fit)
+    receipt.notes += check_source(opened, model, fit)
     advice = mapping_advice(candidates, shapes, plan)
     return fill_model(model, opened, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
 
