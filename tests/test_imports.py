@@ -60,7 +60,7 @@ LIBRARIES = {
     "tfseg.rewrites": NUMERIC | {"tensorflow"},  # whose XLA one rewrite asks for
     "tfseg": EVERYTHING_BUT_TORCH | RUNTIMES | SERVING,
     "converters.errors": EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"},
-    "tfseg_cli": EVERYTHING_BUT_TORCH | SERVING | {"torch"},  # which has to be imported before TensorFlow
+    "tfseg_cli": EVERYTHING_BUT_TORCH | SERVING,
 }
 
 

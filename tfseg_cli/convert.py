@@ -6,7 +6,6 @@ The suffix of the output decides its format: .keras, .weights.h5, .safetensors, 
 with a SavedModel.
 """
 
-import contextlib
 import os
 import pathlib
 import re
@@ -95,9 +94,6 @@ def main() -> None:
 def _convert() -> int:
     _check_files()
     classes, colors = _named_classes()
-    if _VERIFY.value:
-        with contextlib.suppress(ImportError):
-            import torch  # noqa: F401  (after TensorFlow, its import can crash the process)
     load_library()
     import tfseg
     from converters import convert, verify

@@ -11,6 +11,7 @@ from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.identification.sources import Source, open_source
 from converters.proof.compare import ModelComparison, compare_layers
 from converters.proof.references import run_torch
+from converters.proof.without_triton import without_triton
 from converters.types import Weights
 from converters.weights.receipts import Receipt
 from tfseg.layers.metadata import metadata
@@ -42,12 +43,14 @@ def verify(
         converters.errors.ConversionError: street.pth: ...
     """
     source = open_source(path)
-    module, family, network = _public_module(receipt, source)
-    height, width = (side - side % family.multiple_of for side in image.shape[:2])
-    image = image[:height, :width]
-    preprocessing = metadata(model)["preprocessing"] or family.preprocessing
-    images = np.asarray(preprocess(image, preprocessing)[None], "float32")
-    comparison = compare_layers(model, run_torch(module, images, family, network), images)
+    with without_triton():
+        module, family, network = _public_module(receipt, source)
+        height, width = (side - side % family.multiple_of for side in image.shape[:2])
+        image = image[:height, :width]
+        preprocessing = metadata(model)["preprocessing"] or family.preprocessing
+        images = np.asarray(preprocess(image, preprocessing)[None], "float32")
+        reference = run_torch(module, images, family, network)
+    comparison = compare_layers(model, reference, images)
     receipt.parity = {
         "with": f"{type(module).__module__}.{receipt.network}",
         "image": [height, width],

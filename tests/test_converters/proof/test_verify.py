@@ -1,5 +1,8 @@
 """verify: the public implementation runs with the same file."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +67,26 @@ def test_verify_refuses_a_transplant(photograph):
     model, receipt = converters.convert(state, network="fcn32s")
     with pytest.raises(ConversionError, match=r"no public implementation computes what this fcn32s does"):
         converters.verify(model, receipt, state, photograph)
+
+
+def test_verify_runs_beside_a_triton_that_crashes_after_tensorflow(tmp_path):
+    """Importing triton 3 after TensorFlow 2.21 crashes the process, and torchvision makes torch import it."""
+    (tmp_path / "triton").mkdir()
+    (tmp_path / "triton" / "__init__.py").write_text("import os\nos._exit(139)\n")
+    torch.save(torchvision_net("resnet18").state_dict(), tmp_path / "file.pth")
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import numpy as np, tfseg, converters
+from torch.utils._triton import has_triton_package  # what torch asks
+model, receipt = converters.convert("file.pth")
+print(converters.verify(model, receipt, "file.pth", np.full((65, 83, 3), 90, "uint8")).worst <= 1e-5)
+from converters.proof.without_triton import without_triton
+with without_triton():
+    print(has_triton_package())
+print("triton" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.stdout.split() == ["True", "False", "False"], result.stderr
