@@ -7,7 +7,7 @@ that round up. Where two networks differ, `differences` says how.
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import keras
 
@@ -15,7 +15,7 @@ from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, get_family
 from converters.names.tables import Table
 from converters.programs import from_keras, from_prototxt
-from converters.programs.differences import StepPair, layer_differences
+from converters.programs.compare_programs import compare_programs, refusal, table_label
 from converters.programs.steps import ProgramStep, StepFactory
 from converters.reading.caffe.prototxt import PrototxtNet, read_prototxt
 from converters.types import Path
@@ -27,8 +27,11 @@ __all__ = ["PrototxtCheck", "check_prototxt"]
 # Image sizes where a prototxt states none: the size that fully connected layers were trained at, else a size whose
 # halves, quarters and eighths with aligned corners (8 n + 1) are integers.
 _CLASSIFIER_SIZE, _SEGMENTER_SIZE = (224, 224), (321, 321)
-_LISTED = 12
 _END = {"softmax", "argmax"}  # operations after the logits in a deploy prototxt
+_ADVICE = (
+    "Choose the network or the options that the prototxt describes (network=, output_stride=, convention=, "
+    "multi_scale=), or leave prototxt= out."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +114,9 @@ def check_prototxt(
     layers = {layer.name for layer in model.layers if layer.weights}
     ends = [_without_softmax(end) for end in from_prototxt.describe(net, table.module, layers, factory)]
     ends = [end for end in ends if any(step.op == "image" for step in end.cone())]
-    differences, notes = _compare(ends, outputs, layers, table)
+    differences, notes = compare_programs(ends, outputs, layers, noun="the prototxt", label=table_label(table))
     if differences:
-        raise ConversionError(_refusal(path.name, model.name, differences, image_size))
+        raise ConversionError(refusal(path.name, model.name, differences, image_size, _ADVICE))
     steps = {id(step): step for output in outputs for step in output.cone()}.values()
     return PrototxtCheck(path.name, sum(bool(step.key) for step in steps), image_size, tuple(notes))
 
@@ -159,96 +162,3 @@ def _without_softmax(step: ProgramStep) -> ProgramStep:
     while step.op in _END:
         (step,) = step.inputs
     return step
-
-
-def _compare(
-    ends: Sequence[ProgramStep], outputs: Sequence[ProgramStep], layers: Collection[str], table: Table
-) -> tuple[dict[str, str], list[str]]:
-    """`(differences by layer, notes)` between the ends of a prototxt and the outputs of a model."""
-    if not ends:
-        return {"the prototxt": "no layer of it reads the image"}, []
-    pairs, notes = [], []
-    for output in outputs:
-        pair, note = _find_output(output, ends)
-        pairs += [pair] if pair else []
-        notes += [note] if note else []
-    if pairs:
-        return layer_differences(ends, outputs, pairs, table), notes
-    differences, note = _beyond_outputs(outputs, ends, layers)
-    return differences, [*notes, note] if note else notes
-
-
-def _find_output(output: ProgramStep, ends: Sequence[ProgramStep]) -> tuple[StepPair | None, str | None]:
-    """`(pair, note)`: the steps in which to look for differences; what the prototxt leaves to the user. Or None."""
-    inner = [step for end in ends for step in end.cone()]
-    if any(step.number == output.number for step in inner):
-        return None, None
-    small = output
-    while small.op == "resize":
-        (small,) = small.inputs
-    if short := [end.name for end in ends if end.number == small.number]:
-        return None, f"the prototxt ends at {short[0]}, which the network enlarges to the size of the image"
-    for wanted in (output, small):
-        identity = wanted.op, wanted.key, _nearest_keys(wanted)
-        if similar := [step for step in inner if (step.op, step.key, _nearest_keys(step)) == identity]:
-            return StepPair(similar[-1], wanted, "the output"), None
-    return StepPair(ends[-1], output, "the output"), None
-
-
-def _nearest_keys(step: ProgramStep) -> set[str]:
-    """Keys of the layers with weights that a step depends on without others between."""
-    keys, waiting = set(), list(step.inputs)
-    while waiting:
-        step = waiting.pop()
-        if step.key:
-            keys.add(step.key)
-        else:
-            waiting.extend(step.inputs)
-    return keys
-
-
-def _beyond_outputs(
-    outputs: Sequence[ProgramStep], ends: Sequence[ProgramStep], layers: Collection[str]
-) -> tuple[dict[str, str], str | None]:
-    """`(differences, note)` for what a prototxt computes after the outputs: a head may be left out, as a whole."""
-    numbers, differences, heads = {output.number for output in outputs}, {}, []
-    for end in ends:
-        beyond = _steps_after(end, numbers)
-        if not beyond:
-            continue
-        strange = [step.name for step in beyond if step.key.startswith("?")]
-        absent = [step.name for step in beyond if step.key and step.key not in layers and step.name not in strange]
-        if strange or not absent:
-            name = (strange or [end.name])[0]
-            differences[name] = "stands after what the network returns, which has no such layer"
-        heads += absent
-    return differences, f"left out of the network: {', '.join(heads[:6])}" if heads and not differences else None
-
-
-def _steps_after(end: ProgramStep, numbers: Collection[int]) -> list[ProgramStep]:
-    """The steps from an end down to those with these numbers; none if it leads to none of them."""
-    seen: dict[int, ProgramStep] = {}
-    waiting, met = [end], False
-    while waiting:
-        step = waiting.pop()
-        if step.number in numbers:
-            met = True
-        elif id(step) not in seen:
-            seen[id(step)] = step
-            waiting.extend(step.inputs)
-    return list(seen.values()) if met else []
-
-
-def _refusal(prototxt: str, model: str, differences: dict[str, str], image_size: Size) -> str:
-    lines = [f"  {name}: {text}" for name, text in differences.items()]
-    more = [f"  ... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
-    return "\n".join(
-        [
-            f"{prototxt} does not describe the network {model!r} "
-            f"(compared at {image_size[0]} x {image_size[1]} pixels):",
-            *lines[:_LISTED],
-            *more,
-            "Choose the network or the options that the prototxt describes (network=, output_stride=, convention=, "
-            "multi_scale=), or leave prototxt= out.",
-        ]
-    )

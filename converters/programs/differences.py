@@ -1,9 +1,8 @@
 """Where two programs differ, layer by layer, in words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from converters.names.tables import Table
 from converters.programs.steps import ProgramStep
 
 _DEPTH = 3  # steps of a map that are written out
@@ -13,7 +12,7 @@ Labels = Mapping[str, str]
 
 
 class StepPair(NamedTuple):
-    """Two steps to compare: one of the prototxt, one of the model, and the layer that reads the first; "" for none."""
+    """Two steps to compare: one of the source, one of the model, and the layer that reads the first; "" for none."""
 
     stated: ProgramStep
     built: ProgramStep
@@ -21,24 +20,30 @@ class StepPair(NamedTuple):
 
 
 def layer_differences(
-    ends: Sequence[ProgramStep], outputs: Sequence[ProgramStep], pairs: Sequence[StepPair], table: Table
+    ends: Sequence[ProgramStep],
+    outputs: Sequence[ProgramStep],
+    pairs: Sequence[StepPair],
+    *,
+    noun: str,
+    label: Callable[[str], str] | None = None,
 ) -> dict[str, str]:
-    """Layer -> what the prototxt says about it, and what the network has.
+    """Layer -> what the source says about it, and what the network has.
 
     Args:
-        ends: steps of the prototxt whose cones are the whole of it.
+        ends: steps of the source whose cones are the whole of it.
         outputs: steps that make the model's outputs.
         pairs: pairs to begin with. Layers that both have once are compared wherever they stand.
-        table: table that tells which layer is which.
+        noun: what messages call the source's description.
+        label: function that gives the source's name of a Keras layer; by default that layer's own.
     """
     stated, built = _by_key(ends), _by_key(outputs)
     labels = {key: steps[0].name for key, steps in stated.items()}
-    labels |= {key: _label(table, key) for key in built if key not in labels}
+    labels |= {key: label(key) if label else key for key in built if key not in labels}
     single = [
         StepPair(stated[key][0], built[key][0], "") for key in built if len(stated.get(key, ())) == len(built[key]) == 1
     ]
     # A step's cone follows the step: reversed, the layers nearest to the image come first.
-    absent = {labels[key]: "the prototxt has no such layer" for key in reversed(built) if key not in stated}
+    absent = {labels[key]: f"{noun} has no such layer" for key in reversed(built) if key not in stated}
     return absent | _walk([*pairs, *single], labels)
 
 
@@ -48,12 +53,6 @@ def _by_key(ends: Sequence[ProgramStep]) -> dict[str, list[ProgramStep]]:
         if step.key:
             steps.setdefault(step.key, []).append(step)
     return steps
-
-
-def _label(table: Table, key: str) -> str:
-    """A Keras layer's name in the prototxt's own words, where the table has them."""
-    names = (table.backward(f"{key}/{variable}") for variable in ("kernel", "moving_mean"))
-    return next((name[0].rpartition(".")[0] for name in names if name), key)
 
 
 def _walk(pairs: Iterable[StepPair], labels: Labels) -> dict[str, str]:
