@@ -8,10 +8,10 @@ from converters.downloads import published
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.families.differences import describe_differences
+from converters.identification.listing import some
+from converters.identification.refusals import describe_refusal
 from converters.identification.sources import Source
 from converters.types import Shapes
-
-_LISTED = 6  # names that a sentence lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,13 +146,7 @@ class Candidates:
             raise ConversionError(f"No family known here has a network of that name. Received: network={network!r}")
         if named[0].differences:
             self.best.check_parts(self.source)
-            what = f"not a {network}" if network else "of no family known here"
-            raise ConversionError(
-                f"{self.source.name} is {what}. Nearest: {' '.join(self.best.names)}, but the file "
-                f"{'; '.join(self.best.differences) or 'fits that'}. Received: {len(self.source)} tensors, "
-                f"{some(list(self.source))}. Name the family and the network (family=, network=) to see all that does "
-                "not fit, or pass skip=[...] for tensors of your own."
-            )
+            raise ConversionError(describe_refusal(self.source, self.best, network))
         return named[0]
 
     def alternatives(self, fit: Fit) -> tuple[str, ...]:
@@ -213,7 +207,7 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
                 fits.append(Fit(family, network, absent, len(shapes)))
                 continue
             if network.table not in unknown:  # many networks share one table
-                unknown[network.table] = [key for key in source.shapes if not network.table.knows(key)]
+                unknown[network.table] = network.table.strangers(source.shapes)
             strangers = [key for key in unknown[network.table] if key in shapes]
             differences = absent
             if network.first in shapes:
@@ -222,11 +216,6 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
                 differences = (*differences, f"has {len(strangers)} tensors of other names ({some(strangers)})")
             fits.append(Fit(family, network, differences, len(strangers), len(unknown[network.table]) - len(strangers)))
     return fits
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
 
 
 def _is_caffe(fit: Fit) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork, get_family
 from converters.families.differences import describe_differences
-from converters.identification.fits import some
+from converters.identification.listing import some
 from converters.identification.own_files import BY_PATH
 from converters.memory import view
 from converters.names.layouts import Layout

@@ -218,5 +218,5 @@ def test_other_networks_are_of_no_family_known(tmp_path):
     path = export(net("mobilenet_v3_small", width=1), tmp_path / "net.onnx", "folded")
     for form in (lambda path: path, anonymize):
         form(path)
-        with pytest.raises(converters.ConversionError, match=r"net\.onnx is of no family known here. Nearest:"):
+        with pytest.raises(converters.ConversionError, match=r"net\.onnx is of no family known here"):
             converters.convert(path)
