@@ -17,6 +17,8 @@ FAMILIES: dict[str, Family] = {
         pytorch.pytorch_fcn.FCN,
         pytorch.pytorch_fcn.VGG16_FROM_CAFFE,
         pytorch.timm.RESNET,
+        pytorch.caffe_resnet.PADDED,
+        pytorch.caffe_resnet.CEIL,
         pytorch.huggingface.RESNET,
         pytorch.semseg.PSPNET,
         pytorch.semseg.INITMODEL,
@@ -129,7 +131,8 @@ def check_family(family: Family) -> None:
         problems.append(f"conventions are among {', '.join(specs.CONVENTIONS)}, not {', '.join(sorted(strangers))}")
     if not family.networks:
         problems.append("networks holds at least one FamilyNetwork")
-    for field, pattern in (("head", family.head), ("features", family.features), *family.parts.items()):
+    patterns = {"head": family.head, "features": family.features, "file_words": family.file_words, **family.parts}
+    for field, pattern in patterns.items():
         try:
             re.compile(pattern or "")
         except re.error as error:

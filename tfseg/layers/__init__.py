@@ -1,5 +1,6 @@
 """Layers that Keras lacks: sizes known only when an image comes, dilated poolings, and the model's metadata."""
 
+from tfseg.layers.blur_pooling import BlurPooling
 from tfseg.layers.crop_like import CropLike
 from tfseg.layers.depthwise_transpose import DepthwiseConv2DTranspose
 from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
@@ -8,6 +9,7 @@ from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
 
 __all__ = [
     "AdaptiveAveragePooling",
+    "BlurPooling",
     "CropLike",
     "DensePadding",
     "DepthwiseConv2DTranspose",

@@ -10,7 +10,7 @@ from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp
 from converters.families.pytorch.public_torchvision import import_torchvision
-from converters.families.trunks import FEATURES, HEAD, network, trunk
+from converters.families.trunks import FEATURES, HEAD, STRIDED, network, trunk
 from converters.names.tables import Row, table
 from tfseg import specs
 
@@ -49,7 +49,7 @@ RESNET = Family(
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(
-        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name)
+        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name, distinct=STRIDED)
         for name, spec in _SPECS.items()
     ),
     classes="fc.weight",
@@ -89,6 +89,7 @@ SEGMENTATION = Family(
     aux="aux_classifier.4.weight",
     head=HEAD,
     features=FEATURES,
+    trunk={"output_stride": 32},
     options={"output_stride": 8},
     datasets=("voc",),
     public=_public_segmenter,
@@ -97,15 +98,15 @@ SEGMENTATION = Family(
 # ---------------------------------------------------------------------------------------------------------------- VGG
 
 
-def _vgg_features(depth: int, batch_norm: bool) -> tuple[Row, ...]:
+def _vgg_features(depth: int, batch_norm: bool, prefix: str) -> tuple[Row, ...]:
     """The rows of `features`: torchvision numbers convolution, BatchNorm, ReLU and pooling in one sequence."""
     rows: list[Row] = []
     index = 0
     for stage, count in enumerate(specs.VGG_CONVS[depth], 1):
         for conv in range(1, count + 1):
-            rows.append((f"features.{index}", f"conv{stage}_{conv}", "conv"))
+            rows.append((f"{prefix}{index}", f"conv{stage}_{conv}", "conv"))
             if batch_norm:
-                rows.append((f"features.{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
+                rows.append((f"{prefix}{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
             index += 3 if batch_norm else 2
         index += 1
     return tuple(rows)
@@ -114,18 +115,19 @@ def _vgg_features(depth: int, batch_norm: bool) -> tuple[Row, ...]:
 _VGG_TOP = (("classifier.0", "fc6", "dense7x7"), ("classifier.3", "fc7", "dense"), ("classifier.6", "fc8", "dense"))
 
 
-def vgg_network(name: str, depth: int, batch_norm: bool) -> FamilyNetwork:
+def vgg_network(name: str, depth: int, batch_norm: bool, prefix: str = "features.") -> FamilyNetwork:
     """A VGG under torchvision's names.
 
     Args:
         name: name that `tfseg.build` knows.
         depth: 11, 13, 16 or 19.
         batch_norm: whether each convolution has a BatchNorm.
+        prefix: text before the numbers of the convolutions; "" for a file of `features` alone.
     """
-    features = _vgg_features(depth, batch_norm)
+    features = _vgg_features(depth, batch_norm, prefix)
     names = table(features + _VGG_TOP, (COUNTER,))
     convolutions = functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm)
-    return FamilyNetwork(name, names, "features.0.weight", convolutions, public=name)
+    return FamilyNetwork(name, names, f"{prefix}0.weight", convolutions, public=name)
 
 
 VGG = Family(
@@ -137,7 +139,7 @@ VGG = Family(
     license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
-    networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),
+    networks=tuple(vgg_network(name, *row, prefix) for prefix in ("features.", "") for name, row in specs.VGGS.items()),
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
     conventions=(),
