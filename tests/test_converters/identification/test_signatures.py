@@ -175,6 +175,6 @@ def test_keras_equivalent_is_named_and_exists():
 def test_refusal_of_many_tensors_is_quick():
     shapes = named(*(f"net.part{a}.unit{b}.step{c}.weight" for a in range(20) for b in range(10) for c in range(10)))
     refusal(shapes)
-    began = time.perf_counter()
+    began = time.process_time()
     refusal(shapes)
-    assert time.perf_counter() - began < 0.2
+    assert time.process_time() - began < 0.2
