@@ -81,7 +81,7 @@ def _options(head: str, stride: int | None, arguments: Mapping[str, Any]) -> Ite
         if rates := _rates(arguments):
             yield "rates", rates
     filters = arguments.get("psp_out_channels" if head == "pspnet" else "decoder_channels")
-    if _number(filters):
+    if _number(filters) and filters != (512 if head == "pspnet" else 256):
         yield "filters", filters
     if head == "pspnet" and isinstance(arguments.get("psp_dropout"), int | float):
         yield "dropout", float(arguments["psp_dropout"])
