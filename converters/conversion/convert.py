@@ -16,6 +16,7 @@ from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.check_source import check_source
+from converters.programs.keras_ends import add_stated_end
 from converters.types import Path, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
@@ -108,6 +109,8 @@ def convert(
     if include_top is not False or fit.differences:
         fit.check_parts(source)
     model, options, drop = build_network(target, fit, source, request)
+    if include_top is not False and target == fit.network.name:
+        model = add_stated_end(model, source)
     checked = check_source(source, model, fit, asked=output_stride is not None or convention is not None)
 
     receipt = Receipt(source.name, model.name, *fit.names, options=options, others=list(candidates.alternatives(fit)))

@@ -18,7 +18,7 @@ are removed, and the result says which. A file that is damaged, hostile or of an
 import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
 from converters.reading import hdf5, safetensors
@@ -49,6 +49,7 @@ class _Content(NamedTuple):
     files: tuple[Path, ...] = ()
     graph: OnnxGraph | None = None
     header: Mapping[str, str] = {}
+    keras_config: Mapping[str, Any] | None = None
 
 
 def read(path: Path) -> Checkpoint:
@@ -84,6 +85,7 @@ def read(path: Path) -> Checkpoint:
             extras=extras,
             graph=content.graph,
             header=content.header,
+            keras_config=content.keras_config,
         )
 
 
@@ -107,11 +109,12 @@ def _load(path: str, data: memoryview) -> _Content:
         with hdf5.damaged():
             file = hdf5.open_file(data)
             if legacy_h5.recognizes(file):
-                return _Content("Keras HDF5", legacy_h5.load(file, data))
+                tensors = legacy_h5.load(file, data)
+                return _Content("Keras HDF5", tensors, keras_config=legacy_h5.load_config(file))
             if v3.recognizes(file):
                 return _Content("Keras HDF5", v3.load(file, data))
-            if tensors := caffemodel_h5.load(file, data):
-                return _Content("Caffe", tensors)
+            if blobs := caffemodel_h5.load(file, data):
+                return _Content("Caffe", blobs)
     refuse_stranger(data)
 
 
@@ -128,8 +131,9 @@ def _load_zip(archive: Archive) -> _Content:
     if npz.recognizes(names):
         return _Content("NumPy npz", npz.load(archive))
     if "config.json" in names:
-        written_by = {"tfseg": "model"} if v3.is_tfseg_model(archive) else {}
-        return _Content("Keras zip", v3.load_archive(archive), header=written_by)
+        config = v3.load_config(archive)
+        written_by = {"tfseg": "model"} if v3.is_tfseg_model(config) else {}
+        return _Content("Keras zip", v3.load_archive(archive, config), header=written_by, keras_config=config)
     raise ConversionError(
         "is a zip archive that holds neither a PyTorch checkpoint (data.pkl) nor NumPy arrays (.npy). If a checkpoint "
         f"is in it, unpack it and give that file. Received: {', '.join(map(ascii, names[:5])) or 'no members'}."

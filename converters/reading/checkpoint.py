@@ -29,6 +29,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer). The value is None
             if it is neither text nor number.
         graph: the operations of an ONNX model, parsed once; None for every other format.
+        keras_config: the configuration of a whole Keras model, as plain data; None for every other file.
         header: {name: text} in the header of a safetensors file; {"tfseg": "model"} for a `.keras` file of tfseg.
 
     Example:
@@ -51,11 +52,13 @@ class Checkpoint(Mapping[str, np.ndarray]):
         extras: Mapping[str, Any] | None = None,
         graph: OnnxGraph | None = None,
         header: Mapping[str, str] | None = None,
+        keras_config: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.format = FilePath(path), format
         self.files = tuple(map(FilePath, files)) or (self.path,)
         self.wrapper, self.prefix, self.extras = wrapper, prefix, dict(extras or {})
         self.graph = graph
+        self.keras_config = keras_config
         self.header = dict(header or {})
         self._tensors: dict[str, Tensor] = {}
         for key, tensor in tensors.items():
