@@ -42,10 +42,10 @@ def source_statements(source: Source) -> tuple[Statement, ...]:
     Args:
         source: the opened source.
     """
-    found: list[Statement] = []
+    statements: list[Statement] = []
     for checkpoint in source.checkpoints:
-        found += [statement for statement in read_statements(checkpoint) if statement not in found]
-    return tuple(sorted(found, key=lambda statement: not statement.binding))
+        statements += [statement for statement in read_statements(checkpoint) if statement not in statements]
+    return tuple(sorted(statements, key=lambda statement: not statement.binding))
 
 
 def stated_fits(statements: Sequence[Statement], fits: Sequence["Fit"]) -> list["Fit"]:
@@ -97,7 +97,8 @@ def agree(
         ConversionError: saying what is stated, what fits, and the way out.
     """
     options: dict[str, Any] = {}
-    preprocessing, classes = None, ()
+    preprocessing: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] = ()
     notes: list[str] = []
     evidence: list[str] = []
     for statement in statements:
@@ -116,7 +117,7 @@ def agree(
         notes += [f"{statement.origin} says {statement.says}{built}", *statement.notes]
     if len(classes) != sizes.num_classes:
         classes = ()
-    return Agreement(options, preprocessing, tuple(classes), tuple(evidence), tuple(dict.fromkeys(notes)))
+    return Agreement(options, preprocessing, classes, tuple(evidence), tuple(dict.fromkeys(notes)))
 
 
 def _form(fit: "Fit") -> dict[str, Any]:

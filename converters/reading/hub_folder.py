@@ -54,8 +54,8 @@ def find(path: str) -> HubFiles | None:
 
     Args:
         path: path of a folder, or of an index (`model.safetensors.index.json`).
-    Raises: ConversionError for a folder without weights or with several that have other names, and for an index that is
-        damaged or names a file that is missing or outside its folder.
+    Raises: ConversionError for a folder without weights, or with several of other names. Also for an index that is
+        damaged, or names a file that is missing or outside its folder.
     """
     if os.path.isfile(path):
         return _indexed(path) if _INDEX.fullmatch(os.path.basename(path)) else None
@@ -102,19 +102,19 @@ def documents(path: str) -> dict[str, Any]:
     Raises: ConversionError for a damaged document.
     """
     folder, name = (path, "") if os.path.isdir(path) else os.path.split(path)
-    own = not name or has_hub_name(name) or bool(_INDEX.fullmatch(name))
-    found = {}
+    is_hub = not name or has_hub_name(name) or bool(_INDEX.fullmatch(name))
+    contents = {}
     for document in DOCUMENTS:
         place = os.path.join(folder, document)
-        if not os.path.isfile(place) or not (own or (_WEIGHTS.fullmatch(name) and _is_alone(folder))):
+        if not os.path.isfile(place) or not (is_hub or (_WEIGHTS.fullmatch(name) and _is_alone(folder))):
             continue
         try:
             with naming(place):
-                found[document] = _parse(place)
+                contents[document] = _parse(place)
         except ConversionError:
-            if own:
+            if is_hub:
                 raise
-    return found
+    return contents
 
 
 def _is_alone(folder: str) -> bool:

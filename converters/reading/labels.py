@@ -28,11 +28,13 @@ def labels(saved: object) -> dict[str, Plain]:
     Args:
         saved: object that a file holds.
     """
-    found: dict[str, Plain] = {}
+    values: dict[str, Plain] = {}
     seen: set[int] = set()
-    left: list[tuple[str, Any, int]] = [("", saved, 0)]
+    # The attributes of a pickled module are read as its modules, see `module_tree`.
+    module = isinstance(saved, Placeholder) and "_parameters" in saved.state
+    left: list[tuple[str, Any, int]] = [] if module else [("", saved, 0)]
     for _ in range(_MOST):
-        if not left or len(found) >= _MOST:
+        if not left or len(values) >= _MOST:
             break
         prefix, node, depth = left.pop(0)
         if id(node) in seen:
@@ -41,13 +43,13 @@ def labels(saved: object) -> dict[str, Plain]:
         for key, value in _entries(node):
             name = prefix if key in _SILENT else f"{prefix}.{key}" if prefix else key
             plain = _plain(value)
-            if len(found) >= _MOST:
+            if len(values) >= _MOST:
                 break
             if plain is not _NONE:
-                found.setdefault(name, plain)
+                values.setdefault(name, plain)
             elif depth < _DEPTH and _is_described(key, value):
                 left.append((name, value, depth + 1))
-    return found
+    return values
 
 
 _NONE: Any = object()

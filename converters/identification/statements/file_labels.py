@@ -66,7 +66,12 @@ def _read_dilation(name: str, last: str, value: Any, origin: str) -> Iterator[St
     if last in _STRIDES and value in (4, 8, 16, 32) and not isinstance(value, bool):
         yield Statement(where, says, options={"output_stride": value})
     elif last == "replace_stride_with_dilation" and isinstance(value, tuple) and len(value) == 3:
-        strides = {(False, False, False): 32, (False, False, True): 16, (False, True, True): 8, (True, True, True): 4}
+        strides: dict[tuple[bool, ...], int] = {
+            (False, False, False): 32,
+            (False, False, True): 16,
+            (False, True, True): 8,
+            (True, True, True): 4,
+        }
         stride = strides.get(tuple(map(bool, value)))
         if stride is None:
             yield Statement(where, says, refusals=(f"{last}={value!r}: a stage strides after a dilated one",))
@@ -91,8 +96,8 @@ def _read_smp(labels: Mapping[str, Any], origin: str) -> Iterator[Statement]:
         owner, _, last = name.rpartition(".")
         groups.setdefault(owner, {})[last] = value
     for owner, values in groups.items():
-        name = next((values[key] for key in ("arch", "model_name", "model", "architecture") if key in values), None)
-        known = _SMP_CLASSES.get(collapse(name)) if isinstance(name, str) else None
+        title = next((values[key] for key in ("arch", "model_name", "model", "architecture") if key in values), None)
+        known = _SMP_CLASSES.get(collapse(title)) if isinstance(title, str) else None
         if known and "encoder_name" in values and _SMP_ARGUMENTS & values.keys():
             arguments = {key: value for key, value in values.items() if key in _SMP_ARGUMENTS or key == "encoder_name"}
             yield smp_config.read_arguments(known, arguments, f"{origin}s {owner}".rstrip(), binding=False)

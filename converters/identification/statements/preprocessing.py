@@ -1,7 +1,7 @@
 """The preprocessing that a hub's configuration states, in the words of `tfseg.specs.PREPROCESSING`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tfseg import specs
@@ -18,23 +18,18 @@ def stated_preprocessing(
         divisor: what pixels of 0..255 are divided by first.
         channel_order: "RGB" or "BGR", in which the numbers stand.
     """
-    if not (_three(mean) and _three(std)) or any(value == 0 for value in std) or divisor <= 0:  # type: ignore[attr-defined]
+    means, stds = _three(mean), _three(std)
+    if means is None or stds is None or 0.0 in stds or divisor <= 0:
         return None
-    stated = specs.ImagePreprocessing(
-        channel_order=channel_order,
-        divisor=float(divisor),
-        mean=tuple(map(float, mean)),  # type: ignore[arg-type]
-        std=tuple(map(float, std)),  # type: ignore[arg-type]
-    )
+    stated = specs.ImagePreprocessing(channel_order=channel_order, divisor=float(divisor), mean=means, std=stds)
     return next((known for known in specs.PREPROCESSING.values() if _alike(known, stated)), stated)
 
 
-def _three(values: object) -> bool:
-    return (
-        isinstance(values, Sequence)
-        and len(values) == 3
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-    )
+def _three(values: object) -> tuple[float, ...] | None:
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        return None
+    numbers = tuple(float(value) for value in values if isinstance(value, int | float) and math.isfinite(value))
+    return numbers if len(numbers) == 3 else None
 
 
 def _alike(known: specs.ImagePreprocessing, stated: specs.ImagePreprocessing) -> bool:

@@ -75,16 +75,16 @@ def _looks_like(checkpoint: Checkpoint, library: str) -> bool:
 
 def _flat(content: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
     """The plain values of a document by dotted names."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in list(content.items())[:1000]:
         if isinstance(value, Mapping) and depth < 5:
-            found |= _flat(value, f"{prefix}{key}.", depth + 1)
+            values |= _flat(value, f"{prefix}{key}.", depth + 1)
         elif isinstance(value, list):
             if len(value) <= 16 and all(isinstance(item, str | int | float | bool) for item in value):
-                found[f"{prefix}{key}"] = tuple(value)
+                values[f"{prefix}{key}"] = tuple(value)
         elif not isinstance(value, Mapping):
-            found[f"{prefix}{key}"] = value
-    return found
+            values[f"{prefix}{key}"] = value
+    return values
 
 
 def _listed(preprocessing: Mapping[str, Any]) -> str:

@@ -149,7 +149,7 @@ def _lookup(collapsed: str) -> Name | None:
 
 @functools.lru_cache(maxsize=2)
 def _known(families: int) -> dict[str, frozenset[str]]:
-    """Collapsed name -> the names that collapse to it, of all networks known here; anew when families are added."""
+    """Collapsed name -> the names that collapse to it, of all networks known here; again when families are added."""
     names = set(specs.network_names())
     for family in FAMILIES.values():
         for network in family.networks:

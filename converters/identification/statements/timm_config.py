@@ -77,9 +77,14 @@ def _families(name: str) -> tuple[str, ...]:
     """The families that have timm's network of this name: timm's own, and others that call it so for its tensors."""
     from converters.families import FAMILIES
 
-    own = (RESNET, *(family for family in FAMILIES.values() if "timm" in family.name or "torchvision" in family.name))
+    candidates = (
+        RESNET,
+        *(family for family in FAMILIES.values() if "timm" in family.name or "torchvision" in family.name),
+    )
     return tuple(
-        dict.fromkeys(family.name for family in own if any((row.public or row.name) == name for row in family.networks))
+        dict.fromkeys(
+            family.name for family in candidates if any((row.public or row.name) == name for row in family.networks)
+        )
     )
 
 

@@ -72,7 +72,7 @@ def test_arguments_of_smp_are_obeyed(tmp_path, name, options):
 def test_arguments_of_smp_that_cannot_be_built_are_refused(tmp_path, name, options, message):
     segmenter(name, **options).save_pretrained(tmp_path)
     for path in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(ConversionError, match=f"config.json says.*{message}"):
+        with pytest.raises(ConversionError, match=rf"config.json says.*{message}"):
             converters.convert(path)
 
 
@@ -146,7 +146,7 @@ def test_configuration_of_transformers_is_obeyed(tmp_path, options):
 )
 def test_configuration_of_transformers_that_cannot_be_built_is_refused(tmp_path, options, message):
     save_resnet(tmp_path, **options)
-    with pytest.raises(ConversionError, match=f"config.json says.*{message}"):
+    with pytest.raises(ConversionError, match=rf"config.json says.*{message}"):
         converters.convert(tmp_path)
 
 
@@ -202,15 +202,15 @@ def test_old_form_of_timms_configuration(tmp_path):
 )
 def test_configuration_of_timm_that_contradicts_is_refused(tmp_path, change, message):
     save_timm(tmp_path, "resnet18", lambda config: config | change)
-    with pytest.raises(ConversionError, match=f"config.json says.*{message}"):
+    with pytest.raises(ConversionError, match=rf"config.json says.*{message}"):
         converters.convert(tmp_path)
-    with pytest.raises(ConversionError, match="config.json says"):
+    with pytest.raises(ConversionError, match=r"config.json says"):
         converters.convert(tmp_path, network="resnet18" if "architecture" in change else None)
 
 
 def test_network_that_the_configuration_contradicts_is_refused(tmp_path):
     save_timm(tmp_path, "resnetblur18")
-    with pytest.raises(ConversionError, match="config.json says architecture 'resnetblur18'"):
+    with pytest.raises(ConversionError, match=r"config.json says architecture 'resnetblur18'"):
         converters.convert(tmp_path, network="resnet18")
 
 
@@ -278,9 +278,9 @@ def test_labels_of_other_networks_are_refused_unless_overruled(tmp_path, labels)
 
 def test_label_chooses_among_networks_with_the_same_tensors(tmp_path):
     assert converters.identify(labeled(tmp_path, arch="resnetaa50")).network == "resnetaa50"
-    found = converters.identify(labeled(tmp_path, args=argparse.Namespace(model="resnetaa50")))
-    assert found.network == "resnetaa50"
-    assert "the label args.model says 'resnetaa50'" in found.evidence
+    identification = converters.identify(labeled(tmp_path, args=argparse.Namespace(model="resnetaa50")))
+    assert identification.network == "resnetaa50"
+    assert "the label args.model says 'resnetaa50'" in identification.evidence
 
 
 @pytest.mark.parametrize(
