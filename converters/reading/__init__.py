@@ -10,6 +10,7 @@
 * NumPy .npz: memory-mapped; CRC-32 as above. Also .npy, where caffe-tensorflow (kaffe) wrote its layers into it.
 * ONNX models, their data within or beside them: memory-mapped; no checksums in the format.
 * TensorFlow 1 checkpoints, in both forms: through TensorFlow, which checks their checksums.
+* Folders of a model hub, and checkpoints in several files with an index: see `hub_folder`.
 
 The tensors may lie under wrapper keys and have a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
 are removed, and the result says which. A file that is damaged, hostile or of another kind raises one ConversionError.
@@ -17,21 +18,23 @@ are removed, and the result says which. A file that is damaged, hostile or of an
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
-from converters.reading import hdf5, safetensors
+from converters.reading import hdf5, hub_folder, safetensors
 from converters.reading.caffe import caffemodel, caffemodel_h5
 from converters.reading.checkpoint import Checkpoint
 from converters.reading.files import map_file, naming, refuse_stranger
+from converters.reading.hub_folder import HubFiles
 from converters.reading.keras import legacy_h5, v3
+from converters.reading.labels import labels
 from converters.reading.numpy import kaffe, npz
 from converters.reading.onnx import model_file
 from converters.reading.onnx.model_file import OnnxGraph
-from converters.reading.pytorch import legacy_stream, zip_file
+from converters.reading.pytorch import legacy_stream, module_tree, zip_file
 from converters.reading.tensorflow import checkpoint, paths
-from converters.reading.unwrapping import strip, unwrap
+from converters.reading.unwrapping import other_sets, strip, unwrap
 from converters.reading.zip_archive import Archive
 from converters.types import Path
 
@@ -56,7 +59,7 @@ def read(path: Path) -> Checkpoint:
     """The tensors of a checkpoint file as a read-only mapping, key -> array, each read when asked for.
 
     Args:
-        path: a file of one of these formats. It must stay as it is while the checkpoint is in use.
+        path: a file of one of these formats, or a folder of a hub. It must stay as it is while the checkpoint is used.
     Returns: a `Checkpoint`, whose arrays are in the file's own layout, names and types.
     Raises: ConversionError naming the file, what is wrong with it and what to do.
 
@@ -70,6 +73,8 @@ def read(path: Path) -> Checkpoint:
         if parts := paths.find(path):
             content = _Content(checkpoint.FORMAT, checkpoint.load(parts))
             files: tuple[Path, ...] = parts.files
+        elif hub := hub_folder.find(path):
+            content, files = _load_hub(hub), hub.files
         else:
             content = _load(path, map_file(path))
             files = (path, *content.files)
@@ -86,7 +91,50 @@ def read(path: Path) -> Checkpoint:
             graph=content.graph,
             header=content.header,
             keras_config=content.keras_config,
+            labels=labels(content.saved),
+            documents=hub_folder.documents(path),
+            modules=module_tree.read_tree(_unwrapped(content.saved, wrapper)),
+            others=lambda: _other_sets(path, content, files, wrapper),
         )
+
+
+def _other_sets(path: str, content: _Content, files: tuple[Path, ...], chosen: tuple[str, ...]) -> Iterator[Checkpoint]:
+    """Each further set of tensors that can be read."""
+    for wrapper, tensors in other_sets(content.saved, chosen):
+        prefix, tensors = strip(tensors)
+        try:
+            yield Checkpoint(
+                path,
+                content.format,
+                tensors,
+                files=files,
+                wrapper=wrapper,
+                prefix=prefix,
+                labels=labels(content.saved),
+                documents=hub_folder.documents(path),
+                modules=module_tree.read_tree(_unwrapped(content.saved, wrapper)),
+            )
+        except ConversionError:  # tensors of a kind that is no weight; the file has others
+            continue
+
+
+def _unwrapped(saved: Any, wrapper: tuple[str, ...]) -> Any:
+    for key in wrapper:
+        saved = saved[key]
+    return saved
+
+
+def _load_hub(hub: HubFiles) -> _Content:
+    """The file of a folder, or all files that an index names as if they were one."""
+    contents: dict[str, _Content] = {}
+    for path in hub.files:
+        with naming(os.path.basename(path)):
+            contents[path] = _load(path, map_file(path))
+    first = contents[hub.files[0]]
+    if not hub.tensors:
+        return first
+    tensors = hub_folder.merge({path: unwrap(content.saved)[1] for path, content in contents.items()}, hub)
+    return _Content(first.format, tensors, header=first.header)
 
 
 def _load(path: str, data: memoryview) -> _Content:
