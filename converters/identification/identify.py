@@ -82,6 +82,7 @@ def identify(
     evidence = [f"all {len(source)} tensors have names of {fit.family.name}, and the modules of {fit.network.name}"]
     if absent := fit.absent_parts(source):
         evidence.append(f"it lacks the {' and '.join(absent)}, which is a file of its own")
+    evidence += [*candidates.name.evidence, *candidates.name.notes]
     keys = (fit.network.first, fit.classes, fit.family.aux)
     evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key and key in source.shapes]
     return Identification(
@@ -124,7 +125,8 @@ def identify_source(source: Source, *, family: str | Family | None = None, skip:
     Raises:
         ConversionError: an unknown family.
     """
-    return Candidates(source, tuple(rank(source, get_family(family), skip)))
+    fits, name = rank(source, get_family(family), skip)
+    return Candidates(source, tuple(fits), name)
 
 
 def _counted(num_classes: int | dict[str, int] | None) -> str:

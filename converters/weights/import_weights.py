@@ -68,7 +68,7 @@ def import_weights(
     others = list(candidates.alternatives(fit))
     receipt = Receipt(opened.name, model.name, *fit.names, others=others)
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
-    receipt.notes += check_source(opened, model, fit)
+    receipt.notes += [*candidates.name_notes(model.name), *check_source(opened, model, fit)]
     advice = mapping_advice(candidates, shapes, plan)
     return fill_model(model, opened, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
 
