@@ -32,15 +32,15 @@ def check_live(
     names = {
         name: layer for name, layer in weighted_modules(source, fit.network.table).items() if layer not in untouched
     }
-    found = compare_live(source.module, model, fit.family, fit.network, names, whole=whole)
-    if found.failure:
-        return check_forward(source, fit, named=named, why=found.failure)
-    if found.difference:
+    comparison = compare_live(source.module, model, fit.family, fit.network, names, whole=whole)
+    if comparison.failure:
+        return check_forward(source, fit, named=named, why=comparison.failure)
+    if comparison.difference:
         raise ConversionError(
             f"{source.name} has the tensors of {fit.family.name} {fit.network.name} and computes something else. It "
-            f"was run on random images: {found.difference}. Expected the results of {model.name}. If it was made with "
-            "another output stride or convention, say so: output_stride=, convention= (--output_stride, "
+            f"was run on random images: {comparison.difference}. Expected the results of {model.name}. If it was made "
+            "with another output stride or convention, say so: output_stride=, convention= (--output_stride, "
             "--convention). If another network is meant, name it: network= (--network). include_top=False takes the "
             "features before the module's own end."
         )
-    return found.notes
+    return comparison.notes

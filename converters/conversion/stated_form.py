@@ -11,7 +11,7 @@ from converters.identification.sources import Source
 from converters.programs.torch_modules import module_differences
 
 _STRIDES = (8, 16, 32, 4)
-# What another output stride changes; a difference in anything else is none of it.
+# What another output stride changes; a difference in anything else says that it is no other stride.
 _OF_STRIDES = (" has stride ", " has dilation ", " has pad ", "AvgPool2d", "Upsampl")
 
 
@@ -30,8 +30,8 @@ def in_stated_form(
     """
     if not source.modules or request.output_stride is not None or request.convention is not None:
         return built, []
-    found = module_differences(source, built.model, fit)
-    if not found or not all(any(words in difference for words in _OF_STRIDES) for difference in found):
+    differences = module_differences(source, built.model, fit)
+    if not differences or not all(any(words in difference for words in _OF_STRIDES) for difference in differences):
         return built, []
     for form in _forms(fit, request):
         try:

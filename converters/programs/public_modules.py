@@ -126,8 +126,11 @@ PARTS: dict[str, dict[str, str] | str] = {
     },
     f"{_TIMM}.models.resnet.BasicBlock": _TIMM_BLOCK,
     f"{_TIMM}.models.resnet.Bottleneck": _TIMM_BLOCK,
-    f"{_TIMM}.models.resnest.ResNestBottleneck": _TIMM_BLOCK
-    | {"bn2|act2": "Identity", "avd_first|avd_last": "AvgPool2d|Identity"},
+    f"{_TIMM}.models.resnest.ResNestBottleneck": {
+        "bn2|act2": "Identity",  # the split attention has its own
+        "avd_first|avd_last": "AvgPool2d|Identity",
+        **_TIMM_BLOCK,
+    },
     f"{_TIMM}.layers.adaptive_avgmax_pool.SelectAdaptivePool2d": {
         "pool": r"AdaptiveAvgPool2d\(1\)",
         "flatten": "Flatten",
@@ -263,19 +266,19 @@ def deviations(tree: ModuleTree) -> list[Deviation]:
     Args:
         tree: modules of the network.
     """
-    found = []
+    strange = []
     root = tree[""]
     words = _all_words(tree)
     if root.origin in _SEQUENCES:
         if not any(re.fullmatch(pattern, words[""]) for pattern in _ROOT_SEQUENCES):
-            found.append(Deviation("the network is a sequence of another order", False))
+            strange.append(Deviation("the network is a sequence of another order", False))
     elif root.origin not in ROOTS:
-        found.append(Deviation(f"the network is a {root.origin}", True))
+        strange.append(Deviation(f"the network is a {root.origin}", True))
     for record in tree.values():
-        found += [Deviation(f"{_called(record)} has {change}", False) for change in record.changes]
-        found += [*_settings(record), *_order(record)]
-        found += _parts(record, words, tree)
-    return found
+        strange += [Deviation(f"{_called(record)} has {change}", False) for change in record.changes]
+        strange += [*_settings(record), *_order(record)]
+        strange += _parts(record, words, tree)
+    return strange
 
 
 def _settings(record: ModuleRecord) -> list[Deviation]:
@@ -303,15 +306,15 @@ def _parts(record: ModuleRecord, words: Mapping[str, str], tree: ModuleTree) -> 
     if isinstance(known, str):
         inside = _sequence(record, words)[1:-1]
         return [] if re.fullmatch(known, inside) else [Deviation(f"{_called(record)} holds {inside}", False)]
-    found = []
+    strange = []
     for child in record.children:
         name = f"{record.name}.{child}" if record.name else child
         pattern = next((word for part, word in known.items() if re.fullmatch(part, child)), None)
         unknown = tree[name].origin if name in tree else ""
         if pattern is None or not re.fullmatch(pattern, words.get(name, "?")):
             code = not (unknown in PARTS or unknown in _WORDS or unknown in _SEQUENCES or unknown.startswith(_NN))
-            found.append(Deviation(f"{name} is {words.get(name, '?')[:200]}", code))
-    return found
+            strange.append(Deviation(f"{name} is {words.get(name, '?')[:200]}", code))
+    return strange
 
 
 def _all_words(tree: ModuleTree) -> dict[str, str]:

@@ -63,19 +63,19 @@ def check_modules(source: Source, model: keras.Model, fit: Fit, *, asked: bool, 
     Raises:
         ConversionError: naming the first modules that differ.
     """
-    found = module_differences(source, model, fit)
-    if not found:
+    differing = module_differences(source, model, fit)
+    if not differing:
         return
     if asked or not whole:
         with blocks.blank_weights(lazy_zeros):
             usual = tfseg.build(fit.network.name, **{**fit.family.options, **fit.network.options})
         if not module_differences(source, usual, fit):
             return
-    more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    more = f"; and {len(differing) - _LISTED} more" if len(differing) > _LISTED else ""
     raise ConversionError(
         f"{source.name} has the tensors of {fit.family.name} {fit.network.name}, and its modules compute something "
-        f"else: {'; '.join(found[:_LISTED])}{more}. If it was made with another output stride or convention, say so: "
-        "output_stride=, convention= (--output_stride, --convention). Another network with these tensors: network= "
+        f"else: {'; '.join(differing[:_LISTED])}{more}. If it was made with another output stride or convention, say "
+        "so: output_stride=, convention= (--output_stride, --convention). Another network with these tensors: network= "
         "(--network)."
     )
 
@@ -92,13 +92,15 @@ def module_differences(source: Source, model: keras.Model, fit: Fit) -> list[str
         return []
     program = _program(model)
     layers = weighted_modules(source, fit.network.table)
-    found = []
+    differing = []
     for name, layer in layers.items():
         steps = program.layers.get(layer, ())
-        found += [f"{name} {words}" for step in steps[:1] for words in _layer_differences(source.modules[name], step)]
+        differing += [
+            f"{name} {words}" for step in steps[:1] for words in _layer_differences(source.modules[name], step)
+        ]
     headless = any(layer not in program.layers and not layer.startswith("aux_") for layer in layers.values())
-    found += _other_differences(source.modules, program, headless)
-    return found
+    differing += _other_differences(source.modules, program, headless)
+    return differing
 
 
 def check_forward(source: Source, fit: Fit, *, named: bool, why: str = "") -> list[str]:
@@ -115,13 +117,13 @@ def check_forward(source: Source, fit: Fit, *, named: bool, why: str = "") -> li
     """
     if not source.modules:
         return []
-    found = deviations(source.modules)
+    differing = deviations(source.modules)
     reason = f"{why}. " if why else ""
-    if not found:
+    if not differing:
         public = source.modules[""].origin
         return [f"{reason}Its modules are those of the public {public}, whose code decides their order"]
-    listed = "; ".join(deviation.words for deviation in found[:_LISTED])
-    if named and all(deviation.unknown for deviation in found):
+    listed = "; ".join(deviation.words for deviation in differing[:_LISTED])
+    if named and all(deviation.unknown for deviation in differing):
         return [f"{reason}What its own code computes could not be checked: {listed}"]
     kept = "a live module keeps" if source.module is not None else "a pickled module keeps"
     raise ConversionError(
@@ -173,13 +175,13 @@ def weighted_modules(source: Source, table: Table) -> dict[str, str]:
         for tensor in record.tensors
     }
     prefix = _prefix(list(source), owners)
-    found = {}
+    differing = {}
     for key in source:
         name = owners.get(prefix + key, owners.get(_unwrapped(prefix + key)))
         path = table.path(key)
         if name is not None and path:
-            found[name] = path.rpartition("/")[0]
-    return found
+            differing[name] = path.rpartition("/")[0]
+    return differing
 
 
 def _prefix(keys: list[str], owners: Mapping[str, str]) -> str:
