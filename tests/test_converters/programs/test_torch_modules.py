@@ -128,6 +128,7 @@ def test_live_module_is_left_as_it_was():
     assert not any(part._forward_hooks for part in module.modules())
 
 
+@pytest.mark.filterwarnings("ignore")  # torch.compile's own
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
 def test_wrapped_live_modules(wrap):
     module = onnx_files.net("resnet18")
