@@ -175,7 +175,7 @@ def _refuse(source: Source, statement: Statement, fit: "Fit | None", why: str | 
     """Raises the ConversionError of a contradiction."""
     why = why or "; ".join(statement.refusals) or "it is not known here"
     fits = f" The tensors fit {' '.join(fit.names)}." if fit else ""
-    near = similar_names(statement.says) if statement.unknown else []
+    near = [] if "encoder_name" in statement.says or not statement.unknown else similar_names(statement.says)
     like = f" Networks known here with like names: {', '.join(near)}." if near else ""
     if statement.binding:
         way = f"If {statement.origin} is not about these weights, move it away. {_LIVE}"

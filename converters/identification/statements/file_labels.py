@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from converters.identification.statements import smp_config
+from converters.identification.statements import mmcv_config, smp_config
 from converters.identification.statements.spelling import NOTHING, read_name
 from converters.identification.statements.statement import Statement, collapse
 
@@ -43,7 +43,9 @@ def read_labels(labels: Mapping[str, Any], origin: str = "the label") -> Iterato
         last = last.lower()
         if any(_OTHERS.search(part) for part in (*owners, last)):
             continue
-        if isinstance(value, str):
+        if isinstance(value, str) and last in ("config", "cfg") and "dict(" in value:
+            yield from mmcv_config.read_text(value, f"{origin} {name}")
+        elif isinstance(value, str):
             yield from _read_text(name, owners, last, value, origin)
         else:
             yield from _read_dilation(name, last, value, origin)

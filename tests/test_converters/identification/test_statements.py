@@ -308,3 +308,29 @@ def test_head_in_a_label_is_held_against_the_file(tmp_path):
     for labels in ({"arch": "deeplabv3_resnet50"}, {"backbone": "resnet101"}, {"arch": "DeepLab"}):
         with pytest.raises(ConversionError, match=r"the label .* says .* network='fcn_resnet50'"):
             converters.identify(labeled(tmp_path, family, **labels))
+
+
+MMCV = """norm_cfg = dict(type='SyncBN', requires_grad=True)
+model = dict(
+    type='EncoderDecoder',
+    backbone=dict(type='ResNetV1c', depth=50, strides={0}, dilations={1}, style={2!r}, contract_dilation={3}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("facts", "stride"),
+    [
+        (((1, 2, 1, 1), (1, 1, 2, 4), "pytorch", True), 8),
+        (((1, 2, 2, 1), (1, 1, 1, 2), "pytorch", True), 16),
+        (((1, 2, 1, 1), (1, 1, 2, 4), "caffe", True), None),
+        (((1, 2, 1, 1), (1, 1, 2, 4), "pytorch", False), None),
+        (((1, 1, 1, 1), (1, 1, 2, 4), "pytorch", True), None),
+    ],
+)
+def test_text_of_openmmlabs_configuration_is_obeyed(tmp_path, facts, stride):
+    path = labeled(tmp_path, meta={"config": MMCV.format(*facts), "epoch": 3})
+    if stride is None:
+        with pytest.raises(ConversionError, match=r"the label meta.config says backbone ResNetV1c-50"):
+            converters.convert(path, include_top=False)
+    else:
+        assert converters.convert(path, include_top=False)[1].options["output_stride"] == stride
