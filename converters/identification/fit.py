@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from converters.errors import ConversionError
 from converters.families import Family, FamilyNetwork
@@ -93,13 +93,16 @@ class Fit:
         key = self._key(shapes, self.family.aux)
         return (self.network.table.shape(key, shapes[key]) or shapes[key])[-1] if key else None
 
-    def check_head(self, source: Source) -> None:
+    def check_head(self, source: Source, skip: Sequence[str] = ()) -> None:
         """Refuses a head that is not this network's, and that cannot be built from its tensors alone.
 
+        Args:
+            source: source of the weights.
+            skip: regular expressions of keys; a head of such tensors alone is left out.
         Raises:
             ConversionError: naming the head's tensors and the ways out.
         """
-        if not self.other_head:
+        if all(any(re.search(pattern, key) for pattern in skip) for key in self.other_head):
             return
         listed = some([f"{key} {list(source.shapes[key])}" for key in self.other_head])
         first = re.split(r"[./]", self.other_head[0])[0]

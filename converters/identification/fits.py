@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from converters.downloads import published
 from converters.errors import ConversionError
-from converters.families import FAMILIES, Family
+from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.families.differences import describe_differences
+from converters.identification.agreement import Agreement, agree, refuse_stated, source_statements, stated_fits
 from converters.identification.file_names import NameEvidence, read_name
 from converters.identification.fit import Fit as Fit
 from converters.identification.fit import Sizes as Sizes
+from converters.identification.heads import Head, read_head
 from converters.identification.listing import some
 from converters.identification.refusals import describe_refusal
 from converters.identification.sources import Source
@@ -26,11 +28,15 @@ class Candidates:
         source: the source that was looked at.
         fits: one `Fit` for each network, the best first.
         name: what the name of its file says.
+        skip: regular expressions of the tensors that were not considered.
+        trunk: prefix of a complete network in a file that is another one as a whole; empty if there is none.
     """
 
     source: Source
     fits: tuple[Fit, ...]
     name: NameEvidence = dataclasses.field(default_factory=NameEvidence)
+    skip: tuple[str, ...] = ()
+    trunk: str = ""
 
     @property
     def best(self) -> Fit:
@@ -52,9 +58,23 @@ class Candidates:
         if not named:
             raise ConversionError(f"No family known here has a network of that name. Received: network={network!r}")
         if named[0].differences:
+            refuse_stated(self.source, source_statements(self.source))
             self.best.check_parts(self.source)
-            raise ConversionError(describe_refusal(self.source, self.best, network))
+            raise ConversionError(describe_refusal(self.source, self.best, network, trunk=self.trunk))
         return named[0]
+
+    def agree(self, fit: Fit, *, network: str | None = None, head: bool = True) -> Agreement:
+        """What a configuration or labels beside the tensors decide of a network; a contradiction is refused.
+
+        Args:
+            fit: the network.
+            network: name of the network that the caller asks for: it overrules labels, not a configuration.
+            head: whether the network is built with its head.
+        Raises:
+            ConversionError: saying what is stated, what fits, and the way out.
+        """
+        sizes, statements = fit.sizes(self.source.shapes), source_statements(self.source)
+        return agree(self.source, fit, sizes, statements, network=network, head=head)
 
     def refuse_unclear(self, network: str | None = None) -> None:
         """Refuses a file whose name says one of several networks with the same tensors, but not which one.
@@ -132,6 +152,8 @@ def rank(source: Source, family: Family | None, skip: Sequence[str]) -> tuple[li
     fits.sort(
         key=lambda fit: (
             len(fit.differences) > 0,
+            fit.is_any_trunk,
+            len(fit.other_head) > 0,
             fit.unknown,
             len(fit.differences),
             fit.unknown_skipped,
@@ -164,10 +186,28 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
             differences = absent
             if network.first in shapes:
                 differences = min((tuple(describe_differences(network, view)) for view in views), key=len)
+            skipped = len(unknown[network.table]) - len(strangers)
+            head = Head(network) if differences else _head(family, network, views)
+            if head.network is not network:
+                strangers = head.network.table.strangers(strangers)
+            headless = not (differences or strangers) and _is_headless(family, network, source)
             if strangers:
                 differences = (*differences, f"has {len(strangers)} tensors of other names ({some(strangers)})")
-            fits.append(Fit(family, network, differences, len(strangers), len(unknown[network.table]) - len(strangers)))
+            more = (headless, head.other, head.note)
+            fits.append(Fit(family, head.network, differences, len(strangers), skipped, *more))
     return fits
+
+
+def _head(family: Family, network: FamilyNetwork, views: Sequence[Shapes]) -> Head:
+    """The head that counts; another one that is skipped stays another one."""
+    heads = [read_head(family, network, view) for view in views]
+    return next((head for head in heads if head.other), heads[0])
+
+
+def _is_headless(family: Family, network: FamilyNetwork, source: Source) -> bool:
+    """Whether a segmenter's file, skipped tensors included, has no tensor of any head."""
+    paths = (network.table.path(key) for key in source.shapes)
+    return family.features is not None and not any(re.fullmatch(family.head, path) for path in paths if path)
 
 
 def _is_caffe(fit: Fit) -> bool:
@@ -175,11 +215,10 @@ def _is_caffe(fit: Fit) -> bool:
 
 
 def _known_as(source: Source, fits: Sequence[Fit]) -> Fit | None:
-    """The fit that a label in the file, or its hash, says it is; None if neither tells."""
-    labels = {checkpoint.extras.get("arch") for checkpoint in source.checkpoints} - {None}
-    labeled = [fit for fit in fits if fit.network.public in labels]
-    if labeled:
-        return labeled[0]
+    """The fit that a configuration or a label says it is, or its hash; None if nothing tells."""
+    stated = stated_fits(source_statements(source), fits)
+    if len(stated) < len(fits):
+        return stated[0]
     if [len(checkpoint.files) for checkpoint in source.checkpoints] != [1]:
         return None
     (checkpoint,) = source.checkpoints

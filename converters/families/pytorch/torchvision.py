@@ -98,15 +98,15 @@ SEGMENTATION = Family(
 # ---------------------------------------------------------------------------------------------------------------- VGG
 
 
-def _vgg_features(depth: int, batch_norm: bool, prefix: str) -> tuple[Row, ...]:
+def _vgg_features(depth: int, batch_norm: bool) -> tuple[Row, ...]:
     """The rows of `features`: torchvision numbers convolution, BatchNorm, ReLU and pooling in one sequence."""
     rows: list[Row] = []
     index = 0
     for stage, count in enumerate(specs.VGG_CONVS[depth], 1):
         for conv in range(1, count + 1):
-            rows.append((f"{prefix}{index}", f"conv{stage}_{conv}", "conv"))
+            rows.append((f"features.{index}", f"conv{stage}_{conv}", "conv"))
             if batch_norm:
-                rows.append((f"{prefix}{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
+                rows.append((f"features.{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
             index += 3 if batch_norm else 2
         index += 1
     return tuple(rows)
@@ -115,19 +115,18 @@ def _vgg_features(depth: int, batch_norm: bool, prefix: str) -> tuple[Row, ...]:
 _VGG_TOP = (("classifier.0", "fc6", "dense7x7"), ("classifier.3", "fc7", "dense"), ("classifier.6", "fc8", "dense"))
 
 
-def vgg_network(name: str, depth: int, batch_norm: bool, prefix: str = "features.") -> FamilyNetwork:
+def vgg_network(name: str, depth: int, batch_norm: bool) -> FamilyNetwork:
     """A VGG under torchvision's names.
 
     Args:
         name: name that `tfseg.build` knows.
         depth: 11, 13, 16 or 19.
         batch_norm: whether each convolution has a BatchNorm.
-        prefix: text before the numbers of the convolutions; "" for a file of `features` alone.
     """
-    features = _vgg_features(depth, batch_norm, prefix)
+    features = _vgg_features(depth, batch_norm)
     names = table(features + _VGG_TOP, (COUNTER,))
     convolutions = functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm)
-    return FamilyNetwork(name, names, f"{prefix}0.weight", convolutions, public=name)
+    return FamilyNetwork(name, names, "features.0.weight", convolutions, public=name)
 
 
 VGG = Family(
@@ -139,7 +138,7 @@ VGG = Family(
     license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
-    networks=tuple(vgg_network(name, *row, prefix) for prefix in ("features.", "") for name, row in specs.VGGS.items()),
+    networks=tuple(vgg_network(name, *row) for name, row in specs.VGGS.items()),
     classes="classifier.6.weight",
     head=r"fc[678]/.*",
     conventions=(),
