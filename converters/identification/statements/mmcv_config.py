@@ -1,6 +1,8 @@
 """What the configuration of OpenMMLab says, which its runner keeps as Python text in a checkpoint's `meta`.
 
-The text is parsed, never run. Reference: https://github.com/open-mmlab/mmsegmentation, mmseg/models/backbones/resnet.py.
+The text is parsed, never run.
+
+Reference: https://github.com/open-mmlab/mmsegmentation: mmseg/models/backbones/resnet.py.
 """
 
 import ast
