@@ -129,8 +129,8 @@ def _from_old(kernel: np.ndarray) -> np.ndarray:
 
 def _unknown_backend(kernel: np.ndarray) -> np.ndarray:
     raise ConversionError(
-        "its kernels have the order that Keras 1 had for Theano, which turns them by 180 degrees. The file does not say "
-        "whether Theano wrote it. Load the model in the Keras and with the backend that wrote it, and "
+        "its kernels have the order that Keras 1 had for Theano, which turns them by 180 degrees. The file does not "
+        "say whether Theano wrote it. Load the model in the Keras and with the backend that wrote it, and "
         "save it with Keras 2: model.save('name.h5')."
     )
 

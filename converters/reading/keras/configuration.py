@@ -142,9 +142,9 @@ def read_graph(config: Mapping[str, Any]) -> LayerGraph | None:
     """
     if not _is_model(config):
         return None
-    inputs = _inputs(config)
-    reader = _GraphReader(len(inputs))
     try:
+        inputs = _inputs(config)
+        reader = _GraphReader(len(inputs))
         outputs = reader.model(config, [Result(number) for number in range(len(inputs))], ())
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ConversionError(
@@ -251,7 +251,8 @@ class _GraphReader:
     def _functional(
         self, config: Mapping[str, Any], entries: Sequence[Any], inputs: Sequence[Result], around: tuple[str, ...]
     ) -> list[Result]:
-        heads = _references(config["input_layers"])
+        heads, outputs = _references(config["input_layers"]), _references(config["output_layers"])
+        counted, counted_at_end = _counted_from_one(entries, outputs)
         known = {(name, node): [result] for (name, node, _), result in zip(heads, inputs, strict=True)}
         waiting: dict[tuple[str, int], list[tuple[Any, int, Any]]] = collections.defaultdict(list)
         ready = [
@@ -262,6 +263,7 @@ class _GraphReader:
         while ready:
             entry, number, node = ready.pop()
             tensors, arguments = _read_node(node)
+            tensors = [(name, call - (name in counted), index) for name, call, index in tensors]
             missing = next((tensor[:2] for tensor in tensors if tensor[:2] not in known), None)
             if missing is not None:
                 waiting[missing].append((entry, number, node))
@@ -270,7 +272,7 @@ class _GraphReader:
             if call not in known:
                 known[call] = self.layer(entry, [_pick(known, tensor) for tensor in tensors], arguments, around)
             ready += reversed(waiting.pop(call, []))
-        return [_pick(known, reference) for reference in _references(config["output_layers"])]
+        return [_pick(known, (name, call - (name in counted_at_end), index)) for name, call, index in outputs]
 
     def layer(
         self, entry: Mapping[str, Any], inputs: Sequence[Result], arguments: Mapping[str, Any], around: tuple[str, ...]
@@ -287,6 +289,25 @@ class _GraphReader:
         kind, options = _modern(kind, config if isinstance(config, Mapping) else {})
         self.calls.append(LayerCall(name, around, kind, options, tuple(inputs), arguments))
         return [Result(self.inputs + len(self.calls) - 1)]
+
+
+def _counted_from_one(entries: Sequence[Any], outputs: Sequence[tuple[str, int, int]]) -> tuple[set[str], set[str]]:
+    """The models inside whose calls are counted from 1: where layers read them, and at the end of the model around.
+
+    Keras 2 counts the model's own graph as its first call. Keras 3 does so at the end alone.
+    """
+    models = {_name(entry): entry for entry in entries if _is_model(entry)}
+    largest: collections.Counter[str] = collections.Counter()
+    for entry in entries if models else ():
+        for node in entry.get("inbound_nodes") or ():
+            for name, call, _ in _read_node(node)[0]:
+                largest[name] = max(largest[name], call)
+    for name, call, _ in outputs:
+        if any(isinstance(node, list) for node in (models.get(name) or {}).get("inbound_nodes") or ()):
+            largest[name] = max(largest[name], call)
+    inside = {name for name, entry in models.items() if largest[name] >= len(entry.get("inbound_nodes") or ()) > 0}
+    own_graph = {name for name, call, _ in outputs if name in models and call and not _is_sequential(models[name])}
+    return inside, inside | own_graph
 
 
 def _pick(known: Mapping[tuple[str, int], Sequence[Result]], reference: tuple[str, int, int]) -> Result:
