@@ -18,9 +18,7 @@ READ = (
     "that tfseg.list_models() has"
 )
 EQUIVALENT = "keras.applications.{name} is such a network, with weights of its own"
-TRUNK = (
-    "Its ResNet alone can be converted: save the tensors under {prefix!r} without that prefix, and convert that file"
-)
+TRUNK = "Its ResNet alone can be converted: prefix={prefix!r} (--prefix={prefix})"
 ADAPTER = "Merge the adapter into its base model (merge_and_unload in peft), save that model's weights and convert them"
 FLOATS = "Save the network's weights before quantization, as float32, and convert those"
 MODEL_WEIGHTS = "Save model.state_dict() and convert that file"

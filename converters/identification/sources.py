@@ -33,6 +33,8 @@ class Source(Mapping[str, np.ndarray]):
         graph: what an ONNX file computes, with the keys of its layers; None for other sources.
         notes: sentences for the receipt.
         module: the live torch module that the arrays are from; None for everything else.
+
+    A source may be a view of another one, with keys of its own: `name_in_file` has the others.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Source(Mapping[str, np.ndarray]):
         graph: NamedGraph | None = None,
         notes: Sequence[str] = (),
         module: Any = None,
+        names_in_file: Mapping[str, str] | None = None,
     ) -> None:
         self._arrays = arrays
+        self._names_in_file = names_in_file
         self.name = name
         self.shapes = shapes
         self.dtypes = dtypes
@@ -63,6 +67,27 @@ class Source(Mapping[str, np.ndarray]):
             return live_tree(self.module)
         trees = [checkpoint.modules for checkpoint in self.checkpoints]
         return trees[0] if len(trees) == 1 else {}
+
+    @functools.cached_property
+    def others(self) -> "tuple[Source, ...]":
+        """The further sets of tensors in the file, in the order in which they are tried."""
+        if len(self.checkpoints) != 1:
+            return ()
+        (checkpoint,) = self.checkpoints
+        return tuple(
+            Source(other, self.name, other.shapes, other.dtypes, [other], notes=self.notes)
+            for other in checkpoint.others
+        )
+
+    def name_in_file(self, key: str) -> str:
+        """The key that a tensor has in its file.
+
+        Args:
+            key: key of the tensor here.
+        """
+        if self._names_in_file is not None:
+            return self._names_in_file[key]
+        return self.checkpoints[0].prefix + key if len(self.checkpoints) == 1 else key
 
     def digest(self, path: Path, algorithm: str) -> str:
         """The hash of one of the files, computed once.
