@@ -108,7 +108,7 @@ def _before(graph: LayerGraph, call: LayerCall | None, passed: set[str]) -> Laye
     """The nearest call before this one that is of no class among those to be passed."""
     while call is not None and call.inputs:
         source: Result = call.inputs[0]
-        call = graph.call(source) if source.index == 0 else None
+        call = graph.call(source) if source.which == 0 else None
         if call is None or call.kind not in passed or call.arguments:
             return call
     return None

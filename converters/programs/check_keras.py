@@ -105,9 +105,9 @@ def _compare(
     keys = _LayerKeys(source, fit)
     backend = checkpoint.extras.get("backend")
     ends = from_keras_config.describe(graph, keys.key, factory, backend=backend)
-    ends, notes = _without_end(ends, outputs)
+    kept, notes = _without_end(ends, outputs)
     layers = {layer.name for layer in model.layers if layer.weights}
-    comparison = compare_programs(ends, outputs, layers, noun=_NOUN, label=keys.label)
+    comparison = compare_programs(kept, outputs, layers, noun=_NOUN, label=keys.label)
     return Comparison(comparison.differences, [*notes, *comparison.notes])
 
 

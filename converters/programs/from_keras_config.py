@@ -62,9 +62,9 @@ class _ConfigReader:
     def result(self, source: Result) -> _Map:
         """What a call made."""
         made = self.maps[source.number]
-        if not source.index:
+        if not source.which:
             return made
-        return _Map(self.factory.step(f"result {source.index}", [made.step], made.step.name))
+        return _Map(self.factory.step(f"result {source.which}", [made.step], made.step.name))
 
     def layer(self, call: LayerCall, inputs: list[_Map]) -> _Map:
         """The step of one call."""

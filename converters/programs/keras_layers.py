@@ -264,7 +264,7 @@ def _relu(factory: StepFactory, options: Options, inputs: Sequence[ProgramStep],
         return factory.step("leaky relu", [x], name, nonnegative=False, slope=slope) if slope else factory.relu(x, name)
     if (top, slope, threshold) == (6, 0, 0):
         return factory.step("relu6", [x], name, nonnegative=True)
-    facts = {"largest": top, "slope": slope, "threshold": threshold}
+    facts: dict[str, Any] = {"largest": top, "slope": slope, "threshold": threshold}
     return factory.step("relu between bounds", [x], name, nonnegative=False, **facts)
 
 

@@ -56,10 +56,10 @@ _MERGES = {"sum": "Add", "concat": "Concatenate", "mul": "Multiply", "max": "Max
 
 
 class Result(NamedTuple):
-    """The result `index` of call `number`; the model's inputs have the numbers before the first call's."""
+    """The result `which` of call `number`; the model's inputs have the numbers before the first call's."""
 
     number: int
-    index: int = 0
+    which: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ class LayerGraph:
     def data_format(self) -> str:
         """The order of the axes, "channels_last" or "channels_first", by the first layer that says it."""
         stated = (call.options.get("data_format") for call in self.calls if call.kind != "Flatten")
-        return next((text for text in stated if text in _FORMATS.values()), _FORMATS["tf"])
+        return next((text for text in stated if isinstance(text, str) and text in _FORMATS.values()), _FORMATS["tf"])
 
 
 def parse(text: bytes | str, name: str) -> dict[str, Any]:
