@@ -26,6 +26,9 @@ NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # inputs after
 # torch >= 1.13 names a node by the modules around it, one that is numbered with its parent: /layer1/layer1.0/conv1/Conv
 _PATH = re.compile(r"/(.+)/(?:Conv|ConvTranspose|Gemm|MatMul)(?:_\d+)?")
 
+# What onnxruntime's optimizer puts before the name of a tensor that it has folded: ConvBnFusion_W_layer1.0.conv1.weight
+_FOLDED = re.compile(r"(?:[A-Z][A-Za-z]*Fusion_(?:[A-Z]+_)+)+")
+
 
 @dataclasses.dataclass(frozen=True)
 class WeightedLayer:
@@ -264,7 +267,7 @@ def _module(node: OnnxNode, names: list[str]) -> str | None:
     """The name of the torch module that a node was, by the names of its tensors or by its own."""
     for name, part in zip(names, (".weight", ".bias"), strict=False):
         if name.endswith(part):
-            return name.removesuffix(part)
+            return _FOLDED.sub("", name, count=1).removesuffix(part)
     path = _PATH.fullmatch(node.name)
     if not path:
         return None
