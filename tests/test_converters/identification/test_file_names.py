@@ -36,9 +36,9 @@ def test_a_name_chooses_among_networks_with_the_same_tensors(tmp_path, state, na
     model, receipt = converters.convert(checkpoints.save(tmp_path / name, state))
     assert (receipt.family, receipt.network, model.name) == ("timm/resnet", "resnetaa50", "resnetaa50")
     assert not receipt.notes
-    found = converters.identify(tmp_path / name)
-    assert "the tensors also fit resnet50; the file name says resnetaa50" in found.evidence
-    assert any(other.startswith("torchvision/resnet resnet50: its 3x3 convolutions") for other in found.others)
+    identification = converters.identify(tmp_path / name)
+    assert "the tensors also fit resnet50; the file name says resnetaa50" in identification.evidence
+    assert any(other.startswith("torchvision/resnet resnet50: its 3x3 convolutions") for other in identification.others)
 
 
 def test_a_blur_is_heard(tmp_path, small):
