@@ -50,7 +50,7 @@ BESIDE = (
         "of a metric",
         9,
     ),
-    (r"(\w+_)?(mean|std)|normali[sz]er?|preprocess(or)?", "of the preparation of images", 4),
+    (r"(?!running_)(\w+_)?(mean|std)|normali[sz]er?|preprocess(or)?", "of the preparation of images", 4),
     (r"queue\w*", "of a queue of training examples", 9),
     (
         r"(\w+_)?(encoder_[kq]|key_encoder|query_encoder|base_encoder|momentum\w*|target_\w+|online_\w+|teacher\w*|"
@@ -73,12 +73,12 @@ BESIDE_KEYS = (
     # A BatchNorm without factors normalizes what a loss compares.
     (r"bn\.(running_mean|running_var|num_batches_tracked)", "of a head that only self-supervised training has"),
 )
-# Parts of keys that only self-supervised training has: the `fc` of such a network projects, it gives no scores.
+# Parts of keys of training whose network projects with its `fc`: it gives no scores there. Networks with a projection
+# of another name keep their classifier.
 SELF_SUPERVISED = re.compile(
-    r"queue\w*|encoder_[kq]|(key|query|momentum|base|online|target)_(encoder|network|momentum)|projector|"
-    r"projection_head|projection_mlp|proj_head|predictor|prediction_mlp|prototypes\d*"
+    r"queue\w*|encoder_[kq]|(key|query|momentum|base|online|target)_(encoder|network|momentum)|predictor|prediction_mlp"
 )
-PROJECTION = re.compile(r"(fc|head|classifier)(\.\d+)*\.\w+")
+PROJECTION = re.compile(r"fc(\.\d+)*\.\w+")
 
 # Parts of a network by their places in a sequence: name of the first tensor, and place -> name.
 _RESNET_PLACES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
@@ -134,7 +134,7 @@ class View:
             sentences.append(f"also complete under {', '.join(also)}: prefix= (--prefix) chooses")
         if self.left_out or self.strange:
             sentences.append(f"left out: {_grouped([*self.left_out, *self.strange])}")
-        if any(re.fullmatch(r"(.*[._])?(mean|std)", key) for key in self.left_out):
+        if "of the preparation of images" in self.left_out.values():
             sentences.append("the mean and std beside the network prepare its images: compare them with preprocessing")
         return tuple(sentences)
 
@@ -257,9 +257,9 @@ def _sorted(
     training = any(SELF_SUPERVISED.fullmatch(part) for key in source for part in source.name_in_file(key).split("."))
     kept, left_out, strange = [], {}, []
     for key in source:
-        name = inside.get(key, outside.get(key))
-        if name is None:
+        if key not in inside and key not in outside:
             continue
+        name = inside[key] if key in inside else outside[key]
         if key in inside and training and PROJECTION.fullmatch(name):
             left_out[source.name_in_file(key)] = "of a head that only self-supervised training has"
         elif key not in foreign:

@@ -252,6 +252,7 @@ def test_order_of_subtrees_that_both_fit(tmp_path, first, second):
         candidates, _ = identified(content, tmp_path)
         assert_same(candidates.source, trunk())
         assert any("also complete under" in note and second in note for note in candidates.source.notes)
+        assert not any("prepare" in note for note in candidates.source.notes)
         candidates, _ = identified(content, tmp_path, prefix=second)
         assert_same(candidates.source, later)
 
@@ -281,6 +282,13 @@ def test_skip_finds_keys_before_and_after(tmp_path, pattern):
     candidates, fit = identified(content, tmp_path, skip=[pattern, r"x\.weight"])
     assert fit.network.name == "resnet18"
     assert any("fc" in text for text in candidates.skip)
+
+
+def test_classifier_stays_beside_a_projection(tmp_path):
+    content = under("model.") | mlp("projector", 512, 16) | {"prototypes.weight": ZEROS(9, 16)}
+    candidates, fit = identified(content, tmp_path)
+    assert fit.sizes(candidates.source.shapes).num_classes == 3
+    assert_same(candidates.source, resnet())
 
 
 def test_converts_exactly():
