@@ -70,8 +70,8 @@ def read_head(family: Family, network: FamilyNetwork, shapes: Shapes) -> Head:
     paths = {network.table.path(key) for key in known}
     features = _features(network, shapes)
     whole = any(target in ("predictions", "fc8") and f"{target}/kernel" in paths for _, target, _ in top)
-    if whole and not strangers and (own := _own(network, shapes)):
-        return own
+    if whole and not strangers and (usual := _own(network, shapes)):
+        return usual
     modules = _dense_layers(keys, shapes)
     if modules and features and (rows := _rows(network, modules, features)):
         return _built(network, trunk, rows, modules)

@@ -47,7 +47,7 @@ def VGG(
         name: name of the model; None: "vgg16", "vgg16_bn", ...
     Returns: functional model.
     Raises:
-        ValueError: an unknown depth or output stride, a width that is not positive, more than two `fc_units`, or a
+        ValueError: an unknown depth or output stride, a width that is not positive, or more than two `fc_units`. Also a
             dilated net with the top, whose fc6 reads stride 32.
     Reference: Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556; dilated: Chen et al. 2017,
         https://arxiv.org/abs/1606.00915, section 3.1.
