@@ -5,7 +5,7 @@ import keras
 from converters.errors import ConversionError
 from converters.identification.fits import Fit
 from converters.identification.sources import Source
-from converters.programs.torch_modules import check_forward, weighted_modules
+from converters.programs.torch_modules import check_forward, check_modules, weighted_modules
 from converters.proof.live_module import compare_live
 from converters.weights.receipts import Receipt
 
@@ -34,6 +34,7 @@ def check_live(
     }
     comparison = compare_live(source.module, model, fit.family, fit.network, names, whole=whole)
     if comparison.failure:
+        check_modules(source, model, fit, asked=True, whole=whole)
         return check_forward(source, fit, named=named, why=comparison.failure)
     if comparison.difference:
         raise ConversionError(

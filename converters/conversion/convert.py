@@ -132,8 +132,9 @@ def convert(
         model = add_stated_end(model, source)
     asked = output_stride is not None or convention is not None
     checked = [*formed, *check_source(source, model, fit, asked=asked)]
-    check_modules(source, model, fit, asked=asked, whole=target == fit.network.name)
-    if source.module is None:  # a live module is run, below
+    live = source.module is not None
+    check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
+    if not live:  # a live module is run, below
         checked += check_forward(source, fit, named=network is not None)
 
     receipt = Receipt(source.name, model.name, *fit.names, options=options, others=list(candidates.alternatives(fit)))
@@ -152,7 +153,7 @@ def convert(
     fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
     blocks.initialize(model, plan.untouched)
     receipt.notes += keep_momentum(source, model, fit)
-    if source.module is not None:
+    if live:
         whole = target == fit.network.name and include_top is not False and not plan.untouched
         receipt.notes += check_live(source, model, fit, receipt, named=network is not None, whole=whole)
     return Conversion(model, receipt)

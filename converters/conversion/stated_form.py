@@ -30,7 +30,8 @@ def in_stated_form(
     """
     if not source.modules or request.output_stride is not None or request.convention is not None:
         return built, []
-    differences = module_differences(source, built.model, fit)
+    live = source.module is not None
+    differences = module_differences(source, built.model, fit, unused=not live)
     if not differences or not all(any(words in difference for words in _OF_STRIDES) for difference in differences):
         return built, []
     for form in _forms(fit, request):
@@ -38,7 +39,7 @@ def in_stated_form(
             other = build_network(fit.network.name, fit, source, form, **options)
         except ConversionError:  # the network lacks the form
             continue
-        if not module_differences(source, other.model, fit):
+        if not module_differences(source, other.model, fit, unused=not live):
             convention = f" and convention {form.convention!r}" if form.convention else ""
             return other, [f"built with output stride {form.output_stride}{convention}, which its modules have"]
     return built, []

@@ -51,7 +51,9 @@ class _Program(NamedTuple):
     factory: StepFactory
 
 
-def check_modules(source: Source, model: keras.Model, fit: Fit, *, asked: bool, whole: bool) -> None:
+def check_modules(
+    source: Source, model: keras.Model, fit: Fit, *, asked: bool, whole: bool, unused: bool = True
+) -> None:
     """Refuses a torch network whose modules have other numbers or kinds than the network that is built.
 
     Args:
@@ -60,16 +62,17 @@ def check_modules(source: Source, model: keras.Model, fit: Fit, *, asked: bool, 
         fit: network whose names the weights have.
         asked: whether the user chose how the model strides. Then modules of the usual form pass, too.
         whole: whether the model is the network of the source, and not another one for a transplant.
+        unused: whether modules without tensors are compared. A network need not use all that it has, as a run shows.
     Raises:
         ConversionError: naming the first modules that differ.
     """
-    differing = module_differences(source, model, fit)
+    differing = module_differences(source, model, fit, unused=unused)
     if not differing:
         return
     if asked or not whole:
         with blocks.blank_weights(lazy_zeros):
             usual = tfseg.build(fit.network.name, **{**fit.family.options, **fit.network.options})
-        if not module_differences(source, usual, fit):
+        if not module_differences(source, usual, fit, unused=unused):
             return
     more = f"; and {len(differing) - _LISTED} more" if len(differing) > _LISTED else ""
     raise ConversionError(
@@ -80,13 +83,14 @@ def check_modules(source: Source, model: keras.Model, fit: Fit, *, asked: bool, 
     )
 
 
-def module_differences(source: Source, model: keras.Model, fit: Fit) -> list[str]:
+def module_differences(source: Source, model: keras.Model, fit: Fit, *, unused: bool = True) -> list[str]:
     """In words: how the modules of a torch network differ from a model's layers; empty without modules.
 
     Args:
         source: source of the weights.
         model: model to compare.
         fit: network whose names the weights have.
+        unused: whether modules without tensors are compared.
     """
     if not source.modules:
         return []
@@ -99,8 +103,7 @@ def module_differences(source: Source, model: keras.Model, fit: Fit) -> list[str
             f"{name} {words}" for step in steps[:1] for words in _layer_differences(source.modules[name], step)
         ]
     headless = any(layer not in program.layers and not layer.startswith("aux_") for layer in layers.values())
-    differing += _other_differences(source.modules, program, headless)
-    return differing
+    return [*differing, *_other_differences(source.modules, program, headless)] if unused else differing
 
 
 def check_forward(source: Source, fit: Fit, *, named: bool, why: str = "") -> list[str]:
