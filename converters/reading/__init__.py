@@ -22,10 +22,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
-from converters.reading import hdf5, hub_folder, safetensors
+from converters.reading import hdf5, hub_folder, safetensors, strangers
 from converters.reading.caffe import caffemodel, caffemodel_h5
 from converters.reading.checkpoint import Checkpoint
-from converters.reading.files import map_file, naming, refuse_stranger
+from converters.reading.files import map_file, naming
 from converters.reading.hub_folder import HubFiles
 from converters.reading.keras import legacy_h5, v3
 from converters.reading.labels import labels
@@ -139,13 +139,16 @@ def _load_hub(hub: HubFiles) -> _Content:
 
 def _load(path: str, data: memoryview) -> _Content:
     head = bytes(data[:512])
+    strangers.refuse_foreign(head)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _load_zip(Archive(path, data))
     if safetensors.recognizes(head):
         saved = safetensors.load(data)
         return _Content("safetensors", saved, header=_texts(saved.get("__metadata__")))
     if _PICKLE.match(head):
-        return _Content(*legacy_stream.load(data))
+        content = _Content(*legacy_stream.load(data))
+        strangers.refuse_paddle(content.saved)
+        return content
     if kaffe.recognizes(head):
         return _Content("kaffe", kaffe.load(data))
     if model_file.recognizes(head):
@@ -163,7 +166,7 @@ def _load(path: str, data: memoryview) -> _Content:
                 return _Content("Keras HDF5", v3.load(file, data))
             if blobs := caffemodel_h5.load(file, data):
                 return _Content("Caffe", blobs)
-    refuse_stranger(data)
+    strangers.refuse_stranger(path, data)
 
 
 def _texts(header: object) -> dict[str, str]:
@@ -182,6 +185,7 @@ def _load_zip(archive: Archive) -> _Content:
         config = v3.load_config(archive)
         written_by = {"tfseg": "model"} if v3.is_tfseg_model(config) else {}
         return _Content("Keras zip", v3.load_archive(archive, config), header=written_by, keras_config=config)
+    strangers.refuse_archive(names)
     raise ConversionError(
         "is a zip archive that holds neither a PyTorch checkpoint (data.pkl) nor NumPy arrays (.npy). If a checkpoint "
         f"is in it, unpack it and give that file. Received: {', '.join(map(ascii, names[:5])) or 'no members'}."
