@@ -71,7 +71,9 @@ def compare_programs(
         pairs += [pair] if pair else []
         notes += [note] if note else []
     if pairs:
-        return Comparison(layer_differences(ends, outputs, pairs, noun=noun, label=label), notes)
+        differences = layer_differences(ends, outputs, pairs, noun=noun, label=label)
+        # Without an output that both have, the programs differ, whether the walk finds where or not.
+        return Comparison(differences or {"the output": f"is none that {noun} has"}, notes)
     differences, note = _beyond_outputs(outputs, ends, layers)
     return Comparison(differences, [*notes, note] if note else notes)
 
@@ -122,7 +124,7 @@ def _find_output(
         (small,) = small.inputs
     if may_end_small and (short := [end.name for end in ends if end.number == small.number]):
         return None, f"{noun} ends at {short[0]}, which the network enlarges to the size of the image"
-    for wanted in (output, small):
+    for wanted in (output, small) if may_end_small else (output,):
         same_kind = [step for step in inner if (step.op, step.key) == (wanted.op, wanted.key)][-_TRIED:]
         if similar := [step for step in same_kind if _nearest_keys(step) == _nearest_keys(wanted)]:
             return StepPair(similar[-1], wanted, "the output"), None
@@ -158,7 +160,7 @@ def _beyond_outputs(
         absent = [step.name for step in beyond if step.key and step.key not in layers and step.name not in strange]
         if strange or not absent:
             name = (strange or [end.name])[0]
-            differences[name] = f"is a {end.op} after what the network returns, which has no such layer"
+            differences[name] = f"is a {end.op} that stands after what the network returns, which has no such layer"
         heads += absent
     return differences, f"left out of the network: {', '.join(heads[:6])}" if heads and not differences else None
 

@@ -194,8 +194,11 @@ _TWO: dict[str, Callable[[Any, Any], Any]] = {
     "Or": np.logical_or,
 }
 _RULES: dict[str, Callable[[_Arguments], Any]] = {
-    **{name: lambda arguments, one=one: one(arguments[0]) for name, one in _ONE.items()},
-    **{name: lambda arguments, two=two: two(arguments[0], arguments[1]) for name, two in _TWO.items()},
+    **{name: lambda arguments, function=function: function(arguments[0]) for name, function in _ONE.items()},
+    **{
+        name: lambda arguments, function=function: function(arguments[0], arguments[1])
+        for name, function in _TWO.items()
+    },
     "Constant": _constant,
     "Cast": _cast,
     "CastLike": lambda arguments: arguments[0].astype(arguments[1].dtype),

@@ -38,12 +38,12 @@ def _parts(node: OnnxNode) -> list[OnnxNode]:
     convolution = node.type == "FusedConv"
     added = node.inputs[3] if convolution and len(node.inputs) > 3 else ""
     activation = node.attributes.get("activation")
-    own = {name: value for name, value in node.attributes.items() if not name.startswith("activation")}
+    kept = {name: value for name, value in node.attributes.items() if not name.startswith("activation")}
     result = node.outputs[0]
     steps = ["", *(["sum"] if added else []), *(["activation"] if activation else [])]
     # No value of the file has a name of this form.
     values = [*(f"{result}\n{step}" for step in steps[:-1]), result]
-    parts = [OnnxNode(_FUSED[node.type], node.name, node.inputs[:3], values[:1], own)]
+    parts = [OnnxNode(_FUSED[node.type], node.name, node.inputs[:3], values[:1], kept)]
     if added:
         parts.append(OnnxNode("Add", node.name, [values[0], added], [values[1]], {}))
     if activation:
