@@ -21,7 +21,7 @@ EQUIVALENT = "keras.applications.{name} is such a network, with weights of its o
 TRUNK = "Its ResNet alone can be converted: prefix={prefix!r} (--prefix={prefix})"
 ADAPTER = "Merge the adapter into its base model (merge_and_unload in peft), save that model's weights and convert them"
 FLOATS = "Save the network's weights before quantization, as float32, and convert those"
-MODEL_WEIGHTS = "Save model.state_dict() and convert that file"
+MODEL_WEIGHTS = "Give the file with the model's weights, which the trainer wrote beside it"
 
 
 class Signature(NamedTuple):
@@ -63,6 +63,9 @@ STATES = (
     Signature("a LoRA adapter, which only changes another model's weights", "lora_a", way=ADAPTER),
     Signature("a network quantized by torch.ao, or prepared for it", "zero_point", way=FLOATS),
     Signature("a network quantized by torch.ao", "_packed_params", way=FLOATS),
+    Signature("a network prepared for quantization by torch.ao", "activation_post_process", way=FLOATS),
+    Signature("the state of an optimizer, which holds no weights", "exp_avg exp_avg_sq", way=MODEL_WEIGHTS),
+    Signature("the state of an optimizer, which holds no weights", "momentum_buffer", way=MODEL_WEIGHTS),
     Signature("a network quantized by bitsandbytes", "weight.absmax", way=FLOATS),
     Signature("a network quantized by bitsandbytes", "SCB", way=FLOATS),
     Signature("a network quantized by GPTQ or AWQ", "qweight qzeros", way=FLOATS),
@@ -123,6 +126,20 @@ HEADS = (
     Signature("DeepLabV3 of VainF", "classifier.classifier.#.convs.#.#"),
     Signature("DeepLabV3+ of bubbliiiing", "aspp.branch#.# aspp.branch#_conv shortcut_conv.# cls_conv"),
     Signature("DeepLabV3 of chenxi116", "aspp.aspp# aspp.aspp#_bn layer#.#.conv#"),
+    Signature("DeepLabV3+ of yassouali", "ASSP.aspp#.# decoder."),
+    Signature("PSPNet of bubbliiiing or yassouali", "master_branch.#.stages.#"),
+    Signature("UPerNet of yassouali", "PPN.stages.# FPN."),
+    Signature("U-Net of yassouali", "start_conv.# middle_conv.# up#."),
+    Signature("U-Net of bubbliiiing", "up_concat#.conv#.weight up_concat#.conv#.bias final.weight"),
+    Signature("U-Net of meetps/pytorch-semseg", "up_concat#.conv.conv#.# center.conv#.#"),
+    Signature("a network of meetps/pytorch-semseg", "cbr_unit.#"),
+    Signature("U-Net of mateuszbuda", "encoder#.enc#conv# decoder#.dec#conv#"),
+    Signature("U2-Net", "stage#.rebnconvin.conv_s# stage#d.rebnconvin.conv_s#"),
+    Signature("ENet", "initial_block.main_branch downsample#_#.ext_conv#.#"),
+    Signature("ERFNet", "encoder.initial_block.conv decoder.output_conv"),
+    Signature("Fast-SCNN", "learning_to_downsample. global_feature_extractor."),
+    Signature("SegNet", "conv#d.weight bn#d.weight conv#.weight"),
+    Signature("SegNet", "stage#_encoder.# stage#_decoder.#"),
     Signature("BiSeNet", "cp.resnet ffm.convblk conv_out.conv_out"),
     Signature("BiSeNetV2", "detail.S# segment.S#_# bga.left#"),
 )

@@ -236,9 +236,7 @@ def refuse_stranger(path: str, data: memoryview) -> NoReturn:
             f"is a tar archive, which begins with {member!r}. Unpack it (tar xf) and give the file inside. If the "
             "PyTorch of 2016 wrote it, load it with torch.load and save model.state_dict() again"
         )
-    for pattern, what in _NAMES:
-        if re.fullmatch(pattern, os.path.basename(path)):
-            _refuse(what)
+    _refuse_names(_NAMES, [os.path.basename(path)])
     for suffix, what in _BESIDE:
         if os.path.exists(os.path.splitext(path)[0] + suffix):
             _refuse(what)

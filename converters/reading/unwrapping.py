@@ -43,6 +43,12 @@ _MAX_SETS = 16
 _MAX_SET_DEPTH = 6
 _MAX_NODES = 1000
 _STATES = ("optim", "scheduler", "scaler", "callbacks", "loops", "rng")  # names of what is no network's weights
+# What training keeps in files of their own, by keys that such a dictionary has.
+_TRAINING = (
+    ({"state", "param_groups"}, "the state of an optimizer"),
+    ({"growth_factor", "backoff_factor"}, "the state of a gradient scaler"),
+    ({"last_epoch", "_step_count"}, "the state of a learning-rate scheduler"),
+)
 
 
 _Value = TypeVar("_Value")
@@ -207,8 +213,29 @@ def _label(key: object) -> str:
     return repr(key) if isinstance(key, int) and abs(key) < 2**63 else f"a key of type {type(key).__name__}"
 
 
+def _training_state(saved: object) -> str | None:
+    """What of training a saved object holds, if it holds nothing else; None for other objects."""
+    entries = _dictionary(saved)
+    kind = next((what for keys, what in _TRAINING if keys <= entries.keys()), None)
+    if kind or not entries:
+        return kind
+    inner = {key: _training_state(value) for key, value in entries.items() if isinstance(value, dict)}
+    kinds = dict.fromkeys(what for what in inner.values() if what)
+    return " and ".join(kinds) if kinds and all(inner.values()) else None
+
+
 def _nothing(saved: object, candidates: list[str]) -> str:
     """The message for a saved object in which no tensors were found."""
+    if what := _training_state(saved):
+        return (
+            f"holds {what} and no weights of a network. Give the file with the weights, which the trainer wrote "
+            "beside it or before: model.state_dict()."
+        )
+    if empty := [key for key, value in _dictionary(saved).items() if key in WRAPPERS and value == {}]:
+        return (
+            f"its entry {empty[0]!r} is empty. A network whose weights lie on several devices is gathered before it is "
+            "saved: save model.state_dict() again, from its first process."
+        )
     if candidates:
         return (
             f"holds several sets of tensors and none under a usual name. Expected one of {', '.join(WRAPPERS)}. "

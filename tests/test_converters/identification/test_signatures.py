@@ -132,6 +132,16 @@ def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
         (("base.layers.0.attn.lora_A.weight",), "a LoRA adapter"),
         (("lora_unet_down.lora_down.weight",), "a LoRA adapter"),
         (("conv1.weight", "conv1.scale", "conv1.zero_point"), "a network quantized by torch.ao"),
+        (("0.activation_post_process.min_val", "1.weight"), "a network prepared for quantization"),
+        (("state.0.exp_avg", "state.0.exp_avg_sq"), "the state of an optimizer"),
+        (("initial_block.main_branch.weight", "downsample1_0.ext_conv1.0.weight"), "ENet"),
+        (("conv11.weight", "bn11.weight", "conv53d.weight", "bn53d.weight"), "SegNet"),
+        (("stage1_encoder.0.weight", "stage1_decoder.0.weight"), "SegNet"),
+        (("vgg.features.0.weight", "up_concat4.conv1.weight", "up_concat4.conv1.bias", "final.weight"), "U-Net of bub"),
+        (("backbone.conv1.weight", "master_branch.0.stages.0.1.weight"), "PSPNet of bubbliiiing or yassouali"),
+        (("convbnrelu1_1.cbr_unit.0.weight", "classification.weight"), "a network of meetps"),
+        (("start_conv.0.weight", "middle_conv.0.weight", "up1.up.weight"), "U-Net of yassouali"),
+        (("backbone.conv1.weight", "ASSP.aspp1.0.weight", "decoder.conv1.weight"), "DeepLabV3+ of yassouali"),
         (("fc.weight", "fc.weight.absmax"), "a network quantized by bitsandbytes"),
         (("fc.qweight", "fc.qzeros", "fc.scales"), "a network quantized by GPTQ"),
     ],
@@ -139,7 +149,7 @@ def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
 def test_other_public_names_are_named(keys, name):
     message = refusal(named(*keys))
     assert f"It looks like {name}" in message
-    assert "vgg" not in message
+    assert "Nearest" not in message
 
 
 @pytest.mark.parametrize("prefix", ["", "model.", "student.backbone."])

@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 import converters
 from converters.errors import ConversionError
@@ -157,6 +158,53 @@ def test_programs_of_tensorflow_are_named(tmp_path):
     assert "TensorFlow Lite" in refusal(tmp_path / "net.tflite")
     tf.train.Checkpoint(module=module).save(tmp_path / "objects" / "ckpt")
     assert "TensorFlow 2's objects" in refusal(tmp_path / "objects")
+
+
+def _optimizer():
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+SCALER = {"scale": 1.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000, "_growth_tracker": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (_optimizer().state_dict(), "holds the state of an optimizer and no weights"),
+        ({"optimizer": _optimizer().state_dict(), "epoch": 3}, "holds the state of an optimizer and no weights"),
+        ({"state": {"a": {"exp_avg": torch.ones(3)}}, "param_groups": []}, "the state of an optimizer and no weights"),
+        (torch.optim.lr_scheduler.StepLR(_optimizer(), 3).state_dict(), "the state of a learning-rate scheduler"),
+        (SCALER, "the state of a gradient scaler"),
+        ({"opt": _optimizer().state_dict(), "amp": SCALER}, "of an optimizer and the state of a gradient scaler"),
+        ({"state_dict": {}, "epoch": 3}, "its entry 'state_dict' is empty.*from its first process"),
+    ],
+)
+def test_file_without_weights_says_what_it_holds(tmp_path, content, message):
+    torch.save(content, tmp_path / "x.pth")
+    assert re.search(message, refusal(tmp_path / "x.pth"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch warns of its own quantization
+def test_quantized_tensor_says_what_to_do(tmp_path):
+    torch.save({"w": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)}, tmp_path / "x.pth")
+    assert re.search("quantized tensor.*before quantization, as float32", refusal(tmp_path / "x.pth"))
+
+
+def test_weights_beside_the_state_of_training_are_read(tmp_path):
+    content = {"model": {"a": torch.ones(2)}, "optimizer": _optimizer().state_dict(), "scaler": SCALER}
+    torch.save(content, tmp_path / "x.pth")
+    assert list(converters.read(tmp_path / "x.pth")) == ["a"]
+
+
+def test_caffemodel_of_nvidia_is_named(tmp_path):
+    blob = field(7, field(1, b"\2")) + b"\x50\2" + field(12, b"\0" * 4)
+    layer = field(1, b"conv1") + field(2, b"Convolution") + field(7, blob)
+    (tmp_path / "x.caffemodel").write_bytes(field(1, b"net") + b"\xa2\x06" + field(0, layer)[1:])
+    assert re.search("blob 0 of the layer 'conv1'.*NVIDIA's Caffe.*BVLC's Caffe", refusal(tmp_path / "x.caffemodel"))
 
 
 def test_models_of_onnx_are_not_taken_for_others():
