@@ -219,8 +219,8 @@ class _GraphReader:
         groups = _integer(node, "group", 1)
         up = node.type == "ConvTranspose"
         outputs = layer.kernel[1] * groups if up else layer.kernel[0]
-        facts = {"outputs": outputs, "groups": groups, "bias": layer.bias}
-        window = {"kernel": kernel, "stride": stride, "dilation": dilation}
+        facts: dict[str, Any] = {"outputs": outputs, "groups": groups, "bias": layer.bias}
+        window: dict[str, Any] = {"kernel": kernel, "stride": stride, "dilation": dilation}
         if up:
             if "output_shape" in node.attributes or node.attributes.get("auto_pad", "NOTSET") != "NOTSET":
                 return None
@@ -356,7 +356,8 @@ class _GraphReader:
     def function(self, node: OnnxNode, inputs: Sequence[_Value | None]) -> _Map:
         """A function of each number."""
         x, op = _any(inputs[0]), _FUNCTIONS[node.type]
-        facts = {name: value for name, value in node.attributes.items() if isinstance(value, float | int | str)}
+        given = {f"its {name}": value for name, value in node.attributes.items()}
+        facts: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, float | int | str)}
         step = self.factory.step(op, [x.step], self.name(node), nonnegative=op == "sigmoid", **facts)
         return dataclasses.replace(x, step=step)
 
@@ -365,7 +366,7 @@ class _GraphReader:
         x, old = _any(inputs[0]), self.graph.opset < 13
         axis = _integer(node, "axis", 1 if old else -1)
         over = x.axis(axis) if not old else x.axes[axis % len(x.axes) :]
-        facts = {} if over == "c" else {"over": over}
+        facts: dict[str, Any] = {} if over == "c" else {"over": over}
         step = self.factory.step("softmax", [x.step], self.name(node), nonnegative=True, **facts)
         return dataclasses.replace(x, step=step)
 
@@ -478,10 +479,11 @@ class _GraphReader:
         at_scales, at_sizes = places[node.type, node.type == "Resize" and self.graph.opset >= 11]
         axes = node.attributes.get("axes")
         chosen = [int(axis) % len(shape) for axis in axes] if isinstance(axes, tuple) else list(range(len(shape)))
-        if len(inputs) > at_sizes and isinstance(inputs[at_sizes], np.ndarray) and np.size(inputs[at_sizes]):
+        wanted = inputs[at_sizes] if len(inputs) > at_sizes else None
+        if isinstance(wanted, np.ndarray) and wanted.size:
             if node.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
                 raise ValueError("keep_aspect_ratio_policy")
-            for axis, size in zip(chosen, np.ravel(inputs[at_sizes]), strict=True):
+            for axis, size in zip(chosen, np.ravel(wanted), strict=True):
                 shape[axis] = int(size)
             return scales, shape
         given = inputs[at_scales] if len(inputs) > at_scales else node.attributes.get("scales")
@@ -607,7 +609,7 @@ class _GraphReader:
         given = inputs[2] if len(inputs) > 2 else node.attributes.get("value")
         if isinstance(given, _Map | _Weights):
             return None
-        value = 0.0 if given is None else float(np.ravel(given)[0])
+        value = 0.0 if given is None else float(np.ravel(np.asarray(given))[0])
         name, pad = self.name(node), (rows, columns)
         if mode == "constant" and value == 0 and min(*rows, *columns) >= 0:
             step = self.factory.zero_padding(x.step, name, pad)
@@ -617,7 +619,7 @@ class _GraphReader:
             step = self.factory.crop(x.step, reference, name, (-rows[0], -columns[0]))
         else:
             size = x.step.size[0] + sum(rows), x.step.size[1] + sum(columns)
-            facts = {"pad": pad, "mode": mode, "value": value}
+            facts: dict[str, Any] = {"pad": pad, "mode": mode, "value": value}
             step = self.factory.step("padding", [x.step], name, size=size, nonnegative=False, **facts)
         _check_size(step.size)
         sizes = dict(zip(x.axes, x.shape, strict=True)) | {"h": step.size[0], "w": step.size[1]}
