@@ -30,7 +30,7 @@ from converters.reading.onnx.fields import (
     ValueInfoField,
 )
 from converters.reading.protobuf.wire import Value, fields, integers, is_fixed, signed, text
-from converters.reading.tensors import AnyTensor, Block, Tensor, Unreadable, dtype_named
+from converters.reading.tensors import MAX_AXES, AnyTensor, Block, Tensor, Unreadable, dtype_named
 from converters.types import Path
 
 # Element types of TensorProto.
@@ -264,6 +264,8 @@ def _tensor(message: memoryview, external: ExternalData) -> tuple[str, AnyTensor
                 "in float32, before it is quantized."
             )
         dtype = dtype_named(_TYPES[code])
+        if len(sizes) > MAX_AXES:
+            raise ConversionError(f"has {len(sizes)} sizes, more than any array has axes; the file is damaged.")
         if any(size < 0 for size in sizes):
             raise ConversionError(f"has the shape {sizes}; the file is damaged.")
         nbytes = math.prod(sizes) * dtype.itemsize
