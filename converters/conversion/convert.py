@@ -132,7 +132,7 @@ def convert(
         model = add_stated_end(model, source)
     asked = output_stride is not None or convention is not None
     checked = [*formed, *check_source(source, model, fit, asked=asked)]
-    live = source.module is not None
+    live = source.module is not None and bool(source.modules)
     check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
     if not live:  # a live module is run, below
         checked += check_forward(source, fit, named=network is not None)
@@ -154,8 +154,9 @@ def convert(
     blocks.initialize(model, plan.untouched)
     receipt.notes += keep_momentum(source, model, fit)
     if live:
-        whole = target == fit.network.name and include_top is not False and not plan.untouched
-        receipt.notes += check_live(source, model, fit, receipt, named=network is not None, whole=whole)
+        changed = include_top is False or multi_scale is not None or bool(plan.untouched)
+        whole = target == fit.network.name and not changed
+        receipt.notes += check_live(source, model, fit, receipt, named=network is not None, whole=whole, asked=asked)
     return Conversion(model, receipt)
 
 

@@ -319,7 +319,7 @@ def _parts(record: ModuleRecord, words: Mapping[str, str], tree: ModuleTree) -> 
 
 def _all_words(tree: ModuleTree) -> dict[str, str]:
     words: dict[str, str] = {}
-    for record in reversed(tree.values()):  # the parts first
+    for record in reversed(list(tree.values())):  # the parts first
         known = _WORDS.get(record.origin)
         if callable(known):
             words[record.name] = known(record.facts)

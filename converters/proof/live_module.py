@@ -35,6 +35,7 @@ class LiveComparison(NamedTuple):
 class _Run(NamedTuple):
     image: np.ndarray
     outputs: list[tuple[str, np.ndarray]]
+    unlike: bool  # whether there are no results, or results that the family knows not to be the network's
     layers: dict[str, tuple[str, np.ndarray]]
 
 
@@ -54,13 +55,14 @@ def compare_live(
     runs, failure = _run(module, names, family, _channels(model))
     if runs is None:
         return LiveComparison("", failure, [])
-    taps = [layer for layer in dict.fromkeys(names.values()) if any(part.name == layer for part in model.layers)]
+    built = {layer.name for layer in model.layers}
+    taps = [layer for layer in dict.fromkeys([*names.values(), "logits"]) if layer in built]
     outputs = _as_list(model.output)
     tapped = keras.Model(model.input, [*outputs, *(model.get_layer(name).output for name in taps)])
     results = [ops.convert_to_numpy(value) for value in _as_list(tapped(runs.image, training=False))]
     values = dict(zip(taps, results[len(outputs) :], strict=True))
     first = _first_layer(values, runs)
-    if not whole:
+    if not whole or runs.unlike:
         if first:
             return LiveComparison(f"the first module with another result is {first}", "", [])
         note = f"Its {len(values)} layers with weights were run and compared with the module; the module's end was not"
@@ -118,7 +120,8 @@ def _relative(ours: np.ndarray, expected: np.ndarray) -> float:
     worst = 0.0
     for result, wanted, tolerance in zip(ours, expected, _TOLERANCES, strict=True):
         scale = float(np.abs(wanted).max(initial=0))
-        difference = float(np.abs(result - wanted).max(initial=0))
+        equal = (result == wanted) | (np.isnan(result) & np.isnan(wanted))
+        difference = float(np.where(equal, 0, np.abs(result - wanted)).max(initial=0))
         relative = difference / scale if scale else difference
         worst = max(worst, relative / tolerance) if np.isfinite(relative) else np.inf
     return worst
@@ -185,7 +188,8 @@ def _run_once(module: Any, names: Mapping[str, str], family: Family, images: np.
         finally:
             for hook in hooks:
                 hook.remove()
-    return _Run(images, _outputs(result, family), layers)
+    nothing = isinstance(result, Mapping) and not result
+    return _Run(images, _outputs(result, family), nothing or family.outputs == slice(0), layers)
 
 
 def _bare(module: Any) -> Any:

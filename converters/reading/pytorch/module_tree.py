@@ -13,6 +13,8 @@ _MAX_MODULES = 100_000
 _MAX_DEPTH = 100
 _MAX_ITEMS = 16  # of a tuple or a dictionary that an attribute holds
 
+# The class of all modules has no forward: an object of it holds tensors and computes nothing.
+_EMPTY = "torch.nn.modules.module.Module"
 # What only passes the image on to the module in it, and the name of that module.
 _WRAPPERS = {
     "torch.nn.parallel.data_parallel.DataParallel": "module",
@@ -75,6 +77,8 @@ def live_tree(module: object) -> dict[str, ModuleRecord]:
 
 def _tree(root: Any, parts: Any, origin: Any) -> dict[str, ModuleRecord]:
     tree: dict[str, ModuleRecord] = {}
+    if origin(root) == _EMPTY and not list(_changes(parts(root))):
+        return tree
     known: dict[int, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {}
     waiting = [("", root, 0)]
     while waiting and len(tree) < _MAX_MODULES:
