@@ -1,5 +1,6 @@
 """The arithmetic that an ONNX graph does with sizes: computed, at the size of image at which programs are compared."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -134,11 +135,15 @@ def _expand(arguments: _Arguments) -> Any:
     return np.broadcast_to(x, shape)
 
 
+def _apply(function: Callable[..., Any], number: int, arguments: _Arguments) -> Any:
+    return function(*(arguments[index] for index in range(number)))
+
+
 def _range(arguments: _Arguments) -> Any:
     start, stop, step = (arguments[index].item() for index in range(3))
     if (stop - start) / step > LIMIT:
         raise ValueError
-    return np.arange(start, stop, step, arguments[0].dtype)
+    return np.arange(start, stop, step).astype(arguments[0].dtype)
 
 
 def _divide(arguments: _Arguments) -> Any:
@@ -194,11 +199,8 @@ _TWO: dict[str, Callable[[Any, Any], Any]] = {
     "Or": np.logical_or,
 }
 _RULES: dict[str, Callable[[_Arguments], Any]] = {
-    **{name: lambda arguments, function=function: function(arguments[0]) for name, function in _ONE.items()},
-    **{
-        name: lambda arguments, function=function: function(arguments[0], arguments[1])
-        for name, function in _TWO.items()
-    },
+    **{name: functools.partial(_apply, function, 1) for name, function in _ONE.items()},
+    **{name: functools.partial(_apply, function, 2) for name, function in _TWO.items()},
     "Constant": _constant,
     "Cast": _cast,
     "CastLike": lambda arguments: arguments[0].astype(arguments[1].dtype),

@@ -28,13 +28,13 @@ _ELSEWHERE = ("_caffe_padded", "_caffe_ceil")  # ends of names that timm does no
 
 
 def _network(name: str, spec: specs.ResNetSpec) -> FamilyNetwork:
-    options, layer = {}, {}
+    options, layer = {}, None
     if spec.antialias:
         options = {"antialias": spec.antialias}
-        layer = {"layer": f"conv3_block1_{2 if spec.bottleneck else 1}_pool"}
+        layer = f"conv3_block1_{2 if spec.bottleneck else 1}_pool"
     rows = [*trunk(spec), ("fc", "predictions", "dense")]
     record = network(name, spec, rows, public=name, distinct=_DISTINCT[spec.antialias], options=options)
-    return dataclasses.replace(record, **layer)
+    return dataclasses.replace(record, layer=layer)
 
 
 RESNET = Family(

@@ -218,8 +218,8 @@ class _Walk:
             feeds,
             node.inputs[1],
             node.outputs[0],
-            addition and addition.outputs[0],
-            norm and norm.outputs[0],
+            addition.outputs[0] if addition else None,
+            norm.outputs[0] if norm else None,
         )
 
     def _addition(self, node: OnnxNode) -> OnnxNode | None:
