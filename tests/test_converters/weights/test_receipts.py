@@ -14,7 +14,7 @@ def test_receipt_prints_and_saves(tmp_path):
     path = checkpoints.save(tmp_path / "resnet.pth", checkpoints.state("torchvision/resnet"))
     _, receipt = converters.convert(path)
     text = str(receipt)
-    assert len(text.splitlines()) <= 10
+    assert len(text.splitlines()) <= 14  # four networks have the same tensors
     for part in (
         "resnet.pth -> resnet50",
         "sha256",
