@@ -131,7 +131,8 @@ def convert(
     if include_top is not False and target == fit.network.name:
         model = add_stated_end(model, source)
     asked = output_stride is not None or convention is not None
-    checked = [*formed, *check_source(source, model, fit, asked=asked)]
+    features = include_top is False
+    checked = [*formed, *check_source(source, model, fit, asked=asked, features=features, skip=skip)]
     live = source.module is not None and bool(source.modules)
     check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
     if not live:  # a live module is run, below

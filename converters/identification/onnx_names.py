@@ -90,6 +90,7 @@ class _Candidate(NamedTuple):
     network: FamilyNetwork
     layers: dict[str, list[WeightedLayer]]  # Keras layer -> the nodes that have its weights
     prefix: str
+    by_place: bool
 
 
 def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
@@ -106,7 +107,7 @@ def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
     with naming(checkpoint.path):
         nodes = split_fused(checkpoint.graph)
         graph = weighted_graph(nodes)
-    for candidate in _candidates(graph):
+    for candidate in [*_by_name(graph), *_by_place(graph)]:
         network, layers = candidate.network, {name: nodes[0] for name, nodes in candidate.layers.items()}
         tensors = _tensors(network, layers)
         if describe_differences(network, {key: tensor.shape for key, tensor in tensors.items()}):
@@ -116,8 +117,8 @@ def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
             notes.append(f"the names of the file begin with {candidate.prefix!r}, which is left out")
         if folded := _folded(network, layers):
             notes.append(f"BatchNorm folded into the convolutions: identity here ({len(folded)} layers)")
-        if not _has_modules(graph):
-            notes.append("the file does not name the modules: its tensors are named by their places in the graph")
+        if candidate.by_place:
+            notes.append("the file does not name the modules as a known network does: its tensors are named by their places in the graph")
         others = {
             key.removeprefix(candidate.prefix): tensor
             for key, tensor in graph.others.items()
@@ -163,10 +164,9 @@ def _has_modules(graph: WeightedGraph) -> bool:
     return bool(graph.layers) and all(layer.module for layer in graph.layers)
 
 
-def _candidates(graph: WeightedGraph) -> Iterator[_Candidate]:
-    """The networks that the graph may be, and which of its layers are which of theirs."""
+def _by_name(graph: WeightedGraph) -> Iterator[_Candidate]:
+    """The networks whose modules have the names of the graph's."""
     if not _has_modules(graph):
-        yield from sorted(_by_place(graph), key=lambda fit: len(_folded(fit.network, _first(fit.layers))))
         return
     # A module that runs several times, as at several sizes of the image, has the same weights each time.
     modules: dict[str, list[WeightedLayer]] = {}
@@ -182,7 +182,7 @@ def _candidates(graph: WeightedGraph) -> Iterator[_Candidate]:
         paths = [network.table.path(key.removeprefix(prefix)) or "" for key in stripped]
         if all(paths):
             names = [path.rpartition("/")[0] for path in paths]
-            yield _Candidate(network, dict(zip(names, stripped.values(), strict=True)), wrapper + prefix)
+            yield _Candidate(network, dict(zip(names, stripped.values(), strict=True)), wrapper + prefix, False)
 
 
 def _prefix(network: FamilyNetwork, keys: Iterable[str]) -> str | None:
@@ -213,8 +213,12 @@ def _same_weights(layers: Sequence[WeightedLayer]) -> bool:
     )
 
 
-def _by_place(graph: WeightedGraph) -> Iterator[_Candidate]:
+def _by_place(graph: WeightedGraph) -> list[_Candidate]:
     """The networks of torchvision whose layers feed each other as in the graph, in order of computation."""
+    return sorted(_with_wires(graph), key=lambda fit: len(_folded(fit.network, _first(fit.layers))))
+
+
+def _with_wires(graph: WeightedGraph) -> Iterator[_Candidate]:
     for network in itertools.chain.from_iterable(family.networks for family in _FAMILIES):
         for wires in _wires(network):
             names = list(wires)
@@ -222,7 +226,7 @@ def _by_place(graph: WeightedGraph) -> Iterator[_Candidate]:
                 feeds = [frozenset(names[index] for index in layer.feeds) for layer in graph.layers]
                 if feeds == list(wires.values()):
                     yield _Candidate(
-                        network, {name: [layer] for name, layer in zip(names, graph.layers, strict=True)}, ""
+                        network, {name: [layer] for name, layer in zip(names, graph.layers, strict=True)}, "", True
                     )
 
 

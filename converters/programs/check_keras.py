@@ -1,6 +1,6 @@
 """A Keras file that holds a whole model, held against the network that is built for its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import keras
 
@@ -28,7 +28,9 @@ _ADVICE = (
 )
 
 
-def check_keras(source: Source, model: keras.Model, fit: Fit, *, asked: bool) -> list[str]:
+def check_keras(
+    source: Source, model: keras.Model, fit: Fit, *, asked: bool, free: Collection[str] = ()
+) -> list[str]:
     """Refuses a whole Keras model whose configuration is another function than the network that is built.
 
     Args:
@@ -37,6 +39,7 @@ def check_keras(source: Source, model: keras.Model, fit: Fit, *, asked: bool) ->
         fit: network whose names the weights have.
         asked: whether the user chose how the model strides. Then a file also passes if it has the usual form of the
             identified network.
+        free: layers whose weights are not taken over.
     Returns: sentences for the receipt; none for a source without a configuration.
     Raises:
         ConversionError: naming the layers that differ.
@@ -44,11 +47,13 @@ def check_keras(source: Source, model: keras.Model, fit: Fit, *, asked: bool) ->
     notes: list[str] = []
     for checkpoint in source.checkpoints:
         if checkpoint.keras_config:
-            notes += _check(source, checkpoint, model, fit, asked)
+            notes += _check(source, checkpoint, model, fit, asked, free)
     return notes
 
 
-def _check(source: Source, checkpoint: Checkpoint, model: keras.Model, fit: Fit, asked: bool) -> list[str]:
+def _check(
+    source: Source, checkpoint: Checkpoint, model: keras.Model, fit: Fit, asked: bool, free: Collection[str]
+) -> list[str]:
     graph = read_graph(checkpoint.keras_config or {})
     if graph is None:
         return [
@@ -61,9 +66,9 @@ def _check(source: Source, checkpoint: Checkpoint, model: keras.Model, fit: Fit,
     network = _usual(source, fit, graph) if is_transplant else model
     notes: list[str] = []
     for size in _sizes(graph):
-        comparison = _compare(source, checkpoint, graph, network, fit, size)
+        comparison = _compare(source, checkpoint, graph, network, fit, size, free)
         if comparison.differences and asked and not is_transplant:
-            usual = _compare(source, checkpoint, graph, _usual(source, fit, graph), fit, size)
+            usual = _compare(source, checkpoint, graph, _usual(source, fit, graph), fit, size, free)
             comparison = comparison if usual.differences else usual
         if comparison.differences:
             what = fit.network.name if is_transplant else network.name
@@ -98,9 +103,15 @@ def _sizes(graph: LayerGraph) -> tuple[Size, ...]:
 
 
 def _compare(
-    source: Source, checkpoint: Checkpoint, graph: LayerGraph, model: keras.Model, fit: Fit, size: Size
+    source: Source,
+    checkpoint: Checkpoint,
+    graph: LayerGraph,
+    model: keras.Model,
+    fit: Fit,
+    size: Size,
+    free: Collection[str],
 ) -> Comparison:
-    factory = StepFactory(size, model.inputs[0].shape[-1])
+    factory = StepFactory(size, model.inputs[0].shape[-1], free=free)
     outputs = from_keras.describe(model, factory)
     keys = _LayerKeys(source, fit)
     backend = checkpoint.extras.get("backend")

@@ -1,6 +1,7 @@
 """An ONNX graph, held against the network that is built for its weights."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -40,7 +41,9 @@ class _Result(NamedTuple):
     outputs: list[ProgramStep]
 
 
-def check_onnx(source: Source, model: keras.Model, fit: Fit, *, asked: bool) -> list[str]:
+def check_onnx(
+    source: Source, model: keras.Model, fit: Fit, *, asked: bool, features: bool, free: Collection[str] = ()
+) -> list[str]:
     """Refuses a graph that is another function than the network that is built.
 
     Args:
@@ -49,6 +52,8 @@ def check_onnx(source: Source, model: keras.Model, fit: Fit, *, asked: bool) -> 
         fit: network whose names the weights have.
         asked: whether the user chose what of the network is built. Then a file also passes if it has the usual form of
             the identified network.
+        features: whether the user chose to have no head.
+        free: layers whose weights are not taken over.
     Returns: sentences for the receipt; none for a source without a graph.
     Raises:
         ConversionError: naming the layers that differ.
@@ -62,12 +67,13 @@ def check_onnx(source: Source, model: keras.Model, fit: Fit, *, asked: bool) -> 
         return []
     forms: list[Callable[[], keras.Model]] = [lambda: model]
     transplant = fit.network.name not in (model.name, model.name.removesuffix("_features"))
+    headless = features and not any(re.fullmatch(fit.family.head, variable.path) for variable in model.weights)
     if asked or transplant:
         forms.append(lambda: _usual_form(source, fit))
     refused: list[tuple[_Result, keras.Model]] = []
     for form in forms:
         built = form()
-        results = list(_compare(source, source.graph, built, fit))
+        results = list(_compare(source, source.graph, built, fit, free, headless or transplant))
         differing = next((result for result in results if result.comparison.differences), None)
         if differing is None:
             return _notes(source.graph, results, usual=built is not model)
@@ -90,7 +96,9 @@ def _usual_form(source: Source, fit: Fit) -> keras.Model:
         return tfseg.build(network.name, **options)
 
 
-def _compare(source: Source, named: NamedGraph, model: keras.Model, fit: Fit) -> Iterator[_Result]:
+def _compare(
+    source: Source, named: NamedGraph, model: keras.Model, fit: Fit, free: Collection[str], headless: bool
+) -> Iterator[_Result]:
     """The comparison at each size of the image that the graph takes.
 
     Raises:
@@ -106,7 +114,7 @@ def _compare(source: Source, named: NamedGraph, model: keras.Model, fit: Fit) ->
     impossible, compared = None, 0
     batch, sizes = _stated(named)
     for size in sizes:
-        factory = StepFactory(size, model.inputs[0].shape[-1], folded=folded)
+        factory = StepFactory(size, model.inputs[0].shape[-1], folded=folded, free=free)
         try:
             with naming(source.name):
                 ends = from_onnx.describe(named, layer_of, factory, batch=batch)
@@ -115,7 +123,7 @@ def _compare(source: Source, named: NamedGraph, model: keras.Model, fit: Fit) ->
             continue
         outputs = from_keras.describe(model, factory)
         compared += 1
-        comparison = compare_programs(ends, outputs, layers, noun="the graph", label=table_label(table))
+        comparison = compare_programs(ends, outputs, layers, noun="the graph", label=table_label(table), headless=headless)
         yield _Result(comparison, size, ends, outputs)
     if not compared:
         raise ConversionError(
@@ -166,6 +174,9 @@ def _around(result: _Result) -> list[str]:
             f"The graph ends in {_ENDS[ends[0].op]}; the network returns what comes before it. Export the module again "
             f"without the {ends[0].op}."
         )
+    numbers = {output.number for output in result.outputs}
+    if any(end.op == "pooling of the whole map" and end.inputs[0].number in numbers for end in result.ends):
+        advice.append("For the features before their average: include_top=False (--noinclude_top).")
     steps = {id(step): step for end in result.ends for step in end.cone()}.values()
     first = [step for step in steps if not step.key and any(part.op == "image" for part in step.inputs)]
     if odd := [step.op for step in first if step.op not in built]:

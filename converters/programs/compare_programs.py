@@ -33,6 +33,7 @@ def compare_programs(
     noun: str,
     label: Callable[[str], str] | None = None,
     may_end_small: bool = False,
+    headless: bool | None = None,
 ) -> Comparison:
     """Holds the program of a source against the program of a model.
 
@@ -49,6 +50,8 @@ def compare_programs(
             messages have the Keras layer's own name.
         may_end_small: whether the source may end before the enlargement to the size of the image, as prototxts do,
             whose users enlarge the scores.
+        headless: whether the model is to end where the source goes on. By default it may lack layers with weights, and
+            what comes after those.
     Returns: the comparison; the programs are equal if it has no differences.
 
     Example:
@@ -74,7 +77,7 @@ def compare_programs(
         differences = layer_differences(ends, outputs, pairs, noun=noun, label=label)
         # Without an output that both have, the programs differ, whether the walk finds where or not.
         return Comparison(differences or {"the output": f"is none that {noun} has"}, notes)
-    differences, note = _beyond_outputs(outputs, ends, layers)
+    differences, note = _beyond_outputs(outputs, ends, layers, headless)
     return Comparison(differences, [*notes, note] if note else notes)
 
 
@@ -148,7 +151,7 @@ def _nearest_keys(step: ProgramStep) -> set[str]:
 
 
 def _beyond_outputs(
-    outputs: Sequence[ProgramStep], ends: Sequence[ProgramStep], layers: Collection[str]
+    outputs: Sequence[ProgramStep], ends: Sequence[ProgramStep], layers: Collection[str], headless: bool | None
 ) -> tuple[dict[str, str], str | None]:
     """`(differences, note)` for what a source computes after the outputs: a head may be left out, as a whole."""
     numbers, differences, heads = {output.number for output in outputs}, {}, list[str]()
@@ -158,10 +161,11 @@ def _beyond_outputs(
             continue
         strange = [step.name for step in beyond if step.key.startswith("?")]
         absent = [step.name for step in beyond if step.key and step.key not in layers and step.name not in strange]
-        if strange or not absent:
+        allowed = bool(absent) if headless is None else headless
+        if strange or not allowed:
             name = (strange or [end.name])[0]
             differences[name] = f"is a {end.op} that stands after what the network returns, which has no such layer"
-        heads += absent
+        heads += absent or [f"the {end.op} at the end"]
     return differences, f"left out of the network: {', '.join(heads[:6])}" if heads and not differences else None
 
 

@@ -42,9 +42,25 @@ def layer_differences(
     single = [
         StepPair(stated[key][0], built[key][0], "") for key in built if len(stated.get(key, ())) == len(built[key]) == 1
     ]
-    # A step's cone follows the step: reversed, the layers nearest to the image come first.
-    absent = {labels[key]: f"{noun} has no such layer" for key in reversed(built) if key not in stated}
-    return absent | _walk([*pairs, *single], labels)
+    depths = _depths(outputs)
+    absent = [key for key in built if key not in stated]
+    found = {labels[key]: (depths[id(built[key][0])], f"{noun} has no such layer") for key in absent}
+    found |= _walk([*pairs, *single], labels, depths)
+    return {name: text for name, (_, text) in sorted(found.items(), key=lambda difference: difference[1][0])}
+
+
+def _depths(ends: Sequence[ProgramStep]) -> dict[int, int]:
+    """Identity of a step -> the number of steps on the longest way to it from the image."""
+    depths: dict[int, int] = {}
+    waiting = list(ends)
+    while waiting:
+        step = waiting[-1]
+        if before := [part for part in step.inputs if id(part) not in depths]:
+            waiting += before
+        else:
+            depths[id(step)] = 1 + max((depths[id(part)] for part in step.inputs), default=0)
+            waiting.pop()
+    return depths
 
 
 def _by_key(ends: Sequence[ProgramStep]) -> dict[str, list[ProgramStep]]:
@@ -55,9 +71,9 @@ def _by_key(ends: Sequence[ProgramStep]) -> dict[str, list[ProgramStep]]:
     return steps
 
 
-def _walk(pairs: Iterable[StepPair], labels: Labels) -> dict[str, str]:
-    """Compares the pairs, then their inputs, until steps are equal or differ in kind."""
-    differences: dict[str, str] = {}
+def _walk(pairs: Iterable[StepPair], labels: Labels, depths: Mapping[int, int]) -> dict[str, tuple[int, str]]:
+    """Compares the pairs, then their inputs, until steps are equal or differ in kind: layer -> (depth, words)."""
+    differences: dict[str, tuple[int, str]] = {}
     seen: set[tuple[int, int]] = set()
     waiting = list(pairs)
     while waiting:
@@ -65,12 +81,13 @@ def _walk(pairs: Iterable[StepPair], labels: Labels) -> dict[str, str]:
         if stated.number == built.number or (id(stated), id(built)) in seen:
             continue
         seen.add((id(stated), id(built)))
+        depth = depths[id(built)]
         if stated.key and stated.key == built.key and stated.op != built.op:
-            differences[stated.name] = f"is a {stated.op}; in the network a {built.op}"
+            differences[stated.name] = depth, f"is a {stated.op}; in the network a {built.op}"
             continue
         reads = f"reads {_words(stated, labels)}; in the network, {_words(built, labels)}"
         if (stated.op, stated.key) != (built.op, built.key):
-            differences.setdefault(reader or stated.name, reads)
+            differences.setdefault(reader or stated.name, (depth + bool(reader), reads))
             continue
         facts = [
             f"{fact} {_plain(stated.facts.get(fact))}; in the network {_plain(built.facts.get(fact))}"
@@ -86,7 +103,7 @@ def _walk(pairs: Iterable[StepPair], labels: Labels) -> dict[str, str]:
             if stated.op == "concatenation" and exchanged:
                 facts.append(reads)
         if facts:
-            differences[stated.name] = ", ".join(facts)
+            differences[stated.name] = depth, ", ".join(facts)
     return differences
 
 
@@ -95,14 +112,14 @@ def _matches(stated: ProgramStep, built: ProgramStep) -> list[StepPair]:
     rest, best = list(built.inputs), {}
     numbers = {step.number for step in rest}
     for step in sorted(stated.inputs, key=lambda step: step.number not in numbers):
-        best[id(step)] = max(rest, key=lambda other: (step.number == other.number, _common(step, other)))
+        best[id(step)] = max(rest, key=lambda other: (step.number == other.number, -_unlike(step, other)))
         rest.remove(best[id(step)])
     return [StepPair(step, best[id(step)], stated.name) for step in stated.inputs]
 
 
-def _common(step: ProgramStep, other: ProgramStep) -> int:
-    """The number of steps that two cones have in common."""
-    return len({part.number for part in step.cone()} & {part.number for part in other.cone()})
+def _unlike(step: ProgramStep, other: ProgramStep) -> int:
+    """How many kinds of steps and layers only one of two cones has."""
+    return len({(part.op, part.key) for part in step.cone()} ^ {(part.op, part.key) for part in other.cone()})
 
 
 def _words(step: ProgramStep, labels: Labels, depth: int = 0) -> str:

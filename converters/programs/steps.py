@@ -62,12 +62,16 @@ class StepFactory:
         channels: channels of the image, where a description does not say.
         folded: keys of normalizations that change nothing, because the layers before have taken them over. They are no
             steps.
+        free: keys of layers whose weights are not taken over. How many channels they make is not compared.
     """
 
-    def __init__(self, image_size: Size, channels: int, *, folded: Collection[str] = ()) -> None:
+    def __init__(
+        self, image_size: Size, channels: int, *, folded: Collection[str] = (), free: Collection[str] = ()
+    ) -> None:
         self.image_size = image_size
         self.channels = channels
         self._folded = folded
+        self._free = free
         self._numbers: dict[tuple[Any, ...], int] = {}
 
     def image(self, name: str, channels: int | None = None) -> ProgramStep:
@@ -104,7 +108,7 @@ class StepFactory:
         numbers = [step.number for step in inputs]
         if op in _COMMUTATIVE:
             numbers.sort()
-        facts = {fact: _rounded(value) for fact, value in facts.items()}
+        facts = {fact: _rounded(value) for fact, value in facts.items() if fact != "outputs" or key not in self._free}
         identity = op, key, tuple(sorted(facts.items(), key=str)), tuple(numbers)
         number = self._numbers.setdefault(identity, len(self._numbers))
         if nonnegative is None:
