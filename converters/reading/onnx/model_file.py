@@ -8,6 +8,7 @@ Reference: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and docs/Exter
 """
 
 import dataclasses
+import heapq
 import math
 import re
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ _TYPES = {
 _STRING = 8
 _EXTERNAL = 1  # data location of a tensor that lies in another file
 
+_CONSTANTS = 16  # numbers of a Constant node that are a scale or a mean, not weights
 _STATED_AXES = 8  # axes of an input whose sizes are read; images have four
 
 AttributeValue = float | int | str | tuple[int | float, ...] | AnyTensor | None
@@ -136,7 +138,38 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
             inputs[name] = shape
     inputs = {name: shape for name, shape in inputs.items() if name not in tensors}
     known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    return OnnxGraph(nodes, known, outputs, external.files, inputs, opset)
+    for node in nodes:
+        weight = node.attributes.get("value") if node.type == "Constant" else None
+        if isinstance(weight, Tensor) and weight.dtype.kind not in "iub" and math.prod(weight.shape) > _CONSTANTS:
+            known.setdefault(node.outputs[0] if node.outputs else "", weight)
+    return OnnxGraph(_in_order(nodes), known, outputs, external.files, inputs, opset)
+
+
+def _in_order(nodes: list[OnnxNode]) -> list[OnnxNode]:
+    """The nodes, each after those whose results it reads: some tools append nodes that belong further ahead.
+
+    Nodes that wait for each other come last, in the order of the file.
+    """
+    made = {output for node in nodes for output in node.outputs if output}
+    missing = [{value for value in node.inputs if value in made} for node in nodes]
+    readers: dict[str, list[int]] = {}
+    for index, values in enumerate(missing):
+        for value in values:
+            readers.setdefault(value, []).append(index)
+    ready = [index for index, values in enumerate(missing) if not values]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(index)
+        for value in nodes[index].outputs:
+            for reader in readers.get(value, ()):
+                if value in missing[reader]:
+                    missing[reader].remove(value)
+                    if not missing[reader]:
+                        heapq.heappush(ready, reader)
+    placed = set(order)
+    return [nodes[index] for index in (*order, *(index for index in range(len(nodes)) if index not in placed))]
 
 
 def _opset(message: memoryview) -> int:

@@ -211,6 +211,6 @@ def test_weights_that_the_graph_computes_are_refused(file):
     path = file(model_of(kernel(), kernel("factor", ()), nodes=nodes))
     with pytest.raises(converters.ConversionError, match="the weight 'w' of the node 'first' is computed by the graph"):
         converters.convert(path)
-    nodes = [make("Relu", ["b"], ["result"]), make("Relu", ["image"], ["b"])]
+    nodes = [make("Add", ["b", "image"], ["result"]), make("Relu", ["result"], ["b"])]
     with pytest.raises(converters.ConversionError, match="stands before the one that makes its input 'b'"):
         converters.convert(file(model_of(kernel(), nodes=nodes)))
