@@ -18,6 +18,9 @@ from converters.weights.receipts import Receipt
 from tfseg.layers.metadata import metadata
 from tfseg.preprocessing import preprocess
 
+# Options that a configuration beside the weights decides, and that no public implementation here is told.
+_STATED = ("rates", "filters", "multi_grid", "stride_in", "antialias", "stem_pool")
+
 
 def verify(
     model: keras.Model, receipt: Receipt, path: Weights, image: np.ndarray, *, tolerance: float = 1e-5
@@ -81,6 +84,15 @@ def _public_module(receipt: Receipt, source: Source) -> tuple[Any, Family, Famil
             f"{source.name}: no public implementation computes what this {receipt.model} does, so --verify has "
             "nothing to run. Leave it out, or compare with activations of your own (converters.compare)."
         )
+    usual = {**family.options, **network.options}
+    if other := [
+        f"{key}={value!r}" for key, value in receipt.options.items() if key in _STATED and usual.get(key) != value
+    ]:
+        raise ConversionError(
+            f"{source.name}: the model was built with {', '.join(other)}, as is stated beside the weights. --verify "
+            f"runs {network.public} of {family.name} in its usual form, which computes something else. Leave it out, "
+            "or compare with activations of your own (converters.compare)."
+        )
     try:
         import torch
 
@@ -92,6 +104,7 @@ def _public_module(receipt: Receipt, source: Source) -> tuple[Any, Family, Famil
         )
         state = {key: torch.from_numpy(np.array(source[key], _dtype(source.dtypes[key]))) for key in source}
         absent, strange = module.load_state_dict(state, strict=False)
+        strange = [key for key in strange if not network.table.why_ignored(key)]
     except ImportError as error:
         raise ConversionError(
             f"--verify runs the public implementation, which is not installed here ({error}): "

@@ -80,6 +80,10 @@ _PSPNET_OPTIONS = {
     "norm_single_bin": False,
     "dropout": 0.2,
 }
+# `aux_params` builds it; the segmenter's logits do not depend on it.
+_BESIDE = (
+    (r"classification_head\.3\.(weight|bias)", "the classification head beside the segmenter, which is not built"),
+)
 _UNREAD = ((r"encoder\.layer[34]\..*", "part of a stage of the encoder that this PSPNet does not compute"),)
 
 
@@ -87,7 +91,9 @@ def _deeplab(title: str, rows: tuple[Row, ...], public: str, **options: Any) -> 
     for name in _ENCODERS:
         spec = specs.RESNETS[name]
         named = [*trunk(spec, "encoder."), *rows]
-        yield network(f"{title}_{name}", spec, named, public=f"{public}_{name}", options=options | _RATES)
+        yield network(
+            f"{title}_{name}", spec, named, ignored=_BESIDE, public=f"{public}_{name}", options=options | _RATES
+        )
 
 
 def _pspnet(name: str) -> FamilyNetwork:
@@ -106,11 +112,11 @@ def _pspnet(name: str) -> FamilyNetwork:
         title,
         dataclasses.replace(spec, blocks=spec.blocks[:2]),
         [*stages, *_PSPNET],
-        ignored=_UNREAD,
+        ignored=_UNREAD + _BESIDE,
         public=f"PSPNet_{name}",
         options=_PSPNET_OPTIONS,
         dilates=False,
-        whole=network(title, spec, [*trunk(spec, "encoder."), *_PSPNET]),
+        whole=network(title, spec, [*trunk(spec, "encoder."), *_PSPNET], ignored=_BESIDE),
     )
 
 

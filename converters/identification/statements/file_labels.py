@@ -22,7 +22,37 @@ _OTHERS = re.compile(
     r"(?i)teacher|student_init|discriminator|critic|loss|perceptual|lpips|distill|pretrain|resume|init_|aux|"
     r"text|decoder\b|optimizer|dataset|data\b|augment|tokenizer|metric"
 )
+# Kinds that a number of layers makes a network.
+_TRUNKS = ("resnet", "resnext", "resnest", "seresnet", "wideresnet", "vgg")
+_DEPTHS = ("depth", "num_layers", "model_depth", "resnet_depth", "layers")
 _STRIDES = {"output_stride", "outputstride", "out_stride", "outstride", "os", "encoder_output_stride"}
+# What decides a function beside the strides: option -> its values here, and what these mean.
+_FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
+    **dict.fromkeys(
+        ("act_layer", "hidden_act", "act_fn", "act"), ((None, "", "relu"), "the activations are ReLU here")
+    ),
+    **dict.fromkeys(("norm_eps", "bn_eps"), ((None, 1e-5), "the epsilon is 1e-5 here")),
+    "activation": (
+        (None, "", "none", "relu", "identity", "linear"),
+        "the network has ReLU inside and ends with logits here",
+    ),
+    "aa_layer": (
+        (None, "", "none"),
+        "nothing is blurred here; for timm's blur and averages see resnetblur* and resnetaa*",
+    ),
+    "gp": ((None, "", "avg", "fast", "fastavg"), "the average is taken before the head here"),
+    "global_pool": ((None, "", "avg", "fast", "fastavg"), "the average is taken before the head here"),
+    "maxpool1": ((None, True), "a pooling follows the first convolution here"),
+    "no_max_pool": ((None, False), "a pooling follows the first convolution here"),
+    "style": (
+        (None, "", "pytorch"),
+        "the 3x3 convolution strides here; resnet*_caffe_padded are mmcv's in the caffe style",
+    ),
+    "stride_in_1x1": ((None, False), "the 3x3 convolution strides here; resnet*_caffe_padded are Detectron's"),
+    "downsample_in_bottleneck": ((None, False), "the 3x3 convolution strides here"),
+}
+# Options whose names are words of other things, too: they count where their value is one of a network.
+_AMBIGUOUS = {"style": {"caffe"}, "act": {"gelu", "silu", "swish", "leaky_relu", "elu", "mish", "selu", "prelu"}}
 _SMP_ARGUMENTS = {
     *("encoder_output_stride", "decoder_atrous_rates", "decoder_channels", "activation", "upsampling"),
     *("encoder_depth", "decoder_aspp_separable", "psp_out_channels", "decoder_use_norm", "psp_use_batchnorm"),
@@ -45,21 +75,47 @@ def read_labels(labels: Mapping[str, Any], origin: str = "the label") -> Iterato
             continue
         if isinstance(value, str) and last in ("config", "cfg") and "dict(" in value:
             yield from mmcv_config.read_text(value, f"{origin} {name}")
+        elif last in _FIXED:
+            yield from _read_fixed(name, last, value, origin)
         elif isinstance(value, str):
-            yield from _read_text(name, owners, last, value, origin)
+            yield from _read_text(name, owners, last, value, origin, _depth(labels, owners))
         else:
             yield from _read_dilation(name, last, value, origin)
 
 
-def _read_text(name: str, owners: list[str], last: str, value: str, origin: str) -> Iterator[Statement]:
+def _depth(labels: Mapping[str, Any], owners: list[str]) -> int | None:
+    """The number of layers that stands beside a label, as in `arch="resnet", depth=50`."""
+    values = (labels.get(".".join([*owners, name])) for name in _DEPTHS)
+    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
+
+
+def _read_text(
+    name: str, owners: list[str], last: str, value: str, origin: str, depth: int | None
+) -> Iterator[Statement]:
     inner = bool(owners) and last in _INNER and owners[-1].lower() in _OWNERS
     strict = last in _STRICT or (inner and owners[-1].lower() in ("backbone", "encoder", "arch", "architecture"))
     if not (strict or inner or last in _FREE):
         return
     read = read_name(value.rpartition(".")[2] if last == "_target_" else value, free=not strict)
+    says = f"{value[:80]!r}"
+    if (
+        read.words[:1]
+        and read.words[0] in _TRUNKS
+        and depth
+        and (deep := read_name(f"{value}{depth}", free=not strict)) is not NOTHING
+    ):
+        read, says = deep, f"{says} with depth {depth}"
     if read is not NOTHING:
-        says = f"{value[:80]!r}"
         yield Statement(f"{origin} {name}", says, names=read.names, words=read.words, unknown=read.unknown)
+
+
+def _read_fixed(name: str, last: str, value: Any, origin: str) -> Iterator[Statement]:
+    """A refusal of a value that the networks here do not have; nothing for one that they have."""
+    allowed, why = _FIXED[last]
+    stated = value.lower() if isinstance(value, str) else value
+    if isinstance(stated, tuple) or stated in allowed or stated not in _AMBIGUOUS.get(last, {stated}):
+        return
+    yield Statement(f"{origin} {name}", f"{value!r}", refusals=(f"{last}={value!r}: {why}",))
 
 
 def _read_dilation(name: str, last: str, value: Any, origin: str) -> Iterator[Statement]:

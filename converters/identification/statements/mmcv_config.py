@@ -43,12 +43,16 @@ def read_text(text: str, origin: str) -> Iterator[Statement]:
             refusals.append(f"strides {key[0]} with dilations {key[1]} are not known here")
         if key[1] != (1, 1, 1, 1) and not backbone.get("contract_dilation"):
             refusals.append("contract_dilation=False: the first block of a dilated stage has its own rate")
-    if backbone.get("style", "pytorch") != "pytorch":
+    names = frozenset[str]()
+    if backbone.get("style", "pytorch") == "caffe" and backbone["type"] == "ResNet":
+        names = frozenset([f"resnet{backbone.get('depth')}_caffe_padded"])
+        says += " in the caffe style"
+    elif backbone.get("style", "pytorch") != "pytorch":
         refusals.append(f"style={backbone['style']!r}: the first 1x1 convolution of a stage strides")
     for option in ("dcn", "plugins", "multi_grid"):
         if backbone.get(option) is not None:
             refusals.append(f"{option}={backbone[option]!r} is not known here")
-    yield Statement(origin, says, options=options, refusals=tuple(refusals))
+    yield Statement(origin, says, names=names, options=options, refusals=tuple(refusals))
 
 
 def _backbone(text: str) -> Mapping[str, Any]:

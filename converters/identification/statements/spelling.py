@@ -65,11 +65,14 @@ _HARMLESS = re.compile(
 # What a free name ("my resnet50 with caffe strides") may not have beside the network's.
 _RISKY = re.compile(
     r"aa|blur\w*|antialias\w*|caffe\d?|detectron\d?|gn|groupnorm|instancenorm|ln|frn|ws|ibn\w*|cbam|eca\w*|se|sk|ge"
-    r"|attn?|attention|nonlocal|dcn\w*|deform\w*|dilat\w*|atrous|os\d+|d8|d16|d32|wide\w*|thin|slim|half|small|large"
-    r"|tiny|deep|stem|v\d\w*|preact\w*|pre|mish|swish|silu|gelu|elu|prelu|leaky\w*|relu6|fixup|evonorm|custom|modified"
-    r"|mod|lite|light|3d|2plus1d|r3d|multigrid|mg|nostride|nopool|stride\w*|maxpool|avgpool|gem|cifar|quant\w*|int8"
-    r"|pruned?|[a-z]|[a-z]\d"
+    r"|attn?|attention|nonlocal|dcn\w*|deform\w*|dilat\w*|atrous|os\d+|d8|d16|d32|deep|stem|preact\w*|pre|mish|swish"
+    r"|silu|gelu|elu|prelu|leaky\w*|relu6|fixup|evonorm|custom|modified|mod|lite|light|3d|2plus1d|r3d|multigrid|mg"
+    r"|nostride|nopool|stride\w*|maxpool|avgpool|gem|cifar|quant\w*|int8|pruned?"
 )
+# The same directly after the network's name, where they are the letter of a variant: "resnet50 d", "resnet50_v2".
+_VARIANT = re.compile(r"[a-z]|[a-z]\d|v\d\w*")
+# What makes words of a network words of something else: "custom dataset", "attention to detail".
+_NOUNS = re.compile(r"data|datasets?|images?|classes|labels?|task|head|loss|split|to|on|for")
 _SUFFIXES = (
     (r"v1(b|5)$|v15$", ""),  # GluonCV's v1b and NVIDIA's v1.5 are torchvision's
     (r"v1([cds])$", r"\1"),
@@ -89,9 +92,14 @@ def read_name(text: str, *, free: bool = False) -> Name:
         >>> read_name("ResNet-50").names, read_name("resnetzz50").unknown, read_name("street scenes").unknown
         (frozenset({'resnet50'}), True, False)
     """
-    text = re.split(r"[:/\\]", text.strip())[-1]
+    text = re.sub(
+        r"^<(?:function|class) '?(?:\w+\.)*(\w+).*>$", r"\1", text.strip()
+    )  # a function or class that was printed
+    text = re.split(r"[:/\\]", text)[-1]
     text = re.sub(r"\.(pth|pt|ckpt|tar|bin|safetensors|ya?ml|py|json)\b", "", text)
     text = re.sub(r"\.[a-z]\w*$", "", text)  # timm's tag of the weights
+    if not _lookup(collapse(text)):
+        text = re.sub(r"(?<=[a-z]\d\d)(?=[A-Z][a-z]{3})", " ", text)  # the name of a class: "ResNet50Classifier"
     tokens = [token for token in re.split(r"[^a-z0-9+]+", text.lower()) if token]
     if not tokens or len(tokens) > 24 or len(text) > 120:
         return NOTHING
@@ -104,7 +112,8 @@ def read_name(text: str, *, free: bool = False) -> Name:
             if not name or (name.words and len(tokens) == 1):
                 continue
             beside = tokens[:first] + tokens[last:]
-            return name if _allows(beside, free) else Name(unknown=True)
+            variant = free and tokens[last : last + 1] and _VARIANT.fullmatch(tokens[last])
+            return name if _allows(beside, free) and not variant else Name(unknown=True)
     begins = [token for token in (*tokens, whole) if _ARCHITECTURE.match(_bare(token))]
     inside = not free and _ARCHITECTURE.search(whole)
     return Name(unknown=True) if begins or inside else NOTHING
@@ -129,8 +138,10 @@ def _bare(token: str) -> str:
 
 def _allows(beside: list[str], free: bool) -> bool:
     """Whether the words beside a network's name leave it that network."""
-    for word in beside:
+    for index, word in enumerate(beside):
         if _HARMLESS.fullmatch(word):
+            continue
+        if free and beside[index + 1 :] and _NOUNS.fullmatch(beside[index + 1]):
             continue
         if not free or _RISKY.fullmatch(word) or _ARCHITECTURE.match(_bare(word)):
             return False
@@ -158,4 +169,8 @@ def _known(families: int) -> dict[str, frozenset[str]]:
     known: dict[str, set[str]] = {}
     for name in names:
         known.setdefault(collapse(name), set()).add(name)
-    return {key: frozenset(value) for key, value in known.items()}
+    short: dict[str, set[str]] = {}
+    for name in names:  # "resnext50", "wide_resnet50": the tensors show the widths
+        if shorter := re.sub(r"_(\d+x\d+d|2)$", "", name):
+            short.setdefault(collapse(shorter), set()).add(name)
+    return {key: frozenset(value) for key, value in (short | known).items()}

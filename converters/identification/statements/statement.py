@@ -65,8 +65,8 @@ class Statement:
             return True
         trunk = _trunk(network.name)
         meant = {network.name, trunk, *public, *(name.split("-")[0] for name in public)}
-        # A variant whose letter the tensors show is often called by its depth alone: "resnet50" for resnet50s.
-        meant |= {re.sub(r"(?<=\d)[cdst]$", "", trunk)}
+        # A variant that the tensors show is often called by its depth alone: resnet50s "resnet50", vgg16_bn "vgg16".
+        meant |= {re.sub(r"(?<=\d)([cdst]|_bn)$", "", name) for name in (network.name, trunk)}
         return bool(meant & self.names)
 
 

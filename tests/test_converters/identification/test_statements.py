@@ -42,12 +42,17 @@ def difference(model, module, channels=3):
         ("DeepLabV3", {"in_channels": 4, "decoder_channels": 32}),
         ("DeepLabV3Plus", {"encoder_output_stride": 8, "in_channels": 1}),
         ("PSPNet", {"psp_out_channels": 64}),
+        ("PSPNet", {"aux_params": {"classes": 3}}),
+        ("DeepLabV3Plus", {"aux_params": {"classes": 3, "pooling": "max", "activation": "sigmoid"}}),
     ],
 )
 def test_arguments_of_smp_are_obeyed(tmp_path, name, options):
     module = segmenter(name, **options)
     module.save_pretrained(tmp_path)
     model, receipt = converters.convert(tmp_path)
+    if "aux_params" in options:  # the module returns the classes of the whole image, too
+        module.classification_head = None
+        assert "classification head" in str(receipt)
     assert difference(model, module, options.get("in_channels", 3)) < 1e-5
     assert any("config.json says" in note for note in receipt.notes)
     beside = converters.convert(tmp_path / "model.safetensors", family=receipt.family)[1]
@@ -232,6 +237,9 @@ def test_configuration_of_another_model_in_the_folder_breaks_nothing(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- labels
 
 
+FIXED = {"act_layer": "gelu", "activation": "sigmoid", "aa_layer": "blurpc", "maxpool1": False, "stride_in_1x1": True}
+
+
 def labeled(tmp_path, family="torchvision/resnet", **labels):
     return checkpoints.save(tmp_path / "checkpoint.pth", {"state_dict": checkpoints.state(family)} | labels)
 
@@ -243,6 +251,16 @@ def labeled(tmp_path, family="torchvision/resnet", **labels):
         *({"arch": text} for text in ("resnet50.a1_in1k", "resnet50_pretrained", "resnet", "SimCLR", "", "street")),
         {"args": argparse.Namespace(arch="resnet50", data="/data/resnetaa50", optimizer="sgd", output_dir="vgg16")},
         {"hyper_parameters": {"model_name": "resnet50_street_run4_lr0.01", "teacher_arch": "resnet101"}},
+        *({"model_name": text} for text in ("resnet50_custom_dataset_v2", "my-small-resnet50 lr 1e-4", "50 leaves")),
+        *(
+            {"model": text}
+            for text in ("ResNet50Classifier", "ResNet50_flowers_a1", "configs/resnet50.yaml", "pytorch")
+        ),
+        *({"net": {"_target_": text}} for text in ("torchvision.models.resnet50", "src.models.LitModel")),
+        *({"arch": text} for text in ("<function resnet50 at 0x7f01>", "<class 'torchvision.models.resnet.ResNet'>")),
+        {"arch": "resnet", "depth": 50},
+        {"args": argparse.Namespace(model="resnet50", aa="rand-m9", gp=None, bn_eps=None, act="none", style="street")},
+        {"meta": {"config": "model = dict(backbone=dict(type='ResNet', depth=50, style='pytorch'))"}},
         {"hyper_parameters": {"model": {"backbone": "ResNet50"}, "loss": {"network": "vgg16"}}},
         {"args": argparse.Namespace(dilation=False, output_stride=32, multi_grid=None, os="linux", encoder=512)},
     ],
@@ -260,6 +278,12 @@ def test_harmless_labels_are_not_refused(tmp_path, labels):
         ),
         *({"arch": text} for text in ("resnet101", "vgg16", "iresnet50", "resnet50v2", "resnet50_ibn_a", "unet")),
         {"args": argparse.Namespace(model="resnetxx50")},
+        *({"model_name": text} for text in ("resnet50_v2", "my resnet50 d", "resnet50_custom", "resnet50 caffe style")),
+        *({"model": text} for text in ("PreActResNet50", "resnet50_clip.openai", "resnext50")),
+        {"cfg": {"model": {"backbone": {"type": "ResNet", "depth": 101}}}},
+        {"args": argparse.Namespace(model="resnet50", gp="max")},
+        {"args": argparse.Namespace(model="resnet50", bn_eps=1e-3)},
+        *({"model_args": {"arch": "resnet50", option: value}} for option, value in FIXED.items()),
         {"hyper_parameters": {"model_name": "resnet50_gn_run3"}},
         {"hyper_parameters": {"model": {"backbone": "resnet50_caffe"}}},
         {"cfg": {"MODEL": {"BACKBONE": {"type": "resnet50_gn"}}}},
@@ -274,6 +298,31 @@ def test_labels_of_other_networks_are_refused_unless_overruled(tmp_path, labels)
             function(path)
     _, receipt = converters.convert(path, network="resnet50")
     assert any("overrules it" in note for note in receipt.notes)
+
+
+@pytest.mark.parametrize(
+    ("family", "network", "label"),
+    [
+        ("torchvision/vgg", "vgg16_bn", "vgg16"),
+        ("torchvision/segmentation", "deeplabv3_resnet50", "deeplabv3"),
+        ("torchvision/segmentation", "fcn_resnet50", "FCN-ResNet50"),
+    ],
+)
+def test_short_names_are_understood(tmp_path, family, network, label):
+    size = {"width": 1 / 16, "num_classes": 7}
+    state = checkpoints.state(family, network, **size)
+    path = checkpoints.save(tmp_path / "checkpoint.pth", {"state_dict": state, "arch": label})
+    assert converters.identify(path).network == network
+
+
+def test_caffe_style_of_openmmlabs_configuration_is_built(tmp_path):
+    path = labeled(tmp_path, meta={"config": "model = dict(backbone=dict(type='ResNet', depth=50, style='caffe'))"})
+    model, receipt = converters.convert(path)
+    assert (model.name, receipt.family) == ("resnet50_caffe_padded", "open-mmlab/mmcv")
+    with pytest.raises(ConversionError, match=r"the label meta.config says backbone ResNet-101 in the caffe style"):
+        converters.identify(
+            labeled(tmp_path, meta={"config": "model = dict(backbone=dict(type='ResNet', depth=101, style='caffe'))"})
+        )
 
 
 def test_label_chooses_among_networks_with_the_same_tensors(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import checkpoints
-from helpers.references import torchvision_net
+from helpers.references import filled_module, torchvision_net
 
 import converters
 from converters import ConversionError
@@ -90,3 +90,18 @@ print("triton" in sys.modules)
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert result.stdout.split() == ["True", "False", "False"], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "stated"), [({"encoder_output_stride": 16}, ""), ({"decoder_atrous_rates": (6, 12, 18)}, "rates")]
+)
+def test_verify_obeys_or_names_what_is_stated_beside_the_weights(tmp_path, photograph, options, stated):
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    options |= {"encoder_name": "resnet18", "encoder_weights": None, "classes": 2, "aux_params": {"classes": 3}}
+    filled_module(smp.DeepLabV3, 0, 1.0, **options).save_pretrained(tmp_path)
+    model, receipt = converters.convert(tmp_path)
+    if stated:
+        with pytest.raises(ConversionError, match=r"built with rates=\(6, 12, 18\).*DeepLabV3_resnet18.*usual form"):
+            converters.verify(model, receipt, tmp_path, photograph)
+    else:
+        assert converters.verify(model, receipt, tmp_path, photograph).worst <= 1e-5
