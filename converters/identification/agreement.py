@@ -27,6 +27,7 @@ class Agreement:
         classes: names of the classes; empty: none.
         evidence: sentences that say what stands where.
         notes: sentences for the receipt.
+        binding: whether a configuration of these very weights agrees.
     """
 
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -34,6 +35,7 @@ class Agreement:
     classes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    binding: bool = False
 
 
 def source_statements(source: Source) -> tuple[Statement, ...]:
@@ -117,7 +119,8 @@ def agree(
         notes += [f"{statement.origin} says {statement.says}{built}", *statement.notes]
     if len(classes) != sizes.num_classes:
         classes = ()
-    return Agreement(options, preprocessing, classes, tuple(evidence), tuple(dict.fromkeys(notes)))
+    binding = any(statement.binding for statement in statements)
+    return Agreement(options, preprocessing, classes, tuple(evidence), tuple(dict.fromkeys(notes)), binding)
 
 
 def _form(fit: "Fit") -> dict[str, Any]:

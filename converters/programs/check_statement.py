@@ -11,6 +11,7 @@ from converters.identification.agreement import Agreement
 from converters.identification.fit import Fit
 from converters.identification.sources import Source
 from converters.memory import lazy_zeros
+from tfseg import specs
 from tfseg.nets import blocks
 
 _FACTS = ("strides", "dilation_rate")
@@ -19,7 +20,8 @@ _FACTS = ("strides", "dilation_rate")
 def check_statement(source: Source, model: keras.Model, fit: Fit, agreement: Agreement) -> list[str]:
     """Refuses a model of the stated network in another form; returns sentences for the receipt.
 
-    A model of another network, to which the weights are transplanted, is not compared.
+    A model of another network gets the weights as a transplant. Then the beginning alone is compared: it tells apart
+    the ResNets with the same tensors.
 
     Args:
         source: source of the weights.
@@ -29,6 +31,7 @@ def check_statement(source: Source, model: keras.Model, fit: Fit, agreement: Agr
     Raises:
         ConversionError: naming what is stated, and the first layers that differ.
     """
+    _check_beginning(source, model, fit, agreement)
     if not agreement.options or model.name != fit.network.name:
         return list(agreement.notes)
     sizes = fit.sizes(source.shapes)
@@ -46,6 +49,39 @@ def check_statement(source: Source, model: keras.Model, fit: Fit, agreement: Agr
             f"it with tfseg.build({fit.network.name!r}, {listed}, ...), or let converters.convert build it."
         )
     return list(agreement.notes)
+
+
+def _check_beginning(source: Source, model: keras.Model, fit: Fit, agreement: Agreement) -> None:
+    """Refuses a model whose stem or second stage is another ResNet's than the stated one."""
+    name = fit.network.name
+    doubles = {name for name, (double, _) in specs.RESNET_DOUBLES.items() for name in (name, double)}
+    if name not in doubles or not agreement.evidence or not (agreement.binding or name in specs.RESNET_DOUBLES):
+        return
+    options = {key: value for key, value in agreement.options.items() if key == "stride_in"}
+    with blocks.blank_weights(lazy_zeros):
+        stated = _beginning(tfseg.build(name, width=fit.sizes(source.shapes).width, **options))
+    has = _beginning(model)
+    different = [layer for layer in stated.keys() & has.keys() if stated[layer] != has[layer]]
+    if different:
+        form = "".join(f", {key}={value!r}" for key, value in options.items())
+        raise ConversionError(
+            f"{source.name}: {agreement.evidence[0]}. The model is another network with the same tensors. Not those of "
+            f"{name}{form} are: {', '.join(sorted(different))}. Received: a model {model.name}. Build "
+            f"tfseg.build({name!r}{form}, ...) or a segmenter on it, or let converters.convert build it."
+        )
+
+
+def _beginning(model: keras.Model) -> dict[str, object]:
+    """What differs between ResNets with the same tensors: the stem's pooling, and where the second stage strides."""
+    layers = {layer.name: layer for layer in model.layers}
+    facts: dict[str, object] = {
+        name: (type(layers[name]).__name__, getattr(layers[name], fact))
+        for name, fact in (("pool1_pool", "strides"), ("pool1_pad", "padding"))
+        if name in layers
+    }
+    places = [layers.get(f"conv3_block1_{index}_conv") for index in (1, 2)]
+    strides = tuple(place.strides for place in places if place is not None)
+    return facts | ({"conv3_block1": strides} if (2, 2) in strides else {})
 
 
 def _differences(stated: keras.Model, model: keras.Model) -> Iterator[str]:

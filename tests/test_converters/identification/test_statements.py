@@ -114,6 +114,26 @@ def test_import_into_a_model_of_another_form_is_refused(tmp_path):
     assert difference(model, module) < 1e-5
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnetblur18"])
+def test_import_into_a_double_of_the_stated_network_is_refused(tmp_path, name):
+    save_timm(tmp_path, name)
+    other = {"resnet18": "resnetblur18", "resnetblur18": "resnet18"}[name]
+    for head, options in (("", {"include_top": True}), ("fcn_", {})):
+        with pytest.raises(
+            ConversionError, match=f"config.json says architecture '{name}'.*another network with the same"
+        ):
+            converters.import_weights(tfseg.build(f"{head}{other}", num_classes=3, **options), tmp_path)
+        converters.import_weights(tfseg.build(f"{head}{name}", num_classes=3, **options), tmp_path)
+
+
+def test_import_of_a_label_that_says_a_double_is_refused(tmp_path):
+    path = labeled(tmp_path, arch="resnetaa50")
+    options = {"width": 1 / 8, "num_classes": 7, "include_top": True}
+    with pytest.raises(ConversionError, match=r"the label arch says 'resnetaa50'.*pool1_pool"):
+        converters.import_weights(tfseg.build("resnet50", **options), path)
+    converters.import_weights(tfseg.build("resnetaa50", **options), path)
+
+
 # ------------------------------------------------------------------------------------------------------- transformers
 
 BASIC = {"depths": [2, 2, 2, 2], "hidden_sizes": [8, 16, 32, 64], "embedding_size": 8, "layer_type": "basic"}
