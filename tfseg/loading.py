@@ -1,6 +1,7 @@
 """Opens whatever holds a model: a Keras file, an exported folder, or a checkpoint of another library."""
 
 import pathlib
+import tempfile
 import zipfile
 
 import keras
@@ -34,7 +35,7 @@ def load(path: Path) -> keras.Model:
     local = pathlib.Path(path)
     if is_exported_folder(local):
         return _load_exported(local)
-    if local.suffix == ".keras" and "://" not in str(path):
+    if local.suffix.lower() == ".keras" and "://" not in str(path):
         return _load_keras_file(local)
     if (local / "saved_model.pb").is_file():
         raise ValueError(
@@ -62,7 +63,12 @@ def _load_keras_file(path: pathlib.Path) -> keras.Model:
             "bytes. Copy or save it again."
         )
     try:
-        return keras.saving.load_model(path, compile=False)  # a loss that is not at hand is no reason to refuse
+        with tempfile.TemporaryDirectory() as folder:
+            link = pathlib.Path(folder, "model.keras")  # Keras knows the format by a suffix in small letters
+            if path.suffix != link.suffix:
+                link.symlink_to(path.resolve())
+            opened = path if path.suffix == link.suffix else link
+            return keras.saving.load_model(opened, compile=False)  # a loss that is not at hand is no reason to refuse
     except Exception as error:  # a damaged archive, an unknown layer: Keras raises nearly anything
         raise ValueError(f"The model {str(path)!r} does not load: {error}") from error
 

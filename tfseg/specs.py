@@ -8,12 +8,13 @@ Reference:
 * ResNeXt: https://arxiv.org/abs/1611.05431.
 * Wide ResNet: https://arxiv.org/abs/1605.07146.
 * ResNeSt: https://arxiv.org/abs/2004.08955.
+* Blur pooling: https://arxiv.org/abs/1904.11486.
 * DRN: https://arxiv.org/abs/1705.09914.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 # Users find them among these tables.
 from tfseg.palettes import CLASSES as CLASSES
@@ -103,6 +104,10 @@ class ResNetSpec:
         radix: number of convolutions that split attention weighs against each other in place of each 3x3; 0: no split
             attention.
         biases: which convolutions before a BatchNorm have a bias: "", "stem" or "all".
+        antialias: "" or what reduces a map after a convolution of stride 1, in place of a stride: "average", the means
+            of 2x2 pixels, or "blur" (`tfseg.layers.BlurPooling`). The stem then has that average alone, or a maximum
+            pooling of stride 1 before the blur. In a dilated stage the average is left out, and the blur keeps all
+            pixels, as timm has it.
 
     Example:
         >>> spec = tfseg.specs.RESNETS["resnet50"]
@@ -129,6 +134,7 @@ class ResNetSpec:
     squeeze: int = 0
     radix: int = 0
     biases: str = ""
+    antialias: str = ""
 
     @property
     def expansion(self) -> int:
@@ -181,6 +187,25 @@ def _variants() -> Iterator[tuple[str, ResNetSpec]]:
 
 
 RESNETS |= dict(_variants())
+
+# Networks whose tensors have the names and shapes of another one's -> the other one, and what differs.
+RESNET_DOUBLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "resnetaa34d": ("resnet34d", {"antialias": "average"}),
+    "resnetaa50": ("resnet50", {"antialias": "average"}),
+    "resnetaa50d": ("resnet50d", {"antialias": "average"}),
+    "resnetaa101d": ("resnet101d", {"antialias": "average"}),
+    "resnetblur18": ("resnet18", {"antialias": "blur"}),
+    "resnetblur50": ("resnet50", {"antialias": "blur"}),
+    "resnetblur50d": ("resnet50d", {"antialias": "blur"}),
+    "resnetblur101d": ("resnet101d", {"antialias": "blur"}),
+    # Caffe's ResNets in PyTorch: with the pooling of torchvision, as Detectron and mmcv have it, and with Caffe's own.
+    **{f"resnet{depth}_caffe_padded": (f"resnet{depth}", {"stride_in": "1x1"}) for depth in (50, 101, 152)},
+    **{
+        f"resnet{depth}_caffe_ceil": (f"resnet{depth}", {"stride_in": "1x1", "stem_pool": (0, 1)})
+        for depth in (50, 101, 152)
+    },
+}
+RESNETS |= {name: dataclasses.replace(RESNETS[double], **changes) for name, (double, changes) in RESNET_DOUBLES.items()}
 
 # ---------------------------------------------------------------------------------------------------------------- DRN
 
@@ -308,6 +333,13 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "channel_order": "BGR",
         "divisor": 1.0,
         "mean": (102.9801, 115.9465, 122.7717),
+        "std": (1.0, 1.0, 1.0),
+    },
+    # ImageNet's mean as Detectron2 and mmdetection have it, for networks that come from Caffe.
+    "detectron2": {
+        "channel_order": "BGR",
+        "divisor": 1.0,
+        "mean": (103.53, 116.28, 123.675),
         "std": (1.0, 1.0, 1.0),
     },
     # The PASCAL VOC training mean of the original FCN.

@@ -74,6 +74,12 @@ _DATASET = flag_types.choice(
     "Data set whose names and colors of classes the model carries; by default known ones of the family.",
 )
 _SKIP = flag_types.patterns("skip", "Regular expression of variables that keep their initial values; may be repeated.")
+_PREFIX = flag_types.text(
+    "prefix",
+    None,
+    "Text before the network's keys in the file, such as model.encoder.: what stands beside is left out. By default it "
+    "is found.",
+)
 _PROTOTXT = path_flags.existing_file(
     "prototxt", "Caffe's description of the network: the file is refused unless it describes the network that is built."
 )
@@ -122,6 +128,7 @@ def _convert() -> int:
         multi_scale=_MULTI_SCALE.value,
         preprocessing=_PREPROCESSING.value,
         skip=_SKIP.value,
+        prefix=_PREFIX.value,
         prototxt=_PROTOTXT.value,
         classes=classes,
         colors=colors,

@@ -2,19 +2,23 @@
 
     tfseg inspect fcn_resnet50_coco-1167a1af.pth
     tfseg inspect fcn_resnet50_coco-1167a1af.pth --keys
+    tfseg inspect moco.pth.tar --prefix=module.encoder_k.
 
 With --keys, a line for each tensor follows. Only checkpoints of TensorFlow load TensorFlow.
 """
 
 from absl import flags
 
-from tfseg_cli import path_flags
+from tfseg_cli import flag_types, path_flags
 from tfseg_cli.launch import launch, show_download
 from tfseg_cli.light import use_tables_only
 
 _CHECKPOINT = path_flags.model_sources(
     "checkpoint",
     "A file, a URL, or the name of a published file. Several, with commas or spaces between them, hold one network.",
+)
+_PREFIX = flag_types.text(
+    "prefix", None, "Text before the network's keys, such as model.encoder.; by default it is found."
 )
 _KEYS = flags.DEFINE_bool("keys", False, "List every tensor: its name, type and shape.")
 
@@ -36,7 +40,7 @@ def _inspect() -> int | str:
         if any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints):
             print("a model of tfseg, ready to use: tfseg.load(path), `tfseg predict --model=...`")
         else:
-            print(identify(source))
+            print(identify(source, prefix=_PREFIX.value))
     except ConversionError as error:
         refusal = str(error)
     for checkpoint in source.checkpoints:

@@ -13,6 +13,7 @@ from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.identification.fits import Fit, Sizes
 from converters.identification.sources import Source
 from converters.memory import lazy_zeros
+from converters.types import Shapes
 from tfseg import specs
 from tfseg.nets import blocks
 
@@ -30,6 +31,8 @@ class BuildRequest:
         include_top: whether the network has its head.
         aux: whether the model returns the auxiliary logits, too.
         multi_scale: sizes of the image that DeepLabV2 sees.
+        named: whether the caller names the network or its family: a segmenter is then built with a new head, if the
+            file has none.
     """
 
     num_classes: int | Mapping[str, int] | None = None
@@ -38,6 +41,7 @@ class BuildRequest:
     include_top: bool | None = None
     aux: bool | None = None
     multi_scale: bool | Sequence[float] | None = None
+    named: bool | None = None
 
 
 class BuiltNetwork(NamedTuple):
@@ -82,7 +86,9 @@ class _Target:
         return self.owner.features is None
 
 
-def build_network(target: str, fit: Fit, source: Source, request: BuildRequest) -> BuiltNetwork:
+def build_network(
+    target: str, fit: Fit, source: Source, request: BuildRequest, *, stated: Mapping[str, Any] | None = None
+) -> BuiltNetwork:
     """Builds the empty network that a file's weights go into.
 
     Args:
@@ -90,14 +96,16 @@ def build_network(target: str, fit: Fit, source: Source, request: BuildRequest) 
         fit: network whose names the file has.
         source: source of the weights.
         request: what the caller asks for.
+        stated: options that a configuration beside the weights decides.
     Raises:
         ConversionError: no family has the network, or its family lacks an option that is asked for.
     """
     known = _Target(target, fit, fit.sizes(source.shapes), *_owner(target, fit))
-    options = _family_options(known)
+    options = _family_options(known, request)
+    options |= {key: value for key, value in (stated or {}).items() if known.is_file_network or key in _TRUNK}
     _check_request(known, request, options)
     head = _has_head(known, request)
-    options |= _requested_options(known, request, head)
+    options |= _requested_options(known, request, head, source.shapes)
     if not head and "multi_scale" in options:
         options["multi_scale"] = False
     try:
@@ -137,11 +145,13 @@ def _owner(target: str, fit: Fit) -> tuple[Family, FamilyNetwork]:
     )
 
 
-def _family_options(target: _Target) -> dict[str, Any]:
+def _family_options(target: _Target, request: BuildRequest) -> dict[str, Any]:
     """The options of the family's form, with the sizes that the file tells."""
     fit, owner = target.fit, target.owner
     network = fit.network if target.is_file_network else target.network
     options = {**owner.options, **network.options}
+    if target.is_file_network and fit.is_any_trunk and not request.named:
+        options |= owner.trunk or {}
     if owner is not fit.family:  # a transplant: the head is its owner's, the trunk the file's
         trunk = {**fit.family.options, **fit.network.options}
         options = {key: value for key, value in options.items() if key not in _TRUNK}
@@ -185,10 +195,12 @@ def _check_request(target: _Target, request: BuildRequest, options: Mapping[str,
 def _has_head(target: _Target, request: BuildRequest) -> bool:
     if request.include_top is None and target.is_classifier:
         return target.sizes.include_top
+    if request.include_top is None and target.is_file_network and target.fit.headless and not request.named:
+        return request.num_classes is not None and not target.fit.is_any_trunk  # a number of classes asks for a head
     return request.include_top is not False
 
 
-def _requested_options(target: _Target, request: BuildRequest, head: bool) -> dict[str, Any]:
+def _requested_options(target: _Target, request: BuildRequest, head: bool, shapes: Shapes) -> dict[str, Any]:
     """The options of `tfseg.build` that follow from the request."""
     options: dict[str, Any] = {}
     if request.output_stride is not None:
@@ -205,6 +217,11 @@ def _requested_options(target: _Target, request: BuildRequest, head: bool) -> di
         in_file = target.sizes.num_classes if target.owner is target.fit.family else None
         num_classes = request.num_classes if request.num_classes is not None else (in_file or None)
         options |= {} if num_classes is None else {"num_classes": num_classes}
+        aux_classes = (
+            target.fit.aux_classes(shapes) if options.get("aux") and target.owner is target.fit.family else None
+        )
+        if request.num_classes is None and aux_classes not in (None, num_classes):
+            options["aux_classes"] = aux_classes
     return options
 
 

@@ -1,21 +1,27 @@
 """A checkpoint in, a Keras model that computes the same function out."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import keras
 
 import tfseg
-from converters.conversion.build_network import BuildRequest, build_network
+from converters.conversion.build_network import BuildRequest, BuiltNetwork, build_network
+from converters.conversion.check_live import check_live
 from converters.conversion.rebuild_network import fill_by_path, rebuild_network
+from converters.conversion.stated_form import in_stated_form
 from converters.errors import ConversionError
 from converters.families import Family
+from converters.identification.agreement import Agreement
 from converters.identification.fits import Candidates, Fit
 from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.check_source import check_source
+from converters.programs.keras_ends import add_stated_end
+from converters.programs.torch_modules import check_forward, check_modules, keep_momentum
 from converters.types import Path, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
@@ -45,6 +51,7 @@ def convert(
     multi_scale: bool | Sequence[float] | None = None,
     preprocessing: str | None = None,
     skip: Sequence[str] = (),
+    prefix: str | None = None,
     prototxt: Path | None = None,
     classes: Sequence[str] | None = None,
     colors: Sequence[Sequence[int]] | None = None,
@@ -73,6 +80,8 @@ def convert(
             receipt names the files that want another.
         skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial
             values.
+        prefix: text before the network's keys in the file, as "model.encoder.": what stands beside is left out. By
+            default it is found. "model_ema" chooses one of several dictionaries.
         prototxt: path of Caffe's description of the network. It is refused, before any weight is read, unless it
             describes the network that is built (see `converters.check_prototxt`).
         classes: names of the classes that the model is to carry; by default those of the family's data set.
@@ -102,26 +111,68 @@ def convert(
         return _open_own(
             source, stated, request, network, preprocessing, skip, prototxt, classes, colors, allow_nonfinite
         )
-    candidates = identify_source(source, family=family, skip=skip)
+    candidates = identify_source(source, family=family, skip=skip, prefix=prefix, network=network)
+    source, skip = candidates.source, candidates.skip
     fit = _choose(candidates, network)
     target = network or fit.network.name
     if include_top is not False or fit.differences:
         fit.check_parts(source)
-    model, options, drop = build_network(target, fit, source, request)
-    checked = check_source(source, model, fit, asked=output_stride is not None or convention is not None)
+    if include_top is not False and target == fit.network.name:
+        fit.check_head(source, skip)
+    formed: list[str] = []
+    request = dataclasses.replace(request, named=not (network is None and family is None))
+    agreement = candidates.agree(fit, network=network, head=include_top is not False)
+    model, options, drop = build_network(target, fit, source, request, stated=agreement.options)
+    if target == fit.network.name:
+        built, formed = in_stated_form(
+            BuiltNetwork(model, options, drop), fit, source, request, stated=agreement.options
+        )
+        model, options, drop = built
+    if include_top is not False and target == fit.network.name:
+        model = add_stated_end(model, source)
+    asked = output_stride is not None or convention is not None
+    checked = [*formed, *check_source(source, model, fit, asked=asked)]
+    live = source.module is not None and bool(source.modules)
+    check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
+    if not live:  # a live module is run, below
+        checked += check_forward(source, fit, named=network is not None)
 
     receipt = Receipt(source.name, model.name, *fit.names, options=options, others=list(candidates.alternatives(fit)))
+    receipt.prefix = prefix
     receipt.preprocessing = specs.PREPROCESSING[preprocessing or fit.family.preprocessing]
-    receipt.notes += checked
+    if preprocessing is None and agreement.preprocessing:
+        receipt.preprocessing = agreement.preprocessing
+    receipt.notes += [*agreement.notes, *candidates.name_notes(fit.network.name), *checked]
+    receipt.notes += _head_notes(fit, model, target)
     if prototxt is not None:
         receipt.prototxt = _check_prototxt(model, prototxt, fit, target)
     _set_metadata(model, receipt, fit, target)
-    _name_classes(model, classes, colors)
+    _name_classes(model, classes or _stated_classes(agreement, receipt, fit, target), colors)
     plan = plan_import(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     advice = mapping_advice(candidates, variable_shapes(model), plan)
     fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
     blocks.initialize(model, plan.untouched)
+    receipt.notes += keep_momentum(source, model, fit)
+    if live:
+        changed = include_top is False or multi_scale is not None or bool(plan.untouched)
+        whole = target == fit.network.name and not changed
+        receipt.notes += check_live(source, model, fit, receipt, named=network is not None, whole=whole, asked=asked)
     return Conversion(model, receipt)
+
+
+def _head_notes(fit: Fit, model: keras.Model, target: str) -> list[str]:
+    """What a receipt says of a head that is missing, or that has other names than the family's."""
+    notes = [fit.head_note] if fit.head_note and target == fit.network.name else []
+    if fit.headless and target == fit.network.name and model.name.endswith("_features"):
+        other = "; network= or family= builds a segmenter on it, with a new head" if fit.is_any_trunk else ""
+        notes.append(f"the file has no head: the model gives the features of its last stage{other}")
+    return notes
+
+
+def _stated_classes(agreement: Agreement, receipt: Receipt, fit: Fit, target: str) -> tuple[str, ...] | None:
+    """The names of the classes that stand beside the weights, if the model has those classes."""
+    same = target == fit.network.name and receipt.options.get("num_classes") == len(agreement.classes)
+    return agreement.classes if same and agreement.classes else None
 
 
 def _open_own(
@@ -181,6 +232,12 @@ def _choose(candidates: Candidates, network: str | None) -> Fit:
     named = [fit for fit in candidates.fits if fit.network.name == network]
     if named and (candidates.best.differences or not named[0].differences):
         return named[0]
+    # "fcn_resnetaa50" is a head on a resnetaa50. In other names the file decides which of the doubles the trunk is.
+    doubles = [fit for fit in candidates.matches if fit.network.name in specs.RESNET_DOUBLES]
+    trunks = [fit for fit in doubles if network is not None and network.endswith(f"_{fit.network.name}")]
+    if trunks:
+        return trunks[0]
+    candidates.refuse_unclear(network)
     return candidates.choose()
 
 

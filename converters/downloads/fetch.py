@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from converters.downloads import published, transfer
 from converters.downloads.html_pages import Page
 from converters.errors import ConversionError
-from converters.reading.files import is_web_page
+from converters.reading.strangers import is_web_page
 from converters.types import Path
 
 if TYPE_CHECKING:  # a download needs no Keras, which the import of tfseg loads

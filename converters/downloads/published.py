@@ -106,6 +106,14 @@ _DRN = """
     drn_d_105-12b40979
 """
 
+# The same naming rule. Detectron's, then Detectron2's.
+_MMCV = {
+    "resnet50_caffe-788b5fa3": "resnet50_caffe_padded",
+    "resnet101_caffe-3ad79236": "resnet101_caffe_padded",
+    "resnet50_msra-5891d200": "resnet50_caffe_padded",
+    "resnet101_msra-6cc46731": "resnet101_caffe_padded",
+}
+
 _CONVERTED = "pytorch-fcn's code is MIT; for its converted weights it states no license. "
 _FCN = _CONVERTED + "The Caffe originals: as Caffe (BSD-2-Clause) and its bundled models, unrestricted use"
 _VGG = _CONVERTED + "The Caffe original: see https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
@@ -176,12 +184,27 @@ def _drn(names: str) -> Iterator[PublishedFile]:
         )
 
 
+def _mmcv(files: Mapping[str, str]) -> Iterator[PublishedFile]:
+    for name, network in files.items():
+        yield PublishedFile(
+            name=name,
+            urls=(f"https://download.openmmlab.com/pretrain/third_party/{name}.pth",),
+            family="open-mmlab/mmcv",
+            network=network,
+            hash=f"sha256:{name.rpartition('-')[2]}",
+            mebibytes=None,
+            license="mmcv's code is Apache-2.0; of these weights, which come from Detectron's, it says nothing more",
+            source="https://github.com/open-mmlab/mmcv/blob/v1.7.2/mmcv/model_zoo/open_mmlab.json",
+        )
+
+
 PUBLISHED = (
     *_torchvision(_TORCHVISION, "https://docs.pytorch.org/vision/stable/models.html"),
     *_torchvision(_TORCHVISION_LEGACY, "https://github.com/pytorch/vision/issues/2068"),
     *_wkentaro(_WKENTARO, "4b988509bfd1a613d5e8482595a1c6654047d69b"),
     *_wkentaro(_WKENTARO_2017, "1f1a7f3cf73404c5e8c11c90f5a18a3b56333d21"),
     *_drn(_DRN),
+    *_mmcv(_MMCV),
 )
 
 

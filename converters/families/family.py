@@ -87,6 +87,8 @@ class Family:
         dilates: whether an output stride can be chosen.
         conventions: names in `tfseg.specs.CONVENTIONS` that may be asked for; one alone where the published weights
             were trained so.
+        trunk: options that `tfseg.build` gets for a file without the head, if other projects name their trunks in the
+            same way: the file may be anybody's. None: a file without the head is the family's own, in its form.
         parts: names of the files, for a network in several -> regular expression of keys that only this file has.
         datasets: names in `tfseg.specs.CLASSES`: a file with as many classes as a data set has gets its class names.
         distinct: how the function differs from that of other families with the same tensors.
@@ -95,6 +97,7 @@ class Family:
         multiple_of: number of which the public implementation needs the sides of an image to be multiples.
         outputs: slice of the public implementation's results that the model's outputs correspond to.
         preprocessing_otherwise: further names of preprocessing -> which files want it.
+        file_words: regular expression, in lower case: a file whose name has it is of this family, if it fits.
         covers: networks of the family, in words.
         files: URL of the page that offers the files.
         proof: what its networks were compared with, and the largest relative difference: "timm, 3.5e-06".
@@ -120,6 +123,7 @@ class Family:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dilates: bool = True
     conventions: tuple[str, ...] = specs.CONVENTIONS
+    trunk: Mapping[str, Any] | None = None
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     distinct: str = ""
@@ -127,6 +131,7 @@ class Family:
     multiple_of: int = 1
     outputs: slice = dataclasses.field(default_factory=lambda: slice(None))
     preprocessing_otherwise: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    file_words: str = NEVER
     covers: str = ""
     files: str = ""
     proof: str = ""

@@ -1,10 +1,12 @@
 """The families of checkpoints, in the documented order: where several fit a file, the first is taken."""
 
 import re
+from collections.abc import Sequence
 
 from converters.errors import ConversionError
 from converters.families import caffe, keras, pytorch, tensorflow
 from converters.families.family import Family, FamilyNetwork
+from converters.families.record_types import wrong_types
 from tfseg import specs
 from tfseg.specs import network_names
 
@@ -17,6 +19,8 @@ FAMILIES: dict[str, Family] = {
         pytorch.pytorch_fcn.FCN,
         pytorch.pytorch_fcn.VGG16_FROM_CAFFE,
         pytorch.timm.RESNET,
+        pytorch.caffe_resnet.PADDED,
+        pytorch.caffe_resnet.CEIL,
         pytorch.huggingface.RESNET,
         pytorch.semseg.PSPNET,
         pytorch.semseg.INITMODEL,
@@ -118,8 +122,15 @@ def check_family(family: Family) -> None:
     """
     if not isinstance(family, Family):
         raise ConversionError(f"A family is a converters.families.Family. Received: {type(family).__name__}")
-    problems = []
-    if not isinstance(family.name, str) or not family.name:
+    others = [record for record in _records(family) if not isinstance(record, FamilyNetwork)]
+    problems = [f"networks holds FamilyNetworks, not {record!r}" for record in others]
+    problems += [problem for problem in wrong_types(family) if not (others and problem.startswith("networks "))]
+    for record in _records(family):
+        if isinstance(record, FamilyNetwork):
+            problems += [f"in the network {record.name!r}, {problem}" for problem in wrong_types(record)]
+    if problems:  # what follows reads the values
+        raise _unusable(family, problems)
+    if not family.name:
         problems.append(f"name is a text such as 'publisher/kind', not {family.name!r}")
     if family.preprocessing not in specs.PREPROCESSING:
         problems.append(f"preprocessing is one of {', '.join(specs.PREPROCESSING)}, not {family.preprocessing!r}")
@@ -129,19 +140,25 @@ def check_family(family: Family) -> None:
         problems.append(f"conventions are among {', '.join(specs.CONVENTIONS)}, not {', '.join(sorted(strangers))}")
     if not family.networks:
         problems.append("networks holds at least one FamilyNetwork")
-    for field, pattern in (("head", family.head), ("features", family.features), *family.parts.items()):
+    patterns = {"head": family.head, "features": family.features, "file_words": family.file_words, **family.parts}
+    for field, pattern in patterns.items():
         try:
             re.compile(pattern or "")
         except re.error as error:
             problems.append(f"{field} is a regular expression, not {pattern!r} ({error})")
     for network in family.networks:
-        if not isinstance(network, FamilyNetwork):
-            problems.append(f"networks holds FamilyNetworks, not {network!r}")
-            continue
         if network.name not in network_names():
             problems.append(f"a network has a name of tfseg.list_models(), not {network.name!r}")
         for key in (network.first, network.classes or family.classes):
             if network.table.forward(key) is None:
                 problems.append(f"the table of {network.name} has no row for {key!r}")
     if problems:
-        raise ConversionError(f"The family {family.name} cannot be used: {'; '.join(problems)}.")
+        raise _unusable(family, problems)
+
+
+def _records(family: Family) -> tuple[object, ...]:
+    return family.networks if isinstance(family.networks, tuple) else ()
+
+
+def _unusable(family: Family, problems: Sequence[str]) -> ConversionError:
+    return ConversionError(f"The family {family.name} cannot be used: {'; '.join(problems)}.")

@@ -2,115 +2,22 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from converters.downloads import published
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.families.differences import describe_differences
+from converters.identification.agreement import Agreement, agree, refuse_stated, source_statements, stated_fits
+from converters.identification.file_names import NameEvidence, read_name
+from converters.identification.fit import Fit as Fit
+from converters.identification.fit import Sizes as Sizes
+from converters.identification.heads import Head, read_head
+from converters.identification.listing import some
+from converters.identification.refusals import describe_refusal
 from converters.identification.sources import Source
 from converters.types import Shapes
-
-_LISTED = 6  # names that a sentence lists
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """What the tensors say of a network's sizes, by the names that `tfseg.build` has for them.
-
-    Attributes:
-        num_classes: classes of the head; None without a head; `{name: number}` for several heads.
-        width: multiplier of the channel counts.
-        channels: channels of the input.
-        include_top: whether the file has its head.
-        aux: whether the file has an auxiliary head.
-    """
-
-    num_classes: int | dict[str, int] | None
-    width: float
-    channels: int
-    include_top: bool
-    aux: bool
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Fit:
-    """One network that a file could be, and what in the file speaks against it.
-
-    Attributes:
-        family: record of the family.
-        network: record of the network.
-        differences: what is not as in this network, in words; empty if the network fits.
-        unknown: number of tensors that the network does not know.
-        unknown_skipped: number of further such tensors, which are to be skipped.
-    """
-
-    family: Family
-    network: FamilyNetwork
-    differences: tuple[str, ...]
-    unknown: int
-    unknown_skipped: int = 0
-
-    @property
-    def classes(self) -> str:
-        """Key of the tensor with one row for each class."""
-        return self.network.classes or self.family.classes
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """Names of the family and of the network."""
-        return self.family.name, self.network.name
-
-    def sizes(self, shapes: Shapes) -> Sizes:
-        """The network's sizes, read off the tensors' shapes."""
-        first = shapes.get(self.network.first)
-        kernel = first and self.network.table.shape(self.network.first, first)
-        *_, channels, filters = kernel or (3, self.network.filters)
-        classes = self._key(shapes, self.classes)
-        return Sizes(
-            num_classes=self._num_classes(shapes, classes) if classes else None,
-            width=filters / self.network.filters,
-            channels=channels,
-            include_top=classes is not None,
-            aux=self._key(shapes, self.family.aux) is not None,
-        )
-
-    def absent_parts(self, keys: Iterable[str]) -> list[str]:
-        """The names of those of the network's files whose tensors are not among the keys."""
-        keys = list(keys)
-        return [name for name, key in self.family.parts.items() if not any(re.match(key, tensor) for tensor in keys)]
-
-    def check_parts(self, source: Source) -> None:
-        """Refuses a source that holds one part of a network whose publisher keeps it in several files.
-
-        Raises:
-            ConversionError: a part is missing; the message says which files to give together.
-        """
-        parts, absent = list(self.family.parts), self.absent_parts(source)
-        if self.unknown or not absent or len(absent) == len(parts):
-            return
-        present = [name for name in parts if name not in absent]
-        files = [f"{part}.pth" for part in parts]
-        raise ConversionError(
-            f"{source.name} holds the {' and '.join(present)} of a network of {self.family.name}, without its "
-            f"{' and '.join(absent)}. Give all files together: convert({files}), --checkpoint={','.join(files)}"
-            + ("; or take the features alone: include_top=False." if parts[0] in present else ".")
-        )
-
-    def _num_classes(self, shapes: Shapes, classes: str) -> int | dict[str, int]:
-        """The rows of this tensor; for a network with several heads the rows of each: `{name: number}`."""
-
-        def rows(key: str) -> int:
-            return (self.network.table.shape(key, shapes[key]) or shapes[key])[-1]
-
-        return {head: rows(key) for head, key in self.family.heads.items() if key in shapes} or rows(classes)
-
-    def _key(self, shapes: Shapes, key: str | None) -> str | None:
-        """The name under which a file has this tensor, of all names that the network's table knows; or None."""
-        if key is None or key in shapes:
-            return key
-        path = self.network.table.path(key)
-        return path and next((other for other in shapes if self.network.table.path(other) == path), None)
+from tfseg import specs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +27,16 @@ class Candidates:
     Attributes:
         source: the source that was looked at.
         fits: one `Fit` for each network, the best first.
+        name: what the name of its file says.
+        skip: regular expressions of the tensors that were not considered.
+        trunk: prefix of a complete network in a file that is another one as a whole; empty if there is none.
     """
 
     source: Source
     fits: tuple[Fit, ...]
+    name: NameEvidence = dataclasses.field(default_factory=NameEvidence)
+    skip: tuple[str, ...] = ()
+    trunk: str = ""
 
     @property
     def best(self) -> Fit:
@@ -145,15 +58,58 @@ class Candidates:
         if not named:
             raise ConversionError(f"No family known here has a network of that name. Received: network={network!r}")
         if named[0].differences:
+            refuse_stated(self.source, source_statements(self.source))
             self.best.check_parts(self.source)
-            what = f"not a {network}" if network else "of no family known here"
-            raise ConversionError(
-                f"{self.source.name} is {what}. Nearest: {' '.join(self.best.names)}, but the file "
-                f"{'; '.join(self.best.differences) or 'fits that'}. Received: {len(self.source)} tensors, "
-                f"{some(list(self.source))}. Name the family and the network (family=, network=) to see all that does "
-                "not fit, or pass skip=[...] for tensors of your own."
-            )
+            raise ConversionError(describe_refusal(self.source, self.best, network, trunk=self.trunk))
         return named[0]
+
+    def agree(self, fit: Fit, *, network: str | None = None, head: bool = True) -> Agreement:
+        """What a configuration or labels beside the tensors decide of a network; a contradiction is refused.
+
+        Args:
+            fit: the network.
+            network: name of the network that the caller asks for: it overrules labels, not a configuration.
+            head: whether the network is built with its head.
+        Raises:
+            ConversionError: saying what is stated, what fits, and the way out.
+        """
+        sizes, statements = fit.sizes(self.source.shapes), source_statements(self.source)
+        return agree(self.source, fit, sizes, statements, network=network, head=head)
+
+    def refuse_unclear(self, network: str | None = None) -> None:
+        """Refuses a file whose name says one of several networks with the same tensors, but not which one.
+
+        Args:
+            network: name of a segmenter on such a network; None: the networks themselves are named.
+
+        Raises:
+            ConversionError: naming the networks, and how to choose one.
+        """
+        if not self.name.unclear:
+            return
+        unclear = self.name.unclear
+        head = next((head for head in specs.RESNET_HEADS if network and network.startswith(f"{head}_")), "")
+        choices = " or ".join(f"network={f'{head}_{fit.network.name}'.lstrip('_')!r}" for fit in unclear)
+        reasons = [f"{' '.join(fit.names)}: {fit.network.distinct or fit.family.distinct}" for fit in unclear]
+        raise ConversionError(
+            f"{self.source.name}: {len(unclear)} networks with the same tensors have such a name, and compute other "
+            f"things. Choose {choices} (--network=NAME). {'. '.join([*reasons, *self.name.notes])}. "
+            f"Received: {len(self.source)} tensors without a statement of their network."
+        )
+
+    def name_notes(self, network: str) -> list[str]:
+        """What the file's name contradicts, in sentences for a receipt.
+
+        Args:
+            network: name of the network that the weights go into.
+        """
+        said = [fit.network.name for fit in (self.name.fit, *self.name.unclear) if fit]
+        notes = list(self.name.notes)
+        if said and not any(network == name or network.endswith(f"_{name}") for name in said):
+            notes.append(
+                f"the file name says {' or '.join(said)}: it is right here only if the network computes the same"
+            )
+        return notes
 
     def alternatives(self, fit: Fit) -> tuple[str, ...]:
         """What else the file may be, in words: other preprocessing, and the other perfect fits."""
@@ -164,15 +120,23 @@ class Candidates:
         for other in self.matches:
             # The ports of Caffe's networks have the same names, and compute the same.
             if other is not fit and _is_caffe(other) == _is_caffe(fit):
-                distinct = other.network.distinct if other.family is fit.family else other.family.distinct
+                distinct = _distinct(other, fit)
                 lines.append(" ".join(other.names) + (f": {distinct}" if distinct else ""))
         return tuple(lines)
 
 
-def rank(source: Source, family: Family | None, skip: Sequence[str]) -> list[Fit]:
-    """One `Fit` for each network, the best first.
+def _distinct(other: Fit, fit: Fit) -> str:
+    """How the function of one fit differs from that of another with the same tensors."""
+    if other.network.distinct and other.network.distinct != fit.network.distinct:
+        return other.network.distinct
+    return other.family.distinct if other.family is not fit.family else ""
 
-    Among equals the one that the file is known as comes first, then the documented order counts.
+
+def rank(source: Source, family: Family | None, skip: Sequence[str]) -> tuple[list[Fit], NameEvidence]:
+    """One `Fit` for each network, the best first, and what the file's name says.
+
+    Among equals the one that the file is known as comes first, then the one that its name says, then the documented
+    order counts.
 
     Args:
         source: the opened source.
@@ -188,6 +152,8 @@ def rank(source: Source, family: Family | None, skip: Sequence[str]) -> list[Fit
     fits.sort(
         key=lambda fit: (
             len(fit.differences) > 0,
+            fit.is_any_trunk,
+            len(fit.other_head) > 0,
             fit.unknown,
             len(fit.differences),
             fit.unknown_skipped,
@@ -195,10 +161,12 @@ def rank(source: Source, family: Family | None, skip: Sequence[str]) -> list[Fit
         )
     )
     matches = [fit for fit in fits if not fit.differences]
-    if len(matches) > 1 and (known := _known_as(source, matches)):
-        fits.remove(known)
-        fits.insert(0, known)
-    return fits
+    known = _known_as(source, matches) if len(matches) > 1 else None
+    name = read_name(source, matches, known)
+    if first := known or name.fit or next(iter(name.unclear), None):
+        fits.remove(first)
+        fits.insert(0, first)
+    return fits, name
 
 
 def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fit]:
@@ -213,20 +181,33 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
                 fits.append(Fit(family, network, absent, len(shapes)))
                 continue
             if network.table not in unknown:  # many networks share one table
-                unknown[network.table] = [key for key in source.shapes if not network.table.knows(key)]
+                unknown[network.table] = network.table.strangers(source.shapes)
             strangers = [key for key in unknown[network.table] if key in shapes]
             differences = absent
             if network.first in shapes:
                 differences = min((tuple(describe_differences(network, view)) for view in views), key=len)
+            skipped = len(unknown[network.table]) - len(strangers)
+            head = Head(network) if differences else _head(family, network, views)
+            if head.network is not network:
+                strangers = head.network.table.strangers(strangers)
+            headless = not (differences or strangers) and _is_headless(family, network, source)
             if strangers:
                 differences = (*differences, f"has {len(strangers)} tensors of other names ({some(strangers)})")
-            fits.append(Fit(family, network, differences, len(strangers), len(unknown[network.table]) - len(strangers)))
+            more = (headless, head.other, head.note)
+            fits.append(Fit(family, head.network, differences, len(strangers), skipped, *more))
     return fits
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+def _head(family: Family, network: FamilyNetwork, views: Sequence[Shapes]) -> Head:
+    """The head that counts; another one that is skipped stays another one."""
+    heads = [read_head(family, network, view) for view in views]
+    return next((head for head in heads if head.other), heads[0])
+
+
+def _is_headless(family: Family, network: FamilyNetwork, source: Source) -> bool:
+    """Whether a segmenter's file, skipped tensors included, has no tensor of any head."""
+    paths = (network.table.path(key) for key in source.shapes)
+    return family.features is not None and not any(re.fullmatch(family.head, path) for path in paths if path)
 
 
 def _is_caffe(fit: Fit) -> bool:
@@ -234,17 +215,18 @@ def _is_caffe(fit: Fit) -> bool:
 
 
 def _known_as(source: Source, fits: Sequence[Fit]) -> Fit | None:
-    """The fit that a label in the file, or its hash, says it is; None if neither tells."""
-    labels = {checkpoint.extras.get("arch") for checkpoint in source.checkpoints} - {None}
-    labeled = [fit for fit in fits if fit.network.public in labels]
-    if labeled:
-        return labeled[0]
+    """The fit that a configuration or a label says it is, or its hash; None if nothing tells."""
+    stated = stated_fits(source_statements(source), fits)
+    if len(stated) < len(fits):
+        return stated[0]
     if [len(checkpoint.files) for checkpoint in source.checkpoints] != [1]:
         return None
     (checkpoint,) = source.checkpoints
     # The file is only read for a hash that would change the documented choice. pytorch-fcn's files date from 2017, so
     # that a file of today's format is not one of them.
     rows = [row for row in published.PUBLISHED if any(fit.names == (row.family, row.network) for fit in fits[1:])]
+    # Of a hundred ResNets hardly one is Caffe's: those files are hashed whose names are those of published ones.
+    rows = [row for row in rows if row.family != "open-mmlab/mmcv" or published.find(checkpoint.path.name)]
     algorithms = {row.hash.partition(":")[0] for row in rows}
     if checkpoint.format != "PyTorch legacy stream":
         algorithms.discard("md5")

@@ -4,8 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from converters.families import Family, get_family
-from converters.identification.fits import Candidates, rank
+from converters.families.differences import describe_differences
+from converters.identification.fits import Candidates, Fit, rank
+from converters.identification.listing import some
 from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
+from converters.identification.prefixes import View, refuse_prefix, translated_skip, views, with_other_sets
 from converters.identification.sources import Source, open_source
 from converters.types import Weights
 
@@ -51,7 +54,12 @@ class Identification:
 
 
 def identify(
-    path: Weights, *, family: str | Family | None = None, network: str | None = None, skip: Sequence[str] = ()
+    path: Weights,
+    *,
+    family: str | Family | None = None,
+    network: str | None = None,
+    skip: Sequence[str] = (),
+    prefix: str | None = None,
 ) -> Identification:
     """The network that a checkpoint is for.
 
@@ -60,6 +68,8 @@ def identify(
         family: name of a family, or a `converters.families.Family`: only its networks are tried.
         network: name of a network, to choose among those that fit.
         skip: regular expressions; tensors whose keys match are not considered.
+        prefix: text before the network's keys, as "model.encoder.": what stands beside is left out. By default it is
+            found.
 
     Returns: an `Identification`, which prints as a few lines.
 
@@ -76,12 +86,19 @@ def identify(
         refuse_own_model(source)
     if family in (None, BY_PATH) and (stated := own_network(source)):
         return _identify_own(source, stated)
-    candidates = identify_source(source, family=family, skip=skip)
+    candidates = identify_source(source, family=family, skip=skip, prefix=prefix, network=network)
+    source = candidates.source
     fit = candidates.choose(network)
     sizes = fit.sizes(source.shapes)
+    agreement = candidates.agree(fit, network=network)
     evidence = [f"all {len(source)} tensors have names of {fit.family.name}, and the modules of {fit.network.name}"]
     if absent := fit.absent_parts(source):
         evidence.append(f"it lacks the {' and '.join(absent)}, which is a file of its own")
+    evidence += [*agreement.evidence, *candidates.name.evidence, *candidates.name.notes]
+    evidence += source.notes
+    evidence += [fit.head_note] if fit.head_note else []
+    if fit.other_head:
+        evidence.append(f"its head is another one ({some(fit.other_head)}): include_top=False leaves it out")
     keys = (fit.network.first, fit.classes, fit.family.aux)
     evidence += [f"{key} is {list(source.shapes[key])}" for key in keys if key and key in source.shapes]
     return Identification(
@@ -111,20 +128,78 @@ def _identify_own(source: Source, stated: OwnNetwork) -> Identification:
     )
 
 
-def identify_source(source: Source, *, family: str | Family | None = None, skip: Sequence[str] = ()) -> Candidates:
+def identify_source(
+    source: Source,
+    *,
+    family: str | Family | None = None,
+    skip: Sequence[str] = (),
+    prefix: str | None = None,
+    network: str | None = None,
+) -> Candidates:
     """Every network that a source could be, the best first: the one entry for all that need to know.
+
+    A source that is no network as it is may hold one under a prefix, or in another of its dictionaries. Then the
+    candidates' `source` has those tensors alone, under the network's own keys.
 
     Args:
         source: the opened source.
         family: name of a family, or the record itself; None: all families.
         skip: regular expressions; tensors whose keys match are not considered.
+        prefix: text before the network's keys in the source; None: found.
+        network: name of the network that is wanted; None: any.
 
     Returns: the `Candidates`: `.best`, `.matches`, `.choose(network)`, `.alternatives(fit)`.
 
     Raises:
-        ConversionError: an unknown family.
+        ConversionError: an unknown family, or a prefix that no key has.
     """
-    return Candidates(source, tuple(rank(source, get_family(family), skip)))
+    record = get_family(family)
+    if prefix is not None:
+        asked = next(views(source, skip=skip, prefix=prefix), None)
+        if asked is None:
+            raise refuse_prefix(source, prefix)
+        return _candidates(asked.with_notes(), record, skip)
+    whole = _candidates(source, record, skip)
+    # A trunk alone is a segmenter only if the caller says so.
+    bare = whole.matches and whole.best.is_any_trunk and not (family or (network and _named(whole, network)))
+    if whole.matches and not bare:
+        return dataclasses.replace(whole, source=with_other_sets(source, whole.best.network))
+    return _best_view(whole, record, skip, network)
+
+
+def _candidates(source: Source, family: Family | None, skip: Sequence[str]) -> Candidates:
+    skip = translated_skip(source, skip)
+    fits, name = rank(source, family, skip)
+    return Candidates(source, tuple(fits), name, skip)
+
+
+def _named(candidates: Candidates, network: str | None) -> Fit | None:
+    return next((fit for fit in candidates.matches if network in (None, fit.network.name)), None)
+
+
+def _best_view(whole: Candidates, family: Family | None, skip: Sequence[str], network: str | None) -> Candidates:
+    """The candidates of the first subtree that is a network, and that nothing else in the file can be part of."""
+    chosen: tuple[View, Candidates] | None = None
+    nameless: tuple[View, Candidates] | None = None  # a trunk as part of anybody's segmenter
+    also: list[str] = []
+    trunk = ""
+    for view in views(whole.source, skip=skip):
+        if chosen is not None:
+            if not describe_differences(chosen[1].best.network, view.source.shapes):
+                also.append(view.where)
+            continue
+        candidates = _candidates(view.source, family, skip)
+        fit = _named(candidates, network) if network else None
+        if fit or (candidates.matches and not view.strange and not candidates.best.is_any_trunk):
+            chosen = view, candidates
+        elif candidates.matches and not view.strange:
+            nameless = nameless or (view, candidates)
+        elif candidates.matches:
+            trunk = trunk or view.prefix
+    chosen = chosen or nameless
+    if chosen is None:
+        return dataclasses.replace(whole, trunk=trunk)
+    return dataclasses.replace(chosen[1], source=chosen[0].with_notes(also))
 
 
 def _counted(num_classes: int | dict[str, int] | None) -> str:

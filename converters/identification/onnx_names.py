@@ -2,12 +2,13 @@
 
 Exporters fold a BatchNorm into the convolution before it, and may drop the names of what they folded. A node's name
 then tells the layer's module. If it does not, the layer's place does: the graph must have exactly the wires of one of
-torchvision's networks.
+torchvision's networks. Names only say which network to try: `programs.check_source` compares what the graph computes.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from converters.families.differences import describe_differences
 from converters.families.pytorch import torchvision
 from converters.reading import Checkpoint
 from converters.reading.files import naming
+from converters.reading.onnx.fused_nodes import split_fused
+from converters.reading.onnx.model_file import OnnxGraph
 from converters.reading.onnx.weighted_layers import NORM_PARTS, WeightedGraph, WeightedLayer, weighted_graph
 from converters.reading.tensors import Block, Tensor
 from converters.reading.unwrapping import strip
@@ -28,25 +31,45 @@ EPSILON = 1e-5  # epsilon of every BatchNorm that torch's exporters fold into a 
 _VARIANCE = np.nextafter(np.float32(1 - EPSILON), np.float32(0))
 IDENTITY = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": _VARIANCE}
 
-# What torchvision's networks compute besides their layers, by every exporter; any other operation is another network.
-_OPERATIONS = set(
-    "Conv Gemm MatMul BatchNormalization Relu MaxPool Add Concat GlobalAveragePool AveragePool ReduceMean Flatten "
-    "Reshape Squeeze Dropout Resize Upsample Identity".split()
-)
-_RESNET_POOL = {((3, 3), (2, 2), (1, 1, 1, 1), False)}
-_POOLS = (
-    (torchvision.VGG, {((2, 2), (2, 2), (0, 0, 0, 0), False)}),
-    (torchvision.RESNET, _RESNET_POOL),
-    (torchvision.SEGMENTATION, _RESNET_POOL),
-)
+_FAMILIES = (torchvision.VGG, torchvision.RESNET, torchvision.SEGMENTATION)  # known by their wires
+_CONSTANTS = 16  # numbers of a constant that no layer of a known network has: a scale, the mean of the image's channels
 _ASPP = tuple(f"aspp_{branch}_conv" for branch in (0, 1, 2, 3, "pool"))
 
 
-Facts = dict[str, dict[str, Any]]
-"""Key of a tensor -> what its layer does in the graph: `strides`, `dilation_rate` and `groups`, or `epsilon`."""
-
 Wires = dict[str, frozenset[str]]
 """Layer -> the layers whose results it takes, in order of computation."""
+
+
+class NamedLayer(NamedTuple):
+    """What a node with weights is in the network.
+
+    Attributes:
+        key: key of the tensor that its Keras layer is known by: the kernel, or the gamma of a BatchNorm.
+        kernel: shape of the kernel, as torch lays it out; of a BatchNorm, of its gamma.
+        bias: whether the layer has a bias of its own; a folded BatchNorm takes it over.
+        ends: name of the value that is the layer's result: after a product of matrices, the sum with the bias.
+    """
+
+    key: str
+    kernel: Shape
+    bias: bool
+    ends: str
+
+
+class NamedGraph(NamedTuple):
+    """A graph whose layers have the names of a network.
+
+    Attributes:
+        graph: nodes of the file, none of them fused.
+        layers: name of a value -> the layer that makes it.
+        folded: keys of the gammas of those BatchNorms that the graph does not have.
+        prefix: what the names of the file have before the network's names.
+    """
+
+    graph: OnnxGraph
+    layers: dict[str, NamedLayer]
+    folded: frozenset[str]
+    prefix: str
 
 
 class NamedTensors(NamedTuple):
@@ -54,13 +77,19 @@ class NamedTensors(NamedTuple):
 
     Attributes:
         checkpoint: checkpoint with the network's keys; or with the file's, if no known network has these tensors.
-        facts: what the layers do in the graph, for each key.
+        graph: graph whose nodes have the same keys, or None for files without a graph.
         notes: sentences on what the names do not show.
     """
 
     checkpoint: Checkpoint
-    facts: Facts
+    graph: NamedGraph | None
     notes: tuple[str, ...]
+
+
+class _Candidate(NamedTuple):
+    network: FamilyNetwork
+    layers: dict[str, list[WeightedLayer]]  # Keras layer -> the nodes that have its weights
+    prefix: str
 
 
 def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
@@ -69,60 +98,132 @@ def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
     Args:
         checkpoint: checkpoint of a file.
     Raises:
-        ConversionError: a quantized network, or weights that the graph computes.
+        ConversionError: a quantized network, weights that the graph computes, or one that onnxruntime saved for one
+            processor.
     """
     if checkpoint.graph is None:
-        return NamedTensors(checkpoint, {}, ())
+        return NamedTensors(checkpoint, None, ())
     with naming(checkpoint.path):
-        graph = weighted_graph(checkpoint.graph)
-    for network, layers in _candidates(graph):
-        tensors, facts = _tensors(network, layers)
+        nodes = split_fused(checkpoint.graph)
+        graph = weighted_graph(nodes)
+    for candidate in _candidates(graph):
+        network, layers = candidate.network, {name: nodes[0] for name, nodes in candidate.layers.items()}
+        tensors = _tensors(network, layers)
         if describe_differences(network, {key: tensor.shape for key, tensor in tensors.items()}):
             continue
         notes = []
+        if candidate.prefix:
+            notes.append(f"the names of the file begin with {candidate.prefix!r}, which is left out")
         if folded := _folded(network, layers):
-            notes.append(f"BatchNorm folded into the convolutions: identity here ({folded} layers)")
+            notes.append(f"BatchNorm folded into the convolutions: identity here ({len(folded)} layers)")
         if not _has_modules(graph):
             notes.append("the file does not name the modules: its tensors are named by their places in the graph")
+        others = {
+            key.removeprefix(candidate.prefix): tensor
+            for key, tensor in graph.others.items()
+            if math.prod(tensor.shape) > _CONSTANTS
+        }
         named = Checkpoint(
             checkpoint.path,
             checkpoint.format,
-            graph.others | tensors,
+            others | tensors,
             files=checkpoint.files,
             graph=checkpoint.graph,
         )
-        return NamedTensors(named, facts, tuple(notes))
-    return NamedTensors(checkpoint, {}, ())
+        return NamedTensors(named, _named_graph(nodes, candidate, folded), tuple(notes))
+    return NamedTensors(checkpoint, _unnamed_graph(nodes, graph), ())
+
+
+def _named_graph(nodes: OnnxGraph, candidate: _Candidate, folded: frozenset[str]) -> NamedGraph:
+    network, named = candidate.network, dict[str, NamedLayer]()
+    for name, users in candidate.layers.items():
+        kernel, norm = _key(network, f"{name}/kernel"), _norm(network, name)
+        for layer in users:
+            bias = layer.bias is not None and not _gives_bias(network, layer, norm)
+            ends = layer.sum_value or layer.value
+            named[layer.value] = NamedLayer(kernel, layer.weight.shape, bias, ends)
+            if layer.norm_value and norm:
+                gamma = norm["gamma"]
+                named[layer.norm_value] = NamedLayer(gamma, layer.weight.shape[:1], True, layer.norm_value)
+    return NamedGraph(nodes, named, folded, candidate.prefix)
+
+
+def _unnamed_graph(nodes: OnnxGraph, graph: WeightedGraph) -> NamedGraph:
+    """The graph under the file's own names."""
+    named = {
+        layer.value: NamedLayer(
+            layer.tensor, layer.weight.shape, layer.bias is not None, layer.sum_value or layer.value
+        )
+        for layer in graph.layers
+    }
+    return NamedGraph(nodes, named, frozenset(), "")
 
 
 def _has_modules(graph: WeightedGraph) -> bool:
     return bool(graph.layers) and all(layer.module for layer in graph.layers)
 
 
-def _candidates(graph: WeightedGraph) -> Iterator[tuple[FamilyNetwork, dict[str, WeightedLayer]]]:
-    """`(network, {Keras layer: the graph's layer})` for the networks that the graph may be."""
-    if _has_modules(graph):
-        # A module that runs several times, as at several sizes of the image, has the same weights each time.
-        _, layers = strip({f"{layer.module}.weight": layer for layer in graph.layers})
-        for network in itertools.chain.from_iterable(family.networks for family in FAMILIES.values()):
-            paths = [network.table.path(key) or "" for key in layers] if network.first in layers else []
-            if paths and all(paths):
-                names = [path.rpartition("/")[0] for path in paths]
-                yield network, dict(zip(names, layers.values(), strict=True))
-    elif not (graph.operations - _OPERATIONS or graph.others or not all(layer.centered for layer in graph.layers)):
-        yield from sorted(_by_place(graph), key=lambda fit: _folded(*fit))
+def _candidates(graph: WeightedGraph) -> Iterator[_Candidate]:
+    """The networks that the graph may be, and which of its layers are which of theirs."""
+    if not _has_modules(graph):
+        yield from sorted(_by_place(graph), key=lambda fit: len(_folded(fit.network, _first(fit.layers))))
+        return
+    # A module that runs several times, as at several sizes of the image, has the same weights each time.
+    modules: dict[str, list[WeightedLayer]] = {}
+    for layer in graph.layers:
+        modules.setdefault(f"{layer.module}.weight", []).append(layer)
+    if not all(_same_weights(layers) for layers in modules.values()):
+        return
+    wrapper, stripped = strip(modules)
+    for network in itertools.chain.from_iterable(family.networks for family in FAMILIES.values()):
+        prefix = _prefix(network, stripped)
+        if prefix is None:
+            continue
+        paths = [network.table.path(key.removeprefix(prefix)) or "" for key in stripped]
+        if all(paths):
+            names = [path.rpartition("/")[0] for path in paths]
+            yield _Candidate(network, dict(zip(names, stripped.values(), strict=True)), wrapper + prefix)
 
 
-def _by_place(graph: WeightedGraph) -> Iterator[tuple[FamilyNetwork, dict[str, WeightedLayer]]]:
+def _prefix(network: FamilyNetwork, keys: Iterable[str]) -> str | None:
+    """What all keys have before the network's own, or None if the network's first tensor is not among them."""
+    before = [key.removesuffix(network.first) for key in keys if key == network.first or _ends(key, network.first)]
+    common = [prefix for prefix in before if all(key.startswith(prefix) for key in keys)]
+    return min(common, key=len, default=None)
+
+
+def _ends(key: str, name: str) -> bool:
+    return key.endswith(f".{name}")
+
+
+def _first(layers: Mapping[str, list[WeightedLayer]]) -> dict[str, WeightedLayer]:
+    return {name: nodes[0] for name, nodes in layers.items()}
+
+
+def _same_weights(layers: Sequence[WeightedLayer]) -> bool:
+    """Whether layers of one name share their weights; a folded BatchNorm may have changed one of them."""
+    first = layers[0]
+    return all(
+        layer.weight.shape == first.weight.shape
+        and (layer.tensor == first.tensor or np.array_equal(layer.weight.read(), first.weight.read()))
+        and (layer.bias is None) == (first.bias is None)
+        and (layer.bias is None or first.bias is None or np.array_equal(layer.bias.read(), first.bias.read()))
+        and (layer.norm is None) == (first.norm is None)
+        for layer in layers[1:]
+    )
+
+
+def _by_place(graph: WeightedGraph) -> Iterator[_Candidate]:
     """The networks of torchvision whose layers feed each other as in the graph, in order of computation."""
-    for family, pools in _POOLS:
-        variants = [(network, wires) for network in family.networks for wires in _wires(network)]
-        for network, wires in variants:
+    for network in itertools.chain.from_iterable(family.networks for family in _FAMILIES):
+        for wires in _wires(network):
             names = list(wires)
-            if len(names) == len(graph.layers) and graph.pools == pools:
+            if len(names) == len(graph.layers):
                 feeds = [frozenset(names[index] for index in layer.feeds) for layer in graph.layers]
                 if feeds == list(wires.values()):
-                    yield network, dict(zip(names, graph.layers, strict=True))
+                    yield _Candidate(
+                        network, {name: [layer] for name, layer in zip(names, graph.layers, strict=True)}, ""
+                    )
 
 
 def _wires(network: FamilyNetwork) -> Iterator[Wires]:
@@ -173,31 +274,34 @@ def _norm(network: FamilyNetwork, name: str) -> dict[str, str]:
     return {part: row[0] for part, row in rows.items() if row}
 
 
-def _folded(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> int:
-    """How many of the network's BatchNorms the graph does not have."""
-    return sum(layer.norm is None and bool(_norm(network, name)) for name, layer in layers.items())
+def _folded(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> frozenset[str]:
+    """The gammas of those of the network's BatchNorms that the graph does not have."""
+    norms = {name: _norm(network, name) for name, layer in layers.items() if layer.norm is None}
+    return frozenset(norm["gamma"] for norm in norms.values() if norm)
 
 
-def _tensors(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> tuple[dict[str, Tensor], Facts]:
-    """`({key: tensor}, {key: facts})` with the network's keys; a BatchNorm that was folded becomes an identity."""
+def _gives_bias(network: FamilyNetwork, layer: WeightedLayer, norm: Mapping[str, str]) -> bool:
+    """Whether a layer's bias is that of a folded BatchNorm; VGG's convolutions have biases beside their BatchNorms."""
+    return bool(norm) and layer.norm is None and not network.name.startswith("vgg")
+
+
+def _tensors(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> dict[str, Tensor]:
+    """The tensors under the network's keys; a BatchNorm that was folded becomes an identity."""
     tensors: dict[str, Tensor] = {}
-    facts: Facts = {}
     for name, layer in layers.items():
         kernel, bias = (_key(network, f"{name}/{part}") for part in ("kernel", "bias"))
-        tensors[kernel], facts[kernel] = layer.weight, layer.facts
+        tensors[kernel] = layer.weight
         keys, parts, layer_bias = _norm(network, name), layer.norm, layer.bias
         if keys and not parts:
             channels = layer.weight.shape[:1]
             parts = {part: _constant(value, channels) for part, value in IDENTITY.items()}
-            if not network.name.startswith("vgg"):  # VGG's convolutions have biases beside their BatchNorms
+            if _gives_bias(network, layer, keys):
                 parts["beta"], layer_bias = layer_bias or parts["beta"], None
         if layer_bias:
             tensors[bias] = layer_bias
         for part, tensor in (parts or {}).items():
             tensors[keys.get(part, f"{kernel} ({part})")] = tensor
-        if keys:
-            facts[keys["gamma"]] = {"epsilon": layer.epsilon if layer.norm else EPSILON}
-    return tensors, facts
+    return tensors
 
 
 def _key(network: FamilyNetwork, path: str) -> str:

@@ -1,5 +1,6 @@
 """Whatever weights come from - a file, several, a mapping of arrays, a live torch module - as one mapping of arrays."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,11 @@ import numpy as np
 from converters.downloads.fetch import fetch
 from converters.downloads.published import digest, find
 from converters.errors import ConversionError
-from converters.identification.onnx_names import name_tensors
+from converters.identification.keras_kernels import mend_kernels
+from converters.identification.onnx_names import NamedGraph, name_tensors
 from converters.reading import Checkpoint, read
+from converters.reading.hub_folder import index_of
+from converters.reading.pytorch.module_tree import ModuleTree, live_tree
 from converters.types import Arrays, Path, Shape, Shapes, Weights
 
 if TYPE_CHECKING:
@@ -26,8 +30,11 @@ class Source(Mapping[str, np.ndarray]):
         shapes: key -> shape.
         dtypes: key -> NumPy dtype.
         checkpoints: the files that it was read from, as `converters.read` gives them.
-        facts: key -> what the file says of the tensor's layer, in Keras's words (`strides`). Only ONNX files say it.
+        graph: what an ONNX file computes, with the keys of its layers; None for other sources.
         notes: sentences for the receipt.
+        module: the live torch module that the arrays are from; None for everything else.
+
+    A source may be a view of another one, with keys of its own: `name_in_file` has the others.
     """
 
     def __init__(
@@ -38,16 +45,49 @@ class Source(Mapping[str, np.ndarray]):
         dtypes: Mapping[str, np.dtype],
         checkpoints: Sequence[Checkpoint] = (),
         *,
-        facts: Mapping[str, Mapping[str, Any]] | None = None,
+        graph: NamedGraph | None = None,
         notes: Sequence[str] = (),
+        module: Any = None,
+        names_in_file: Mapping[str, str] | None = None,
     ) -> None:
         self._arrays = arrays
+        self._names_in_file = names_in_file
         self.name = name
         self.shapes = shapes
         self.dtypes = dtypes
         self.checkpoints = tuple(checkpoints)
-        self.facts, self.notes = facts or {}, tuple(notes)
+        self.graph, self.notes = graph, tuple(notes)
+        self.module = module
         self._digests: dict[tuple[Path, str], str] = {}
+
+    @functools.cached_property
+    def modules(self) -> ModuleTree:
+        """The modules of a torch network, live or pickled; empty where the source tells nothing of them."""
+        if self.module is not None:
+            return live_tree(self.module)
+        trees = [checkpoint.modules for checkpoint in self.checkpoints]
+        return trees[0] if len(trees) == 1 else {}
+
+    @functools.cached_property
+    def others(self) -> "tuple[Source, ...]":
+        """The further sets of tensors in the file, in the order in which they are tried."""
+        if len(self.checkpoints) != 1:
+            return ()
+        (checkpoint,) = self.checkpoints
+        return tuple(
+            Source(other, self.name, other.shapes, other.dtypes, [other], notes=self.notes)
+            for other in checkpoint.others
+        )
+
+    def name_in_file(self, key: str) -> str:
+        """The key that a tensor has in its file.
+
+        Args:
+            key: key of the tensor here.
+        """
+        if self._names_in_file is not None:
+            return self._names_in_file[key]
+        return self.checkpoints[0].prefix + key if len(self.checkpoints) == 1 else key
 
     def digest(self, path: Path, algorithm: str) -> str:
         """The hash of one of the files, computed once.
@@ -74,21 +114,23 @@ def open_source(source: Weights, *, progress: "Progress | None" = None) -> Sourc
     """A `Source` for a path, a URL, a published name, a list of those, a mapping of arrays or a torch module.
 
     Args:
-        source: any of these; a `Source` is returned as it is.
+        source: any of these; a path is that of a file or of a hub's folder. A `Source` is returned as it is.
         progress: called with the bytes done and in all (or None) while something is downloaded.
     Raises:
         ConversionError: anything else, a file that cannot be read, or files of which two hold the same key.
     """
     if isinstance(source, Source):
         return source
-    if isinstance(source, str | os.PathLike):
-        return _open_file(source, progress)
+    if isinstance(source, list | tuple) and len(source) == 1:
+        return open_source(source[0], progress=progress)
+    if isinstance(source, str | os.PathLike):  # of one part of a checkpoint, the whole is meant
+        return _open_file(index_of(os.fspath(source)) or source, progress)
     if isinstance(source, list | tuple):
         return _merge([_open_file(path, progress) for path in source])
     if hasattr(source, "state_dict"):
         state = source.state_dict()
         arrays = {key: _array(value) for key, value in state.items() if hasattr(value, "detach")}
-        return _from_arrays(arrays, f"the torch module {type(source).__name__}")
+        return _from_arrays(arrays, f"the torch module {type(source).__name__}", source)
     if isinstance(source, Mapping):
         arrays = {str(key): _array(value) for key, value in source.items()}
         return _from_arrays(arrays, f"a mapping of {len(arrays)} arrays")
@@ -108,21 +150,22 @@ def _local_path(source: Path, progress: "Progress | None") -> pathlib.Path:
 
 
 def _open_file(source: Path, progress: "Progress | None") -> Source:
-    checkpoint, facts, notes = name_tensors(read(_local_path(source, progress)))
+    checkpoint, graph, notes = name_tensors(read(_local_path(source, progress)))
+    kernels = mend_kernels(checkpoint)
     return Source(
-        checkpoint,
+        kernels.arrays,
         checkpoint.path.name,
-        checkpoint.shapes,
+        kernels.shapes,
         checkpoint.dtypes,
         [checkpoint],
-        facts=facts,
-        notes=notes,
+        graph=graph,
+        notes=(*notes, *kernels.notes),
     )
 
 
-def _from_arrays(arrays: Arrays, name: str) -> Source:
+def _from_arrays(arrays: Arrays, name: str, module: Any = None) -> Source:
     shapes = {key: array.shape for key, array in arrays.items()}
-    return Source(arrays, name, shapes, {key: array.dtype for key, array in arrays.items()})
+    return Source(arrays, name, shapes, {key: array.dtype for key, array in arrays.items()}, module=module)
 
 
 def _merge(sources: Sequence[Source]) -> Source:

@@ -7,8 +7,10 @@ tensors such a module has, and their layouts.
 """
 
 import functools
+import itertools
 import re
-from collections.abc import Mapping
+import string
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from converters.names.layouts import Layout, parse
@@ -38,11 +40,19 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
     # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
     "dense1x1": (("weight", "kernel", ("o i 1 1 -> i o",)), ("bias", "bias", ("o -> o",))),
-    # A fully connected layer after the flattened 7x7 map of a VGG: channels come first in the source, last in Keras.
-    "dense7x7": (
-        ("weight", "kernel", ("o (c h w) -> (h w c) o; h=7 w=7", "o (c h w) -> h w c o; h=7 w=7")),
-        ("bias", "bias", ("o -> o",)),
-    ),
+    # A fully connected layer after the flattened map of a VGG, in most 7x7: channels come first in the source, last in
+    # Keras.
+    **{
+        f"dense{side}x{side}": (
+            (
+                "weight",
+                "kernel",
+                (f"o (c h w) -> (h w c) o; h={side} w={side}", f"o (c h w) -> h w c o; h={side} w={side}"),
+            ),
+            ("bias", "bias", ("o -> o",)),
+        )
+        for side in range(2, 9)
+    },
     "norm": (
         ("weight", "gamma", ("c -> c",)),
         ("bias", "beta", ("c -> c",)),
@@ -227,12 +237,58 @@ class Table:
         """Whether a source key has a place here, or is to be left out."""
         return self.forward(key) is not None or self.why_ignored(key) is not None
 
+    def strangers(self, keys: Iterable[str]) -> list[str]:
+        """The source keys that the table does not know: for many keys, much faster than `knows` for each.
+
+        Args:
+            keys: keys of a source.
+        """
+        keys = tuple(keys)
+        ignored = _ignored_keys(self.ignored, keys)
+        forms = self._forms
+        return [
+            key
+            for key, form in zip(keys, _forms_of(keys), strict=True)
+            if not (form in forms and self.forward(key)) and key not in ignored
+        ]
+
+    @functools.cached_property
+    def _forms(self) -> frozenset[str]:
+        """The forms of all keys that there can be a rule for."""
+        return frozenset(form for rule in self.rules for form in _template_forms(rule.source))
+
     def module(self, name: str) -> str | None:
         """The Keras layer for a source module's name, or None."""
         for source, target in self._modules:
             if (numbers := source.match(name)) is not None:
                 return target.fill(numbers)
         return None
+
+
+def _form(name: str) -> str:
+    """A name with # for every number: few forms stand for the thousands of keys of a large network."""
+    return re.sub(r"\d+", "#", name)
+
+
+@functools.lru_cache(8)  # one source is held against many tables
+def _forms_of(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_form, keys))
+
+
+@functools.lru_cache(64)
+def _ignored_keys(ignored: tuple[Ignored, ...], keys: tuple[str, ...]) -> frozenset[str]:
+    patterns = [re.compile(pattern) for pattern, _ in ignored]
+    return frozenset(key for key in keys if any(pattern.fullmatch(key) for pattern in patterns))
+
+
+@functools.cache
+def _template_forms(template: Template) -> tuple[str, ...]:
+    """The forms of all names that a template stands for: one for each letter that a field may be."""
+    numbers = "".join("\0" if letter else "0" for _, _, letter in template.fields)
+    name = "".join(text + field for text, field in itertools.zip_longest(template.texts, numbers, fillvalue=""))
+    first, *others = _form(name).split("\0")
+    letters = itertools.product(string.ascii_lowercase, repeat=len(others))
+    return tuple(first + "".join(map("".join, zip(choice, others, strict=True))) for choice in letters)
 
 
 @functools.lru_cache(100_000)

@@ -4,7 +4,8 @@ import keras
 
 from converters.identification.fits import Fit
 from converters.identification.sources import Source
-from converters.programs.onnx_geometry import check_geometry
+from converters.programs.check_keras import check_keras
+from converters.programs.check_onnx import check_onnx
 
 
 def check_source(source: Source, model: keras.Model, fit: Fit, *, asked: bool = True) -> list[str]:
@@ -20,5 +21,4 @@ def check_source(source: Source, model: keras.Model, fit: Fit, *, asked: bool = 
     Raises:
         ConversionError: naming the first layers that differ.
     """
-    check_geometry(source, model, fit, asked=asked)
-    return []
+    return [*check_onnx(source, model, fit, asked=asked), *check_keras(source, model, fit, asked=asked)]

@@ -9,6 +9,7 @@ from converters.programs.steps import ProgramStep
 from tfseg.types import Size
 
 _LISTED = 12
+_TRIED = 100  # steps of one kind among which an output is looked for
 
 
 class Comparison(NamedTuple):
@@ -31,12 +32,12 @@ def compare_programs(
     *,
     noun: str,
     label: Callable[[str], str] | None = None,
+    may_end_small: bool = False,
 ) -> Comparison:
     """Holds the program of a source against the program of a model.
 
-    Equal steps have equal numbers, so one number compares all that a result depends on. Two things may differ. The
-    source may end before the enlargement to the size of the image; and the model may lack a head of the source, as a
-    whole.
+    Equal steps have equal numbers, so one number compares all that a result depends on. One thing may differ: the model
+    may lack a head of the source, as a whole.
 
     Args:
         ends: steps of the source's results. They come from one of the front-ends, as `from_prototxt.describe`.
@@ -46,6 +47,8 @@ def compare_programs(
         noun: what messages call the source's description, with its article: "the prototxt", "the graph".
         label: function that gives the source's name of a Keras layer, for layers that the source lacks. By default
             messages have the Keras layer's own name.
+        may_end_small: whether the source may end before the enlargement to the size of the image, as prototxts do,
+            whose users enlarge the scores.
     Returns: the comparison; the programs are equal if it has no differences.
 
     Example:
@@ -64,11 +67,13 @@ def compare_programs(
         return Comparison({noun: "no layer of it reads the image"}, [])
     pairs, notes = [], []
     for output in outputs:
-        pair, note = _find_output(output, ends, noun)
+        pair, note = _find_output(output, ends, noun, may_end_small)
         pairs += [pair] if pair else []
         notes += [note] if note else []
     if pairs:
-        return Comparison(layer_differences(ends, outputs, pairs, noun=noun, label=label), notes)
+        differences = layer_differences(ends, outputs, pairs, noun=noun, label=label)
+        # Without an output that both have, the programs differ, whether the walk finds where or not.
+        return Comparison(differences or {"the output": f"is none that {noun} has"}, notes)
     differences, note = _beyond_outputs(outputs, ends, layers)
     return Comparison(differences, [*notes, note] if note else notes)
 
@@ -107,7 +112,9 @@ def refusal(
     return "\n".join([first, *lines[:_LISTED], *more, advice])
 
 
-def _find_output(output: ProgramStep, ends: Sequence[ProgramStep], noun: str) -> tuple[StepPair | None, str | None]:
+def _find_output(
+    output: ProgramStep, ends: Sequence[ProgramStep], noun: str, may_end_small: bool
+) -> tuple[StepPair | None, str | None]:
     """`(pair, note)`: the steps in which to look for differences; what the source leaves to the user. Or None."""
     inner = [step for end in ends for step in end.cone()]
     if any(step.number == output.number for step in inner):
@@ -115,11 +122,11 @@ def _find_output(output: ProgramStep, ends: Sequence[ProgramStep], noun: str) ->
     small = output
     while small.op == "resize":
         (small,) = small.inputs
-    if short := [end.name for end in ends if end.number == small.number]:
+    if may_end_small and (short := [end.name for end in ends if end.number == small.number]):
         return None, f"{noun} ends at {short[0]}, which the network enlarges to the size of the image"
-    for wanted in (output, small):
-        identity = wanted.op, wanted.key, _nearest_keys(wanted)
-        if similar := [step for step in inner if (step.op, step.key, _nearest_keys(step)) == identity]:
+    for wanted in (output, small) if may_end_small else (output,):
+        same_kind = [step for step in inner if (step.op, step.key) == (wanted.op, wanted.key)][-_TRIED:]
+        if similar := [step for step in same_kind if _nearest_keys(step) == _nearest_keys(wanted)]:
             return StepPair(similar[-1], wanted, "the output"), None
     return StepPair(ends[-1], output, "the output"), None
 
@@ -153,7 +160,7 @@ def _beyond_outputs(
         absent = [step.name for step in beyond if step.key and step.key not in layers and step.name not in strange]
         if strange or not absent:
             name = (strange or [end.name])[0]
-            differences[name] = "stands after what the network returns, which has no such layer"
+            differences[name] = f"is a {end.op} that stands after what the network returns, which has no such layer"
         heads += absent
     return differences, f"left out of the network: {', '.join(heads[:6])}" if heads and not differences else None
 

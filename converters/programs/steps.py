@@ -4,7 +4,7 @@ Two networks are the same function of the same weights if the steps that make th
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tfseg.types import Size
@@ -60,11 +60,14 @@ class StepFactory:
     Args:
         image_size: rows and columns of the image.
         channels: channels of the image, where a description does not say.
+        folded: keys of normalizations that change nothing, because the layers before have taken them over. They are no
+            steps.
     """
 
-    def __init__(self, image_size: Size, channels: int) -> None:
+    def __init__(self, image_size: Size, channels: int, *, folded: Collection[str] = ()) -> None:
         self.image_size = image_size
         self.channels = channels
+        self._folded = folded
         self._numbers: dict[tuple[Any, ...], int] = {}
 
     def image(self, name: str, channels: int | None = None) -> ProgramStep:
@@ -93,6 +96,8 @@ class StepFactory:
             nonnegative: whether no value is below zero; by default whether this holds for all inputs.
             facts: parameters of the operation.
         """
+        if op == "normalization" and key in self._folded:
+            return inputs[0]
         if size is None:
             rows, columns = ([step.size[axis] for step in inputs] for axis in (0, 1))
             size = (max(rows, default=1), max(columns, default=1))
@@ -125,13 +130,19 @@ class StepFactory:
         dilation: Size,
         **facts: Any,
     ) -> ProgramStep:
-        """A convolution; zeros that a padding layer has put around the map become part of its padding."""
+        """A convolution; zeros that a padding layer has put around the map become part of its padding.
+
+        On a map of one pixel, a kernel of one pixel is a fully connected layer.
+        """
         x, pad = _absorb_padding(x, pad)
         rates = [1 if side == 1 else rate for side, rate in zip(kernel, dilation, strict=True)]
         rows, columns = (
             (side + sum(more) - rate * (window - 1) - 1) // step + 1
             for side, more, window, rate, step in zip(x.size, pad, kernel, rates, stride, strict=True)
         )
+        if x.size == kernel == stride == (1, 1) and pad == NO_PADDING and facts.get("groups") == 1:
+            dense = {fact: value for fact, value in facts.items() if fact != "groups"}
+            return self.step("fully connected layer", [x], name, key, size=(1, 1), nonnegative=False, **dense)
         facts |= {"kernel": kernel, "stride": stride, "pad": pad, "dilation": tuple(rates)}
         return self.step("convolution", [x], name, key, size=(rows, columns), nonnegative=False, **facts)
 
@@ -233,6 +244,8 @@ class StepFactory:
         """The map interpolated to a size; `how` names the interpolation."""
         if size == x.size:
             return x
+        if x.size == (1, 1):
+            how = "one pixel everywhere"
         return self.step("resize", [x], name, size=size, nonnegative=x.nonnegative, to=size, how=how)
 
     def affine(self, x: ProgramStep, name: str, scale: float, shift: float) -> ProgramStep:

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork
+from converters.identification.identify import identify_source
 from converters.identification.sources import Source, open_source
 from converters.proof.compare import ModelComparison, compare_layers
 from converters.proof.references import run_torch
@@ -44,7 +45,7 @@ def verify(
     """
     source = open_source(path)
     with without_triton():
-        module, family, network = _public_module(receipt, source)
+        module, family, network = _public_module(receipt, _view(receipt, source))
         height, width = (side - side % family.multiple_of for side in image.shape[:2])
         image = image[:height, :width]
         preprocessing = metadata(model)["preprocessing"] or family.preprocessing
@@ -62,6 +63,13 @@ def verify(
     except AssertionError as error:
         raise ConversionError(f"{receipt.source}: {error}") from error
     return comparison
+
+
+def _view(receipt: Receipt, source: Source) -> Source:
+    """The tensors of the receipt's network under its own keys."""
+    if receipt.family not in FAMILIES:
+        return source
+    return identify_source(source, family=receipt.family, network=receipt.network, prefix=receipt.prefix).source
 
 
 def _public_module(receipt: Receipt, source: Source) -> tuple[Any, Family, FamilyNetwork]:

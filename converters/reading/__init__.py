@@ -10,6 +10,7 @@
 * NumPy .npz: memory-mapped; CRC-32 as above. Also .npy, where caffe-tensorflow (kaffe) wrote its layers into it.
 * ONNX models, their data within or beside them: memory-mapped; no checksums in the format.
 * TensorFlow 1 checkpoints, in both forms: through TensorFlow, which checks their checksums.
+* Folders of a model hub, and checkpoints in several files with an index: see `hub_folder`.
 
 The tensors may lie under wrapper keys and have a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
 are removed, and the result says which. A file that is damaged, hostile or of another kind raises one ConversionError.
@@ -17,21 +18,23 @@ are removed, and the result says which. A file that is damaged, hostile or of an
 
 import os
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
-from converters.reading import hdf5, safetensors
+from converters.reading import hdf5, hub_folder, safetensors, strangers
 from converters.reading.caffe import caffemodel, caffemodel_h5
 from converters.reading.checkpoint import Checkpoint
-from converters.reading.files import map_file, naming, refuse_stranger
+from converters.reading.files import map_file, naming
+from converters.reading.hub_folder import HubFiles
 from converters.reading.keras import legacy_h5, v3
+from converters.reading.labels import labels
 from converters.reading.numpy import kaffe, npz
 from converters.reading.onnx import model_file
 from converters.reading.onnx.model_file import OnnxGraph
-from converters.reading.pytorch import legacy_stream, zip_file
+from converters.reading.pytorch import legacy_stream, module_tree, zip_file
 from converters.reading.tensorflow import checkpoint, paths
-from converters.reading.unwrapping import strip, unwrap
+from converters.reading.unwrapping import other_sets, strip, unwrap
 from converters.reading.zip_archive import Archive
 from converters.types import Path
 
@@ -49,13 +52,14 @@ class _Content(NamedTuple):
     files: tuple[Path, ...] = ()
     graph: OnnxGraph | None = None
     header: Mapping[str, str] = {}
+    keras_config: Mapping[str, Any] | None = None
 
 
 def read(path: Path) -> Checkpoint:
     """The tensors of a checkpoint file as a read-only mapping, key -> array, each read when asked for.
 
     Args:
-        path: a file of one of these formats. It must stay as it is while the checkpoint is in use.
+        path: a file of one of these formats, or a folder of a hub. It must stay as it is while the checkpoint is used.
     Returns: a `Checkpoint`, whose arrays are in the file's own layout, names and types.
     Raises: ConversionError naming the file, what is wrong with it and what to do.
 
@@ -69,6 +73,8 @@ def read(path: Path) -> Checkpoint:
         if parts := paths.find(path):
             content = _Content(checkpoint.FORMAT, checkpoint.load(parts))
             files: tuple[Path, ...] = parts.files
+        elif hub := hub_folder.find(path):
+            content, files = _load_hub(hub), hub.files
         else:
             content = _load(path, map_file(path))
             files = (path, *content.files)
@@ -84,18 +90,65 @@ def read(path: Path) -> Checkpoint:
             extras=extras,
             graph=content.graph,
             header=content.header,
+            keras_config=content.keras_config,
+            labels=labels(content.saved),
+            documents=hub_folder.documents(path),
+            modules=module_tree.read_tree(_unwrapped(content.saved, wrapper)),
+            others=lambda: _other_sets(path, content, files, wrapper),
         )
+
+
+def _other_sets(path: str, content: _Content, files: tuple[Path, ...], chosen: tuple[str, ...]) -> Iterator[Checkpoint]:
+    """Each further set of tensors that can be read."""
+    for wrapper, tensors in other_sets(content.saved, chosen):
+        prefix, tensors = strip(tensors)
+        try:
+            yield Checkpoint(
+                path,
+                content.format,
+                tensors,
+                files=files,
+                wrapper=wrapper,
+                prefix=prefix,
+                labels=labels(content.saved),
+                documents=hub_folder.documents(path),
+                modules=module_tree.read_tree(_unwrapped(content.saved, wrapper)),
+            )
+        except ConversionError:  # tensors of a kind that is no weight; the file has others
+            continue
+
+
+def _unwrapped(saved: Any, wrapper: tuple[str, ...]) -> Any:
+    for key in wrapper:
+        saved = saved[key]
+    return saved
+
+
+def _load_hub(hub: HubFiles) -> _Content:
+    """The file of a folder, or all files that an index names as if they were one."""
+    contents: dict[str, _Content] = {}
+    for path in hub.files:
+        with naming(os.path.basename(path)):
+            contents[path] = _load(path, map_file(path))
+    first = contents[hub.files[0]]
+    if not hub.tensors:
+        return first
+    tensors = hub_folder.merge({path: unwrap(content.saved)[1] for path, content in contents.items()}, hub)
+    return _Content(first.format, tensors, header=first.header)
 
 
 def _load(path: str, data: memoryview) -> _Content:
     head = bytes(data[:512])
+    strangers.refuse_foreign(head)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _load_zip(Archive(path, data))
     if safetensors.recognizes(head):
         saved = safetensors.load(data)
         return _Content("safetensors", saved, header=_texts(saved.get("__metadata__")))
     if _PICKLE.match(head):
-        return _Content(*legacy_stream.load(data))
+        content = _Content(*legacy_stream.load(data))
+        strangers.refuse_paddle(content.saved)
+        return content
     if kaffe.recognizes(head):
         return _Content("kaffe", kaffe.load(data))
     if model_file.recognizes(head):
@@ -107,12 +160,13 @@ def _load(path: str, data: memoryview) -> _Content:
         with hdf5.damaged():
             file = hdf5.open_file(data)
             if legacy_h5.recognizes(file):
-                return _Content("Keras HDF5", legacy_h5.load(file, data))
+                tensors = legacy_h5.load(file, data)
+                return _Content("Keras HDF5", tensors, keras_config=legacy_h5.load_config(file))
             if v3.recognizes(file):
                 return _Content("Keras HDF5", v3.load(file, data))
-            if tensors := caffemodel_h5.load(file, data):
-                return _Content("Caffe", tensors)
-    refuse_stranger(data)
+            if blobs := caffemodel_h5.load(file, data):
+                return _Content("Caffe", blobs)
+    strangers.refuse_stranger(path, data)
 
 
 def _texts(header: object) -> dict[str, str]:
@@ -128,8 +182,10 @@ def _load_zip(archive: Archive) -> _Content:
     if npz.recognizes(names):
         return _Content("NumPy npz", npz.load(archive))
     if "config.json" in names:
-        written_by = {"tfseg": "model"} if v3.is_tfseg_model(archive) else {}
-        return _Content("Keras zip", v3.load_archive(archive), header=written_by)
+        config = v3.load_config(archive)
+        written_by = {"tfseg": "model"} if v3.is_tfseg_model(config) else {}
+        return _Content("Keras zip", v3.load_archive(archive, config), header=written_by, keras_config=config)
+    strangers.refuse_archive(names)
     raise ConversionError(
         "is a zip archive that holds neither a PyTorch checkpoint (data.pkl) nor NumPy arrays (.npy). If a checkpoint "
         f"is in it, unpack it and give that file. Received: {', '.join(map(ascii, names[:5])) or 'no members'}."

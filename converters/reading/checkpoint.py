@@ -1,6 +1,7 @@
 """What `read` returns."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.reading.files import naming
 from converters.reading.onnx.model_file import OnnxGraph
+from converters.reading.pytorch.module_tree import ModuleTree
 from converters.reading.tensors import AnyTensor, Tensor
 from converters.types import Path, Shape
 
@@ -29,7 +31,12 @@ class Checkpoint(Mapping[str, np.ndarray]):
         extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer). The value is None
             if it is neither text nor number.
         graph: the operations of an ONNX model, parsed once; None for every other format.
+        keras_config: the configuration of a whole Keras model, as plain data; None for every other file.
         header: {name: text} in the header of a safetensors file; {"tfseg": "model"} for a `.keras` file of tfseg.
+        labels: {"args.arch": value} of the plain values that stood beside the tensors, at any depth.
+        documents: {"config.json": content} of what a model hub puts beside the weights.
+        others: the further sets of tensors in the file, each a `Checkpoint`, in the order in which they are tried.
+        modules: {name: module} of a pickled torch network, see `ModuleRecord`; empty for every other file.
 
     Example:
         >>> checkpoint = converters.read("street.pth")
@@ -51,12 +58,21 @@ class Checkpoint(Mapping[str, np.ndarray]):
         extras: Mapping[str, Any] | None = None,
         graph: OnnxGraph | None = None,
         header: Mapping[str, str] | None = None,
+        keras_config: Mapping[str, Any] | None = None,
+        labels: Mapping[str, Any] | None = None,
+        documents: Mapping[str, Any] | None = None,
+        modules: ModuleTree | None = None,
+        others: "Callable[[], Iterable[Checkpoint]]" = tuple,
     ) -> None:
         self.path, self.format = FilePath(path), format
         self.files = tuple(map(FilePath, files)) or (self.path,)
         self.wrapper, self.prefix, self.extras = wrapper, prefix, dict(extras or {})
         self.graph = graph
+        self.keras_config = keras_config
         self.header = dict(header or {})
+        self.labels, self.documents = dict(labels or {}), dict(documents or {})
+        self.modules = modules or {}
+        self._find_others = others
         self._tensors: dict[str, Tensor] = {}
         for key, tensor in tensors.items():
             with naming(f"tensor {key!r}"):
@@ -86,6 +102,11 @@ class Checkpoint(Mapping[str, np.ndarray]):
     # A checkpoint equals itself alone: to compare values, both files would be read.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+
+    @functools.cached_property
+    def others(self) -> "tuple[Checkpoint, ...]":
+        """The further sets of tensors in the file, looked for when asked for."""
+        return tuple(self._find_others())
 
     @property
     def description(self) -> str:

@@ -1,6 +1,6 @@
 """Finding the tensors in what a file holds: training scripts wrap them and prefix them in many ways."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from converters.errors import ConversionError
@@ -26,12 +26,29 @@ WRAPPERS = (
     "ema",
     "module",
     "blobs",
+    # Self-supervised training keeps an average of its network beside it; VISSL keeps its own deep below.
+    "teacher",
+    "student",
+    "classy_state_dict",
+    "base_model",
+    "trunk",
 )
 # What wrappers put before every key: DataParallel, torch.compile, Lightning.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
 _MAX_MODULES = 100_000
 _MAX_DEPTH = 100
+# Of further sets of tensors: how many are looked for, how deep, and in how many dictionaries.
+_MAX_SETS = 16
+_MAX_SET_DEPTH = 6
+_MAX_NODES = 1000
+_STATES = ("optim", "scheduler", "scaler", "callbacks", "loops", "rng")  # names of what is no network's weights
+# What training keeps in files of their own, by keys that such a dictionary has.
+_TRAINING = (
+    ({"state", "param_groups"}, "the state of an optimizer"),
+    ({"growth_factor", "backoff_factor"}, "the state of a gradient scaler"),
+    ({"last_epoch", "_step_count"}, "the state of a learning-rate scheduler"),
+)
 
 
 _Value = TypeVar("_Value")
@@ -74,6 +91,33 @@ def unwrap(saved: object) -> tuple[tuple[str, ...], dict[str, AnyTensor], dict[s
     beside = node if isinstance(node, dict) else {}
     extras |= {_label(key): _plain(beside.get(key)) for key in contents if key not in tensors}
     return tuple(wrapper), tensors, extras
+
+
+def other_sets(saved: object, chosen: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, AnyTensor]]]:
+    """The further sets of tensors in a saved object, in the order of `WRAPPERS`, then in that of the file.
+
+    Args:
+        saved: object that a file holds.
+        chosen: keys that lead to the set which `unwrap` chose.
+    Returns: `(keys that lead there, {key: tensor})` of each.
+    """
+    number, known = 0, set()
+    left: list[tuple[tuple[str, ...], Any]] = [((), saved)]
+    for _ in range(_MAX_NODES):
+        if not left or number >= _MAX_SETS:
+            return
+        path, node = left.pop(0)
+        if id(node) in known:
+            continue
+        known.add(id(node))
+        tensors = {key: tensor for key, tensor in _contents(node).items() if tensor is not None}
+        if tensors and path != chosen:
+            number += 1
+            yield path, tensors
+        inner = {key: value for key, value in _inner(node).items() if not any(word in key for word in _STATES)}
+        if len(path) < _MAX_SET_DEPTH:
+            order = sorted(inner, key=lambda key: WRAPPERS.index(key) if key in WRAPPERS else len(WRAPPERS))
+            left[:0] = [((*path, key), inner[key]) for key in order]
 
 
 def strip(tensors: Mapping[str, _Value]) -> tuple[str, dict[str, _Value]]:
@@ -169,8 +213,29 @@ def _label(key: object) -> str:
     return repr(key) if isinstance(key, int) and abs(key) < 2**63 else f"a key of type {type(key).__name__}"
 
 
+def _training_state(saved: object) -> str | None:
+    """What of training a saved object holds, if it holds nothing else; None for other objects."""
+    entries = _dictionary(saved)
+    kind = next((what for keys, what in _TRAINING if keys <= entries.keys()), None)
+    if kind or not entries:
+        return kind
+    inner = {key: _training_state(value) for key, value in entries.items() if isinstance(value, dict)}
+    kinds = dict.fromkeys(what for what in inner.values() if what)
+    return " and ".join(kinds) if kinds and all(inner.values()) else None
+
+
 def _nothing(saved: object, candidates: list[str]) -> str:
     """The message for a saved object in which no tensors were found."""
+    if what := _training_state(saved):
+        return (
+            f"holds {what} and no weights of a network. Give the file with the weights, which the trainer wrote "
+            "beside it or before: model.state_dict()."
+        )
+    if empty := [key for key, value in _dictionary(saved).items() if key in WRAPPERS and value == {}]:
+        return (
+            f"its entry {empty[0]!r} is empty. A network whose weights lie on several devices is gathered before it is "
+            "saved: save model.state_dict() again, from its first process."
+        )
     if candidates:
         return (
             f"holds several sets of tensors and none under a usual name. Expected one of {', '.join(WRAPPERS)}. "

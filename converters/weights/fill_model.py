@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.identification.fits import some
+from converters.identification.listing import some
 from converters.identification.sources import Source
 from converters.memory import assign
 from converters.types import Shapes

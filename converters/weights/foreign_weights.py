@@ -9,7 +9,7 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork, get_family
 from converters.families.differences import describe_differences
-from converters.identification.fits import some
+from converters.identification.listing import some
 from converters.identification.own_files import BY_PATH
 from converters.memory import view
 from converters.names.layouts import Layout
@@ -110,13 +110,15 @@ def foreign_weights(
         )
     families = [record] if record else [known for known in FAMILIES.values() if format in (None, *known.formats)]
     shapes, layers = variable_shapes(model), {layer.name for layer in model.layers}
+    networks = [(candidate, network) for candidate in families for network in candidate.networks]
+    # Networks with the same variables: layers without variables tell them apart, and then the model's name.
+    networks.sort(key=lambda row: (row[1].layer not in layers, row[1].name != model.name))
     problems = []
-    for candidate in families:
-        for network in sorted(candidate.networks, key=lambda network: network.layer not in layers):
-            problem = _problem(network, shapes)
-            if problem is None:
-                return ForeignWeights(model, candidate.name, network.name, network.table, dtype)
-            problems.append(problem)
+    for candidate, network in networks:
+        problem = _problem(network, shapes)
+        if problem is None:
+            return ForeignWeights(model, candidate.name, network.name, network.table, dtype)
+        problems.append(problem)
     raise ConversionError(
         f"No network of {record.name if record else 'the families known here'} is like the model {model.name!r}. "
         f"Nearest: {min(problems)[1]}. "

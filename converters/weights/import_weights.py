@@ -11,6 +11,7 @@ from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH
 from converters.identification.sources import Source, open_source
 from converters.programs.check_source import check_source
+from converters.programs.check_statement import check_statement
 from converters.types import Shapes, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.plan import ImportPlan, plan_by_path, plan_import
@@ -24,6 +25,7 @@ def import_weights(
     skip: Sequence[str] = (),
     *,
     family: str | Family | None = None,
+    prefix: str | None = None,
     allow_nonfinite: bool = False,
 ) -> Receipt:
     """Fills a model with foreign weights, all of it or nothing; across heads where a transplant is known.
@@ -37,6 +39,7 @@ def import_weights(
         skip: regular expressions, found anywhere in a variable's path or a tensor's key: those are left alone.
         family: name of a family, or the record itself: only its networks are tried. "tfseg/paths" reads tensors that
             are named by variable path.
+        prefix: text before the network's keys in the source, as "model.encoder."; by default it is found.
         allow_nonfinite: accept NaN and infinite weights.
     Returns: the receipt.
     Raises:
@@ -53,7 +56,7 @@ def import_weights(
     opened = open_source(source)
     shapes = variable_shapes(model)
     fits: Sequence[Fit]
-    if family == BY_PATH or (family is None and opened and all(key in shapes for key in opened)):
+    if prefix is None and (family == BY_PATH or (family is None and opened and all(key in shapes for key in opened))):
         plan = plan_by_path(opened.shapes, shapes, skip=skip)
         candidates = identify_source(opened, skip=skip) if plan.problems and family is None else None
         if candidates is None or not candidates.matches:
@@ -62,13 +65,15 @@ def import_weights(
         # The trunks of keras.applications have tfseg's names, and may go into more than a network of the same names.
         fits = candidates.matches
     else:
-        candidates = identify_source(opened, family=family, skip=skip)
+        candidates = identify_source(opened, family=family, skip=skip, prefix=prefix)
         fits = candidates.fits
+    opened, skip = candidates.source, candidates.skip
     fit, plan = _best_plan(fits, opened, shapes, skip)
     others = list(candidates.alternatives(fit))
-    receipt = Receipt(opened.name, model.name, *fit.names, others=others)
+    receipt = Receipt(opened.name, model.name, *fit.names, others=others, prefix=prefix)
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
-    receipt.notes += check_source(opened, model, fit)
+    receipt.notes += check_statement(opened, model, fit, candidates.agree(fit, network=model.name))
+    receipt.notes += [*candidates.name_notes(model.name), *check_source(opened, model, fit)]
     advice = mapping_advice(candidates, shapes, plan)
     return fill_model(model, opened, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
 

@@ -26,6 +26,7 @@ class Receipt:
         files: `{"path", "size", "sha256"}` of each file; the size in bytes.
         options: options that `convert` built the network with.
         others: other families and networks that the tensors fit, with what would differ.
+        prefix: prefix of the network's keys that was asked for; None: it was found.
         transplant: name of the transplant (partial load), where weights went into another network.
         notes: further sentences about the weights.
         tensors: `{"key", "shape", "dtype", "path", "layout"}`: each source tensor and the variable it fills.
@@ -51,6 +52,7 @@ class Receipt:
     files: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     others: list[str] = dataclasses.field(default_factory=list)
+    prefix: str | None = None
     transplant: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
     tensors: list[dict[str, Any]] = dataclasses.field(default_factory=list)

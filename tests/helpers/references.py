@@ -103,6 +103,8 @@ def filled_module(builder, seed, gain, **options):
             part.running_mean.normal_(0, 0.3, generator=random)
             part.running_var.uniform_(0.5, 2, generator=random)
             part.num_batches_tracked.zero_()
+        elif hasattr(part, "init_non_persistent_buffers"):  # timm's blur, whose filter the meta device left empty
+            part.init_non_persistent_buffers()
         elif getattr(part, "weight", None) is not None:
             # Every pixel of an upscore, whose kernel is twice its stride, sees 2 x 2 pixels.
             fan_in = 4 * part.in_channels if isinstance(part, nn.ConvTranspose2d) else math.prod(part.weight.shape[1:])

@@ -118,3 +118,11 @@ def test_path_without_a_model_is_refused(model, tmp_path, name, message):
     (tmp_path / "truncated.keras").write_bytes(archive[: len(archive) // 2])
     with pytest.raises(ValueError, match=message):
         tfseg.load(tmp_path / name)
+
+
+def test_suffix_in_capital_letters_is_known(tmp_path):
+    model = tfseg.build("fcn_resnet18", num_classes=3, width=0.125)
+    model.save(tmp_path / "net.keras")
+    (tmp_path / "net.keras").rename(tmp_path / "NET.KERAS")
+    loaded = tfseg.load(tmp_path / "NET.KERAS")
+    assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))

@@ -1,5 +1,6 @@
 """Layers that Keras lacks: sizes known only when an image comes, dilated poolings, and the model's metadata."""
 
+from tfseg.layers.blur_pooling import BlurPooling
 from tfseg.layers.crop_like import CropLike
 from tfseg.layers.depthwise_transpose import DepthwiseConv2DTranspose
 from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
@@ -13,6 +14,7 @@ from tfseg.layers.with_weight import WithWeight
 
 __all__ = [
     "AdaptiveAveragePooling",
+    "BlurPooling",
     "CropLike",
     "DensePadding",
     "DepthwiseConv2DTranspose",

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
@@ -230,6 +231,20 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
+
+
+def check_width(width: float) -> None:
+    """Refuses a multiplier of the channel counts that is not a positive number.
+
+    Args:
+        width: value that came.
+    Raises:
+        ValueError: zero, a negative number, infinity or NaN.
+    """
+    if not 0 < width < math.inf:
+        raise ValueError(
+            f"width multiplies every channel count: it must be a positive number. Received: width={width!r}"
+        )
 
 
 def initialize(model: keras.Model, paths: Collection[str]) -> None:

@@ -99,6 +99,7 @@ def _deeplab(
         raise ValueError(
             f"{network} needs the rate of at least one fc6, such as {paper_rates}. Received: rates={rates}"
         )
+    blocks.check_width(width)
     image, x = blocks.image_input(channels, "deeplab")
     for stage in range(1, 6):
         x = stage_convs(x, 16, stage, width=width, dilation_rate=2 if stage == 5 else 1)

@@ -20,6 +20,7 @@ def DeepLabV2(
     num_classes: int,
     aux: bool | str = False,
     *,
+    aux_classes: int | None = None,
     rates: Sequence[int] = (6, 12, 18, 24),
     multi_scale: bool | Sequence[float] = False,
     upsampling: str = "bilinear",
@@ -36,6 +37,7 @@ def DeepLabV2(
         num_classes: channels of the logits, background included.
         aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
             no second head.
+        aux_classes: channels of the second head; None: `num_classes`.
         rates: dilation rates of the convolutions.
         multi_scale: further sizes of the image, relative to its own; True: (0.5, 0.75); False: none.
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The image and the maps of
@@ -61,7 +63,7 @@ def DeepLabV2(
     summed = Add(name="aspp_sum" if scales else "logits")(branches)
     if scales:
         summed = _largest(keras.Model(backbone.input, summed), scales, interpolation(upsampling))
-    outputs = [summed, *auxiliary_logits(backbone, aux, num_classes)]
+    outputs = [summed, *auxiliary_logits(backbone, aux, aux_classes or num_classes)]
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv2_{backbone.name}")
 
 

@@ -19,6 +19,7 @@ def DeepLabV3(
     num_classes: int,
     aux: bool | str = False,
     *,
+    aux_classes: int | None = None,
     rates: Sequence[int] = RATES[8],
     filters: int = 256,
     pool_first: bool = False,
@@ -36,6 +37,7 @@ def DeepLabV3(
         num_classes: channels of the logits, background included.
         aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
             no second head.
+        aux_classes: channels of the second head; None: `num_classes`.
         rates: dilation rates of the 3x3 branches: (12, 24, 36) for output stride 8, (6, 12, 18) for 16.
         filters: channels of each branch and of the head.
         pool_first: whether the average over the map comes first in the concatenation (mmsegmentation), or last.
@@ -58,7 +60,7 @@ def DeepLabV3(
     x = Dropout(0.5, name="aspp_dropout")(x)
     if head_kernel:
         x = blocks.conv_norm_relu(x, filters, head_kernel, "head")
-    outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, num_classes)]
+    outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, aux_classes or num_classes)]
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv3_{backbone.name}")
 
 
@@ -67,6 +69,7 @@ def DeepLabV3Plus(
     num_classes: int,
     aux: bool | str = False,
     *,
+    aux_classes: int | None = None,
     rates: Sequence[int] = RATES[8],
     filters: int = 256,
     low_level: str = "conv2",
@@ -83,6 +86,7 @@ def DeepLabV3Plus(
         num_classes: channels of the logits, background included.
         aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
             no second head.
+        aux_classes: channels of the second head; None: `num_classes`.
         rates: dilation rates of the 3x3 branches. segmentation_models.pytorch has (12, 24, 36) for output stride 16,
             too.
         filters: channels of each branch and of the decoder.
@@ -111,7 +115,7 @@ def DeepLabV3Plus(
     x = ResizeLike(interpolation(upsampling), name="aspp_out_resize")([x, fine])
     x = Concatenate(name="decoder_concat")([x, fine])
     x = blocks.separable_norm_relu(x, filters, 3, "decoder")
-    outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, num_classes)]
+    outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, aux_classes or num_classes)]
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv3plus_{backbone.name}")
 
 

@@ -61,6 +61,7 @@ def DRN(
             channels=channels,
             name=name or title,
         )
+    blocks.check_width(width)
     image, x = blocks.image_input(channels, "torch")
     x = blocks.conv_norm_relu(x, specs.scaled(specs.DRN_FILTERS[0], width), 7, "level0")
     levels = zip(spec.blocks, specs.DRN_FILTERS, specs.DRN_STRIDES, specs.DRN_DILATION_RATES, strict=True)
@@ -89,6 +90,7 @@ def DRNSeg(
     num_classes: int,
     aux: bool | str = False,
     *,
+    aux_classes: int | None = None,
     upsampling: str = "transposed_convolution",
     name: str | None = None,
 ) -> keras.Model:
@@ -105,6 +107,7 @@ def DRNSeg(
         num_classes: channels of the logits, background included.
         aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
             no second head.
+        aux_classes: channels of the second head; None: `num_classes`.
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). Here interpolations also
             enlarge the map by its stride; "bilinear_align_corners" is the public code's `use_torch_up`.
         name: name of the model; None: "drnseg_" and the backbone's name.
@@ -118,7 +121,10 @@ def DRNSeg(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 65, 83, 19)
     """
-    outputs = [logits(check_features(backbone), num_classes), *auxiliary_logits(backbone, aux, num_classes)]
+    outputs = [
+        logits(check_features(backbone), num_classes),
+        *auxiliary_logits(backbone, aux, aux_classes or num_classes),
+    ]
     return segmenter(backbone, outputs, upsampling, name or f"drnseg_{backbone.name}", by_stride=True)
 
 

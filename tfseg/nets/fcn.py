@@ -161,6 +161,7 @@ def _fcn(
     if not heads:
         raise ValueError('num_classes is a number, or one for each head: {"sem": 33, "geo": 3}. Received: {}')
     blocks.check_choice("padding", padding, (100, "same"))
+    blocks.check_width(width)
     same = padding == "same"
     image, x = blocks.image_input(channels, "fcn")
     poolings = {}

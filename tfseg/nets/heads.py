@@ -17,6 +17,7 @@ def FCN(
     num_classes: int,
     aux: bool | str = False,
     *,
+    aux_classes: int | None = None,
     convs: int = 1,
     concat: bool = False,
     aux_reduction: int = 4,
@@ -34,6 +35,7 @@ def FCN(
         num_classes: channels of the logits, background included.
         aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
             no second head.
+        aux_classes: channels of the second head; None: `num_classes`.
         convs: number of 3x3 convolutions before the logits, a quarter of the features wide (mmsegmentation: 2).
         concat: whether one more convolution reads the features beside the output of those (mmsegmentation).
         aux_reduction: how many times fewer channels the second head has inside than it reads (CSAILVision: 2).
@@ -57,7 +59,7 @@ def FCN(
     """
     outputs = [
         _fcn_logits(check_features(backbone), num_classes, convs=convs, concat=concat),
-        *auxiliary_logits(backbone, aux, num_classes, aux_reduction),
+        *auxiliary_logits(backbone, aux, aux_classes or num_classes, aux_reduction),
     ]
     return segmenter(backbone, outputs, upsampling, name or f"fcn_{backbone.name}")
 

@@ -17,6 +17,7 @@ def PSPNet(
     num_classes: int,
     aux: bool | str = False,
     *,
+    aux_classes: int | None = None,
     features: str | None = None,
     bins: Sequence[int] = (1, 2, 3, 6),
     order: str = "features_first",
@@ -45,6 +46,7 @@ def PSPNet(
         num_classes: channels of the logits, background included.
         aux: layer that a second head reads, for training: True means the last block of ResNet's `conv4` stage. False:
             no second head.
+        aux_classes: channels of the second head; None: `num_classes`.
         features: layer of the backbone, or stage of a ResNet, that the head reads (segmentation_models.pytorch:
             "conv3"); None: the backbone's output.
         bins: number of rows, and of columns, of each pooled map, by PyTorch's windows: every map size is allowed.
@@ -85,7 +87,7 @@ def PSPNet(
     x = Dropout(dropout, name="head_dropout")(x)
     outputs = [
         logits(x, num_classes, kernel_size=kernel_sizes[1]),
-        *auxiliary_logits(backbone, aux, num_classes, aux_reduction),
+        *auxiliary_logits(backbone, aux, aux_classes or num_classes, aux_reduction),
     ]
     return segmenter(backbone, outputs, upsampling, name or f"pspnet_{backbone.name}")
 

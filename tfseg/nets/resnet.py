@@ -12,6 +12,7 @@ from keras.layers import (
     Add,
     AveragePooling2D,
     GlobalAveragePooling2D,
+    MaxPooling2D,
     Multiply,
     Reshape,
     Softmax,
@@ -19,6 +20,7 @@ from keras.layers import (
 )
 
 from tfseg import specs
+from tfseg.layers import BlurPooling
 from tfseg.nets import blocks
 from tfseg.types import Tensor
 
@@ -79,7 +81,9 @@ def ResNet(
     title, spec = _spec(spec)
     blocks.check_choice("output_stride", output_stride, specs.OUTPUT_STRIDES)
     blocks.check_choice("convention", convention, specs.CONVENTIONS)
+    blocks.check_width(width)
     blocks.check_choice("stride_at", spec.stride_at, ("first", "last"))
+    _check_antialias(spec)
     grids = [(1,) * count for count in spec.blocks]
     stride_places = (spec.stride_in,) * len(grids) if isinstance(spec.stride_in, str) else spec.stride_in
     if multi_grid is not None:
@@ -97,10 +101,7 @@ def ResNet(
 
     image, x = blocks.image_input(channels, "torch")
     x = _stem(x, width, spec)
-    same = spec.stem_pool == "same"
-    if not same:  # zeros are as good as minus infinity before this pooling: its input comes from a ReLU
-        x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
-    x = blocks.max_pool(x, 3, "pool1_pool", padding="same" if same else "valid")
+    x = _stem_pool(x, spec)
     striding = _striding(spec)
     stride, rate = 4, 1
     for stage, (factors, stride_place) in enumerate(zip(grids, stride_places, strict=True)):
@@ -124,6 +125,15 @@ def ResNet(
         x = GlobalAveragePooling2D(data_format=blocks.CHANNELS_LAST, name="avg_pool")(x)
         x = blocks.dense(x, num_classes, "predictions")
     return keras.Model(image, x, name=name or title)
+
+
+def _check_antialias(spec: specs.ResNetSpec) -> None:
+    blocks.check_choice("antialias", spec.antialias, ("", "average", "blur"))
+    if spec.antialias and (spec.stride_in, spec.stride_at, spec.stem_pool, spec.radix) != ("3x3", "first", (1, 1), 0):
+        raise ValueError(
+            'antialias reduces maps after the 3x3 convolutions: it goes with stride_in="3x3", stride_at="first", '
+            f"stem_pool=(1, 1) and radix=0. Received: {spec}"
+        )
 
 
 def _striding(spec: specs.ResNetSpec) -> list[tuple[int, int]]:
@@ -150,16 +160,18 @@ def residual_block(
     inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else specs.scaled(planes, 1)
     outside = specs.scaled(planes, spec.expansion)
     convs: list[tuple[int, int, dict[str, Any]]]  # filters, kernel size and options
+    conv_strides = 1 if spec.antialias else strides
     if spec.bottleneck:
         in_1x1 = spec.stride_in == "1x1"
         in_3x3: dict[str, Any] = {
-            "strides": 1 if in_1x1 else strides,
+            "strides": 1 if in_1x1 else conv_strides,
             "dilation_rate": rate if in_1x1 else freed_rate,
             "groups": spec.groups,
         }
         convs = [(inside, 1, {"strides": strides if in_1x1 else 1}), (inside, 3, in_3x3), (outside, 1, {})]
     else:
-        convs = [(inside, 3, {"strides": strides, "dilation_rate": freed_rate}), (outside, 3, {"dilation_rate": rate})]
+        first = {"strides": conv_strides, "dilation_rate": freed_rate}
+        convs = [(inside, 3, first), (outside, 3, {"dilation_rate": rate})]
     shortcut = x
     if spec.stride_at == "last" and strides > 1 and x.shape[-1] == outside:
         shortcut = blocks.max_pool(x, 1, f"{name}_0_pool")
@@ -172,6 +184,8 @@ def residual_block(
         x = _conv_norm(x, filters, kernel_size, f"{name}_{index}_conv", spec, **options)
         if index < len(convs):
             x = blocks.relu(x, f"{name}_{index}_relu")
+        if index == len(convs) - 1:
+            x = _antialias(x, f"{name}_{index}_pool", spec, strides=strides, freed=freed_rate != rate)
     if spec.squeeze:
         x = _squeeze_and_excite(x, f"{name}_se", spec)
     return blocks.relu(Add(name=f"{name}_add")([shortcut, x]), f"{name}_out")
@@ -186,6 +200,28 @@ def _stem(x: Tensor, width: float, spec: specs.ResNetSpec) -> Tensor:
         options = strided if index == 1 else {}
         x = _conv_norm(x, specs.scaled(filters, width), 3, f"conv1_{index}_conv", spec, **options)
         x = blocks.relu(x, f"conv1_{index}_relu")
+    return x
+
+
+def _stem_pool(x: Tensor, spec: specs.ResNetSpec) -> Tensor:
+    if spec.antialias == "average":
+        return AveragePooling2D(2, data_format=blocks.CHANNELS_LAST, name="pool1_pool")(x)
+    if spec.antialias == "blur":
+        x = MaxPooling2D(3, 1, padding="same", data_format=blocks.CHANNELS_LAST, name="pool1_pool")(x)
+        return BlurPooling(2, name="pool1_blur")(x)
+    same = spec.stem_pool == "same"
+    if not same:  # zeros are as good as minus infinity before this pooling: its input comes from a ReLU
+        x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
+    return blocks.max_pool(x, 3, "pool1_pool", padding="same" if same else "valid")
+
+
+def _antialias(x: Tensor, name: str, spec: specs.ResNetSpec, *, strides: int, freed: bool) -> Tensor:
+    """What reduces a map in place of a stride; in the block that would stride without dilation, the blur stays."""
+    if spec.antialias == "average" and strides > 1:
+        # timm's pooling and its shortcut do not fit together where a side is odd. Here the last row counts once.
+        return AveragePooling2D(2, strides, padding="same", data_format=blocks.CHANNELS_LAST, name=name)(x)
+    if spec.antialias == "blur" and (strides > 1 or freed):
+        return BlurPooling(strides, name=name)(x)
     return x
 
 

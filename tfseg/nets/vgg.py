@@ -1,5 +1,7 @@
 """VGG: a stack of 3x3 convolutions, five poolings, and a head that reads a 7x7 map."""
 
+from collections.abc import Sequence
+
 import keras
 
 from tfseg import specs
@@ -16,6 +18,8 @@ def VGG(
     num_classes: int = 1000,
     output_stride: int = 32,
     ceil_pool: bool = False,
+    fc_units: Sequence[int] | None = None,
+    grid: int = specs.VGG_GRID,
     width: float = 1.0,
     channels: int = 3,
     name: str | None = None,
@@ -29,18 +33,22 @@ def VGG(
     Args:
         depth: number of layers with weights: 11, 13, 16 or 19.
         batch_norm: whether a BatchNorm follows every convolution, which keeps its bias.
-        include_top: whether an average to 7x7 by PyTorch's windows, fc6, fc7 and fc8 follow.
+        include_top: whether an average to `grid` x `grid` by PyTorch's windows, fc6, fc7 and fc8 follow.
         num_classes: units of fc8.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. Below 32 the last poolings lose their stride and
             the layers after them are dilated: every second (fourth, eighth) pixel is the old map.
         ceil_pool: whether poolings follow Caffe's ceil rule, where an odd last row or column is a window of its own.
             torchvision drops it.
+        fc_units: units of the fully connected layers before fc8, at most two: those of fc6 and fc7. None: 4096 each,
+            times `width`. `()`: fc8 reads the map, as in VGGs for CIFAR.
+        grid: rows, and columns, of the map that the first fully connected layer reads.
         width: factor of every channel count.
         channels: channels of the input.
         name: name of the model; None: "vgg16", "vgg16_bn", ...
     Returns: functional model.
     Raises:
-        ValueError: an unknown depth or output stride, or a dilated net with the top, whose fc6 reads stride 32.
+        ValueError: an unknown depth or output stride, a width that is not positive, or more than two `fc_units`. Also a
+            dilated net with the top, whose fc6 reads stride 32.
     Reference: Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556; dilated: Chen et al. 2017,
         https://arxiv.org/abs/1606.00915, section 3.1.
 
@@ -55,6 +63,13 @@ def VGG(
         raise ValueError(
             f"fc6 of VGG reads a map of stride 32: include_top=True needs output_stride=32. Received: {output_stride}"
         )
+    blocks.check_width(width)
+    units = (specs.scaled(specs.VGG_FC_UNITS, width),) * 2 if fc_units is None else tuple(fc_units)
+    if len(units) > 2 or min(units, default=1) < 1 or grid < 1:
+        raise ValueError(
+            "fc_units has at most two positive numbers, those of fc6 and fc7, and grid is positive. Received: "
+            f"fc_units={fc_units!r}, grid={grid!r}"
+        )
     image, x = blocks.image_input(channels, "torch")
     rate, padding = 1, "same" if ceil_pool else "valid"
     for stage in range(1, 6):
@@ -65,10 +80,10 @@ def VGG(
             x = DilatedPooling(2, strides=2, dilation_rate=rate, padding=padding, name=f"pool{stage}")(x)
             rate *= 2
     if include_top:
-        x = AdaptiveAveragePooling(specs.VGG_GRID, name="adaptive_pool")(x)
+        x = AdaptiveAveragePooling(grid, name="adaptive_pool")(x)
         x = keras.layers.Flatten(data_format=blocks.CHANNELS_LAST, name="flatten")(x)
-        for index in (6, 7):
-            x = blocks.dense(x, specs.scaled(specs.VGG_FC_UNITS, width), f"fc{index}")
+        for index, count in enumerate(units, 6):
+            x = blocks.dense(x, count, f"fc{index}")
             x = keras.layers.Dropout(0.5, name=f"drop{index}")(blocks.relu(x, f"relu{index}"))
         x = blocks.dense(x, num_classes, "fc8")
     return keras.Model(image, x, name=name or f"vgg{depth}" + "_bn" * batch_norm)

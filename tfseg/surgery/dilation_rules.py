@@ -110,6 +110,14 @@ def pooling(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
     return [GriddedTensor(surgeon.every(kept, call, dense(source.tensor)), grid.after(window, kept))]
 
 
+def blur(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`BlurPooling`, whose neighbors lie `rate` pixels apart. It pads nothing, as if its window were one pixel."""
+    layer, grid = call.operation, call.grid
+    kept, _ = surgeon.split(call, layer.strides)
+    copy = surgeon.copies.of(layer, strides=(kept, kept), dilation_rate=layer.dilation_rate * grid.rate)
+    return call.result(copy, grid.after(KernelWindow((1, 1), layer.strides, "valid"), kept))
+
+
 def dilated_before(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
     """A layer that an earlier `dilate` made: the grid that it stands for becomes denser once more."""
     layer, grid = call.operation, call.grid
@@ -270,6 +278,7 @@ def _table(*rows: tuple[str, Rule]) -> dict[str, Rule]:
 LAYERS = _table(
     ("Conv2D DepthwiseConv2D SeparableConv2D", convolution),
     ("MaxPooling2D AveragePooling2D", pooling),
+    ("BlurPooling", blur),
     ("ZeroPadding2D Cropping2D", border),
     ("Conv2DTranspose DepthwiseConv2DTranspose UpSampling2D", upsampling),
     ("Resizing CenterCrop RandomCrop Rescale", resampling),

@@ -1,6 +1,7 @@
 """Families whose files come from PyTorch."""
 
 from converters.families.pytorch import (
+    caffe_resnet,
     csail,
     deeplabv2,
     drn,
@@ -15,6 +16,7 @@ from converters.families.pytorch import (
 )
 
 __all__ = [
+    "caffe_resnet",
     "csail",
     "deeplabv2",
     "drn",

@@ -49,6 +49,7 @@ FCN = Family(
     aux="auxlayer.conv5.4.weight",
     head=HEAD,
     features=FEATURES,
+    trunk={"output_stride": 32},
     options={"output_stride": 8, "convention": "previous", "upsampling": "bilinear_align_corners"},
     conventions=("previous",),
     datasets=("ade20k", "voc", "cityscapes"),

@@ -77,6 +77,7 @@ MMSEG = Family(
     aux="auxiliary_head.conv_seg.weight",
     head=HEAD,
     features=FEATURES,
+    trunk={"output_stride": 32},
     options={"output_stride": 8, "convention": "previous"},
     conventions=("previous",),
     datasets=("voc", "cityscapes", "ade20k"),

@@ -57,4 +57,5 @@ VGG16_FROM_CAFFE = Family(
     conventions=(),
     distinct="its input is BGR, 0..255 minus the mean",
     public=VGG.public,
+    file_words=r"(?<![a-z])caffe(?!2(?!pytorch)|model)",
 )

@@ -140,6 +140,7 @@ SMP = Family(
     classes="segmentation_head.0.weight",
     head=HEAD,
     features=r"conv[35]_block\d+_out",
+    trunk={"output_stride": 32},
     options={"convention": "new", "upsampling": "bilinear_align_corners"},
     conventions=("new",),
     public=_public,

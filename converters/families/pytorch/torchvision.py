@@ -10,7 +10,7 @@ from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp
 from converters.families.pytorch.public_torchvision import import_torchvision
-from converters.families.trunks import FEATURES, HEAD, network, trunk
+from converters.families.trunks import FEATURES, HEAD, STRIDED, network, trunk
 from converters.names.tables import Row, table
 from tfseg import specs
 
@@ -49,7 +49,7 @@ RESNET = Family(
     formats=_FORMATS,
     preprocessing="torch",
     networks=tuple(
-        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name)
+        network(name, spec, [*trunk(spec), ("fc", "predictions", "dense")], public=name, distinct=STRIDED)
         for name, spec in _SPECS.items()
     ),
     classes="fc.weight",
@@ -89,6 +89,7 @@ SEGMENTATION = Family(
     aux="aux_classifier.4.weight",
     head=HEAD,
     features=FEATURES,
+    trunk={"output_stride": 32},
     options={"output_stride": 8},
     datasets=("voc",),
     public=_public_segmenter,

@@ -183,6 +183,11 @@ def _tensor(blob: memoryview, subject: str) -> Tensor:
             chunks[dtype].append(_numbers_of(value, dtype, subject))
         elif number in _LEGACY_SIZES and isinstance(value, int):
             legacy[number] = value
+        elif number == BlobField.RAW_DATA:
+            raise ConversionError(
+                f"{subject} has its numbers in raw_data, as NVIDIA's Caffe writes them, mostly in half precision. "
+                "Save the network with BVLC's Caffe, as float32: net.save(path) in pycaffe."
+            )
         elif number == BlobField.SHAPE and isinstance(value, memoryview):
             sizes = (integers(size) for field, size in fields(value) if field == ShapeField.DIM)
             shape = tuple(size for run in sizes for size in run)

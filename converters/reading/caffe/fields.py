@@ -63,7 +63,10 @@ class InnerProductField:
 
 
 class BlobField:
-    """Fields of BlobProto. Before `SHAPE`, a blob had four sizes: `NUM`, `CHANNELS`, `HEIGHT` and `WIDTH`."""
+    """Fields of BlobProto. Before `SHAPE`, a blob had four sizes: `NUM`, `CHANNELS`, `HEIGHT` and `WIDTH`.
+
+    `RAW_DATA` is NVIDIA's.
+    """
 
     NUM = 1
     CHANNELS = 2
@@ -72,6 +75,7 @@ class BlobField:
     DATA = 5
     SHAPE = 7
     DOUBLE_DATA = 8
+    RAW_DATA = 12
 
 
 class ShapeField:

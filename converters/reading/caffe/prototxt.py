@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from converters.errors import ConversionError
 from converters.reading.caffe import caffemodel
-from converters.reading.files import is_web_page, naming
+from converters.reading.files import naming
 from converters.reading.protobuf.text_format import FieldValue, Message, Word, parse
+from converters.reading.strangers import is_web_page
 from converters.types import Path
 
 _LARGEST = 2**24  # bytes, ten times the largest networks' prototxt

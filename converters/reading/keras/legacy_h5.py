@@ -9,10 +9,11 @@ Reference: https://keras.io/api/models/model_saving_apis/weights_saving_and_load
 import collections
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
+from converters.reading.keras import configuration
 from converters.reading.tensors import AnyTensor
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _KERAS_1 = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # a variance!
 _BESIDE = ("model_weights", "optimizer_weights")
 _TOP = "top_level_model_weights"
+_CONFIG = "model_config"
 
 
 NamedWeight = tuple[tuple[str, ...], str, str, AnyTensor]
@@ -46,8 +48,21 @@ def load(file: "h5py.File", data: memoryview) -> dict[str, AnyTensor | str | Non
     for layer in [*(hdf5.names(group, "layer_names") or ()), *([_TOP] if hdf5.child(group, _TOP) else [])]:
         weights += _layer(group, layer, data)
     beside = {key: None for key in _BESIDE[1:] if hdf5.child(file, key)}
-    versions = {key: hdf5.text(group, key) for key in ("keras_version", "backend")}
+    # As Keras does, the list of the layers is asked first: `save_weights` writes nothing elsewhere.
+    versions = {key: hdf5.text(group, key) or hdf5.text(file, key) for key in ("keras_version", "backend")}
     return name_weights(weights) | beside | {key: value for key, value in versions.items() if value}
+
+
+def load_config(file: "h5py.File") -> dict[str, Any] | None:
+    """The configuration in the file of a whole model, or None.
+
+    Args:
+        file: the open file.
+    Raises:
+        ConversionError: a configuration that is not one.
+    """
+    text = hdf5.text(file, _CONFIG)
+    return None if text is None else configuration.parse(text, f"attribute {_CONFIG}")
 
 
 def name_weights(weights: Sequence[NamedWeight]) -> dict[str, AnyTensor]:

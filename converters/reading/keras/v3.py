@@ -8,13 +8,13 @@ Reference: https://keras.io/guides/serialization_and_saving/
 """
 
 import collections
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
+from converters.reading.keras import configuration
 from converters.reading.keras.legacy_h5 import NamedWeight, name_weights
 from converters.reading.tensors import AnyTensor
 from converters.reading.zip_archive import Archive
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import h5py
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
-_LARGEST = 1 << 26  # bytes of a description
 _DEEPEST = 32  # groups within groups
 _LISTS = ("layers", "_layer_checkpoint_dependencies")  # the second in the Keras of 2023
 # Beside the weights: the states of optimizers, metrics and random generators.
@@ -76,11 +75,12 @@ def load(file: "h5py.File", data: memoryview, config: Mapping[str, Any] | None =
     return name_weights(weights) | dict.fromkeys(beside)
 
 
-def load_archive(archive: Archive) -> dict[str, AnyTensor | str | None]:
+def load_archive(archive: Archive, config: Mapping[str, Any]) -> dict[str, AnyTensor | str | None]:
     """What `load` returns, for a `.keras` file, and the version of Keras that wrote it.
 
     Args:
         archive: the file; it has a member config.json.
+        config: what `load_config` returns.
     Raises:
         ConversionError: a file without its weights, or with a broken description.
     """
@@ -89,7 +89,6 @@ def load_archive(archive: Archive) -> dict[str, AnyTensor | str | None]:
             f"is a .keras file without its weights, the member {_WEIGHTS}. Save the model again with model.save. "
             f"Received: {', '.join(map(ascii, archive.names[:5]))}."
         )
-    config = _json(archive, _CONFIG)
     data = archive.member(_WEIGHTS).data()
     with hdf5.damaged():
         tensors = load(hdf5.open_file(data), data, config)
@@ -97,15 +96,24 @@ def load_archive(archive: Archive) -> dict[str, AnyTensor | str | None]:
     return tensors | ({"keras_version": version} if isinstance(version, str) else {})
 
 
-def is_tfseg_model(archive: Archive) -> bool:
-    """Whether a `.keras` file holds a model of tfseg, by the layer that carries its metadata.
+def load_config(archive: Archive) -> dict[str, Any]:
+    """The description of the model in a `.keras` file.
 
     Args:
         archive: the file; it has a member config.json.
     Raises:
         ConversionError: a broken description.
     """
-    options = _json(archive, _CONFIG).get("config")
+    return _json(archive, _CONFIG)
+
+
+def is_tfseg_model(config: Mapping[str, Any]) -> bool:
+    """Whether a description is that of a model of tfseg, by the layer that carries its metadata.
+
+    Args:
+        config: description of the model.
+    """
+    options = config.get("config")
     layers = options.get("layers") if isinstance(options, dict) else None
     return any(
         isinstance(layer, dict) and layer.get("registered_name") == "tfseg>Metadata"
@@ -115,13 +123,8 @@ def is_tfseg_model(archive: Archive) -> bool:
 
 def _json(archive: Archive, name: str) -> dict[str, Any]:
     member = archive.member(name)
-    try:
-        content = json.loads(member.data().tobytes()) if member.nbytes <= _LARGEST else None
-    except ValueError as error:
-        raise ConversionError(f"its member {name} is not JSON ({error}); the file is damaged.") from error
-    if not isinstance(content, dict):
-        raise ConversionError(f"its member {name} does not describe a model. Expected a JSON object of some megabytes.")
-    return content
+    content = member.data().tobytes() if member.nbytes <= configuration.LARGEST else b""
+    return configuration.parse(content, f"member {name}")
 
 
 def _described(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, tuple[str | None, dict[str, Any]]]]:

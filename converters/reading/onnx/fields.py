@@ -16,6 +16,7 @@ class GraphField:
 
     NODE = 1
     INITIALIZER = 5
+    INPUT = 11
     OUTPUT = 12
 
 
@@ -23,6 +24,23 @@ class ValueInfoField:
     """Fields of ValueInfoProto."""
 
     NAME = 1
+    TYPE = 2
+
+
+class TypeField:
+    """Fields of TypeProto, of its Tensor, and of TensorShapeProto and its Dimension."""
+
+    TENSOR_TYPE = 1
+    SHAPE = 2
+    DIM = 1
+    DIM_VALUE = 1
+
+
+class OperatorSetField:
+    """Fields of OperatorSetIdProto."""
+
+    DOMAIN = 1
+    VERSION = 2
 
 
 class NodeField:
@@ -33,6 +51,7 @@ class NodeField:
     NAME = 3
     OP_TYPE = 4
     ATTRIBUTE = 5
+    DOMAIN = 7
 
 
 class AttributeField:
@@ -43,6 +62,7 @@ class AttributeField:
     INT = 3
     STRING = 4
     TENSOR = 5
+    FLOATS = 7
     INTS = 8
 
 

@@ -24,11 +24,13 @@ from converters.reading.onnx.fields import (
     GraphField,
     ModelField,
     NodeField,
+    OperatorSetField,
     TensorField,
+    TypeField,
     ValueInfoField,
 )
 from converters.reading.protobuf.wire import Value, fields, integers, is_fixed, signed, text
-from converters.reading.tensors import AnyTensor, Block, Tensor, Unreadable, dtype_named
+from converters.reading.tensors import MAX_AXES, AnyTensor, Block, Tensor, Unreadable, dtype_named
 from converters.types import Path
 
 # Element types of TensorProto.
@@ -40,7 +42,9 @@ _TYPES = {
 _STRING = 8
 _EXTERNAL = 1  # data location of a tensor that lies in another file
 
-AttributeValue = float | int | str | tuple[int, ...] | AnyTensor | None
+_STATED_AXES = 8  # axes of an input whose sizes are read; images have four
+
+AttributeValue = float | int | str | tuple[int | float, ...] | AnyTensor | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +55,8 @@ class OnnxNode:
         type: name of the operator, such as "Conv".
         name: name of the node, or "".
         inputs, outputs: names of the values; "" for an optional input that is left out.
-        attributes: numbers, tuples of integers, texts and tensors, by name.
+        attributes: numbers, tuples of numbers, texts and tensors, by name.
+        domain: name of the set that the operator belongs to, or "" for ONNX's own.
     """
 
     type: str
@@ -59,6 +64,7 @@ class OnnxNode:
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, AttributeValue]
+    domain: str = ""
 
 
 class OnnxGraph(NamedTuple):
@@ -69,12 +75,17 @@ class OnnxGraph(NamedTuple):
         tensors: initializers by name.
         outputs: names of the results.
         files: further files that hold the model's data.
+        inputs: names of what the caller gives, initializers excluded, with their shapes. An axis of any size is None;
+            so is a shape that the file does not state.
+        opset: version of ONNX's own operators.
     """
 
     nodes: list[OnnxNode]
     tensors: dict[str, AnyTensor]
     outputs: list[str]
     files: tuple[Path, ...]
+    inputs: dict[str, tuple[int | None, ...] | None]
+    opset: int
 
 
 def recognizes(head: bytes) -> bool:
@@ -91,11 +102,13 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
     Raises: ConversionError for a damaged file, and a model without a graph. Also for data in a file that is missing,
         too short, or outside the model's directory.
     """
-    graph, operators = None, False
+    graph, operators, opset = None, False, 0
     for number, value in fields(data):
         if number == ModelField.GRAPH and isinstance(value, memoryview):
             graph = value
         operators |= number == ModelField.OPSET_IMPORT
+        if number == ModelField.OPSET_IMPORT and isinstance(value, memoryview):
+            opset = max(opset, _opset(value))
     if graph is None or not operators:
         raise ConversionError(
             f"has no {'set of operators' if graph is not None else 'graph'}, which every ONNX model has; the file is "
@@ -105,6 +118,7 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
     nodes: list[OnnxNode] = []
     tensors: dict[str, AnyTensor | None] = {}
     outputs: list[str] = []
+    inputs: dict[str, tuple[int | None, ...] | None] = {}
     for number, value in fields(graph):
         if not isinstance(value, memoryview):
             continue
@@ -116,13 +130,55 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
                 raise ConversionError(f"has two tensors of the name {name!r}; it is ambiguous which of them counts.")
             tensors[name] = tensor
         elif number == GraphField.OUTPUT:
-            outputs.append(next((text(part) for field, part in fields(value) if field == ValueInfoField.NAME), ""))
+            outputs.append(_value_info(value)[0])
+        elif number == GraphField.INPUT:
+            name, shape = _value_info(value)
+            inputs[name] = shape
+    inputs = {name: shape for name, shape in inputs.items() if name not in tensors}
     known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    return OnnxGraph(nodes, known, outputs, external.files)
+    return OnnxGraph(nodes, known, outputs, external.files, inputs, opset)
+
+
+def _opset(message: memoryview) -> int:
+    """The version of ONNX's own operators; 0 for another set of operators."""
+    domain, version = "", 0
+    for number, value in fields(message):
+        if number == OperatorSetField.DOMAIN and isinstance(value, memoryview):
+            domain = text(value)
+        elif number == OperatorSetField.VERSION and isinstance(value, int):
+            version = signed(value)
+    return version if domain in ("", "ai.onnx") else 0
+
+
+def _value_info(message: memoryview) -> tuple[str, tuple[int | None, ...] | None]:
+    """Name and shape of an input or output."""
+    name, shape = "", None
+    for number, value in fields(message):
+        if number == ValueInfoField.NAME and isinstance(value, memoryview):
+            name = text(value)
+        elif number == ValueInfoField.TYPE and isinstance(value, memoryview):
+            for tensor in _parts(value, TypeField.TENSOR_TYPE):
+                for sizes in _parts(tensor, TypeField.SHAPE):
+                    shape = _sizes(sizes)
+    return name, shape
+
+
+def _sizes(message: memoryview) -> tuple[int | None, ...]:
+    """The sizes of a TensorShapeProto."""
+    sizes: list[int | None] = []
+    for dimension in _parts(message, TypeField.DIM)[:_STATED_AXES]:
+        stated = [value for number, value in fields(dimension) if number == TypeField.DIM_VALUE]
+        size = signed(stated[0]) if stated and isinstance(stated[0], int) else 0
+        sizes.append(size if size > 0 else None)
+    return tuple(sizes)
+
+
+def _parts(message: memoryview, wanted: int) -> list[memoryview]:
+    return [value for number, value in fields(message) if number == wanted and isinstance(value, memoryview)]
 
 
 def _node(message: memoryview, external: ExternalData) -> OnnxNode:
-    kind = node_name = ""
+    kind = node_name = domain = ""
     inputs: list[str] = []
     outputs: list[str] = []
     attributes: dict[str, AttributeValue] = {}
@@ -138,10 +194,12 @@ def _node(message: memoryview, external: ExternalData) -> OnnxNode:
                 node_name = text(value)
             case NodeField.OP_TYPE:
                 kind = text(value)
+            case NodeField.DOMAIN:
+                domain = text(value)
             case NodeField.ATTRIBUTE:
                 name, content = _attribute(value, external)
                 attributes[name] = content
-    return OnnxNode(kind, node_name, inputs, outputs, attributes)
+    return OnnxNode(kind, node_name, inputs, outputs, attributes, domain)
 
 
 def _attribute(message: memoryview, external: ExternalData) -> tuple[str, AttributeValue]:
@@ -149,6 +207,7 @@ def _attribute(message: memoryview, external: ExternalData) -> tuple[str, Attrib
     name = ""
     content: AttributeValue = None
     several: list[int] = []
+    floats: list[float] = []
     for number, value in fields(message):
         if number == AttributeField.NAME and isinstance(value, memoryview):
             name = text(value)
@@ -162,7 +221,18 @@ def _attribute(message: memoryview, external: ExternalData) -> tuple[str, Attrib
             _, content = _tensor(value, external)
         elif number == AttributeField.INTS:
             several += integers(value)
-    return name, tuple(several) if several else content
+        elif number == AttributeField.FLOATS:
+            floats += _floats(value)
+    return name, tuple(several or floats) if several or floats else content
+
+
+def _floats(value: Value) -> list[float]:
+    """The numbers of a repeated field of floats, one or many of them."""
+    if isinstance(value, np.ndarray) and is_fixed(value, 4):
+        return [float(number) for number in value.view("<f4").ravel()]
+    if isinstance(value, memoryview) and value.nbytes % 4 == 0:
+        return [float(number) for number in np.frombuffer(value, "<f4")]
+    raise ConversionError("has an attribute with a list that holds no numbers; the file is damaged.")
 
 
 def _tensor(message: memoryview, external: ExternalData) -> tuple[str, AnyTensor | None]:
@@ -194,6 +264,8 @@ def _tensor(message: memoryview, external: ExternalData) -> tuple[str, AnyTensor
                 "in float32, before it is quantized."
             )
         dtype = dtype_named(_TYPES[code])
+        if len(sizes) > MAX_AXES:
+            raise ConversionError(f"has {len(sizes)} sizes, more than any array has axes; the file is damaged.")
         if any(size < 0 for size in sizes):
             raise ConversionError(f"has the shape {sizes}; the file is damaged.")
         nbytes = math.prod(sizes) * dtype.itemsize

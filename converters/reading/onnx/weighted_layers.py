@@ -11,10 +11,9 @@ import dataclasses
 import re
 from collections import ChainMap
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from converters.errors import ConversionError
-from converters.reading.onnx.model_file import AttributeValue, OnnxGraph, OnnxNode
+from converters.reading.onnx.model_file import OnnxGraph, OnnxNode
 from converters.reading.tensors import AnyTensor, Tensor
 from converters.types import Path
 
@@ -27,8 +26,8 @@ NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # inputs after
 # torch >= 1.13 names a node by the modules around it, one that is numbered with its parent: /layer1/layer1.0/conv1/Conv
 _PATH = re.compile(r"/(.+)/(?:Conv|ConvTranspose|Gemm|MatMul)(?:_\d+)?")
 
-Pool = tuple[AttributeValue, AttributeValue, AttributeValue, bool]
-"""Kernel, strides and pads of a maximum pooling, and whether its sizes are rounded up."""
+# What onnxruntime's optimizer puts before the name of a tensor that it has folded: ConvBnFusion_W_layer1.0.conv1.weight
+_FOLDED = re.compile(r"(?:[A-Z][A-Za-z]*Fusion_(?:[A-Z]+_)+)+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,21 +37,23 @@ class WeightedLayer:
     Attributes:
         module: name of the torch module that the node was, or None where the file does not tell.
         weight, bias: tensors, as torch lays them out; the bias may be None.
-        facts: what Keras calls `strides`, `dilation_rate` and `groups`.
-        centered: whether a convolution with stride 1 would keep the size, with equal zeros on all sides.
         norm: tensors of the BatchNorm directly after the node, by `NORM_PARTS`, or None.
-        epsilon: epsilon of that BatchNorm.
         feeds: indices of the layers whose results reach this one without another layer between.
+        tensor: name that the graph has for the weight.
+        value: name of the node's result.
+        sum_value: name of the sum with a bias after a product of matrices, or None.
+        norm_value: name of the result of the BatchNorm, or None.
     """
 
     module: str | None
     weight: Tensor
     bias: Tensor | None
-    facts: dict[str, AttributeValue]
-    centered: bool
     norm: dict[str, Tensor] | None
-    epsilon: float
     feeds: frozenset[int]
+    tensor: str
+    value: str
+    sum_value: str | None
+    norm_value: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +62,11 @@ class WeightedGraph:
 
     Attributes:
         layers: nodes with weights, in order of computation.
-        operations: types of all nodes on the way of the data.
-        pools: maximum poolings on the way of the data.
         others: tensors that enter the data elsewhere, by name.
         files: files beside the model that hold its data.
     """
 
     layers: list[WeightedLayer]
-    operations: set[str]
-    pools: set[Pool]
     others: dict[str, Tensor]
     files: tuple[Path, ...]
 
@@ -82,13 +79,6 @@ def weighted_graph(graph: OnnxGraph) -> WeightedGraph:
     Raises: ConversionError for a quantized network, weights that the graph computes, and nodes that are not in order.
     """
     return _Walk(graph).result()
-
-
-class _Layout(NamedTuple):
-    """How a node treats its input: names for Keras, and whether it keeps the size."""
-
-    facts: dict[str, AttributeValue]
-    centered: bool
 
 
 class _Walk:
@@ -134,8 +124,7 @@ class _Walk:
             self._layer(node, norms.get(index), sources.get(node.inputs[0], frozenset()))
             for index, node in enumerate(nodes)
         ]
-        pools = {_pool(node) for node in way if node.type == "MaxPool"}
-        return WeightedGraph(layers, {node.type for node in way}, pools, others, self._graph.files)
+        return WeightedGraph(layers, others, self._graph.files)
 
     def _depths(self) -> dict[str, int]:
         """Value -> how many layers lie before it, on the longest way."""
@@ -148,6 +137,8 @@ class _Walk:
                         f"the node {node.name or node.type!r} stands before the one that makes its input {value!r}; "
                         "the file is damaged."
                     )
+            if twice := known.intersection(node.outputs) - {""}:
+                raise ConversionError(f"two nodes of the graph make the value {min(twice)!r}; the file is damaged.")
             before = max((depths.get(value, 0) for value in self._data(node)), default=0)
             depths |= dict.fromkeys(node.outputs, before + self._is_layer(node))
             known.update(node.outputs)
@@ -207,7 +198,8 @@ class _Walk:
         bias = self._bias(node, node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
         names = [node.inputs[1]]
         given = node.attributes
-        if node.type == "MatMul" and (addition := self._addition(node)):
+        addition = self._addition(node) if node.type == "MatMul" else None
+        if addition:
             names += [name for name in addition.inputs if self._floats(name) is not None]
             bias = self._floats(names[-1])
         if node.type == "MatMul" or (node.type == "Gemm" and not given.get("transB", 0)):
@@ -215,12 +207,20 @@ class _Walk:
         scaled = given.get("alpha", 1) != 1 or given.get("beta", 1) != 1 or given.get("transA", 0)
         if node.type == "Gemm" and scaled:
             raise ConversionError(f"the node {node.name!r} scales or transposes its input, which no network here does.")
-        layout = _layout(node, weight) if _LAYERS[node.type] == 4 else _Layout({}, True)
-        parts, epsilon = None, 0.0
+        parts = None
         if norm:
             parts = {part: self._weight(norm, name) for part, name in zip(NORM_PARTS, norm.inputs[1:], strict=False)}
-            epsilon = _epsilon(norm)
-        return WeightedLayer(_module(node, names), weight, bias, layout.facts, layout.centered, parts, epsilon, feeds)
+        return WeightedLayer(
+            _module(node, names),
+            weight,
+            bias,
+            parts,
+            feeds,
+            node.inputs[1],
+            node.outputs[0],
+            addition.outputs[0] if addition else None,
+            norm.outputs[0] if norm else None,
+        )
 
     def _addition(self, node: OnnxNode) -> OnnxNode | None:
         """The sum with a bias after a product, or None."""
@@ -263,18 +263,11 @@ def _transpose(tensor: Tensor) -> Tensor:
     return Tensor(tensor.block, tensor.dtype, (columns, rows), (1, columns) if tensor.strides is None else None)
 
 
-def _epsilon(norm: OnnxNode) -> float:
-    epsilon = norm.attributes.get("epsilon", 1e-5)
-    if not isinstance(epsilon, float):
-        raise ConversionError(f"the epsilon of the node {norm.name!r} is not a number; the file is damaged.")
-    return epsilon
-
-
 def _module(node: OnnxNode, names: list[str]) -> str | None:
     """The name of the torch module that a node was, by the names of its tensors or by its own."""
     for name, part in zip(names, (".weight", ".bias"), strict=False):
         if name.endswith(part):
-            return name.removesuffix(part)
+            return _FOLDED.sub("", name, count=1).removesuffix(part)
     path = _PATH.fullmatch(node.name)
     if not path:
         return None
@@ -284,22 +277,3 @@ def _module(node: OnnxNode, names: list[str]) -> str | None:
             modules.pop()
         modules.append(module)
     return ".".join(modules)
-
-
-def _layout(node: OnnxNode, weight: Tensor) -> _Layout:
-    given, axes = node.attributes, max(len(weight.shape) - 2, 0)
-    ones = (1,) * axes
-    rates, pads = given.get("dilations", ones), given.get("pads", (0,) * 2 * axes)
-    facts = {"strides": given.get("strides", ones), "dilation_rate": rates, "groups": given.get("group", 1)}
-    if not isinstance(rates, tuple):
-        return _Layout(facts, False)
-    reach = tuple(rate * (size - 1) // 2 for rate, size in zip(rates, weight.shape[2:], strict=False))
-    return _Layout(facts, pads == reach * 2 and given.get("auto_pad") in (None, "NOTSET"))
-
-
-def _pool(node: OnnxNode) -> Pool:
-    given = node.attributes
-    kernel = given.get("kernel_shape", ())
-    axes = len(kernel) if isinstance(kernel, tuple) else 0
-    pads, strides = given.get("pads", (0,) * 2 * axes), given.get("strides", (1,) * axes)
-    return kernel, strides, pads, bool(given.get("ceil_mode", 0))

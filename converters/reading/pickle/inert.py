@@ -64,6 +64,7 @@ class Placeholder:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.state: dict[Any, Any] = {}
+        self.entries: dict[Any, Any] = {}  # of a class that is a dictionary, such as a config's
 
     def build(self, state: object) -> None:
         """Takes the attributes.

@@ -271,10 +271,11 @@ class _Machine:
         target = self.stack[-1]
         if len(items) % 2:
             raise ValueError("a key without a value")
-        if isinstance(target, dict):
-            target.update((_key(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
-        elif not isinstance(target, inert.Placeholder):
+        if isinstance(target, inert.Placeholder):
+            target = target.entries
+        if not isinstance(target, dict):
             raise TypeError(f"items for a {type(target).__name__}")
+        target.update((_key(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
 
     # Names and calls
 

@@ -164,7 +164,9 @@ _REBUILD: dict[str, Callable[..., Any]] = {
     "_rebuild_device_tensor_from_numpy": _data,
     "_rebuild_device_tensor_from_cpu_tensor": _data,
     "_rebuild_xla_tensor": _data,
-    "_rebuild_qtensor": _unreadable("a quantized tensor", "Save tensor.dequantize() again."),
+    "_rebuild_qtensor": _unreadable(
+        "a quantized tensor", "Save the network's weights before quantization, as float32, or tensor.dequantize()."
+    ),
     "_rebuild_sparse_tensor": _unreadable("a sparse tensor", "Save tensor.to_dense() again."),
     "_rebuild_nested_tensor": _unreadable("a nested tensor", "Save the tensors in it one by one."),
     "_rebuild_meta_tensor_no_storage": _unreadable(

@@ -173,12 +173,12 @@ RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
             r"Missing: 1\n  layer3.4.conv2.weight \(for conv4_block5_2_conv/kernel\)",
         ),
         (
-            lambda s: s | {"extra.weight": s["fc.bias"]},
+            lambda s: s | {"extra.weight": s["conv1.weight"]},
             {},
             r"no family known here. Nearest: torchvision/resnet resnet50, but the file has 1 tensors of other names \(extra.weight\)",
         ),
         (
-            lambda s: s | {"extra.weight": s["fc.bias"]},
+            lambda s: s | {"extra.weight": s["conv1.weight"]},
             {"family": RESNET, "network": "resnet50"},
             r"Unexpected: 1\n  extra.weight",
         ),

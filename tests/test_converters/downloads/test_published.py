@@ -19,7 +19,7 @@ def test_published_rows_are_well_formed():
     assert len({*hashes}) == len(hashes)
     for row in published.PUBLISHED:
         assert re.fullmatch(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}", row.hash)
-        assert re.fullmatch(r"[a-z]+/[a-z0-9_-]+", row.family)
+        assert re.fullmatch(r"[a-z-]+/[a-z0-9_-]+", row.family)
         assert re.fullmatch(r"[a-z0-9_]+", row.network)
         assert row.urls
         # drn's server does not offer https: the hash in its file names protects the download instead.

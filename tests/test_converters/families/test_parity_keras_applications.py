@@ -159,9 +159,14 @@ def test_the_resnet50_of_the_early_years(old, tmp_path, record):
     assert (identified.family, identified.num_classes, identified.width, identified.channels) == (OLD, 7, 1 / 8, 3)
 
 
-def test_the_resnet50_of_the_first_years(old, record):
-    _, path = old
-    twin = old_resnet50(0)  # of the same seed, so the same weights
+def test_the_resnet50_of_the_first_years(old, tmp_path, record):
+    _, other = old
+    twin = old_resnet50(0)
+    path = save(twin, tmp_path / "resnet50.h5")
+    with pytest.raises(converters.ConversionError, match=r"max_pooling2d.*pad 0; in the network 1"):
+        converters.convert(path)
+    with pytest.raises(converters.ConversionError, match=r"max_pooling2d.*pad 1; in the network 0"):
+        converters.convert(other, family=OLDEST)
     model, receipt = converters.convert(path, family=OLDEST)
     assert (receipt.family, receipt.network, receipt.untouched) == (OLDEST, "resnet50", {})
     check(twin, model, SIZES, record, "ResNet50 of 2016 (twin)")
@@ -202,7 +207,9 @@ def test_keras_names_that_equal_layer_names_of_tfseg(tmp_path):
         converters.import_weights(plain, path)
     with pytest.raises(converters.ConversionError, match=r"keras/resnet resnet50, but .*without biases"):
         converters.convert({variable.path: np.asarray(variable) for variable in plain.weights})
-    with pytest.raises(converters.ConversionError, match=r"Missing: 53\n  conv1_conv/bias"):
+    with pytest.raises(
+        converters.ConversionError, match=r"conv1_conv: bias no; in the network yes|bias no; in the network yes"
+    ):
         converters.convert(save(plain, tmp_path / "plain.keras"), network="resnet50")
 
 

@@ -240,7 +240,7 @@ def test_layers_after_the_output(built, tmp_path):
         ('name: "act" type: "ReLU"', "act"),
     ]:
         prototxt.write_text(f'{text}\nlayer {{ {layer} bottom: "fc8" top: "end" }}')
-        with pytest.raises(ConversionError, match=f"{named}: stands after what the network returns"):
+        with pytest.raises(ConversionError, match=f"{named}: is a .* that stands after what the network returns"):
             check_prototxt(model, prototxt)
 
 

@@ -4,7 +4,6 @@ import keras
 import pytest
 from keras import layers
 
-from converters import ConversionError
 from converters.programs import from_keras
 from converters.programs.steps import StepFactory
 
@@ -46,7 +45,15 @@ def test_equal_computations_have_equal_numbers(first, second):
         ([layers.Activation("sigmoid")], [layers.Activation("tanh")]),
         ([layers.DepthwiseConv2D(1, name="scale")], [layers.DepthwiseConv2D(3, padding="same", name="scale")]),
         ([layers.BatchNormalization(name="bn")], [layers.BatchNormalization(epsilon=1e-5, name="bn")]),
-        ([layers.UpSampling2D(1)], []),
+        ([layers.UpSampling2D(2)], []),
+        ([layers.Conv2D(4, 3, name="conv")], [layers.Conv2D(4, 3, activation="relu", name="conv")]),
+        (
+            [layers.Conv2D(4, 3, strides=2, padding="same", name="conv")],
+            [layers.ZeroPadding2D(1), layers.Conv2D(4, 3, strides=2, name="conv")],
+        ),
+        ([layers.DepthwiseConv2D(3, name="d")], [layers.DepthwiseConv2D(3, strides=2, name="d")]),
+        ([layers.LeakyReLU(0.1)], [layers.LeakyReLU(0.2)]),
+        ([layers.ReLU()], [layers.ReLU(6.0)]),
     ],
 )
 def test_different_computations_have_different_numbers(first, second):
@@ -74,6 +81,7 @@ def test_unknown_layers_with_weights_have_a_key():
     assert describe(layers.SeparableConv2D(4, 3, name="separable")).key == "separable"
 
 
-def test_same_padding_with_strides_is_refused():
-    with pytest.raises(ConversionError, match=r"'conv' of the network has strides and padding .same."):
-        describe(layers.Conv2D(4, 3, strides=2, padding="same", name="conv"))
+def test_same_padding_with_strides_says_that_it_depends_on_the_size():
+    step = describe(layers.Conv2D(4, 3, strides=2, padding="same", name="conv"))
+    assert step.facts["padding"] == "same, by the size of the map"
+    assert (step.facts["pad"], step.size) == (((1, 1), (0, 1)), (17, 24))

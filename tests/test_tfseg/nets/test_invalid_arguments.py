@@ -33,11 +33,23 @@ def test_drn_refuses_an_unknown_spec():
         ({"depth": 12}, r"depth must be one of 11, 13, 16, 19. Received: 12"),
         ({"output_stride": 64}, r"output_stride must be one of 32, 16, 8, 4. Received: 64"),
         ({"include_top": True, "output_stride": 8}, r"needs output_stride=32. Received: 8"),
+        ({"fc_units": (8, 8, 8)}, r"at most two positive numbers.* Received: fc_units=\(8, 8, 8\), grid=7"),
+        ({"fc_units": (0,)}, r"at most two positive numbers.* Received: fc_units=\(0,\)"),
+        ({"grid": 0}, r"grid is positive. Received: fc_units=None, grid=0"),
     ],
 )
 def test_vgg_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         tfseg.VGG(**options)
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg11", "resnet18", "drn_a_50", "drn_d_22", "fcn8s", "fcn_resnet18", "deeplab_largefov"]
+)
+@pytest.mark.parametrize("width", [0, -1, float("inf"), float("nan")])
+def test_a_width_that_is_not_positive_is_refused(name, width):
+    with pytest.raises(ValueError, match=rf"must be a positive number. Received: width={width}"):
+        tfseg.build(name, width=width)
 
 
 def test_fcn_on_vgg_refuses_no_heads():

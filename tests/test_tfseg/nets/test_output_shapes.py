@@ -5,6 +5,8 @@ import pytest
 from helpers.references import images, output
 from helpers.small_nets import SMALL, narrow_resnet
 
+import tfseg
+
 
 @pytest.mark.parametrize("channels", [1, pytest.param(4, marks=pytest.mark.full)])
 def test_outputs_have_the_documented_shapes(channels):
@@ -29,3 +31,26 @@ def test_outputs_have_the_documented_shapes(channels):
             "drn classifier": (2, 5),
             "drnseg": logits,
         }
+
+
+@pytest.mark.parametrize(
+    ("fc_units", "grid", "layers"),
+    [
+        ((48, 24), 7, ["fc6", "fc7", "fc8"]),
+        ((16,), 2, ["fc6", "fc8"]),
+        ((), 1, ["fc8"]),
+        (None, 7, ["fc6", "fc7", "fc8"]),
+    ],
+)
+def test_vgg_has_the_units_that_are_asked_for(fc_units, grid, layers):
+    model = tfseg.VGG(11, include_top=True, num_classes=5, width=1 / 32, fc_units=fc_units, grid=grid)
+    units = [model.get_layer(layer).units for layer in layers]
+    assert units == [*((128, 128) if fc_units is None else fc_units), 5]
+    assert model.get_layer(layers[0]).kernel.shape[0] == 16 * grid**2
+    assert model(np.zeros((1, 40, 70, 3))).shape == (1, 5)
+
+
+@pytest.mark.parametrize("head", [tfseg.FCN, tfseg.DeepLabV2, tfseg.DeepLabV3, tfseg.DeepLabV3Plus, tfseg.PSPNet])
+def test_the_auxiliary_head_may_have_other_classes(head):
+    model = head(tfseg.ResNet(18, output_stride=8, width=1 / 16), 5, aux=True, aux_classes=3)
+    assert [shape[-1] for shape in model.output_shape] == [5, 3]

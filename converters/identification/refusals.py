@@ -1,0 +1,44 @@
+"""The message for a source of no known network: what it looks like, or the nearest network and what differs."""
+
+from typing import TYPE_CHECKING
+
+from converters.identification import signatures
+from converters.identification.listing import some
+
+if TYPE_CHECKING:
+    from converters.identification.fit import Fit
+    from converters.identification.sources import Source
+
+_NEAR = 0.5  # share of the tensors whose names a network must know to be called the nearest one
+
+
+def describe_refusal(source: "Source", nearest: "Fit", network: str | None, *, trunk: str = "") -> str:
+    """What is wrong, what came and what to do.
+
+    Args:
+        source: the opened source.
+        nearest: the best fit, which does not fit.
+        network: name of the network that was asked for; None if none was.
+        trunk: prefix of a complete network in the file; empty if there is none.
+    """
+    table = nearest.network.table
+    keys = [key for key in source if not table.why_ignored(key)]
+    known = len(keys) - len(table.strangers(keys))
+    likeness = signatures.look({key: source.shapes[key] for key in keys}) if known < len(keys) else None
+    received = f"Received: {len(source)} tensors, {some(list(source))}"
+    what = f"{source.name} is {f'not a {network}' if network else 'of no family known here'}"
+    if trunk and "prefix=" not in (likeness.way if likeness else ""):
+        received += (
+            f". A complete network stands under {trunk!r}, and something beside it that may read its features: "
+            f"prefix={trunk!r} (--prefix={trunk}) takes that network alone"
+        )
+    if likeness:
+        return f"{what}. It looks like {likeness.name}. {received}. {likeness.way}."
+    if known < _NEAR * len(keys):
+        names = "none of its tensors has" if not known else f"{known} of its {len(keys)} tensors have"
+        return f"{what}: {names} a name known here. {received}. {signatures.READ}. For your own names, see register()."
+    return (
+        f"{what}. Nearest: {' '.join(nearest.names)}, but the file {'; '.join(nearest.differences) or 'fits that'}. "
+        f"{received}. Name the family and the network (family=, network=) to see all that does not fit, or pass "
+        "skip=[...] for tensors of your own."
+    )

@@ -1,0 +1,1 @@
+"""What stands beside the weights and says which network they are: a hub's configuration, labels of a training."""

@@ -1,0 +1,317 @@
+"""A known network is found under any prefix, and what stands beside it decides whether it is the network."""
+
+import functools
+import itertools
+import time
+
+import numpy as np
+import pytest
+import torch
+from helpers.torchvision_cpu import import_torchvision
+
+import converters
+from converters.errors import ConversionError
+from converters.identification.identify import identify_source
+from converters.identification.sources import open_source
+
+ZEROS = functools.partial(torch.zeros)
+
+
+@functools.cache
+def resnet(num_classes=3):
+    """A ResNet-18 whose tensors differ from each other."""
+    torch.manual_seed(0)
+    state = import_torchvision().models.resnet18(num_classes=num_classes).state_dict()
+    return {key: tensor + 0.01 * index for index, (key, tensor) in enumerate(state.items())}
+
+
+@functools.cache
+def trunk():
+    return {key: tensor for key, tensor in resnet().items() if not key.startswith("fc")}
+
+
+@functools.cache
+def vgg():
+    torch.manual_seed(0)
+    state = import_torchvision().models.vgg11(num_classes=3).state_dict()
+    return {key: tensor for key, tensor in state.items() if key.startswith("features")}
+
+
+def under(prefix, state=None):
+    return {prefix + key: tensor for key, tensor in (state or resnet()).items()}
+
+
+def numbered(state=None):
+    """The names that nn.Sequential(*resnet.children()) gives."""
+    places = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7", "fc": "9"}
+    parts = {key: key.partition(".") for key in (state or trunk())}
+    return {f"{places[first]}.{rest}": (state or trunk())[key] for key, (first, _, rest) in parts.items()}
+
+
+def mlp(prefix, *sizes):
+    """Dense layers with activations between."""
+    layers = {}
+    for index, (inputs, units) in enumerate(itertools.pairwise(sizes)):
+        layers |= {f"{prefix}.{2 * index}.weight": ZEROS(units, inputs), f"{prefix}.{2 * index}.bias": ZEROS(units)}
+    return layers
+
+
+def norm(prefix, size):
+    tensors = {"weight": ZEROS(size), "bias": ZEROS(size), "running_mean": ZEROS(size), "running_var": ZEROS(size)}
+    return {f"{prefix}.{key}": tensor for key, tensor in tensors.items()}
+
+
+MOCO_QUEUE = {"module.queue": ZEROS(128, 16), "module.queue_ptr": ZEROS(1, dtype=torch.long)}
+LIGHTNING = {"criterion.weight": ZEROS(3), "val_metrics.confmat": ZEROS(3, 3, dtype=torch.long)}
+DINO_HEAD = {
+    "head.mlp.0.weight": ZEROS(16, 512),
+    "head.mlp.0.bias": ZEROS(16),
+    "head.last_layer.weight_v": ZEROS(9, 16),
+}
+
+CLASSIFIERS = {
+    "Lightning": {"state_dict": under("model.") | LIGHTNING, "hyper_parameters": {}},
+    "Lightning's mean and std": {"state_dict": under("net.") | {"mean": ZEROS(1, 3, 1, 1), "std": ZEROS(1, 3, 1, 1)}},
+    "two levels": under("model.net.") | {"model.loss_fn.pos_weight": ZEROS(1)},
+    **{prefix: {"state_dict": under(prefix)} for prefix in ("net.", "resnet.", "encoder.", "backbone.", "self.model.")},
+    "timm in transformers": under("timm_model."),
+    "knowledge distillation": under("student.") | {"loss.weight": ZEROS(3)},
+    "AveragedModel": under("module.") | {"n_averaged": ZEROS((), dtype=torch.long)},
+    "AveragedModel of DataParallel": under("module.module.") | {"n_averaged": ZEROS((), dtype=torch.long)},
+    "torch.compile": under("model._orig_mod.") | LIGHTNING,
+    "torch.compile inside": {key.replace("layer1.", "layer1._orig_mod."): value for key, value in resnet().items()},
+    "robustness": {
+        "model": under("module.model.")
+        | under("module.attacker.model.")
+        | {"module.normalizer.new_mean": ZEROS(3, 1, 1), "module.attacker.normalize.new_std": ZEROS(3, 1, 1)},
+        "epoch": 3,
+    },
+    "mean teacher": under("teacher.") | under("student."),
+    "one dictionary a network": {"student": under("module."), "teacher": under("module."), "epoch": 3},
+}
+TRUNKS = {
+    "VISSL": {
+        "classy_state_dict": {"base_model": {"model": {"trunk": under("_feature_blocks.", trunk()), "heads": {}}}}
+    },
+    "MoCo v1": {"state_dict": under("module.encoder_q.") | under("module.encoder_k.") | MOCO_QUEUE},
+    "MoCo v2": {
+        "state_dict": under("module.encoder_q.", trunk() | mlp("fc", 512, 512, 128))
+        | under("module.encoder_k.", trunk() | mlp("fc", 512, 512, 128))
+        | MOCO_QUEUE
+    },
+    "MoCo v3": under("module.base_encoder.", trunk() | mlp("fc", 512, 16))
+    | under("module.momentum_encoder.", trunk() | mlp("fc", 512, 16))
+    | mlp("module.predictor", 16, 16),
+    "SimSiam": under("module.encoder.", trunk() | mlp("fc", 512, 16) | norm("fc.3", 16))
+    | mlp("module.predictor", 16, 8),
+    "SwAV": under("module.", trunk() | mlp("projection_head", 512, 16) | {"prototypes.weight": ZEROS(30, 16)}),
+    "DINO": {
+        "student": under("module.backbone.", trunk()) | under("module.", DINO_HEAD),
+        "teacher": under("backbone.", trunk()) | DINO_HEAD,
+        "dino_loss": {"center": ZEROS(1, 9)},
+        "epoch": 3,
+    },
+    "DenseCL": under("backbone.", trunk())
+    | under("encoder_q.0.", trunk())
+    | under("encoder_q.1.", {"mlp.0.weight": ZEROS(16, 512), "mlp2.0.weight": ZEROS(16, 512, 1, 1)})
+    | {"neck.mlp2.0.weight": ZEROS(16, 512, 1, 1), "queue": ZEROS(16, 8), "queue2": ZEROS(16, 8)},
+    "Barlow Twins": {
+        "model": under("module.backbone.", trunk())
+        | {"module.projector.0.weight": ZEROS(16, 512), "module.bn.running_mean": ZEROS(16)}
+        | {"module.bn.running_var": ZEROS(16)},
+        "epoch": 3,
+    },
+    "lightly": {"state_dict": under("backbone.", numbered()) | mlp("projection_head.layers", 512, 16)},
+    "children": numbered(),
+    "fastai": {"model": under("0.", numbered())},
+    "VICReg": under("backbone.", trunk()) | mlp("projector", 512, 16),
+}
+
+
+def identified(content, tmp_path, **options):
+    path = tmp_path / "file.pth"
+    torch.save(content, path)
+    candidates = identify_source(open_source(path), **options)
+    return candidates, candidates.choose(options.get("network"))
+
+
+def assert_same(source, state):
+    """The source has these tensors under these keys, and no others."""
+    assert set(source) == set(state)
+    assert all(np.array_equal(source[key], tensor.numpy()) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifier_stands_under_any_prefix(tmp_path, name):
+    candidates, fit = identified(CLASSIFIERS[name], tmp_path)
+    assert fit.names == ("torchvision/resnet", "resnet18")
+    assert fit.sizes(candidates.source.shapes).num_classes == 3
+    assert_same(candidates.source, resnet())
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_trunk_of_training_is_its_features(tmp_path, name):
+    candidates, fit = identified(TRUNKS[name], tmp_path)
+    assert fit.names == ("torchvision/resnet", "resnet18")
+    assert not fit.other_head
+    assert not fit.sizes(candidates.source.shapes).include_top
+    assert_same(candidates.source, trunk())
+
+
+def test_segmenter_of_a_training_framework(tmp_path):
+    torch.manual_seed(0)
+    network = import_torchvision().models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=5)
+    state = network.state_dict()
+    content = {"state_dict": under("model.", state) | {"mean": ZEROS(1, 3, 1, 1), "loss.weight": ZEROS(5)}}
+    candidates, fit = identified(content, tmp_path)
+    assert fit.names == ("torchvision/segmentation", "fcn_resnet50")
+    assert_same(candidates.source, state)
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_data_parallel_inside(tmp_path, prefix):
+    state = {key.replace("features.", "features.module."): tensor for key, tensor in vgg().items()}
+    candidates, fit = identified(under(prefix, state) | {"criterion.weight": ZEROS(3)}, tmp_path)
+    assert fit.network.name == "vgg11"
+    assert_same(candidates.source, vgg())
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.", "0.0."])
+def test_sequence_of_a_vgg(tmp_path, prefix):
+    content = under(prefix, {key.removeprefix("features."): tensor for key, tensor in vgg().items()})
+    candidates, fit = identified(content, tmp_path)
+    assert fit.network.name == "vgg11"
+    assert_same(candidates.source, vgg())
+
+
+@pytest.mark.parametrize("head", ["head.fc", "classifier", "fc"])
+def test_dense_layer_beside_the_trunk_is_its_head(tmp_path, head):
+    top = {f"{head}.weight": ZEROS(3, 512), f"{head}.bias": ZEROS(3)}
+    for outer in ("", "model.", "module."):
+        candidates, fit = identified({"state_dict": under(f"{outer}backbone.", trunk()) | under(outer, top)}, tmp_path)
+        assert fit.network.name == "resnet18"
+        assert fit.sizes(candidates.source.shapes).num_classes == 3
+        assert_same(candidates.source, trunk() | top)
+
+
+def test_head_of_fastai_needs_a_word(tmp_path):
+    head = norm("1.2", 1024) | {"1.4.weight": ZEROS(16, 1024)} | norm("1.6", 16) | {"1.8.weight": ZEROS(3, 16)}
+    candidates, fit = identified(under("0.", numbered()) | head, tmp_path)
+    assert fit.network.name == "resnet18"
+    with pytest.raises(ConversionError, match="include_top=False"):
+        fit.check_head(candidates.source)
+
+
+DECODERS = {
+    "Unet": under("encoder.", trunk()) | {"decoder.blocks.0.conv1.0.weight": ZEROS(8, 512, 3, 3)},
+    "neck": under("backbone.", trunk()) | {"neck.lateral_convs.0.conv.weight": ZEROS(8, 64, 1, 1)},
+    "Lightning": under("model.encoder.", trunk()) | {"model.up.weight": ZEROS(512, 8, 2, 2), "loss.w": ZEROS(2)},
+    "transformer": under("visual.", trunk()) | {"visual.attnpool.q.weight": ZEROS(8, 8), "text.weight": ZEROS(9, 8)},
+    "predictor": under("backbone.", trunk()) | {"predictor.0.weight": ZEROS(3, 512, 1, 1)},
+    "norm": under("encoder.", trunk()) | norm("bottleneck", 512),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_trunk_of_another_network_is_taken_only_if_asked_for(tmp_path, name):
+    content = DECODERS[name]
+    prefix = next(iter(content)).removesuffix("conv1.weight")
+    with pytest.raises(ConversionError, match="prefix=" if name != "transformer" else "no family"):
+        identified(content, tmp_path)
+    if name == "transformer":  # which is no ResNet in itself
+        return
+    for options in ({"prefix": prefix}, {"prefix": prefix.rstrip(".")}, {"network": "resnet18"}):
+        candidates, fit = identified(content, tmp_path, **options)
+        assert fit.network.name == "resnet18"
+        assert_same(candidates.source, trunk())
+        assert any("left out" in note for note in candidates.source.notes)
+
+
+def test_prefix_that_no_key_has_lists_those_that_exist(tmp_path):
+    with pytest.raises(ConversionError, match=r"'model\.' \(122 tensors\).*Received: prefix='modle\.'"):
+        identified(under("model.") | under("other."), tmp_path, prefix="modle.")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("ema_model.", "model."),
+        ("teacher.", "student."),
+        ("encoder_q.", "encoder_k."),
+        ("model.", "attacker.model."),
+        ("net.", "momentum_net."),
+        ("online_encoder.", "target_encoder."),
+    ],
+)
+def test_order_of_subtrees_that_both_fit(tmp_path, first, second):
+    later = {key: tensor + 1 for key, tensor in trunk().items()}
+    for content in (
+        under(first, trunk()) | under(second, later),
+        under(second, later) | under(first, trunk()),
+    ):
+        candidates, _ = identified(content, tmp_path)
+        assert_same(candidates.source, trunk())
+        assert any("also complete under" in note and second in note for note in candidates.source.notes)
+        assert not any("prepare" in note for note in candidates.source.notes)
+        candidates, _ = identified(content, tmp_path, prefix=second)
+        assert_same(candidates.source, later)
+
+
+def test_next_dictionary_is_tried(tmp_path):
+    content = {"model_ema": {"decay": ZEROS(1)}, "state_dict": {"x.weight": ZEROS(1, 2)}, "model": resnet()}
+    candidates, _ = identified(content, tmp_path)
+    assert_same(candidates.source, resnet())
+
+
+def test_prefix_chooses_a_dictionary(tmp_path):
+    later = {key: tensor + 1 for key, tensor in resnet().items()}
+    content = {"model": later, "model_ema": under("module.") | {"n_averaged": ZEROS((), dtype=torch.long)}}
+    candidates, _ = identified(content, tmp_path)
+    assert_same(candidates.source, resnet())
+    assert any("also complete under 'model'" in note for note in candidates.source.notes)
+    for prefix in ("model", "model."):
+        candidates, _ = identified(content, tmp_path, prefix=prefix)
+        assert_same(candidates.source, later)
+
+
+@pytest.mark.parametrize("pattern", ["^fc", r"^model\.fc", r"^model\.net\.fc|criterion"])
+def test_skip_finds_keys_before_and_after(tmp_path, pattern):
+    content = under("model.net.", resnet() | {"fc.weight": ZEROS(9, 9, 3)}) | {"model.x.weight": ZEROS(1, 2, 3, 3)}
+    if "net" not in pattern and pattern.startswith(r"^model"):
+        content = under("model.", resnet() | {"fc.weight": ZEROS(9, 9, 3)}) | {"x.weight": ZEROS(1, 2, 3, 3)}
+    candidates, fit = identified(content, tmp_path, skip=[pattern, r"x\.weight"])
+    assert fit.network.name == "resnet18"
+    assert any("fc" in text for text in candidates.skip)
+
+
+def test_classifier_stays_beside_a_projection(tmp_path):
+    content = under("model.") | mlp("projector", 512, 16) | {"prototypes.weight": ZEROS(9, 16)}
+    candidates, fit = identified(content, tmp_path)
+    assert fit.sizes(candidates.source.shapes).num_classes == 3
+    assert_same(candidates.source, resnet())
+
+
+def test_converts_exactly():
+    module = import_torchvision().models.resnet18(num_classes=3).eval()
+    pixels = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype("float32")
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pixels.transpose(0, 3, 1, 2))).numpy()
+    arrays = {key: tensor.numpy() for key, tensor in module.state_dict().items()}
+    content = {f"module.net.{key}": array for key, array in arrays.items()} | {"mean": np.zeros(3, "float32")}
+    model, receipt = converters.convert(content)
+    assert abs(np.asarray(model(pixels)) - expected).max() <= 1e-5 * abs(expected).max()
+    notes = " ".join(receipt.notes)
+    assert "under 'module.net.'" in notes
+    assert "left out: mean" in notes
+    assert "prepare its images" in notes
+
+
+def test_many_subtrees_take_no_time():
+    """A file of a hundred networks of another kind."""
+    block = {f"{index}.conv1.weight": np.zeros((4, 4, 3, 3), "float32") for index in range(30)}
+    arrays = {f"net{index}.{key}": array for index in range(100) for key, array in block.items()}
+    source = open_source(arrays)
+    start = time.perf_counter()
+    with pytest.raises(ConversionError):
+        identify_source(source).choose()
+    assert time.perf_counter() - start < 1.0  # 0.2 s alone on one processor

@@ -1,0 +1,190 @@
+"""Refusals name what a file looks like; and the nearest network only where its names are in the file."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from helpers.torchvision_cpu import import_torchvision
+
+import converters
+from converters.errors import ConversionError
+from converters.identification.signatures import BACKBONES, HEADS, STATES
+
+
+def refusal(shapes):
+    """The message for tensors of these shapes, which take no memory."""
+    arrays = {key: np.broadcast_to(np.float32(0), tuple(shape)) for key, shape in shapes.items()}
+    with pytest.raises(ConversionError) as caught:
+        converters.identify(arrays)
+    return str(caught.value)
+
+
+def shapes_of(make):
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        return {key: tuple(tensor.shape) for key, tensor in make().state_dict().items()}
+
+
+def named(*keys):
+    return {key: (8, 8, 3, 3) if key.endswith(("weight", "kernel")) else (8,) for key in keys}
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ("alexnet", "AlexNet"),
+        ("squeezenet1_1", "SqueezeNet"),
+        ("densenet121", "DenseNet"),
+        ("mobilenet_v2", "MobileNetV2"),
+        ("mobilenet_v3_small", "MobileNetV3"),
+        ("efficientnet_b0", "EfficientNet"),
+        ("shufflenet_v2_x1_0", "ShuffleNetV2"),
+        ("mnasnet1_0", "MNASNet"),
+        ("convnext_tiny", "ConvNeXt"),
+        ("swin_t", "Swin"),
+        ("vit_b_32", "ViT"),
+    ],
+)
+def test_networks_of_torchvision_are_named(network, name):
+    models = import_torchvision().models
+    message = refusal(shapes_of(lambda: getattr(models, network)()))
+    assert f"It looks like {name} (torchvision)" in message or f"It looks like {name}." in message
+    assert "vgg" not in message
+    assert "Nearest" not in message
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ("mobilenetv2_100", "MobileNetV2 or MNASNet"),
+        ("efficientnet_b0", "EfficientNet or MobileNetV3"),
+        ("regnety_002", "RegNet"),
+        ("convnext_atto", "ConvNeXt"),
+        ("swin_tiny_patch4_window7_224", "Swin"),
+        ("vit_tiny_patch16_224", "ViT"),
+        ("vit_small_patch14_dinov2", "DINOv2 or DeiT III"),
+        ("hrnet_w18_small", "HRNet"),
+        ("resnetv2_50", "ResNetV2 or BiT"),
+        ("legacy_seresnet18", "SE-ResNet (Cadene)"),
+        ("res2net50_26w_4s", "Res2Net"),
+        ("resnet50_clip", "CLIP's ResNet"),
+        ("xception41", "aligned Xception"),
+        ("inception_v3", "Inception v3"),
+    ],
+)
+def test_networks_of_timm_are_named(network, name):
+    import_torchvision()
+    timm = pytest.importorskip("timm")
+    message = refusal(shapes_of(lambda: timm.create_model(network)))
+    assert f"It looks like {name}" in message
+    assert "vgg" not in message
+
+
+@pytest.mark.parametrize(
+    ("network", "encoder", "name"),
+    [
+        ("Unet", "resnet18", "Unet of segmentation_models_pytorch on a ResNet"),
+        ("UnetPlusPlus", "resnet18", "Unet++ of segmentation_models_pytorch on a ResNet"),
+        ("FPN", "resnet18", "FPN of segmentation_models_pytorch on a ResNet"),
+        ("PAN", "resnet18", "PAN of segmentation_models_pytorch on a ResNet"),
+        ("Linknet", "resnet18", "Linknet of segmentation_models_pytorch on a ResNet"),
+        ("MAnet", "resnet18", "MAnet of segmentation_models_pytorch on a ResNet"),
+        ("UPerNet", "resnet18", "UPerNet of segmentation_models_pytorch on a ResNet"),
+        ("Segformer", "resnet18", "Segformer of segmentation_models_pytorch on a ResNet"),
+        ("DeepLabV3Plus", "mobilenet_v2", "DeepLabV3+ of segmentation_models_pytorch on MobileNetV2 (torchvision)"),
+        ("DeepLabV3Plus", "se_resnet50", "DeepLabV3+ of segmentation_models_pytorch on SE-ResNet (Cadene)"),
+        ("Unet", "densenet121", "Unet of segmentation_models_pytorch on DenseNet"),
+    ],
+)
+def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
+    import_torchvision()
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    message = refusal(shapes_of(lambda: getattr(smp, network)(encoder, encoder_weights=None)))
+    assert f"It looks like {name}." in message
+    assert ("Its ResNet alone can be converted" in message) == name.endswith("a ResNet")
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (
+            (
+                "inc.double_conv.0.weight",
+                "down1.maxpool_conv.1.double_conv.0.weight",
+                "up1.conv.double_conv.0.weight",
+                "outc.conv.weight",
+            ),
+            "Pytorch-UNet",
+        ),
+        (("xception_65/entry_flow/block1/unit_1/xception_module/separable_conv1/weights",), "Xception-65"),
+        (("MobilenetV2/expanded_conv_3/depthwise/depthwise_weights",), "MobileNetV2 of TensorFlow"),
+        (("visual.attnpool.positional_embedding", "transformer.resblocks.0.ln_1.weight"), "CLIP with a ResNet"),
+        (("visual.class_embedding", "visual.transformer.resblocks.0.ln_1.weight"), "CLIP with a ViT"),
+        (("model.0.conv.weight", "model.2.cv1.conv.weight", "model.2.m.0.cv1.conv.weight"), "YOLOv5 or YOLOv8"),
+        (
+            ("segformer.encoder.patch_embeddings.0.proj.weight", "decode_head.linear_c.0.proj.weight"),
+            "SegFormer (transformers)",
+        ),
+        (("stem.conv1.weight", "res2.0.conv1.weight", "res2.0.conv1.norm.weight"), "a ResNet of detectron2"),
+        (("conv1_w", "res2_0_branch2a_w"), "a ResNet of Caffe2"),
+        (("resnet/root_block/a", "block1/unit01/a/standardized_conv2d/kernel"), "BiT"),
+        (("base.layers.0.attn.lora_A.weight",), "a LoRA adapter"),
+        (("lora_unet_down.lora_down.weight",), "a LoRA adapter"),
+        (("conv1.weight", "conv1.scale", "conv1.zero_point"), "a network quantized by torch.ao"),
+        (("0.activation_post_process.min_val", "1.weight"), "a network prepared for quantization"),
+        (("state.0.exp_avg", "state.0.exp_avg_sq"), "the state of an optimizer"),
+        (("initial_block.main_branch.weight", "downsample1_0.ext_conv1.0.weight"), "ENet"),
+        (("conv11.weight", "bn11.weight", "conv53d.weight", "bn53d.weight"), "SegNet"),
+        (("stage1_encoder.0.weight", "stage1_decoder.0.weight"), "SegNet"),
+        (("vgg.features.0.weight", "up_concat4.conv1.weight", "up_concat4.conv1.bias", "final.weight"), "U-Net of bub"),
+        (("backbone.conv1.weight", "master_branch.0.stages.0.1.weight"), "PSPNet of bubbliiiing or yassouali"),
+        (("convbnrelu1_1.cbr_unit.0.weight", "classification.weight"), "a network of meetps"),
+        (("start_conv.0.weight", "middle_conv.0.weight", "up1.up.weight"), "U-Net of yassouali"),
+        (("backbone.conv1.weight", "ASSP.aspp1.0.weight", "decoder.conv1.weight"), "DeepLabV3+ of yassouali"),
+        (("fc.weight", "fc.weight.absmax"), "a network quantized by bitsandbytes"),
+        (("fc.qweight", "fc.qzeros", "fc.scales"), "a network quantized by GPTQ"),
+    ],
+)
+def test_other_public_names_are_named(keys, name):
+    message = refusal(named(*keys))
+    assert f"It looks like {name}" in message
+    assert "Nearest" not in message
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "student.backbone."])
+def test_networks_are_named_under_any_prefix(prefix):
+    models = import_torchvision().models
+    shapes = shapes_of(models.mobilenet_v2)
+    assert "It looks like MobileNetV2" in refusal({f"{prefix}{key}": shape for key, shape in shapes.items()})
+
+
+def test_strangers_have_no_nearest_network():
+    message = refusal({"my.first.weight": (3, 3), "my.second.weight": (3, 3)})
+    assert "none of its tensors has a name known here" in message
+    assert re.search(r"Received: 2 tensors, my.first.weight, my.second.weight", message)
+    assert "Nearest" not in message
+
+
+def test_network_with_other_tensors_beside_has_a_nearest_network():
+    models = import_torchvision().models
+    message = refusal(shapes_of(models.resnet18) | {"extra.weight": (2, 2)})
+    assert "Nearest: torchvision/resnet resnet18" in message
+    assert "looks like" not in message
+
+
+def test_keras_equivalent_is_named_and_exists():
+    import keras
+
+    models = import_torchvision().models
+    assert "keras.applications.MobileNetV2 is such a network" in refusal(shapes_of(models.mobilenet_v2))
+    for signature in (*HEADS, *BACKBONES, *STATES):
+        assert not signature.keras or hasattr(keras.applications, signature.keras)
+
+
+def test_refusal_of_many_tensors_is_quick():
+    shapes = named(*(f"net.part{a}.unit{b}.step{c}.weight" for a in range(20) for b in range(10) for c in range(10)))
+    refusal(shapes)
+    began = time.process_time()
+    refusal(shapes)
+    assert time.process_time() - began < 0.2

@@ -1,0 +1,148 @@
+"""Torch modules, live and pickled: what their own modules say is obeyed, or the network is refused."""
+
+import pytest
+import torch
+from helpers import onnx_files
+from helpers.references import images, output, relative, torch_output
+from torch import nn
+
+import converters
+from converters import ConversionError
+
+IMAGE = images(64, 96)
+
+
+class Softmaxed(nn.Module):
+    """A user's own class around a public network."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.model = network
+
+    def forward(self, image):
+        return self.model(image).softmax(1)
+
+
+class Pair(nn.Module):
+    """A network of two images, which cannot be run on one."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.model = network
+
+    def forward(self, image, other):
+        return self.model(image) - self.model(other)
+
+
+def _saved(module, tmp_path, kind):
+    if kind == "live":
+        return module
+    torch.save(module, tmp_path / "net.pth")
+    return tmp_path / "net.pth"
+
+
+KINDS = pytest.mark.parametrize("kind", ["live", "pickled"])
+
+
+@KINDS
+def test_momentum_of_the_norms_is_kept(tmp_path, kind):
+    module = onnx_files.net("resnet18")
+    module.bn1.momentum, module.layer1[0].bn1.momentum = 0.25, None
+    model, receipt = converters.convert(_saved(module, tmp_path, kind))
+    momentum = {layer.name: layer.momentum for layer in model.layers if layer.name.endswith("_bn")}
+    assert momentum["conv1_bn"] == 0.75
+    assert momentum["conv2_block1_2_bn"] == 0.9
+    assert any("momentum=None" in note for note in receipt.notes)
+
+
+@KINDS
+def test_output_stride_that_the_modules_have(tmp_path, kind):
+    module = onnx_files.net("resnet50", replace_stride_with_dilation=[False, True, True])
+    expected = torch_output(module, IMAGE)
+    model, receipt = converters.convert(_saved(module, tmp_path, kind))
+    assert receipt.options["output_stride"] == 8
+    assert relative(output(model, IMAGE), expected) <= 1e-5
+
+
+@KINDS
+def test_epsilon_names_the_layer(tmp_path, kind):
+    module = onnx_files.net("resnet18")
+    module.layer3[0].bn2.eps = 0.1
+    with pytest.raises(ConversionError, match=r"layer3\.0\.bn2 has eps 0\.1; in the network 1e-05"):
+        converters.convert(_saved(module, tmp_path, kind))
+
+
+@KINDS
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, lambda channels: nn.GroupNorm(2, channels)])
+def test_other_norms_are_refused(tmp_path, kind, norm):
+    module = onnx_files.net("resnet18")
+    other, usual = norm(8), module.bn1
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        other.register_buffer(name, getattr(usual, name))
+    other.weight, other.bias = usual.weight, usual.bias
+    module.bn1 = other
+    with pytest.raises(ConversionError, match=r"bn1 is a (Instance|Group)Norm"):
+        converters.convert(_saved(module, tmp_path, kind))
+
+
+def test_own_class_converts_only_by_name(tmp_path):
+    path = _saved(Softmaxed(onnx_files.net("resnet18")), tmp_path, "pickled")
+    with pytest.raises(ConversionError, match=r"Softmaxed.*network='resnet18'"):
+        converters.convert(path)
+    _, receipt = converters.convert(path, network="resnet18")
+    assert any("could not be checked" in note and "Softmaxed" in note for note in receipt.notes)
+
+
+def test_live_class_of_its_own_is_run():
+    with pytest.raises(ConversionError, match="run on random images"):
+        converters.convert(Softmaxed(onnx_files.net("resnet18")), network="resnet18")
+
+
+def test_module_that_cannot_be_run_converts_only_by_name():
+    module = Pair(onnx_files.net("resnet18"))
+    with pytest.raises(ConversionError, match="could not be run"):
+        converters.convert(module)
+    _, receipt = converters.convert(module, network="resnet18")
+    assert any("could not be run" in note for note in receipt.notes)
+
+
+def test_order_of_a_sequence_counts(tmp_path):
+    module = onnx_files.net("resnet18")
+    blocks = dict(module.layer1.named_children())
+    module.layer1._modules = {"1": blocks["1"], "0": blocks["0"]}
+    for kind in ("live", "pickled"):
+        with pytest.raises(ConversionError):
+            converters.convert(_saved(module, tmp_path, kind))
+
+
+def test_live_module_is_left_as_it_was():
+    module = onnx_files.net("resnet18").train()
+    module.layer2.eval()
+    flags = [part.training for part in module.modules()]
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    random = torch.random.get_rng_state()
+    converters.convert(module)
+    assert [part.training for part in module.modules()] == flags
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in state.items())
+    assert torch.equal(torch.random.get_rng_state(), random)
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile's own
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_wrapped_live_modules(wrap):
+    module = onnx_files.net("resnet18")
+    model, receipt = converters.convert(wrap(module))
+    assert relative(output(model, IMAGE), torch_output(module, IMAGE)) <= 1e-5
+    assert any("was run" in note for note in receipt.notes)
+
+
+def test_half_precision_is_run_in_single():
+    module = onnx_files.net("resnet18").half()
+    model, _ = converters.convert(module)
+    assert relative(output(model, IMAGE), torch_output(module.float(), IMAGE)) <= 1e-5
+
+
+def test_transplant_of_a_live_module():
+    _, receipt = converters.convert(onnx_files.net("vgg16"), network="fcn32s", num_classes=5)
+    assert receipt.transplant
