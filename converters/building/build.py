@@ -1,5 +1,6 @@
 """A live torch module in, a Keras model of the same steps out: built from its program, and compared with the module."""
 
+import copy
 from typing import Any, NamedTuple
 
 import keras
@@ -46,18 +47,13 @@ def build_from_module(module: Any, *, channels: int | None = None, tolerance: fl
     """
     import torch
 
-    modes = {part: part.training for part in module.modules()}
-    try:
-        module.eval()
-        with torch.no_grad():
-            traced = trace(module, channels=channels)
-            builder = Builder(traced.graph, HANDLERS)
-            model = builder.build(traced.fixed)
-            receipt = _receipt(module, traced, builder, model)
-            worst = max(_difference(module, size, model, receipt.source, tolerance) for size in traced.checks)
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    module = copy.deepcopy(module).eval()  # a run may change what a module keeps
+    with torch.no_grad():
+        traced = trace(module, channels=channels)
+        builder = Builder(traced.graph, HANDLERS)
+        model = builder.build(traced.fixed)
+        receipt = _receipt(module, traced, builder, model)
+        worst = max(_difference(module, size, model, receipt.source, tolerance) for size in traced.checks)
     sizes = " and ".join(f"{height} x {width}" for height, width in traced.checks)
     receipt.parity = {"with": "the module", "images": sizes, "max relative difference": worst}
     return BuiltProgram(model, receipt)
@@ -69,12 +65,19 @@ def _receipt(module: Any, traced: Traced, builder: Builder, model: keras.Model) 
     receipt = Receipt(name, model.name, FAMILY, type(module).__name__)
     filled = set()
     for layer, variable, tensor, layout in builder.origins:
-        key = graph.keys.get(tensor, tensor)
-        filled.add(key)
-        value = builder.tensors[tensor]
-        path = f"{layer.name}/{variable}"
-        row = {"key": key, "shape": list(value.shape), "dtype": str(value.dtype), "path": path, "layout": str(layout)}
-        receipt.tensors.append(row)
+        folded = tensor in builder.parents
+        for parent in builder.parents.get(tensor, [tensor]):
+            key, value = graph.keys[parent], graph.tensors[parent]
+            filled.add(key)
+            receipt.tensors.append(
+                {
+                    "key": key,
+                    "shape": list(value.shape),
+                    "dtype": str(value.dtype),
+                    "path": f"{layer.name}/{variable}",
+                    "layout": f"{tensor}, computed beforehand; {layout}" if folded else str(layout),
+                }
+            )
     receipt.dtype = keras.config.floatx()
     for key in module.state_dict():
         if key not in filled:

@@ -47,9 +47,11 @@ class Builder:
     Attributes:
         graph: program to build.
         step: the step at hand.
-        weights: layer -> [(name of its variable, tensor of the program, array in Keras's layout)].
         layers: name of a layer -> the steps that it computes.
-        folded: sentences on what was computed beforehand.
+        folded: names of the steps that were computed beforehand, from parameters alone.
+        parents: name of such a step -> the tensors of the file that it depends on.
+        tensors: name -> tensor of the file, or result of such a step.
+        origins: variables of the model, and the tensors that fill them.
     """
 
     def __init__(self, graph: ProgramGraph, handlers: Mapping[str, Handler]) -> None:
@@ -63,6 +65,7 @@ class Builder:
         self._shared: dict[tuple[Any, ...], keras.Layer] = {}
         self.origins: list[Origin] = []
         self.tensors: dict[str, np.ndarray] = dict(graph.tensors)
+        self.parents: dict[str, list[str]] = {}
 
     # ------------------------------------------------------------------------------------------------------- results
 
@@ -114,6 +117,8 @@ class Builder:
         if "input" in arguments and "self" in step.arguments:
             arguments = {"self" if key == "input" else key: value for key, value in arguments.items()}
         self.folded.append(step.name)
+        refs = [leaf.name for leaf in _leaves(list(step.arguments.values())) if isinstance(leaf, Ref)]
+        self.parents[step.name] = [parent for name in refs for parent in self.parents.get(name, [name])]
         return step.compute(arguments)
 
     def refusal(self, why: str) -> RefusedStep:
