@@ -111,6 +111,8 @@ class Builder:
             value = arguments["input"]
             if value.ndim == len(shapes[0]) and value.shape[0] == 1 and all(s[1:] == value.shape[1:] for s in shapes):
                 return value  # one for the whole batch: it broadcasts
+        if shapes and all(0 in shape for shape in shapes):
+            return np.zeros(shapes[0], "float32")  # nothing: a concatenation leaves it out
         fixed = shapes is None or len(set(shapes)) == 1
         if step.compute is None or not fixed or any(isinstance(leaf, Sizes) for leaf in _leaves(arguments)):
             raise self.refusal("makes a tensor that depends on the size of the image or of the batch")
@@ -197,7 +199,6 @@ class Builder:
         self._shared[identity] = layer
         self.layers.setdefault(layer.name, []).append(self.step)
         return result
-
 
     def _tensor(self, argument: str) -> str:
         """The name of the tensor that an argument of the step is."""

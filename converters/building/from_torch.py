@@ -16,8 +16,8 @@ import numpy as np
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.errors import ConversionError
 
-# Batch, height, width of the traces: 64 j + 1, 64 j - 1 and 64 j. However often they are halved, rounded up or down, some
-# of the three are odd and some even, and no two axes agree. So whatever depends on the size differs between traces.
+# Batch, height, width of the traces: 64 j + 1, 64 j - 1 and 64 j. However often they are halved, rounded up or down,
+# some of the three are odd and some even, and no two axes agree. So what depends on the size differs between traces.
 _ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384))
 
 
@@ -56,22 +56,22 @@ def trace(module: Any, *, channels: int | None = None) -> Traced:
     Raises:
         ConversionError: the module cannot be traced; with torch's own reason.
     """
-    channels = channels or _channels(module)
     error: Exception | None = None
-    for grid in GRIDS:
-        if (error := _eager_error(module, (1, channels, *grid.checks[0]))) is None:
-            try:
-                return _traced(module, channels, grid)
-            except ConversionError as refused:
-                error = refused
-    for side in _sides(module):
-        if (error := _eager_error(module, (1, channels, side, side))) is None:
-            programs = [_export(module, (batch, channels, side, side)) for batch in (2, 3, 5)]
-            return Traced(_aligned(module, programs), ((side, side),), (side, side), 1)
+    for number in dict.fromkeys([channels] if channels else [_channels(module), 3]):
+        for grid in GRIDS:
+            if (error := _eager_error(module, (1, number, *grid.checks[0]))) is None:
+                try:
+                    return _traced(module, number, grid)
+                except ConversionError as refused:
+                    error = refused
+        for side in _sides(module):
+            if (error := _eager_error(module, (1, number, side, side))) is None:
+                programs = [_export(module, (batch, number, side, side)) for batch in (2, 3, 5)]
+                return Traced(_aligned(module, programs), ((side, side),), (side, side), 1)
     raise ConversionError(
-        f"The torch module {type(module).__name__} does not run on an image of {channels} channels at any size that was "
-        f"tried, from 64 x 96 to 640 x 640 pixels. torch says: {_first_line(error)}. Received: a module whose forward "
-        "takes something else than one image (batch, channels, height, width)."
+        f"The torch module {type(module).__name__} does not run on an image (1, channels, height, width) at any size "
+        f"that was tried. torch says: {_first_line(error)}. Expected: a module whose forward takes one image. Sizes "
+        "from 97 x 162 to 640 x 640 pixels were tried. Received: a module that takes something else, or another size."
     )
 
 
@@ -140,12 +140,13 @@ def _export(module: Any, shape: Sequence[int]) -> Any:
 def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
     """One program of several traces."""
     graphs = [list(program.graph.nodes) for program in programs]
+    _check_mutations(module, graphs[0])
     first = programs[0]
     kinds = [[(node.op, str(node.target) if node.op == "call_function" else "") for node in nodes] for nodes in graphs]
     if any(kind != kinds[0] for kind in kinds[1:]):
         raise ConversionError(
             f"{type(module).__name__} computes other steps at other image sizes. Received: "
-            f"{', '.join(str(len(nodes)) for nodes in graphs)} steps at sizes that were traced. Fix the size of the image."
+            f"{', '.join(str(len(nodes)) for nodes in graphs)} steps at the traced sizes. Fix the image's size."
         )
     state = {**first.state_dict, **first.constants}
     tensors, keys, inputs = {}, {}, []
@@ -160,8 +161,8 @@ def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
         node = nodes[0]
         if node.op == "output":
             outputs = _structure(first, _same([_plain(other.args[0], i) for i, other in enumerate(nodes)], node.name))
-        if (found := _shapes(nodes)) is not None:
-            shapes[node.name] = found
+        if (traced := _shapes(nodes)) is not None:
+            shapes[node.name] = traced
         if node.op == "call_function":
             steps.append(_step(nodes))
         elif node.op == "get_attr":
@@ -171,6 +172,11 @@ def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
 
 
 def _array(value: Any) -> np.ndarray:
+    if not hasattr(value, "detach"):
+        raise ConversionError(
+            "The network has steps that torch.export keeps as a program of their own (autocast, control flow), which "
+            f"have no counterpart. Received: {type(value).__name__}"
+        )
     value = value.detach().cpu()
     return value.float().numpy() if value.dtype.is_floating_point else value.numpy()
 
@@ -178,6 +184,34 @@ def _array(value: Any) -> np.ndarray:
 def _shapes(nodes: Sequence[Any]) -> tuple[tuple[int, ...], ...] | None:
     values = [node.meta.get("val") for node in nodes]
     return tuple(tuple(map(int, value.shape)) for value in values) if all(hasattr(v, "shape") for v in values) else None
+
+
+# Operations whose result is a part of their input, or the input in another form: a change of one changes the other.
+_VIEWS = frozenset(
+    "slice select view reshape flatten permute transpose t expand squeeze unsqueeze unbind split chunk "
+    "split_with_sizes narrow unflatten getitem alias detach swapaxes movedim diagonal".split()
+)
+
+
+def _check_mutations(module: Any, nodes: Sequence[Any]) -> None:
+    """Refuses a program that changes a part of a tensor in place and then reads the tensor, which no trace shows."""
+    places = {node: index for index, node in enumerate(nodes)}
+    for node in nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or not any(a.alias_info and a.alias_info.is_write for a in schema.arguments):
+            continue
+        base = node.args[0]
+        while hasattr(base, "target") and base.op == "call_function" and _plain_name(base.target) in _VIEWS:
+            base = base.args[0]
+            if any(places[user] > places[node] for user in base.users):
+                raise ConversionError(
+                    f"{type(module).__name__} changes a part of a tensor in place ({node.target}) and reads the tensor "
+                    "afterwards. torch.export's program does not show that. Write it without the assignment."
+                )
+
+
+def _plain_name(target: Any) -> str:
+    return _name(target) if hasattr(target, "_schema") else getattr(target, "__name__", "")
 
 
 def _step(nodes: Sequence[Any]) -> GraphStep:
@@ -188,7 +222,7 @@ def _step(nodes: Sequence[Any]) -> GraphStep:
         op, arguments = _name(node.target), [_named(n) for n in nodes]
     else:
         op = getattr(node.target, "__name__", str(node.target))
-        arguments = [dict(enumerate(n.args)) for n in nodes]
+        arguments = [{str(index): value for index, value in enumerate(n.args)} for n in nodes]
     merged = {
         str(name): _same([_plain(other[name], i) for i, other in enumerate(arguments)], node.name)
         for name in arguments[0]

@@ -140,7 +140,9 @@ def _convert_program(
         tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[preprocessing])
         receipt.preprocessing = specs.PREPROCESSING[preprocessing]
     else:
-        receipt.notes.append("its preprocessing is not known: preprocessing= (tfseg.set_metadata) lets the model carry it")
+        receipt.notes.append(
+            "its preprocessing is not known: preprocessing= (tfseg.set_metadata) lets the model carry it"
+        )
     _name_classes(model, classes, colors)
     return Conversion(model, receipt)
 

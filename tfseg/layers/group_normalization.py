@@ -64,5 +64,5 @@ class GroupNormalization(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
-        own = {"groups": self.groups, "epsilon": self.epsilon, "scale": self.scale, "center": self.center}
-        return super().get_config() | own
+        options = {"groups": self.groups, "epsilon": self.epsilon, "scale": self.scale, "center": self.center}
+        return super().get_config() | options

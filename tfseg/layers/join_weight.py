@@ -34,9 +34,7 @@ class JoinWeight(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Both together."""
-        weight = ops.broadcast_to(
-            ops.cast(self.weight, inputs.dtype)[None], (ops.shape(inputs)[0], *self.shape)
-        )
+        weight = ops.broadcast_to(ops.cast(self.weight, inputs.dtype)[None], (ops.shape(inputs)[0], *self.shape))
         return ops.concatenate([weight, inputs] if self.before else [inputs, weight], axis=self.axis)
 
     def get_config(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class ReshapeLike(keras.layers.Layer):
     Call on `[x, reference, ...]`. The batch stays.
 
     Args:
-        dims: for each axis behind the batch its size, or `[input, axis]`: the size of that axis of that input.
+        dims: for each axis after the batch its size, or `[input, axis]`: the size of that axis of that input.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
     Example:

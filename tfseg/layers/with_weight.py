@@ -40,9 +40,7 @@ class WithWeight(keras.layers.Layer):
 
     def __init__(self, operation: str, shape: Sequence[int], **kwargs: Any) -> None:
         if operation not in _OPERATIONS:
-            raise ValueError(
-                f"operation must be one of {', '.join(map(repr, _OPERATIONS))}. Received: {operation!r}"
-            )
+            raise ValueError(f"operation must be one of {', '.join(map(repr, _OPERATIONS))}. Received: {operation!r}")
         super().__init__(**kwargs)
         self.operation = operation
         self.shape = tuple(shape)
@@ -55,6 +53,12 @@ class WithWeight(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """The result, in the shape of the input."""
         return _OPERATIONS[self.operation](inputs, ops.cast(self.weight, self.compute_dtype))
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Shape and type of the input; axes of size 1 grow to those of the weight."""
+        axes = zip(inputs.shape[1:], self.shape, strict=True)
+        shape = (inputs.shape[0], *(wide if size == 1 else size for size, wide in axes))
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""

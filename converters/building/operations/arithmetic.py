@@ -2,6 +2,7 @@
 
 import math
 import string
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +15,14 @@ from converters.building.laid import Laid
 from tfseg.layers.with_weight import WithWeight
 
 
+# What a number does to a map, as Keras's Rescaling has it.
+_RESCALED: dict[str, Callable[[float], dict[str, Any]]] = {
+    "add": lambda number: {"scale": 1.0, "offset": number},
+    "subtract": lambda number: {"scale": 1.0, "offset": -number},
+    "multiply": lambda number: {"scale": number, "offset": 0.0},
+}
+
+
 def _binary(layer: Any, function: Any, name: str) -> Handler:
     def handler(b: Builder, input: Any, other: Any, alpha: Any = 1, rounding_mode: Any = None) -> Laid:
         if alpha != 1 or rounding_mode is not None:
@@ -21,6 +30,7 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
         if isinstance(input, Laid) and isinstance(other, Laid):
             return _two(b, layer, function, input, other)
         x, y, reverse = (input, other, False) if isinstance(input, Laid) else (other, input, True)
+        reverse = reverse and name in ("subtract", "divide")
         if isinstance(y, Sizes):
             raise b.refusal("computes with the size of the image")
         if isinstance(y, np.ndarray) and y.ndim == 0:
@@ -28,7 +38,10 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
         if isinstance(y, int | float):
             if name == "add" and y == 0 or name in ("multiply", "divide") and y == 1 and not reverse:
                 return x
-            tensor = function(float(y), x.tensor) if reverse else function(x.tensor, float(y))
+            if name in _RESCALED and not reverse:
+                tensor = b.layer(keras.layers.Rescaling, x.tensor, **_RESCALED[name](float(y)))
+            else:
+                tensor = function(float(y), x.tensor) if reverse else function(x.tensor, float(y))
             return b.laid(tensor, x.axes, x.mixed)
         return _with_weight(b, x, y, name, reverse)
 
@@ -98,13 +111,16 @@ def attention(
     enable_gqa: bool = False,
 ) -> Laid:
     """Attention by scaled products."""
-    if attn_mask is not None or is_causal or enable_gqa:
-        raise b.refusal("has a mask")
+    if is_causal or enable_gqa:
+        raise b.refusal("has a causal mask or grouped queries")
     rank = query.rank
     queries, keys, values = (part.in_order().tensor for part in (query, key, value))
     scale = scale if scale is not None else query.shapes[0][-1] ** -0.5
     order = [*range(rank - 2), rank - 1, rank - 2]
-    scores = ops.matmul(queries, ops.transpose(keys, order)) * float(scale)
+    queries = b.layer(keras.layers.Rescaling, queries, suffix="scale", scale=float(scale))
+    scores = ops.matmul(queries, ops.transpose(keys, order))
+    if attn_mask is not None:
+        scores = _masked(b, scores, attn_mask, rank)
     return b.laid(ops.matmul(ops.softmax(scores, axis=-1), values), range(rank))
 
 
@@ -120,6 +136,26 @@ def einsum(b: Builder, equation: str, tensors: Any, path: Any = None) -> Laid:
     labels = ["".join(names[axis] for axis in part.axes) for names, part in zip(sources.split(","), parts, strict=True)]
     tensor = ops.einsum(f"{','.join(labels)}->{target}", *[part.tensor for part in parts])
     return b.laid(tensor, range(len(target)))
+
+
+def _masked(b: Builder, scores: Any, mask: Any, rank: int) -> Any:
+    """Scores plus a bias: a table of the file, or a tensor that the network computes."""
+    if isinstance(mask, Laid) and mask.rank == rank:
+        return scores + mask.in_order().tensor
+    is_table = isinstance(mask, np.ndarray) and mask.dtype.kind == "f" and mask.ndim == rank and mask.shape[0] == 1
+    if not is_table:
+        raise b.refusal("has a mask of another form than a bias of the scores")
+    letters = [f"a{axis}" if size > 1 else "1" for axis, size in enumerate(mask.shape)]
+    weights = {"weight": Weight("attn_mask", f"{' '.join(letters)} -> {' '.join(letters[1:])}")}
+    return b.layer(WithWeight, scores, weights, suffix="bias", operation="add", shape=mask.shape[1:])
+
+
+def addcmul(b: Builder, input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    """A sum with a product."""
+    if value != 1:
+        raise b.refusal("has a factor of its own")
+    product = HANDLERS["mul"](b, tensor1, tensor2)
+    return HANDLERS["add"](b, product, input)
 
 
 def power(b: Builder, input: Laid, exponent: Any) -> Laid:
@@ -141,5 +177,6 @@ HANDLERS: dict[str, Handler] = {
     "scaled_dot_product_attention": attention,
     "pow": power,
     "einsum": einsum,
+    "addcmul": addcmul,
     "rsub": lambda b, input, other, alpha=1: HANDLERS["sub"](b, other, input, alpha),
 }

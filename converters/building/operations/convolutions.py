@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from converters.building.builder import Builder, Weight
+from converters.building.builder import Builder, Handler, Weight
 from converters.building.laid import Laid
 
 _Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -47,7 +47,10 @@ def conv2d(
     if not same and any(map(any, pads)):
         x = b.layer(keras.layers.ZeroPadding2D, x, suffix="pad", padding=pads)
     weights = {} if bias is None else {"bias": Weight("bias", "o -> o")}
-    config = {"use_bias": bias is not None, "padding": "same" if border or (same and any(map(any, pads))) else "valid"}
+    config: dict[str, Any] = {
+        "use_bias": bias is not None,
+        "padding": "same" if border or (same and any(map(any, pads))) else "valid",
+    }
     if groups > 1 and inputs == 1 and outputs % groups == 0 and groups == input.shapes[0][1]:
         multiplier = outputs // groups
         # torch: output channel c * multiplier + j reads input channel c.
@@ -142,7 +145,6 @@ def constant(b: Builder, value: Any, what: str) -> np.ndarray:
     return value
 
 
-
 def conv1d(
     b: Builder,
     input: Laid,
@@ -155,7 +157,9 @@ def conv1d(
 ) -> Laid:
     """A convolution of sequences `(batch, channels, length)`."""
     kernel = constant(b, weight, "a kernel")
-    stride, padding, dilation = (value[0] if isinstance(value, list) else value for value in (stride, padding, dilation))
+    stride, padding, dilation = (
+        value[0] if isinstance(value, list) else value for value in (stride, padding, dilation)
+    )
     if not isinstance(padding, int):
         raise b.refusal(f"pads by {padding!r}")
     x = input.arranged((0, 2, 1)).tensor
@@ -164,9 +168,19 @@ def conv1d(
     weights = {"kernel": Weight("weight", "o i l -> l i o")}
     if bias is not None:
         weights["bias"] = Weight("bias", "o -> o")
-    config = {"filters": kernel.shape[0], "kernel_size": kernel.shape[2], "groups": groups, "use_bias": bias is not None}
+    config: dict[str, Any] = {
+        "filters": kernel.shape[0],
+        "kernel_size": kernel.shape[2],
+        "groups": groups,
+        "use_bias": bias is not None,
+    }
     x = b.layer(keras.layers.Conv1D, x, weights, strides=stride, dilation_rate=dilation, **config)
     return b.laid(x, (0, 2, 1))
 
 
-HANDLERS = {"conv1d": conv1d, "conv2d": conv2d, "conv_transpose2d": conv_transpose2d, "linear": linear}
+HANDLERS: dict[str, Handler] = {
+    "conv1d": conv1d,
+    "conv2d": conv2d,
+    "conv_transpose2d": conv_transpose2d,
+    "linear": linear,
+}

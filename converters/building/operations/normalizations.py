@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from converters.building.builder import Builder, Weight
+from converters.building.builder import Builder, Handler, Weight
 from converters.building.laid import Laid
 from tfseg.layers.group_normalization import GroupNormalization
 
@@ -64,7 +64,7 @@ def layer_norm(
         weights["gamma"] = Weight("weight", "c -> c")
     if bias is not None:
         weights["beta"] = Weight("bias", "c -> c")
-    config = {"epsilon": eps, "scale": weight is not None, "center": bias is not None}
+    config: dict[str, Any] = {"epsilon": eps, "scale": weight is not None, "center": bias is not None}
     return b.laid(b.layer(keras.layers.LayerNormalization, laid.tensor, weights, axis=-1, **config), laid.axes)
 
 
@@ -85,8 +85,13 @@ def group_norm(
         weights["gamma"] = Weight("weight", "c -> c")
     if bias is not None:
         weights["beta"] = Weight("bias", "c -> c")
-    config = {"groups": num_groups, "epsilon": eps, "scale": weight is not None, "center": bias is not None}
+    config: dict[str, Any] = {
+        "groups": num_groups,
+        "epsilon": eps,
+        "scale": weight is not None,
+        "center": bias is not None,
+    }
     return b.laid(b.layer(GroupNormalization, input.as_map().tensor, weights, **config))
 
 
-HANDLERS = {"batch_norm": batch_norm, "layer_norm": layer_norm, "group_norm": group_norm}
+HANDLERS: dict[str, Handler] = {"batch_norm": batch_norm, "layer_norm": layer_norm, "group_norm": group_norm}

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from converters.building.builder import Builder
+from converters.building.builder import Builder, Handler
 from converters.building.laid import Laid
 from converters.building.operations.convolutions import pair
 from converters.building.graph import Sizes
@@ -98,18 +98,22 @@ def avg_pool2d(
 
 def _divides(x: Laid, kernel: Any, stride: Any, pads: Any) -> bool:
     """Whether rounding up changes no size: known only for fixed sizes."""
-    return all(
-        (size + 2 * pad - window) % step == 0
-        for shape in x.shapes
-        for size, window, step, pad in zip(shape[2:], kernel, stride, pads, strict=True)
-    ) and len({shape[2:] for shape in x.shapes}) == 1
+    return (
+        all(
+            (size + 2 * pad - window) % step == 0
+            for shape in x.shapes
+            for size, window, step, pad in zip(shape[2:], kernel, stride, pads, strict=True)
+        )
+        and len({shape[2:] for shape in x.shapes}) == 1
+    )
 
 
 def adaptive_avg_pool2d(b: Builder, input: Laid, output_size: Sequence[Any]) -> Laid:
     """Averages of as many parts as are asked for."""
     x = input.as_map().tensor
     sizes = [
-        axis_size if isinstance(axis_size, int) else None if axis_size is None else axis_size for axis_size in output_size
+        axis_size if isinstance(axis_size, int) else None if axis_size is None else axis_size
+        for axis_size in output_size
     ]
     known = [input.sizes(axis) for axis in (2, 3)]
     if sizes == [1, 1]:
@@ -184,7 +188,7 @@ def _euclidean(x: Any, axis: Any, keepdims: bool) -> Any:
     return ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=keepdims))
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "linalg_vector_norm": vector_norm,
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from converters.building.builder import Builder
+from converters.building.builder import Builder, Handler
 from converters.building.graph import Sizes
 from converters.building.laid import Border, Laid
 from converters.building.operations.shapes import map_like
@@ -92,9 +92,7 @@ def _border(b: Builder, x: Laid, pad: Sequence[Any], mode: str, value: Any) -> L
         raise b.refusal("pads by what the size of the image says")
     number = len(x.shapes)
     left, right, above, below = (size.values if isinstance(size, Sizes) else (size,) * number for size in pad)
-    pads = tuple(
-        ((above[index], below[index]), (left[index], right[index])) for index in range(number)
-    )
+    pads = tuple(((above[index], below[index]), (left[index], right[index])) for index in range(number))
     sizes = tuple((shape[2], shape[3]) for shape in x.shapes)
     laid = x.as_map()
     return Laid(laid.tensor, laid.axes, b.shapes(), border=Border(pads, sizes, float(value or 0)))
@@ -105,7 +103,7 @@ def pixel_shuffle(b: Builder, input: Laid, upscale_factor: int) -> Laid:
     return b.laid(b.layer(PixelShuffle, input.as_map().tensor, factor=upscale_factor))
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "upsample_nearest2d": nearest,
     "upsample_bilinear2d": bilinear,
     "pad": pad,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from converters.building.builder import Builder, Weight
+from converters.building.builder import Builder, Handler, Weight
 from converters.building.graph import Sizes
 from converters.building.laid import MAP, Laid
 from converters.types import Shape
@@ -67,7 +67,8 @@ def _groups(source: list[_Sides], target: list[_Sides]) -> list[tuple[list[int],
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(source) or j < len(target):
-        left, right = [], []
+        left: list[int] = []
+        right: list[int] = []
         before: list[int] = [1] * len((source or target)[0])
         after = list(before)
         while not left or not right or before != after:
@@ -120,7 +121,8 @@ def _reshaped(b: Builder, laid: Laid, sides: list[_Sides]) -> Any:
         if known[1:].count(None) <= 1:
             shape = tuple(-1 if size is None else size for size in known[1:])
             return b.layer(keras.layers.Reshape, laid.tensor, target_shape=shape)
-        references, dims = [laid.tensor], []
+        references: list[Any] = [laid.tensor]
+        dims: list[Any] = []
         for side, size in zip(sides[1:], known[1:], strict=True):
             if size is not None:
                 dims.append(size)
@@ -142,11 +144,11 @@ def _reshaped(b: Builder, laid: Laid, sides: list[_Sides]) -> Any:
 
 def reference_for(b: Builder, side: _Sides) -> tuple[Any, int] | None:
     """A tensor that exists, and its axis that has these sizes: maps first, the latest of them."""
-    for value in reversed(list(b.values.values())):
-        if isinstance(value, Laid) and value.rank == 4:
-            for axis in (2, 3):
-                if value.sizes(axis) == side:
-                    return value.tensor, value.place(axis)
+    values = [value for value in reversed(list(b.values.values())) if isinstance(value, Laid) and not value.border]
+    for value in sorted(values, key=lambda value: value.rank != 4):
+        for axis in range(1, value.rank):
+            if not value.mixed and value.sizes(axis) == side:
+                return value.tensor, value.place(axis)
     return None
 
 
@@ -156,6 +158,18 @@ def map_like(b: Builder, sides: Sequence[_Sides]) -> Laid | None:
     for value in [*values[:1], *reversed(values)]:
         if [value.sizes(2), value.sizes(3)] == list(sides):
             return value
+    image = values[0]
+    for step in (2, 4, 8, 16, 32):  # the image itself, smaller: rounded down, or up
+        for window, rounded in (
+            (step, lambda size, step=step: size // step),
+            (1, lambda size, step=step: -(-size // step)),
+        ):
+            if [tuple(map(rounded, image.sizes(axis))) for axis in (2, 3)] == list(sides):
+                x = b.layer(keras.layers.MaxPooling2D, image.tensor, suffix="size", pool_size=window, strides=step)
+                shapes = tuple(
+                    (*shape[:2], *side) for shape, side in zip(image.shapes, zip(*sides, strict=True), strict=True)
+                )
+                return Laid(x, image.axes, shapes)
     return None
 
 
@@ -168,15 +182,14 @@ def expand(b: Builder, input: Laid, size: Any = None, implicit: bool = False, **
 
 def cat(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
     """Tensors joined along an axis."""
+    tensors = [part for part in tensors if not (isinstance(part, np.ndarray) and part.size == 0)]
     if any(isinstance(part, np.ndarray) for part in tensors):
         return _cat_weight(b, tensors, dim)
     parts = [part for part in tensors if not any(0 in shape for shape in part.shapes)]
     if len(parts) == 1:
         return parts[0]
     axes, axis = parts[0].plain().axes, dim % parts[0].rank
-    if any(
-        part.sizes(other) != parts[0].sizes(other) for part in parts for other in range(part.rank) if other != axis
-    ):
+    if any(part.sizes(other) != parts[0].sizes(other) for part in parts for other in range(part.rank) if other != axis):
         raise b.refusal("joins tensors whose axes of size 1 are repeated")
     tensors = [part.arranged(axes).tensor for part in parts]
     if dim % len(axes) == 0:
@@ -334,9 +347,19 @@ def roll(b: Builder, input: Laid, shifts: Any, dims: Any = ()) -> Laid:
     return b.laid(x, laid.axes)
 
 
-HANDLERS = {
+def constant_like(b: Builder, **_: Any) -> Any:
+    """Zeros or ones in the shape of a map: known beforehand where that shape is fixed."""
+    shapes = b.shapes()
+    if len(set(shapes)) != 1:
+        raise b.refusal("makes a constant whose shape depends on the size of the image or of the batch")
+    return np.full(shapes[0], 0 if "zeros" in b.step.op else 1, "float32")
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("new_zeros", "zeros_like", "new_ones", "ones_like"), constant_like),
     "permute": permute,
     "transpose": transpose,
+    "swapaxes": lambda b, input, axis0, axis1: transpose(b, input, axis0, axis1),
     "t": lambda b, input: transpose(b, input, 0, 1),
     **dict.fromkeys(
         ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "reshape_as", "view_as", "_unsafe_view"),
