@@ -1,7 +1,7 @@
 """Tensors of the model under construction, and the order of their axes.
 
-torch's axes are `(batch, channels, height, width)`; Keras's maps are `(batch, height, width, channels)`. A permutation of
-axes is free: it is only noted here, until an operation needs another order.
+torch's axes are `(batch, channels, height, width)`; Keras's maps are `(batch, height, width, channels)`. A permutation
+of axes is free: it is only noted here, until an operation needs another order.
 """
 
 import dataclasses

@@ -28,7 +28,7 @@ class PixelShuffle(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The map `(batch, factor x height, factor x width, channels / factor^2)`."""
-        _, rows, columns, channels = ops.shape(inputs)
+        rows, columns = ops.shape(inputs)[1:3]
         factor, left = self.factor, inputs.shape[3] // self.factor**2
         x = ops.reshape(inputs, (-1, rows, columns, left, factor, factor))
         x = ops.transpose(x, (0, 1, 4, 2, 5, 3))

@@ -14,7 +14,6 @@ from converters.building.graph import Ref, Sizes
 from converters.building.laid import Laid
 from tfseg.layers.with_weight import WithWeight
 
-
 # What a number does to a map, as Keras's Rescaling has it.
 _RESCALED: dict[str, Callable[[float], dict[str, Any]]] = {
     "add": lambda number: {"scale": 1.0, "offset": number},
@@ -36,7 +35,7 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
         if isinstance(y, np.ndarray) and y.ndim == 0:
             y = y.item()
         if isinstance(y, int | float):
-            if name == "add" and y == 0 or name in ("multiply", "divide") and y == 1 and not reverse:
+            if (name == "add" and y == 0) or (name in ("multiply", "divide") and y == 1 and not reverse):
                 return x
             if name in _RESCALED and not reverse:
                 tensor = b.layer(keras.layers.Rescaling, x.tensor, **_RESCALED[name](float(y)))
@@ -51,29 +50,13 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
 def _two(b: Builder, layer: Any, function: Any, x: Laid, y: Laid) -> Laid:
     if x.mixed and x.mixed == y.mixed:
         return b.laid(b.layer(layer, [x.tensor, y.tensor]) if layer else function(x.tensor, y.tensor), x.axes, x.mixed)
-    x, y = _same_rank(x.plain(), y.plain())
+    if x.rank != y.rank:
+        raise b.refusal("combines tensors with other numbers of axes")
+    x, y = x.plain(), y.plain()
     axes = x.axes if math.prod(x.shapes[0]) >= math.prod(y.shapes[0]) else y.axes
     first, second = x.arranged(axes).tensor, y.arranged(axes).tensor
     tensor = b.layer(layer, [first, second]) if layer else function(first, second)
     return b.laid(tensor, axes)
-
-
-def _same_rank(x: Laid, y: Laid) -> tuple[Laid, Laid]:
-    rank = max(x.rank, y.rank)
-    return _widened(x, rank), _widened(y, rank)
-
-
-def _widened(x: Laid, rank: int) -> Laid:
-    """The tensor with axes of size 1 before its own, as broadcasting adds them."""
-    more = rank - x.rank
-    if not more:
-        return x
-    tensor = x.tensor
-    for _ in range(more):
-        tensor = ops.expand_dims(tensor, 1)
-    # The batch is the first axis of the tensor, and becomes another axis of the source: only a batch of one could do so.
-    raise_axes = (*range(more), *(axis + more for axis in x.axes))
-    return Laid(tensor, raise_axes, tuple((*(1,) * more, *shape) for shape in x.shapes))
 
 
 def _with_weight(b: Builder, x: Laid, value: np.ndarray, name: str, reverse: bool) -> Laid:

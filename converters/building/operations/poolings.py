@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from converters.building.builder import Builder, Handler
+from converters.building.graph import Sizes
 from converters.building.laid import Laid
 from converters.building.operations.convolutions import pair
-from converters.building.graph import Sizes
 from tfseg.layers import AdaptiveAveragePooling
 
 _LOWEST = -3.4028234663852886e38  # float32's: it never is a maximum
@@ -80,9 +80,8 @@ def avg_pool2d(
         return b.laid(b.layer(keras.layers.AveragePooling2D, x, pool_size=kernel, strides=stride))
     if ceil_mode and not any(pads) and kernel == stride:  # the last window is divided by its pixels, in both
         return b.laid(b.layer(keras.layers.AveragePooling2D, x, pool_size=kernel, strides=stride, padding="same"))
-    if ceil_mode:
-        if any(size % 1 for shape in input.shapes for size in shape[2:]) or not _divides(input, kernel, stride, pads):
-            raise b.refusal("rounds up, with padding or windows that overlap")
+    if ceil_mode and not _divides(input, kernel, stride, pads):
+        raise b.refusal("rounds up, with padding or windows that overlap")
     around = tuple((pad, pad) for pad in pads)
     if count_include_pad:
         x = b.layer(keras.layers.ZeroPadding2D, x, suffix="pad", padding=around)

@@ -107,7 +107,7 @@ def _grouped_order(laid: Laid, groups: Any) -> list[int]:
     if not (together and in_order):
         return list(range(laid.rank))
     order = list(dict.fromkeys(sequence))
-    order = [group for group in order] + [group for group in range(len(groups)) if group not in order]
+    order = list(order) + [group for group in range(len(groups)) if group not in order]
     if owner.get(0) in order:  # the batch stays in front
         order.remove(owner[0])
         order.insert(0, owner[0])
