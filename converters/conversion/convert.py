@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 
 import tfseg
+from converters.building.build import build_from_module
 from converters.conversion.build_network import BuildRequest, BuiltNetwork, build_network
 from converters.conversion.check_live import check_live
 from converters.conversion.rebuild_network import fill_by_path, rebuild_network
@@ -22,7 +23,7 @@ from converters.programs.check_prototxt import check_prototxt
 from converters.programs.check_source import check_source
 from converters.programs.keras_ends import add_stated_end
 from converters.programs.torch_modules import check_forward, check_modules, keep_momentum
-from converters.types import Path, Weights
+from converters.types import Path, TorchModule, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
 from converters.weights.plan import plan_import
@@ -58,6 +59,9 @@ def convert(
     allow_nonfinite: bool = False,
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
+
+    A live torch module that is no network of a known family is built from its own program: any convolutional network,
+    step by step, compared with the module.
 
     Args:
         path: path, URL or published name; a list of files that hold one network together; a mapping of arrays; or a
@@ -105,6 +109,59 @@ def convert(
         )
     request = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
     source = open_source(path)
+    asked_for_known = (family, network, prefix, prototxt, *skip, *dataclasses.astuple(request)[:6])
+    try:
+        return _convert_known(
+            source, family, network, request, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite
+        )
+    except ConversionError as refusal:
+        if source.module is None or any(option is not None for option in asked_for_known):
+            raise
+        return _convert_program(source.module, refusal, preprocessing, classes, colors)
+
+
+def _convert_program(
+    module: TorchModule,
+    refusal: ConversionError,
+    preprocessing: str | None,
+    classes: Sequence[str] | None,
+    colors: Sequence[Sequence[int]] | None,
+) -> Conversion:
+    """`convert` for a live module that is no network of a known family: its own program is built.
+
+    Raises:
+        ConversionError: what cannot be built, and why the module is no known network.
+    """
+    try:
+        model, receipt = build_from_module(module)
+    except ConversionError as error:
+        raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
+    if preprocessing:
+        tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[preprocessing])
+        receipt.preprocessing = specs.PREPROCESSING[preprocessing]
+    else:
+        receipt.notes.append(
+            "its preprocessing is not known: preprocessing= (tfseg.set_metadata) lets the model carry it"
+        )
+    _name_classes(model, classes, colors)
+    return Conversion(model, receipt)
+
+
+def _convert_known(
+    source: Source,
+    family: str | Family | None,
+    network: str | None,
+    request: BuildRequest,
+    preprocessing: str | None,
+    skip: Sequence[str],
+    prefix: str | None,
+    prototxt: Path | None,
+    classes: Sequence[str] | None,
+    colors: Sequence[Sequence[int]] | None,
+    allow_nonfinite: bool,
+) -> Conversion:
+    """`convert` for the networks of the families, and for files of tfseg."""
+    include_top, output_stride, convention = request.include_top, request.output_stride, request.convention
     if network is None and family in (None, BY_PATH):
         refuse_own_model(source)
     if family in (None, BY_PATH) and (stated := own_network(source)):
@@ -155,7 +212,7 @@ def convert(
     blocks.initialize(model, plan.untouched)
     receipt.notes += keep_momentum(source, model, fit)
     if live:
-        changed = include_top is False or multi_scale is not None or bool(plan.untouched)
+        changed = include_top is False or request.multi_scale is not None or bool(plan.untouched)
         whole = target == fit.network.name and not changed
         receipt.notes += check_live(source, model, fit, receipt, named=network is not None, whole=whole, asked=asked)
     return Conversion(model, receipt)

@@ -1,0 +1,234 @@
+"""Builds a Keras model from a program, step by step."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
+from converters.building.laid import MAP, Laid, usual_axes
+from converters.errors import ConversionError
+from converters.names.layouts import Layout, parse
+from converters.types import Shape
+from tfseg.layers import Metadata
+
+Handler = Callable[..., Any]
+
+
+class Weight(NamedTuple):
+    """Where a variable of a layer comes from.
+
+    Attributes:
+        argument: argument of the step that is the tensor; or the name of the tensor.
+        layout: how its axes become those of the variable, as `converters.names.layouts` writes it.
+    """
+
+    argument: str
+    layout: str
+
+
+class Origin(NamedTuple):
+    """A variable of the model that a tensor of the program fills."""
+
+    layer: keras.Layer
+    variable: str
+    tensor: str
+    layout: Layout
+
+
+class RefusedStep(ConversionError):
+    """A step that has no exact counterpart."""
+
+
+class Builder:
+    """The model under construction.
+
+    Attributes:
+        graph: program to build.
+        step: the step at hand.
+        layers: name of a layer -> the steps that it computes.
+        folded: names of the steps that were computed beforehand, from parameters alone.
+        parents: name of such a step -> the tensors of the file that it depends on.
+        tensors: name -> tensor of the file, or result of such a step.
+        origins: variables of the model, and the tensors that fill them.
+    """
+
+    def __init__(self, graph: ProgramGraph, handlers: Mapping[str, Handler]) -> None:
+        self.graph = graph
+        self.handlers = handlers
+        self.values: dict[str, Any] = {}
+        self.step: GraphStep = GraphStep("", "", {}, "")
+        self.folded: list[str] = []
+        self.layers: dict[str, list[GraphStep]] = {}
+        self._names: dict[str, int] = {"image": 1, "metadata": 1}
+        self._shared: dict[tuple[Any, ...], keras.Layer] = {}
+        self.origins: list[Origin] = []
+        self.tensors: dict[str, np.ndarray] = dict(graph.tensors)
+        self.parents: dict[str, list[str]] = {}
+
+    # ------------------------------------------------------------------------------------------------------- results
+
+    def build(self, size: tuple[int, int] | None) -> keras.Model:
+        """The model; `size` fixes the height and width of the image."""
+        if len(self.graph.inputs) != 1:
+            raise ConversionError(
+                f"{self.graph.name} takes {len(self.graph.inputs)} inputs; a network with one image is expected."
+            )
+        (name,) = self.graph.inputs
+        shapes = self.graph.shapes[name]
+        image = keras.Input((*(size or (None, None)), shapes[0][1]), name="image")
+        self.values[name] = Laid(Metadata(name="metadata")(image), MAP, shapes)
+        for step in self.graph.steps:
+            self.step = step
+            value = self._run(step)
+            self.values[step.name] = value
+            if isinstance(value, np.ndarray):
+                self.tensors[step.name] = value
+        outputs = self._outputs(self.graph.outputs)
+        model = keras.Model(image, outputs, name=_name(self.graph.name) or "network")
+        for layer, variable, tensor, layout in self.origins:
+            _variable(layer, variable).assign(layout.apply(self.tensors[tensor]))
+        return model
+
+    def _run(self, step: GraphStep) -> Any:
+        arguments = {name: self.value(argument) for name, argument in step.arguments.items()}
+        if "self" in arguments:  # in ATen's words, the first argument is called either
+            arguments["input"] = arguments.pop("self")
+        if not any(isinstance(leaf, Laid) for leaf in _leaves(arguments)):
+            return self._fold(step, arguments)
+        handler = self.handlers.get(step.op)
+        if handler is None:
+            raise self.refusal("has no counterpart in Keras that is exact")
+        return handler(self, **arguments)
+
+    def _fold(self, step: GraphStep, arguments: Mapping[str, Any]) -> Any:
+        """A step on parameters alone: it is computed beforehand."""
+        shapes = self.graph.shapes.get(step.name)
+        if step.op == "getitem":
+            return arguments["input"][arguments["index"]]
+        if step.op in ("expand", "expand_as") and shapes and isinstance(arguments["input"], np.ndarray):
+            value = arguments["input"]
+            if value.ndim == len(shapes[0]) and value.shape[0] == 1 and all(s[1:] == value.shape[1:] for s in shapes):
+                return value  # one for the whole batch: it broadcasts
+        if shapes and all(0 in shape for shape in shapes):
+            return np.zeros(shapes[0], "float32")  # nothing: a concatenation leaves it out
+        fixed = shapes is None or len(set(shapes)) == 1
+        if step.compute is None or not fixed or any(isinstance(leaf, Sizes) for leaf in _leaves(arguments)):
+            raise self.refusal("makes a tensor that depends on the size of the image or of the batch")
+        if "input" in arguments and "self" in step.arguments:
+            arguments = {"self" if key == "input" else key: value for key, value in arguments.items()}
+        self.folded.append(step.name)
+        refs = [leaf.name for leaf in _leaves(list(step.arguments.values())) if isinstance(leaf, Ref)]
+        self.parents[step.name] = [parent for name in refs for parent in self.parents.get(name, [name])]
+        return step.compute(arguments)
+
+    def refusal(self, why: str) -> RefusedStep:
+        """The error for a step that cannot be built."""
+        step = self.step
+        where = f" of the module {step.module}" if step.module else ""
+        line = f" ({step.line})" if step.line else ""
+        return RefusedStep(
+            f"{self.graph.name} cannot be built: the step {step.op}{where} {why}{line}. Received: "
+            f"{', '.join(f'{name}={_words(value)}' for name, value in step.arguments.items())}"[:600]
+        )
+
+    def _outputs(self, structure: Any) -> Any:
+        if isinstance(structure, Ref):
+            value = self.values[structure.name]
+            if not isinstance(value, Laid):
+                raise ConversionError(f"{self.graph.name} returns a constant, {structure.name}.")
+            return value.arranged(usual_axes(value.rank)).tensor
+        if isinstance(structure, Mapping):
+            return {key: self._outputs(value) for key, value in structure.items()}
+        if isinstance(structure, list):
+            outputs = [self._outputs(value) for value in structure]
+            return outputs[0] if len(outputs) == 1 else outputs
+        raise ConversionError(f"{self.graph.name} returns {type(structure).__name__} instead of tensors.")
+
+    # ------------------------------------------------------------------------------------------------------ arguments
+
+    def value(self, argument: Any) -> Any:
+        """What a step gets for an argument: `Laid`, an array, a number, or a list of those."""
+        if isinstance(argument, Ref):
+            return self.values[argument.name] if argument.name in self.values else self.graph.tensors[argument.name]
+        if isinstance(argument, list):
+            return [self.value(part) for part in argument]
+        return argument
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of the step's result at each traced size."""
+        return self.graph.shapes[self.step.name]
+
+    def laid(self, tensor: keras.KerasTensor, axes: Sequence[int] | None = None, mixed: Shape = ()) -> Laid:
+        """The step's result."""
+        shapes = self.shapes()
+        return Laid(tensor, tuple(axes) if axes is not None else usual_axes(len(shapes[0])), shapes, mixed)
+
+    # --------------------------------------------------------------------------------------------------------- layers
+
+    def name(self, suffix: str = "") -> str:
+        """A new name for a layer: that of the step's module."""
+        base = _name(self.step.module) or f"step_{_name(self.step.op)}"
+        base = f"{base}_{suffix}" if suffix else base
+        count = self._names.get(base, 0)
+        self._names[base] = count + 1
+        return f"{base}_{count}" if count else base
+
+    def layer(
+        self,
+        make: Callable[..., keras.Layer],
+        inputs: Any,
+        weights: Mapping[str, Weight] | None = None,
+        *,
+        suffix: str = "",
+        **config: Any,
+    ) -> Any:
+        """Calls a layer on tensors; its variables get the weights, by name.
+
+        A module with weights that runs twice is one layer that is called twice.
+        """
+        tensors = {variable: self._tensor(weight.argument) for variable, weight in (weights or {}).items()}
+        identity = make, tuple(tensors.items()), tuple(sorted((key, str(value)) for key, value in config.items()))
+        if tensors and identity in self._shared:
+            return self._shared[identity](inputs)
+        layer = make(name=self.name(suffix), **config)
+        result = layer(inputs)
+        for variable, tensor in tensors.items():
+            self.origins.append(Origin(layer, variable, tensor, parse((weights or {})[variable].layout)))
+        self._shared[identity] = layer
+        self.layers.setdefault(layer.name, []).append(self.step)
+        return result
+
+    def _tensor(self, argument: str) -> str:
+        """The name of the tensor that an argument of the step is."""
+        if argument in self.tensors:
+            return argument
+        reference = self.step.arguments[argument]
+        if not isinstance(reference, Ref) or reference.name not in self.tensors:
+            raise self.refusal(f"has a {argument} that the network computes")
+        return reference.name
+
+
+def _name(text: str) -> str:
+    return text.replace(".", "_").replace("/", "_")
+
+
+def _variable(layer: keras.Layer, name: str) -> keras.Variable:
+    return next(variable for variable in layer.weights if variable.name == name)
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple) and not isinstance(value, Sizes):
+        return [leaf for part in value for leaf in _leaves(part)]
+    return [value]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Ref):
+        return value.name
+    if isinstance(value, Sizes):
+        return "/".join(map(str, value.values))
+    return str(value)[:60]

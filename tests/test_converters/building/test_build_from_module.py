@@ -1,0 +1,265 @@
+"""Live torch modules of any network: a Keras model of the same steps, exact at sizes that were not traced, or refused."""
+
+import keras
+import numpy as np
+import pytest
+import torch
+from helpers.references import images, relative
+from helpers.torchvision_cpu import import_torchvision
+from torch import nn
+from torch.nn import functional
+
+import converters
+import tfseg
+from converters import ConversionError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch.export's own
+
+
+def torchvision(name, **options):
+    return lambda: getattr(import_torchvision().models, name)(weights=None, num_classes=7, **options)
+
+
+def smp(name, encoder, **options):
+    import_torchvision()
+    package = pytest.importorskip("segmentation_models_pytorch")
+    return lambda: getattr(package, name)(encoder, encoder_weights=None, classes=3, **options)
+
+
+def timm(name):
+    import_torchvision()
+    package = pytest.importorskip("timm")
+    return lambda: package.create_model(name, pretrained=False, num_classes=7)
+
+
+NETWORKS = {
+    "mobilenet_v3_small": torchvision("mobilenet_v3_small"),
+    "shufflenet_v2_x0_5": torchvision("shufflenet_v2_x0_5"),
+    "squeezenet1_1": torchvision("squeezenet1_1"),
+    "Unet": lambda: smp("Unet", "resnet18", decoder_channels=(32, 16, 16, 8, 8))(),
+    "FPN": lambda: smp("FPN", "mobilenet_v2", decoder_pyramid_channels=32, decoder_segmentation_channels=32)(),
+    "ConvNeXt": lambda: timm("convnext_atto")(),
+    "EfficientNet with TensorFlow's padding": lambda: timm("tf_efficientnet_lite0")(),
+    "ResNeSt": lambda: timm("resnest14d")(),
+}
+
+
+def filled(make):
+    """A module in evaluation mode, its weights and statistics far from the defaults."""
+    module, random = make(), torch.Generator().manual_seed(0)
+    for name, value in module.state_dict().items():
+        if "running_var" in name:
+            value.uniform_(0.5, 1.5, generator=random)
+        elif value.dtype.is_floating_point and value.ndim == 1:
+            value.normal_("weight" in name, 0.1, generator=random)
+        elif value.dtype.is_floating_point and value.ndim:
+            value.normal_(0, (1.4 / value[0].numel()) ** 0.5, generator=random)
+    return module.eval()
+
+
+def run(module, image):
+    with torch.no_grad():
+        result = module(torch.from_numpy(image.transpose(0, 3, 1, 2)))
+    return result.numpy().transpose(0, 2, 3, 1) if result.ndim == 4 else result.numpy()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_public_networks(tmp_path, name):
+    module = filled(NETWORKS[name])
+    model, receipt = converters.convert(module)
+    strict = any("multiples of" in note for note in receipt.notes)
+    assert strict == (name == "FPN")
+    for size in ((64, 96), (160, 96) if strict else (130, 99)):
+        image = images(*size)
+        assert relative(model(image), run(module, image)) <= 1e-5
+    keys = {row["key"] for row in receipt.tensors} | set(receipt.ignored)
+    assert keys == set(module.state_dict())
+    assert all(key.endswith("num_batches_tracked") for key in receipt.ignored)
+    assert sum(layer.count_params() for layer in model.layers) == sum(
+        value.numel() for key, value in module.state_dict().items() if key not in receipt.ignored
+    )
+    model.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(model(image), again(image))
+
+
+class Layers(nn.Module):
+    """Any layers in a row."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = nn.Sequential(*parts)
+
+    def forward(self, image):
+        return self.parts(image)
+
+
+class Function(nn.Module):
+    """A convolution, and a function of its map."""
+
+    def __init__(self, function, channels=8):
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 3, padding=1)
+        self.function = function
+
+    def forward(self, image):
+        return self.function(self.conv(image))
+
+
+def _shuffled(x):
+    batch, channels, height, width = x.shape
+    return x.view(batch, 2, channels // 2, height, width).transpose(1, 2).reshape(batch, channels, height, width)
+
+
+def _tokens(x):
+    batch, channels, height, width = x.shape
+    tokens = x.flatten(2).transpose(1, 2)
+    attended = functional.scaled_dot_product_attention(tokens, tokens, tokens)
+    return attended.transpose(1, 2).reshape(batch, channels, height, width)
+
+
+SMALL = {
+    "strides and dilation": lambda: Layers(nn.Conv2d(3, 4, 3, stride=2, padding=2, dilation=2), nn.ReLU()),
+    "an even kernel": lambda: Layers(nn.Conv2d(3, 4, 4, stride=2, padding=1)),
+    "padding same": lambda: Layers(nn.Conv2d(3, 4, 4, padding="same")),
+    "depthwise, two filters a channel": lambda: Layers(nn.Conv2d(3, 6, 3, padding=1, groups=3)),
+    "two strides": lambda: Layers(nn.Conv2d(3, 6, 3, stride=(2, 1), padding=1, groups=3)),
+    "groups": lambda: Layers(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=2)),
+    "transposed": lambda: Layers(nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1)),
+    "transposed, even": lambda: Layers(nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1)),
+    "maximum, ceil": lambda: Layers(nn.Conv2d(3, 4, 1), nn.MaxPool2d(3, 2, 1, ceil_mode=True)),
+    "maximum, ceil, no padding": lambda: Layers(nn.Conv2d(3, 4, 1), nn.MaxPool2d(3, 2, ceil_mode=True)),
+    "maximum, negative": lambda: Layers(nn.Conv2d(3, 4, 1), nn.MaxPool2d(3, 2, 1)),
+    "average": lambda: Layers(nn.Conv2d(3, 4, 1), nn.AvgPool2d(3, 2, 1)),
+    "average without padding": lambda: Layers(nn.Conv2d(3, 4, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+    "average, ceil": lambda: Layers(nn.Conv2d(3, 4, 1), nn.AvgPool2d(2, 2, ceil_mode=True)),
+    "adaptive average": lambda: Layers(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(5)),
+    "classifier": lambda: Layers(nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(36, 5)),
+    "nearest": lambda: Layers(nn.Conv2d(3, 4, 3, 2), nn.Upsample(scale_factor=2)),
+    "bilinear": lambda: Layers(nn.Conv2d(3, 4, 3, 2), nn.Upsample(scale_factor=2, mode="bilinear")),
+    "aligned": lambda: Layers(nn.Conv2d(3, 4, 3, 2), nn.UpsamplingBilinear2d(scale_factor=2)),
+    "group norm": lambda: Layers(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)),
+    "activations": lambda: Layers(
+        nn.Conv2d(3, 8, 3), nn.Hardswish(), nn.GELU(), nn.LeakyReLU(0.2), nn.ELU(), nn.Hardtanh(-2, 3)
+    ),
+    "reflected": lambda: Layers(nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7)),
+    "shuffled": lambda: Function(_shuffled),
+    "pixel shuffle": lambda: Function(lambda x: functional.pixel_shuffle(x, 2)),
+    "split and joined": lambda: Function(lambda x: torch.cat([part.relu() for part in x.chunk(2, 1)][::-1], 1)),
+    "cropped": lambda: Function(lambda x: x[:, 1:5, 2:, :-3]),
+    "every second pixel": lambda: Function(lambda x: x[:, :, ::2, ::2]),
+    "tokens": lambda: Function(_tokens),
+    "means": lambda: Function(lambda x: x * x.mean((2, 3), keepdim=True).sigmoid()),
+    "by the largest": lambda: Function(lambda x: x - x.amax(1, keepdim=True)),
+    "resized to the image": lambda: Function(
+        lambda x: functional.interpolate(functional.max_pool2d(x, 3), x.shape[2:], mode="bilinear")
+    ),
+    "slopes": lambda: Function(nn.PReLU(8)),
+    "softmax": lambda: Function(lambda x: x.softmax(1)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_single_steps(name):
+    module = filled(SMALL[name])
+    model, _ = converters.convert(module)
+    for size in ((64, 96), (51, 38)):
+        image = images(*size, batch=2)
+        assert relative(model(image), run(module, image)) <= 1e-5
+
+
+class Branching(nn.Module):
+    """A network whose steps depend on the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image):
+        x = self.conv(image)
+        return x if x.mean() > 0 else -x
+
+
+class TwoInputs(nn.Module):
+    """A network that takes two images."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image, other):
+        return self.conv(image) + self.conv(other)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Branching, r"torch.export cannot trace Branching"),
+        (TwoInputs, r"does not run on an image"),
+        (lambda: Function(lambda x: x.cumsum(1)), r"the step cumsum .*no counterpart"),
+        (lambda: Function(lambda x: torch.sort(x, 1)[0]), r"the step sort"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_by_name(make, message):
+    with pytest.raises(ConversionError, match=message):
+        converters.convert(filled(make))
+
+
+def test_statistics_of_the_batch_are_refused():
+    module = Layers(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)).eval()
+    with pytest.raises(ConversionError, match=r"statistics of the batch"):
+        converters.convert(module)
+
+
+def test_the_module_is_left_as_it_was():
+    module = Layers(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.3), nn.ReLU6())
+    module.train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    model, _ = converters.convert(module)
+    assert module.training
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.3]
+    (norm,) = (layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    assert norm.momentum == pytest.approx(0.9)
+
+
+def test_outputs_keep_their_keys():
+    class Several(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, image):
+            x = self.conv(image)
+            return {"out": x, "features": [x.relu(), x.mean((2, 3))]}
+
+    module = filled(Several)
+    model, _ = converters.convert(module)
+    results = model(images(40, 50))
+    assert results["out"].shape == (1, 38, 48, 4)
+    assert results["features"][1].shape == (1, 4)
+
+
+def test_layers_have_the_names_of_modules_and_a_module_that_runs_twice_is_one_layer():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())
+
+        def forward(self, image):
+            return self.block(self.block(image))
+
+    model, receipt = converters.convert(filled(Twice))
+    assert [layer.name for layer in model.layers if layer.weights] == ["block_0"]
+    assert [(row["key"], row["path"]) for row in receipt.tensors] == [
+        ("block.0.weight", "block_0/kernel"),
+        ("block.0.bias", "block_0/bias"),
+    ] or sorted(row["key"] for row in receipt.tensors) == ["block.0.bias", "block.0.weight"]
+
+
+def test_a_built_classifier_can_be_dilated():
+    module = filled(torchvision("mobilenet_v3_small"))
+    model, _ = converters.convert(module)
+    features = keras.Model(model.input, model.get_layer("features_12_2").output)
+    dilated = tfseg.dilate(features, output_stride=16)
+    assert tfseg.check_dilation(features, dilated, images(96, 128)).holds
