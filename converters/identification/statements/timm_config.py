@@ -29,7 +29,7 @@ _USUAL: dict[str, tuple[Any, ...]] = {
     "act_layer": (None, "relu"),
     "norm_layer": (None, "batchnorm", "batchnorm2d"),
     "aa_layer": (None, ""),
-    "global_pool": (None, "avg", "fast", "fastavg", ""),
+    "global_pool": (None, "avg", "fast", "fastavg"),  # with "" timm builds no head
 }
 
 

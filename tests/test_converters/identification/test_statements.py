@@ -220,6 +220,7 @@ def test_old_form_of_timms_configuration(tmp_path):
         ({"architecture": "resnet18_gn"}, "'resnet18_gn' of timm.*not known here"),
         ({"architecture": "resnet50"}, "the tensors, or what was asked for, are resnet18"),
         ({"global_pool": "max"}, "global_pool='max'"),
+        ({"global_pool": ""}, "global_pool=''"),
         ({"model_args": {"act_layer": "gelu"}}, "act_layer='gelu'"),
         ({"model_args": {"aa_layer": "avg"}}, "aa_layer='avg'"),
         ({"num_classes": 7}, "states 7 classes, and the tensors have 3"),
