@@ -30,6 +30,7 @@ class Candidates:
         name: what the name of its file says.
         skip: regular expressions of the tensors that were not considered.
         trunk: prefix of a complete network in a file that is another one as a whole; empty if there is none.
+        beside: keys beside that network which may belong to the other one.
     """
 
     source: Source
@@ -37,6 +38,7 @@ class Candidates:
     name: NameEvidence = dataclasses.field(default_factory=NameEvidence)
     skip: tuple[str, ...] = ()
     trunk: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def best(self) -> Fit:
@@ -60,7 +62,9 @@ class Candidates:
         if named[0].differences:
             refuse_stated(self.source, source_statements(self.source))
             self.best.check_parts(self.source)
-            raise ConversionError(describe_refusal(self.source, self.best, network, trunk=self.trunk))
+            raise ConversionError(
+                describe_refusal(self.source, self.best, network, trunk=self.trunk, beside=self.beside)
+            )
         return named[0]
 
     def agree(self, fit: Fit, *, network: str | None = None, head: bool = True) -> Agreement:

@@ -182,7 +182,7 @@ def _best_view(whole: Candidates, family: Family | None, skip: Sequence[str], ne
     chosen: tuple[View, Candidates] | None = None
     nameless: tuple[View, Candidates] | None = None  # a trunk as part of anybody's segmenter
     also: list[str] = []
-    trunk = ""
+    trunk, beside = "", ()  # type: str, tuple[str, ...]
     for view in views(whole.source, skip=skip):
         if chosen is not None:
             if not describe_differences(chosen[1].best.network, view.source.shapes):
@@ -195,10 +195,10 @@ def _best_view(whole: Candidates, family: Family | None, skip: Sequence[str], ne
         elif candidates.matches and not view.strange:
             nameless = nameless or (view, candidates)
         elif candidates.matches:
-            trunk = trunk or view.prefix
+            trunk, beside = (trunk, beside) if trunk else (view.prefix, view.strange)
     chosen = chosen or nameless
     if chosen is None:
-        return dataclasses.replace(whole, trunk=trunk)
+        return dataclasses.replace(whole, trunk=trunk, beside=beside)
     return dataclasses.replace(chosen[1], source=chosen[0].with_notes(also))
 
 

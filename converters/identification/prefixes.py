@@ -10,6 +10,7 @@ may read the network's features: then the file is another network, and a trunk i
 
 import copy
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,17 +45,22 @@ ORDER = (
 # What training keeps beside a network: part of the key, what it is, and most axes that such a tensor has.
 BESIDE = (
     (r"(\w+_)?(criterion|criterions|criteria|crit|loss|losses|loss_?fn|loss_?func|lossfunc)(_?\w+)?", "of a loss", 9),
+    (r"\w+(_loss|Loss)\d*", "of a loss", 9),
     (
-        r"(\w+_)?(metrics?|accuracy|acc|m?iou|jaccard|f1|f1_?score|auroc|confmat|confusion_matrix|precision|recall)"
-        r"(_?\w+)?",
-        "of a metric",
-        9,
+        r"(\w+_)?(ce|bce|nll|cross_?entropy|dice|focal|tversky|lovasz|ohem|objective|log_?(vars?|sigmas?))(_\w+)?\d*",
+        "of a loss",
+        1,
     ),
-    (r"(?!running_)(\w+_)?(mean|std)|normali[sz]er?|preprocess(or)?", "of the preparation of images", 4),
+    (r"(\w+_)?metrics?(_?\w+)?", "of a metric", 9),
+    (
+        r"(\w+_)?(accuracy|acc|m?iou|jaccard|f1|f1_?score|auroc|confmat|confusion_matrix|precision|recall)(_?\w+)?",
+        "of a metric",
+        2,
+    ),
     (r"queue\w*", "of a queue of training examples", 9),
     (
         r"(\w+_)?(encoder_[kq]|key_encoder|query_encoder|base_encoder|momentum\w*|target_\w+|online_\w+|teacher\w*|"
-        r"student\w*|ema\w*|swa\w*|attacker)",
+        r"student\w*|ema(_\w+)?|swa(_\w+)?|attacker)",
         "of a copy of the network",
         9,
     ),
@@ -64,8 +70,21 @@ BESIDE = (
         "of a head that only self-supervised training has",
         2,
     ),
-    (r"n_averaged|num_updates|decay|(global_)?step|epoch|initted|class_weights?|pos_weight|center", "of training", 1),
+    (
+        r"n_averaged|num_updates|decay|((global|train|best|current)_)?(step|epoch|iteration|iter|score)|initted|seen|"
+        r"center|(\w+_)?(count|counter|total|num|dummy)(_\w+)?|n_\w+|_?(dummy|device)\w*",
+        "of training",
+        1,
+    ),
 )
+# The weight of a loss, as a tensor without a module or of a module that is no layer.
+LOSS_WEIGHT = re.compile(r"weights?|(.*\.)?((class|cls|pos|task|label|sample|pixel|balance)_weights?|weights)")
+# Buffers that prepare images: one number for each channel.
+PREPARATION = re.compile(
+    r"(.*\.)?((pixel|image|img|input|data|dataset|imagenet|rgb|norm)_)?(mean|std)"
+    r"|(.*\.)?(normali[sz]er?|preprocess(or)?)\.(\w+\.)?\w*(mean|std)"
+)
+_MOST_CHANNELS = 16
 # The same for whole keys.
 BESIDE_KEYS = (
     (r"(.*\.)?neck\.(mlp2?|fc\d*|bn\d*|projector)(\.\w+)+", "of a head that only self-supervised training has"),
@@ -251,10 +270,9 @@ def _sorted(
 ) -> tuple[list[str], dict[str, str], tuple[str, ...]]:
     """What of a source belongs to the network, what is left out and why, and what is strange."""
     foreign = {key: name for key, name in {**inside, **outside}.items() if key in outside or name not in known}
-    modules: dict[str, list[str]] = {}
-    for key, name in foreign.items():
-        modules.setdefault(name.rpartition(".")[0], []).append(key)
     training = any(SELF_SUPERVISED.fullmatch(part) for key in source for part in source.name_in_file(key).split("."))
+    # A mask, a scale or a zero point in a layer of the network changes what the layer computes.
+    layers = {name.rpartition(".")[0] for name in known} - {""}
     kept, left_out, strange = [], {}, []
     for key in source:
         if key not in inside and key not in outside:
@@ -264,7 +282,7 @@ def _sorted(
             left_out[source.name_in_file(key)] = "of a head that only self-supervised training has"
         elif key not in foreign:
             kept.append(key)
-        elif why := _why_beside(source, key, name, modules[name.rpartition(".")[0]]):
+        elif name.rpartition(".")[0] not in layers and (why := _why_beside(source, key, name)):
             left_out[source.name_in_file(key)] = why
         elif key in inside or _may_be_head(source, key, name):
             kept.append(key)
@@ -273,20 +291,22 @@ def _sorted(
     return kept, left_out, tuple(strange)
 
 
-def _why_beside(source: Source, key: str, name: str, siblings: Sequence[str]) -> str:
+def _why_beside(source: Source, key: str, name: str) -> str:
     """What a tensor is that no network reads; nothing if it may be part of one."""
     shape, parts = source.shapes[key], name.split(".")
+    if PREPARATION.fullmatch(name) and math.prod(shape) <= _MOST_CHANNELS:
+        return "of the preparation of images"
     for pattern, why, axes in BESIDE:
         if len(shape) <= axes and any(re.fullmatch(pattern, part) for part in parts):
             return why
+    if LOSS_WEIGHT.fullmatch(name) and len(shape) <= 1:
+        return "of a loss"
     for pattern, why in BESIDE_KEYS:
         if re.fullmatch(pattern, name):
             return why
     if np.dtype(source.dtypes[key]).kind in "iub" and parts[-1] != "num_batches_tracked":
         return "whole numbers"
-    tensors = {other.rpartition(".")[2] for other in siblings}
-    small = all(len(source.shapes[other]) <= 1 for other in siblings)
-    return "" if not small or {"running_mean", "running_var"} & tensors or {"weight", "bias"} <= tensors else "small"
+    return "empty" if 0 in shape else ""
 
 
 def _may_be_head(source: Source, key: str, name: str) -> bool:

@@ -1,5 +1,6 @@
 """The message for a source of no known network: what it looks like, or the nearest network and what differs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from converters.identification import signatures
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 _NEAR = 0.5  # share of the tensors whose names a network must know to be called the nearest one
 
 
-def describe_refusal(source: "Source", nearest: "Fit", network: str | None, *, trunk: str = "") -> str:
+def describe_refusal(
+    source: "Source", nearest: "Fit", network: str | None, *, trunk: str = "", beside: Sequence[str] = ()
+) -> str:
     """What is wrong, what came and what to do.
 
     Args:
@@ -20,6 +23,7 @@ def describe_refusal(source: "Source", nearest: "Fit", network: str | None, *, t
         nearest: the best fit, which does not fit.
         network: name of the network that was asked for; None if none was.
         trunk: prefix of a complete network in the file; empty if there is none.
+        beside: keys beside that network which may read its features.
     """
     table = nearest.network.table
     keys = [key for key in source if not table.why_ignored(key)]
@@ -29,8 +33,9 @@ def describe_refusal(source: "Source", nearest: "Fit", network: str | None, *, t
     what = f"{source.name} is {f'not a {network}' if network else 'of no family known here'}"
     if trunk and "prefix=" not in (likeness.way if likeness else ""):
         received += (
-            f". A complete network stands under {trunk!r}, and something beside it that may read its features: "
-            f"prefix={trunk!r} (--prefix={trunk}) takes that network alone"
+            f". A complete network stands under {trunk!r}, and something beside it that may read its features "
+            f"({some(beside)}): prefix={trunk!r} (--prefix={trunk}) takes that network alone. If only training needs "
+            "what stands beside it, skip=[...] (--skip) leaves it out"
         )
     if likeness:
         return f"{what}. It looks like {likeness.name}. {received}. {likeness.way}."

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import time
 
 import numpy as np
@@ -315,3 +316,60 @@ def test_many_subtrees_take_no_time():
     with pytest.raises(ConversionError):
         identify_source(source).choose()
     assert time.perf_counter() - start < 1.0  # 0.2 s alone on one processor
+
+
+HARMLESS = (
+    ("criterion.weight", 3), ("ce.weight", 3), ("bce.pos_weight", 1), ("loss_weights", 2), ("class_weights", 3),
+    ("weight", 3), ("model.dice_loss.smooth", 1), ("log_vars", 2), ("train_acc.total", 1), ("val_iou.tp", 3),
+    ("global_step", 1), ("_dummy", 1), ("empty", 0), ("FocalLoss.alpha", 1),
+)  # fmt: skip
+TELLING = (
+    "logit_scale", "temperature", "scale", "alpha", "model.scale", "model.gamma", "prelu.weight", "model.norm.weight",
+    "model.fc.sigma", "model.layer1.0.alpha", "model.layer1.0.conv1.scale", "calibration.bias", "model.bias",
+)  # fmt: skip
+
+
+def with_its_own_head(content, tmp_path):
+    """Identifies the file, and refuses another head, as `convert` does."""
+    candidates, fit = identified(content, tmp_path)
+    fit.check_head(candidates.source)
+
+
+def test_what_training_keeps_is_left_out(tmp_path):
+    for name, size in HARMLESS:
+        candidates, fit = identified(under("model.") | {name: ZEROS(size)}, tmp_path)
+        assert fit.network.name == "resnet18", name
+        assert_same(candidates.source, resnet())
+        assert any(f"left out: {name}" in note for note in candidates.source.notes)
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_a_number_that_may_count_is_refused_with_the_ways_out(tmp_path, name):
+    content = under("model.") | {name: ZEROS(1)}
+    with pytest.raises(ConversionError, match=re.escape(name.removeprefix("model."))) as refused:
+        with_its_own_head(content, tmp_path)
+    assert "skip=" in str(refused.value)
+    candidates, _ = identified(content, tmp_path, skip=[re.escape(name)])
+    assert set(resnet()) <= set(candidates.source)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32])
+def test_a_mask_of_a_layer_is_refused(tmp_path, dtype):
+    for name in ("fc.mask", "layer1.0.conv1.mask"):
+        with pytest.raises(ConversionError, match=re.escape(name)):
+            with_its_own_head(resnet() | {name: ZEROS(3, dtype=dtype)}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mean", "pixel_std", "normalizer.mean", "model.preprocess.std"])
+def test_mean_and_std_prepare_images(tmp_path, name):
+    candidates, _ = identified(under("model.") | {name: ZEROS(1, 3, 1, 1)}, tmp_path)
+    assert any("prepare" in note for note in candidates.source.notes)
+
+
+@pytest.mark.parametrize("name", ["decoder.running_mean", "decoder.mean", "feature_mean"])
+def test_other_means_prepare_no_images(tmp_path, name):
+    content = under("encoder.", trunk()) | {name: ZEROS(512), "decoder.weight": ZEROS(8, 512, 3, 3)}
+    candidates, _ = identified(content, tmp_path, prefix="encoder.")
+    assert not any("prepare" in note for note in candidates.source.notes)
+    candidates, _ = identified(content, tmp_path, network="resnet18")
+    assert not any("prepare" in note for note in candidates.source.notes)
