@@ -180,7 +180,8 @@ def _by_name(graph: WeightedGraph) -> Iterator[_Candidate]:
         if prefix is None:
             continue
         paths = [network.table.path(key.removeprefix(prefix)) or "" for key in stripped]
-        if all(paths):
+        # Other projects give a BatchNorm's name to a convolution, as timm does in its "d" variants.
+        if all(path.endswith("/kernel") for path in paths):
             names = [path.rpartition("/")[0] for path in paths]
             yield _Candidate(network, dict(zip(names, stripped.values(), strict=True)), wrapper + prefix, False)
 
@@ -293,7 +294,7 @@ def _tensors(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> dic
     """The tensors under the network's keys; a BatchNorm that was folded becomes an identity."""
     tensors: dict[str, Tensor] = {}
     for name, layer in layers.items():
-        kernel, bias = (_key(network, f"{name}/{part}") for part in ("kernel", "bias"))
+        kernel = _key(network, f"{name}/kernel")
         tensors[kernel] = layer.weight
         keys, parts, layer_bias = _norm(network, name), layer.norm, layer.bias
         if keys and not parts:
@@ -302,7 +303,8 @@ def _tensors(network: FamilyNetwork, layers: Mapping[str, WeightedLayer]) -> dic
             if _gives_bias(network, layer, keys):
                 parts["beta"], layer_bias = layer_bias or parts["beta"], None
         if layer_bias:
-            tensors[bias] = layer_bias
+            row = network.table.backward(f"{name}/bias")
+            tensors[row[0] if row else f"{kernel} (bias)"] = layer_bias
         for part, tensor in (parts or {}).items():
             tensors[keys.get(part, f"{kernel} ({part})")] = tensor
     return tensors

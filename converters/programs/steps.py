@@ -147,6 +147,9 @@ class StepFactory:
         if x.size == kernel == stride == (1, 1) and pad == NO_PADDING and facts.get("groups") == 1:
             dense = {fact: value for fact, value in facts.items() if fact != "groups"}
             return self.step("fully connected layer", [x], name, key, size=(1, 1), nonnegative=False, **dense)
+        if facts.get("groups") != 1 and facts.get("groups") == facts.get("outputs"):  # a group for each channel
+            facts = {fact: value for fact, value in facts.items() if fact != "outputs"}
+            facts |= {"groups": "each", "multiplier": 1}
         facts |= {"kernel": kernel, "stride": stride, "pad": pad, "dilation": tuple(rates)}
         return self.step("convolution", [x], name, key, size=(rows, columns), nonnegative=False, **facts)
 

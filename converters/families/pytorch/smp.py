@@ -60,7 +60,7 @@ def _psp(stages: str, convolution: str) -> tuple[Row, ...]:
     branches = [(f"decoder.psp.{stages}.{index}.pool.1{convolution}", bins) for index, bins in enumerate((1, 2, 3, 6))]
     return (
         *((f"{source}.0", f"ppm_{bins}_conv", "conv") for source, bins in branches),
-        *((f"{source}.1", f"ppm_{bins}_bn", "norm") for source, bins in branches),
+        *((f"{source}.1", f"ppm_{bins}_bn", "norm") for source, bins in branches if bins > 1),
         (f"decoder.conv{convolution}.0", "head_conv", "conv"),
         (f"decoder.conv{convolution}.1", "head_bn", "norm"),
     )
