@@ -118,7 +118,10 @@ def name_tensors(checkpoint: Checkpoint) -> NamedTensors:
         if folded := _folded(network, layers):
             notes.append(f"BatchNorm folded into the convolutions: identity here ({len(folded)} layers)")
         if candidate.by_place:
-            notes.append("the file does not name the modules as a known network does: its tensors are named by their places in the graph")
+            notes.append(
+                "the file does not name the modules as a known network does: its tensors are named by their places in "
+                "the graph"
+            )
         others = {
             key.removeprefix(candidate.prefix): tensor
             for key, tensor in graph.others.items()

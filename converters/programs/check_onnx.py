@@ -123,7 +123,9 @@ def _compare(
             continue
         outputs = from_keras.describe(model, factory)
         compared += 1
-        comparison = compare_programs(ends, outputs, layers, noun="the graph", label=table_label(table), headless=headless)
+        comparison = compare_programs(
+            ends, outputs, layers, noun="the graph", label=table_label(table), headless=headless
+        )
         yield _Result(comparison, size, ends, outputs)
     if not compared:
         raise ConversionError(
