@@ -41,7 +41,7 @@ _FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
         "nothing is blurred here; for timm's blur and averages see resnetblur* and resnetaa*",
     ),
     "gp": ((None, "", "avg", "fast", "fastavg"), "the average is taken before the head here"),
-    "global_pool": ((None, "", "avg", "fast", "fastavg"), "the average is taken before the head here"),
+    "global_pool": ((None, "", True, "avg", "fast", "fastavg"), "the average is taken before the head here"),
     "maxpool1": ((None, True), "a pooling follows the first convolution here"),
     "no_max_pool": ((None, False), "a pooling follows the first convolution here"),
     "style": (
