@@ -42,6 +42,7 @@ _MAX_DEPTH = 100
 _MAX_SETS = 16
 _MAX_SET_DEPTH = 6
 _MAX_NODES = 1000
+_MAX_TOGETHER = 100_000  # tensors that are read together from several dictionaries
 _STATES = ("optim", "scheduler", "scaler", "callbacks", "loops", "rng")  # names of what is no network's weights
 # What training keeps in files of their own, by keys that such a dictionary has.
 _TRAINING = (
@@ -58,12 +59,13 @@ def unwrap(saved: object) -> tuple[tuple[str, ...], dict[str, AnyTensor], dict[s
     """The tensors in a saved object, with the keys that led to them and what was left out.
 
     A dictionary is entered by the first of WRAPPERS that holds tensors, or else by its only key that holds some. It is
-    not entered if more tensors stand beside that key than in there.
+    not entered if more tensors stand beside that key than in there. Several dictionaries of tensors whose keys are no
+    usual ones are read as one: their keys then stand before those of the tensors.
 
     Args:
         saved: object that a file holds: a dictionary, a pickled module or another one.
     Returns: `(keys unwrapped, {key: tensor}, {name of what was left out: its value if it is text or a number})`.
-    Raises: ConversionError for an object without named tensors, and for several sets of tensors.
+    Raises: ConversionError for an object without named tensors, and for several pickled modules.
     """
     wrapper: list[str] = []
     extras: dict[str, Any] = {}
@@ -87,10 +89,29 @@ def unwrap(saved: object) -> tuple[tuple[str, ...], dict[str, AnyTensor], dict[s
         extras |= {_label(key): _plain(value) for key, value in node.items() if key != entered}
         node = node[entered]
     if not tensors:
+        tensors = _together(node, candidates)
+    if not tensors:
         raise ConversionError(_nothing(saved, candidates))
     beside = node if isinstance(node, dict) else {}
     extras |= {_label(key): _plain(beside.get(key)) for key in contents if key not in tensors}
     return tuple(wrapper), tensors, extras
+
+
+def _together(node: object, candidates: Iterable[str]) -> dict[str, AnyTensor]:
+    """The tensors of several dictionaries, each under its dictionary's key; none if one of them is no plain one."""
+    sets = {key: _inner(node)[key] for key in candidates if not any(word in key for word in _STATES)}
+    if not all(isinstance(value, dict) for value in sets.values()):
+        return {}
+    if sum(len(value) for value in sets.values()) > _MAX_TOGETHER:  # hostile files nest one dictionary many times
+        return {}
+    if not all(any(tensor is not None for tensor in _contents(value).values()) for value in sets.values()):
+        return {}
+    return {
+        f"{key}.{name}": tensor
+        for key, value in sets.items()
+        for name, tensor in _contents(value).items()
+        if tensor is not None
+    }
 
 
 def other_sets(saved: object, chosen: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, AnyTensor]]]:
@@ -102,6 +123,10 @@ def other_sets(saved: object, chosen: tuple[str, ...]) -> Iterator[tuple[tuple[s
     Returns: `(keys that lead there, {key: tensor})` of each.
     """
     number, known = 0, set()
+    root = saved
+    for key in chosen:
+        root = root[key] if isinstance(root, dict) else None
+    together = isinstance(root, dict) and not any(_contents(root).values())
     left: list[tuple[tuple[str, ...], Any]] = [((), saved)]
     for _ in range(_MAX_NODES):
         if not left or number >= _MAX_SETS:
@@ -111,7 +136,8 @@ def other_sets(saved: object, chosen: tuple[str, ...]) -> Iterator[tuple[tuple[s
             continue
         known.add(id(node))
         tensors = {key: tensor for key, tensor in _contents(node).items() if tensor is not None}
-        if tensors and path != chosen:
+        # Dictionaries that were read as one are no further sets.
+        if tensors and path != chosen and not (together and path[:-1] == chosen):
             number += 1
             yield path, tensors
         inner = {key: value for key, value in _inner(node).items() if not any(word in key for word in _STATES)}

@@ -373,3 +373,19 @@ def test_other_means_prepare_no_images(tmp_path, name):
     assert not any("prepare" in note for note in candidates.source.notes)
     candidates, _ = identified(content, tmp_path, network="resnet18")
     assert not any("prepare" in note for note in candidates.source.notes)
+
+
+def test_dictionaries_of_unusual_names(tmp_path):
+    """Each name is a prefix: what stands in the other dictionaries counts as what stands beside."""
+    later = {key: tensor + 1 for key, tensor in resnet().items()}
+    optimizer = {"state": {0: {"exp_avg": ZEROS(3)}}, "param_groups": []}
+    candidates, _ = identified({"net_a": resnet(), "losses": {"w": ZEROS(3)}, "optim": optimizer}, tmp_path)
+    assert_same(candidates.source, resnet())
+    both = {"first": resnet(), "second": later, "optim": optimizer}
+    candidates, _ = identified(both, tmp_path)
+    assert_same(candidates.source, resnet())
+    assert any("also complete under" in note and "second" in note for note in candidates.source.notes)
+    candidates, _ = identified(both, tmp_path, prefix="second")
+    assert_same(candidates.source, later)
+    with pytest.raises(ConversionError, match=r"prefix='my\.'"):
+        identified({"my": trunk(), "up": {"0.weight": ZEROS(8, 512, 3, 3)}}, tmp_path)
