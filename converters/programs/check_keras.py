@@ -28,9 +28,7 @@ _ADVICE = (
 )
 
 
-def check_keras(
-    source: Source, model: keras.Model, fit: Fit, *, asked: bool, free: Collection[str] = ()
-) -> list[str]:
+def check_keras(source: Source, model: keras.Model, fit: Fit, *, asked: bool, free: Collection[str] = ()) -> list[str]:
     """Refuses a whole Keras model whose configuration is another function than the network that is built.
 
     Args:

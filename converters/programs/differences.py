@@ -44,9 +44,9 @@ def layer_differences(
     ]
     depths = _depths(outputs)
     absent = [key for key in built if key not in stated]
-    found = {labels[key]: (depths[id(built[key][0])], f"{noun} has no such layer") for key in absent}
-    found |= _walk([*pairs, *single], labels, depths)
-    return {name: text for name, (_, text) in sorted(found.items(), key=lambda difference: difference[1][0])}
+    unlike = {labels[key]: (depths[id(built[key][0])], f"{noun} has no such layer") for key in absent}
+    unlike |= _walk([*pairs, *single], labels, depths)
+    return {name: text for name, (_, text) in sorted(unlike.items(), key=lambda difference: difference[1][0])}
 
 
 def _depths(ends: Sequence[ProgramStep]) -> dict[int, int]:

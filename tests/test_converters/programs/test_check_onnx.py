@@ -155,8 +155,8 @@ def test_a_resize_to_the_same_size_is_no_step(scale, op):
 
 def test_sizes_are_computed():
     node = OnnxNode("Slice", "", ["x", "starts", "ends"], ["y"], {})
-    shape, one, three = np.array([1, 3, 65, 97]), np.array([2]), np.array([4])
-    assert fold(node, [shape, one, three], 13).tolist() == [65, 97]
+    shape, start, end = np.array([1, 3, 65, 97]), np.array([2]), np.array([4])
+    assert fold(node, [shape, start, end], 13).tolist() == [65, 97]
     assert fold(OnnxNode("Div", "", ["a", "b"], ["y"], {}), [np.array(-7), np.array(2)], 13) == -3
     for kind in ("Conv", "RandomNormal"):
         with pytest.raises(NoConstant):
