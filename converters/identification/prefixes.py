@@ -104,6 +104,7 @@ _RESNET_PLACES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "
 _RESNET_TOP = {"9": "fc", "10": "fc"}
 _LEAST_KERNELS = 8  # no network known here has fewer
 _MOST_PLACES = 50
+_MOST_LEVELS = 20  # of modules around a network; hostile keys have thousands
 _NAMED = 6
 
 
@@ -345,14 +346,14 @@ def _places_of(short: Mapping[str, str], shapes: Shapes) -> list[Place]:
 def _starts(text: str) -> list[str]:
     """Every prefix of a key, the empty one first."""
     parts = text.split(".")
-    return ["".join(f"{part}." for part in parts[:depth]) for depth in range(len(parts))]
+    return ["".join(f"{part}." for part in parts[:depth]) for depth in range(min(len(parts), _MOST_LEVELS))]
 
 
 def _beginnings(text: str) -> Iterator[tuple[str, str]]:
     """Every way in which a key may be the first of a network: `(its name there, how the names are read)`."""
     parts = text.split(".")
     firsts = _first_keys()
-    for start in range(len(parts)):
+    for start in range(min(len(parts), _MOST_LEVELS)):
         ending = ".".join(parts[start:])
         if ending in firsts:
             yield ending, "plain"
