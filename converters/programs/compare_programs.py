@@ -50,8 +50,8 @@ def compare_programs(
             messages have the Keras layer's own name.
         may_end_small: whether the source may end before the enlargement to the size of the image, as prototxts do,
             whose users enlarge the scores.
-        headless: whether the model is to end where the source continues. By default it may lack layers with weights, and
-            what comes after those.
+        headless: whether the model is to end where the source continues. By default it may lack layers with
+            weights, and what comes after those.
     Returns: the comparison; the programs are equal if it has no differences.
 
     Example:

@@ -42,7 +42,7 @@ _MAX_DEPTH = 100
 _MAX_SETS = 16
 _MAX_SET_DEPTH = 6
 _MAX_NODES = 1000
-_MAX_TOGETHER = 100_000  # tensors that are read together from several dictionaries
+_MAX_TOGETHER = 100_000  # tensors of several dictionaries that are read together.
 _STATES = ("optim", "scheduler", "scaler", "callbacks", "loops", "rng")  # names of what is no network's weights
 # What training keeps in files of their own, by keys that such a dictionary has.
 _TRAINING = (
