@@ -100,7 +100,12 @@ class Builder:
         handler = self.handlers.get(step.op)
         if handler is None:
             raise self.refusal("has no counterpart in Keras that is exact")
-        return handler(self, **arguments)
+        try:
+            return handler(self, **arguments)
+        except ConversionError:
+            raise
+        except Exception as error:  # Keras's, on what a rule did not foresee
+            raise self.refusal(f"is not understood: {str(error).strip()[:200]}") from error
 
     def _fold(self, step: GraphStep, arguments: Mapping[str, Any]) -> Any:
         """A step on parameters alone: it is computed beforehand."""

@@ -112,7 +112,9 @@ def foreign_weights(
     shapes, layers = variable_shapes(model), {layer.name for layer in model.layers}
     networks = [(candidate, network) for candidate in families for network in candidate.networks]
     # Networks with the same variables: layers without variables tell them apart, and then the model's name.
-    networks.sort(key=lambda row: (row[1].layer not in layers, row[1].name != model.name))
+    networks.sort(
+        key=lambda row: (row[1].layer not in (None, *layers), row[1].name != model.name, row[1].layer not in layers)
+    )
     problems = []
     for candidate, network in networks:
         problem = _problem(network, shapes)

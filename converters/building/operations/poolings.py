@@ -132,14 +132,14 @@ def _is(size: Any, axis: tuple[int, ...]) -> bool:
     return isinstance(size, Sizes) and size.values == axis
 
 
-def adaptive_max_pool2d(b: Builder, input: Laid, output_size: Sequence[Any]) -> list[Laid]:
+def adaptive_max_pool2d(b: Builder, input: Laid, output_size: Sequence[Any]) -> list[Laid | None]:
     """The maximum of each channel; other numbers of parts are refused."""
     if list(output_size) != [1, 1]:
         raise b.refusal("has more than one part")
     laid = input.as_map()
     tensor = b.layer(keras.layers.GlobalMaxPooling2D, laid.tensor, keepdims=True)
     shapes = tuple((*shape[:2], 1, 1) for shape in input.shapes)
-    return [Laid(tensor, laid.axes, shapes)]
+    return [Laid(tensor, laid.axes, shapes), None]  # without the places of the maxima
 
 
 def mean(b: Builder, input: Laid, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Laid:

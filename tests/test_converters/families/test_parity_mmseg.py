@@ -76,4 +76,4 @@ def test_a_training_file_and_its_features(tmp_path):
 
 def test_basic_blocks_are_not_taken_for_bottlenecks():
     with pytest.raises(ConversionError, match=r"basic blocks where bottlenecks are expected"):
-        converters.convert(net(depth=18, width=1 / 8))
+        converters.convert(net(depth=18, width=1 / 8).state_dict())

@@ -69,7 +69,7 @@ def test_epsilon_names_the_layer(tmp_path, kind):
     module = onnx_files.net("resnet18")
     module.layer3[0].bn2.eps = 0.1
     with pytest.raises(ConversionError, match=r"layer3\.0\.bn2 has eps 0\.1; in the network 1e-05"):
-        converters.convert(_saved(module, tmp_path, kind))
+        converters.convert(_saved(module, tmp_path, kind), network="resnet18")
 
 
 @KINDS
@@ -82,7 +82,7 @@ def test_other_norms_are_refused(tmp_path, kind, norm):
     other.weight, other.bias = usual.weight, usual.bias
     module.bn1 = other
     with pytest.raises(ConversionError, match=r"bn1 is a (Instance|Group)Norm"):
-        converters.convert(_saved(module, tmp_path, kind))
+        converters.convert(_saved(module, tmp_path, kind), network="resnet18")
 
 
 def test_own_class_converts_only_by_name(tmp_path):
@@ -112,7 +112,7 @@ def test_order_of_a_sequence_counts(tmp_path):
     module.layer1._modules = {"1": blocks["1"], "0": blocks["0"]}
     for kind in ("live", "pickled"):
         with pytest.raises(ConversionError):
-            converters.convert(_saved(module, tmp_path, kind))
+            converters.convert(_saved(module, tmp_path, kind), network="resnet18")
 
 
 def test_live_module_is_left_as_it_was():
