@@ -110,6 +110,8 @@ class Builder:
     def _fold(self, step: GraphStep, arguments: Mapping[str, Any]) -> Any:
         """A step on parameters alone: it is computed beforehand."""
         shapes = self.graph.shapes.get(step.name)
+        refs = [leaf.name for leaf in _leaves(list(step.arguments.values())) if isinstance(leaf, Ref)]
+        self.parents[step.name] = [parent for name in refs for parent in self.parents.get(name, [name])]
         if step.op == "getitem":
             return arguments["input"][arguments["index"]]
         if step.op in ("expand", "expand_as") and shapes and isinstance(arguments["input"], np.ndarray):
@@ -124,8 +126,6 @@ class Builder:
         if "input" in arguments and "self" in step.arguments:
             arguments = {"self" if key == "input" else key: value for key, value in arguments.items()}
         self.folded.append(step.name)
-        refs = [leaf.name for leaf in _leaves(list(step.arguments.values())) if isinstance(leaf, Ref)]
-        self.parents[step.name] = [parent for name in refs for parent in self.parents.get(name, [name])]
         return step.compute(arguments)
 
     def refusal(self, why: str) -> RefusedStep:
