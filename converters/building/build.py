@@ -100,14 +100,20 @@ def _difference(module: Any, size: tuple[int, int], model: keras.Model, name: st
     """The largest relative difference of model and module, on noise of a size that was not traced.
 
     Raises:
-        ConversionError: results of other shapes.
+        ConversionError: a module that cannot be run at this size, or results of other shapes.
     """
     import torch
 
     parameter = next(iter(module.parameters()), torch.zeros(()))
     image = np.random.default_rng(0).normal(size=(1, *size, model.inputs[0].shape[-1])).astype(dtype)
     batch = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
-    expected = _flat(module(batch.to(parameter.device, parameter.dtype)))
+    try:
+        expected = _flat(module(batch.to(parameter.device, parameter.dtype)))
+    except Exception as error:  # a network may take only sizes that its strides divide
+        raise ConversionError(
+            f"{name} cannot be run at {size[0]} x {size[1]} pixels, where the model would be compared with it: "
+            f"{type(error).__name__}: {str(error)[:200]}. Nothing is returned."
+        ) from error
     results = [_torch_order(np.asarray(value)) for value in keras.tree.flatten(model(image))]
     worst = 0.0
     for result, reference in zip(results, expected, strict=True):

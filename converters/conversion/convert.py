@@ -189,7 +189,8 @@ def _convert_known(
         model = add_stated_end(model, source)
     asked = output_stride is not None or convention is not None
     features = include_top is False
-    checked = [*formed, *check_source(source, model, fit, asked=asked, features=features, skip=skip)]
+    named = network is not None
+    checked = [*formed, *check_source(source, model, fit, asked=asked, features=features, skip=skip, named=named)]
     live = source.module is not None and bool(source.modules)
     check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
     if not live:  # a live module is run, below

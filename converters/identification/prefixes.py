@@ -14,7 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -226,6 +226,7 @@ def _asked_view(source: Source, prefix: str) -> View:
     kept, left_out, _ = _sorted(source, {key: names[key] for key in inside}, {}, (), _known(names.values()))
     left_out |= {source.name_in_file(key): "beside the prefix" for key in source if key not in inside}
     view = _renamed(source, {key: names[key] for key in kept}, _inner_modules(source, prefix, names))
+    view.module = _inner_module(source.module, prefix)
     return View(view, prefix, _wrapper(source), left_out, ())
 
 
@@ -455,6 +456,13 @@ def _inner_modules(source: Source, prefix: str, names: Mapping[str, str]) -> Mod
             inner = name[len(prefix) :] if len(name) >= len(prefix) else ""
             tree[inner] = dataclasses.replace(record, name=inner)
     return tree  # type: ignore[return-value]
+
+
+def _inner_module(module: Any, prefix: str) -> Any:
+    """The live module under a prefix; the whole one, if the prefix names no module in it."""
+    if module is None:
+        return None
+    return dict(module.named_modules(remove_duplicate=False)).get(prefix.rstrip("."), module)
 
 
 def _renamed(source: Source, names: Mapping[str, str], modules: ModuleTree) -> Source:

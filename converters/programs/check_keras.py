@@ -28,7 +28,9 @@ _ADVICE = (
 )
 
 
-def check_keras(source: Source, model: keras.Model, fit: Fit, *, asked: bool, free: Collection[str] = ()) -> list[str]:
+def check_keras(
+    source: Source, model: keras.Model, fit: Fit, *, asked: bool, free: Collection[str] = (), named: bool = False
+) -> list[str]:
     """Refuses a whole Keras model whose configuration is another function than the network that is built.
 
     Args:
@@ -38,21 +40,36 @@ def check_keras(source: Source, model: keras.Model, fit: Fit, *, asked: bool, fr
         asked: whether the user chose how the model strides. Then a file also passes if it has the usual form of the
             identified network.
         free: layers whose weights are not taken over.
+        named: whether the user named the network, which counts where the model is code.
     Returns: sentences for the receipt; none for a source without a configuration.
     Raises:
-        ConversionError: naming the layers that differ.
+        ConversionError: naming the layers that differ; or a model that is code, of a network that was not named.
     """
     notes: list[str] = []
     for checkpoint in source.checkpoints:
         if checkpoint.keras_config:
-            notes += _check(source, checkpoint, model, fit, asked, free)
+            notes += _check(source, checkpoint, model, fit, asked, free, named)
     return notes
 
 
 def _check(
-    source: Source, checkpoint: Checkpoint, model: keras.Model, fit: Fit, asked: bool, free: Collection[str]
+    source: Source,
+    checkpoint: Checkpoint,
+    model: keras.Model,
+    fit: Fit,
+    asked: bool,
+    free: Collection[str],
+    named: bool,
 ) -> list[str]:
     graph = read_graph(checkpoint.keras_config or {})
+    if graph is None and not named:
+        kind = str((checkpoint.keras_config or {}).get("class_name"))[:80]
+        raise ConversionError(
+            f"{checkpoint.path.name} has the tensors of {fit.family.name} {fit.network.name}, but its model is code "
+            f"that is not in the file: the class {kind!r}. Expected a model whose configuration has layers, or weights "
+            f"alone: model.save_weights('name.weights.h5'). If it does compute {fit.network.name}, say "
+            f"network={fit.network.name!r} (--network={fit.network.name})."
+        )
     if graph is None:
         return [
             f"{checkpoint.path.name} states the class of its model, which is code: only names and shapes were checked"

@@ -20,6 +20,7 @@ def check_source(
     asked: bool = True,
     features: bool = True,
     skip: Sequence[str] = (),
+    named: bool = False,
 ) -> list[str]:
     """Refuses a source whose own description contradicts the network that is built; one without a description passes.
 
@@ -32,6 +33,7 @@ def check_source(
         features: whether the user chose to have no head. Then what the source computes of the features does not count.
         skip: regular expressions of variables and tensors that are left alone. Their layers may have another number of
             classes.
+        named: whether the user named the network, which counts where a Keras model is code.
     Returns: sentences for the receipt: what was compared, and what could not be.
     Raises:
         ConversionError: naming the first layers that differ.
@@ -39,7 +41,7 @@ def check_source(
     free = _free_layers(model, fit.network.table, skip)
     return [
         *check_onnx(source, model, fit, asked=asked, features=features, free=free),
-        *check_keras(source, model, fit, asked=asked, free=free),
+        *check_keras(source, model, fit, asked=asked, free=free, named=named),
     ]
 
 

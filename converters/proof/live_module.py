@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -65,7 +66,14 @@ def compare_live(
     if not whole or runs.unlike:
         if first:
             return LiveComparison(f"the first module with another result is {first}", "", [])
-        note = f"Its {len(values)} layers with weights were run and compared with the module; the module's end was not"
+        compared = sum(layer in values for layer in runs.layers)
+        if not compared:
+            return LiveComparison("", "none of its modules with weights was called when it was run", [])
+        if whole and (words := _probabilities_difference(results[0], values, runs)):
+            return LiveComparison(words, "", [])
+        note = f"Its {compared} layers with weights were run and compared with the module; the module's end was not"
+        if whole and runs.outputs:
+            note = f"Its {compared} layers with weights, and the logarithms of probabilities at its end, were compared"
         return LiveComparison("", "", [note])
     if not runs.outputs:
         return LiveComparison("", "it returns no tensor", [])
@@ -101,6 +109,21 @@ def _result_difference(
             return _value_difference(ours, name, expected.reshape(ours.shape)), note
         return f"its {name} has the shape {expected.shape} (channels last), the network's {ours.shape}", ""
     return _value_difference(ours, name, expected), ""
+
+
+def _probabilities_difference(ours: np.ndarray, values: Mapping[str, np.ndarray], runs: _Run) -> str:
+    """How results differ from the logarithms of the model's probabilities, and the logits before they are enlarged."""
+    for index, (name, expected) in enumerate(runs.outputs):
+        wanted = np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected
+        rows, columns = ours.shape[1:3]
+        result = values.get("logits") if index else ops.convert_to_numpy(ops.log_softmax(ours, axis=-1))
+        if wanted.ndim == 4 and not index:
+            wanted = wanted[:, :rows, :columns]  # of a map that can be larger than the image
+        if result is None or wanted.shape != result.shape:
+            return f"its {name} has the shape {expected.shape}, unlike the public network's"
+        if words := _value_difference(result, name, wanted):
+            return words
+    return ""
 
 
 def _enlarges(family: Family) -> bool:
@@ -189,7 +212,9 @@ def _run_once(module: Any, names: Mapping[str, str], family: Family, images: np.
             for hook in hooks:
                 hook.remove()
     nothing = isinstance(result, Mapping) and not result
-    return _Run(images, _outputs(result, family), nothing or family.outputs == slice(0), layers)
+    logarithms = family.outputs == slice(0)
+    outputs = _outputs(result, dataclasses.replace(family, outputs=slice(None)) if logarithms else family)
+    return _Run(images, outputs, nothing or logarithms, layers)
 
 
 def _bare(module: Any) -> Any:
