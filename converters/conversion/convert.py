@@ -39,6 +39,28 @@ class Conversion(NamedTuple):
     receipt: Receipt
 
 
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """What the caller of `convert` asks for; see there."""
+
+    family: str | Family | None
+    network: str | None
+    form: BuildRequest
+    preprocessing: str | None
+    skip: Sequence[str]
+    prefix: str | None
+    prototxt: Path | None
+    classes: Sequence[str] | None
+    colors: Sequence[Sequence[int]] | None
+    allow_nonfinite: bool
+
+    @property
+    def is_of_families(self) -> bool:
+        """Whether it asks for something that only networks of the families have."""
+        named = (self.family, self.network, self.prefix, self.prototxt, self.skip or None)
+        return any(option is not None for option in named) or self.form != BuildRequest()
+
+
 def convert(
     path: Weights,
     *,
@@ -107,26 +129,18 @@ def convert(
         raise ConversionError(
             f"preprocessing is one of {', '.join(map(repr, specs.PREPROCESSING))}. Received: {preprocessing!r}"
         )
-    request = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
+    form = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
+    request = _Request(family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite)
     source = open_source(path)
-    asked_for_known = (family, network, prefix, prototxt, *skip, *dataclasses.astuple(request)[:6])
     try:
-        return _convert_known(
-            source, family, network, request, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite
-        )
+        return _convert_known(source, request)
     except ConversionError as refusal:
-        if source.module is None or any(option is not None for option in asked_for_known):
+        if source.module is None or request.is_of_families:
             raise
-        return _convert_program(source.module, refusal, preprocessing, classes, colors)
+        return _convert_program(source.module, request, refusal)
 
 
-def _convert_program(
-    module: TorchModule,
-    refusal: ConversionError,
-    preprocessing: str | None,
-    classes: Sequence[str] | None,
-    colors: Sequence[Sequence[int]] | None,
-) -> Conversion:
+def _convert_program(module: TorchModule, request: _Request, refusal: ConversionError) -> Conversion:
     """`convert` for a live module that is no network of a known family: its own program is built.
 
     Raises:
@@ -136,40 +150,26 @@ def _convert_program(
         model, receipt = build_from_module(module)
     except ConversionError as error:
         raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
-    if preprocessing:
-        tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[preprocessing])
-        receipt.preprocessing = specs.PREPROCESSING[preprocessing]
+    if request.preprocessing:
+        tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[request.preprocessing])
+        receipt.preprocessing = specs.PREPROCESSING[request.preprocessing]
     else:
         receipt.notes.append(
             "its preprocessing is not known: preprocessing= (tfseg.set_metadata) lets the model carry it"
         )
-    _name_classes(model, classes, colors)
+    _name_classes(model, request.classes, request.colors)
     return Conversion(model, receipt)
 
 
-def _convert_known(
-    source: Source,
-    family: str | Family | None,
-    network: str | None,
-    request: BuildRequest,
-    preprocessing: str | None,
-    skip: Sequence[str],
-    prefix: str | None,
-    prototxt: Path | None,
-    classes: Sequence[str] | None,
-    colors: Sequence[Sequence[int]] | None,
-    allow_nonfinite: bool,
-) -> Conversion:
+def _convert_known(source: Source, request: _Request) -> Conversion:
     """`convert` for the networks of the families, and for files of tfseg."""
-    include_top, output_stride, convention = request.include_top, request.output_stride, request.convention
+    family, network, prefix, form = request.family, request.network, request.prefix, request.form
     if network is None and family in (None, BY_PATH):
         refuse_own_model(source)
     if family in (None, BY_PATH) and (stated := own_network(source)):
-        return _open_own(
-            source, stated, request, network, preprocessing, skip, prototxt, classes, colors, allow_nonfinite
-        )
-    candidates = identify_source(source, family=family, skip=skip, prefix=prefix, network=network)
-    source, skip = candidates.source, candidates.skip
+        return _open_own(source, stated, request)
+    candidates = identify_source(source, family=family, skip=request.skip, prefix=prefix, network=network)
+    source, skip, include_top = candidates.source, candidates.skip, form.include_top
     fit = _choose(candidates, network)
     target = network or fit.network.name
     if include_top is not False or fit.differences:
@@ -177,45 +177,43 @@ def _convert_known(
     if include_top is not False and target == fit.network.name:
         fit.check_head(source, skip)
     formed: list[str] = []
-    request = dataclasses.replace(request, named=not (network is None and family is None))
+    form = dataclasses.replace(form, named=not (network is None and family is None))
     agreement = candidates.agree(fit, network=network, head=include_top is not False)
-    model, options, drop = build_network(target, fit, source, request, stated=agreement.options)
+    model, options, drop = build_network(target, fit, source, form, stated=agreement.options)
     if target == fit.network.name:
-        built, formed = in_stated_form(
-            BuiltNetwork(model, options, drop), fit, source, request, stated=agreement.options
-        )
+        built, formed = in_stated_form(BuiltNetwork(model, options, drop), fit, source, form, stated=agreement.options)
         model, options, drop = built
     if include_top is not False and target == fit.network.name:
         model = add_stated_end(model, source)
-    asked = output_stride is not None or convention is not None
+    asked = form.output_stride is not None or form.convention is not None
     features = include_top is False
     named = network is not None
     checked = [*formed, *check_source(source, model, fit, asked=asked, features=features, skip=skip, named=named)]
     live = source.module is not None and bool(source.modules)
     check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
     if not live:  # a live module is run, below
-        checked += check_forward(source, fit, named=network is not None)
+        checked += check_forward(source, fit, named=named)
 
     receipt = Receipt(source.name, model.name, *fit.names, options=options, others=list(candidates.alternatives(fit)))
     receipt.prefix = prefix
-    receipt.preprocessing = specs.PREPROCESSING[preprocessing or fit.family.preprocessing]
-    if preprocessing is None and agreement.preprocessing:
+    receipt.preprocessing = specs.PREPROCESSING[request.preprocessing or fit.family.preprocessing]
+    if request.preprocessing is None and agreement.preprocessing:
         receipt.preprocessing = agreement.preprocessing
     receipt.notes += [*agreement.notes, *candidates.name_notes(fit.network.name), *checked]
     receipt.notes += _head_notes(fit, model, target)
-    if prototxt is not None:
-        receipt.prototxt = _check_prototxt(model, prototxt, fit, target)
+    if request.prototxt is not None:
+        receipt.prototxt = _check_prototxt(model, request.prototxt, fit, target)
     _set_metadata(model, receipt, fit, target)
-    _name_classes(model, classes or _stated_classes(agreement, receipt, fit, target), colors)
+    _name_classes(model, request.classes or _stated_classes(agreement, receipt, fit, target), request.colors)
     plan = plan_import(fit.network.table, source.shapes, variable_shapes(model), drop=drop, skip=skip)
     advice = mapping_advice(candidates, variable_shapes(model), plan)
-    fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
+    fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=request.allow_nonfinite)
     blocks.initialize(model, plan.untouched)
     receipt.notes += keep_momentum(source, model, fit)
     if live:
-        changed = include_top is False or request.multi_scale is not None or bool(plan.untouched)
+        changed = include_top is False or form.multi_scale is not None or bool(plan.untouched)
         whole = target == fit.network.name and not changed
-        receipt.notes += check_live(source, model, fit, receipt, named=network is not None, whole=whole, asked=asked)
+        receipt.notes += check_live(source, model, fit, receipt, named=named, whole=whole, asked=asked)
     return Conversion(model, receipt)
 
 
@@ -234,30 +232,19 @@ def _stated_classes(agreement: Agreement, receipt: Receipt, fit: Fit, target: st
     return agreement.classes if same and agreement.classes else None
 
 
-def _open_own(
-    source: Source,
-    stated: OwnNetwork,
-    request: BuildRequest,
-    network: str | None,
-    preprocessing: str | None,
-    skip: Sequence[str],
-    prototxt: Path | None,
-    classes: Sequence[str] | None,
-    colors: Sequence[Sequence[int]] | None,
-    allow_nonfinite: bool,
-) -> Conversion:
+def _open_own(source: Source, stated: OwnNetwork, request: _Request) -> Conversion:
     """`convert` for a file whose header says which network it holds."""
-    if network not in (None, stated.name):
+    if request.network not in (None, stated.name):
         raise ConversionError(
             f"{source.name} holds {stated.name}. Build the other network with tfseg.build and fill it with "
-            f"import_weights. Received: network={network!r}"
+            f"import_weights. Received: network={request.network!r}"
         )
-    model = rebuild_network(stated, source, request)
-    if preprocessing:
-        tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[preprocessing])
-    _name_classes(model, classes, colors)
-    checked = None if prototxt is None else str(check_prototxt(model, prototxt))
-    receipt = fill_by_path(model, stated, source, skip=skip, allow_nonfinite=allow_nonfinite)
+    model = rebuild_network(stated, source, request.form)
+    if request.preprocessing:
+        tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[request.preprocessing])
+    _name_classes(model, request.classes, request.colors)
+    checked = None if request.prototxt is None else str(check_prototxt(model, request.prototxt))
+    receipt = fill_by_path(model, stated, source, skip=request.skip, allow_nonfinite=request.allow_nonfinite)
     receipt.prototxt = checked
     return Conversion(model, receipt)
 

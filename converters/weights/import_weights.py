@@ -73,7 +73,7 @@ def import_weights(
     receipt = Receipt(opened.name, model.name, *fit.names, others=others, prefix=prefix)
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
     receipt.notes += check_statement(opened, model, fit, candidates.agree(fit, network=model.name))
-    receipt.notes += [*candidates.name_notes(model.name), *check_source(opened, model, fit, skip=skip)]
+    receipt.notes += [*candidates.name_notes(model.name), *check_source(opened, model, fit, skip=skip, named=True)]
     advice = mapping_advice(candidates, shapes, plan)
     return fill_model(model, opened, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
 

@@ -114,6 +114,23 @@ def filled_module(builder, seed, gain, **options):
     return module
 
 
+def randomized_state(module, seed=0):
+    """A module of any layers in evaluation mode, its state dictionary drawn at random; returns the module."""
+    import torch
+
+    random = torch.Generator().manual_seed(seed)
+    for name, value in module.state_dict().items():
+        if not value.dtype.is_floating_point:
+            continue
+        if "running_var" in name:
+            value.uniform_(0.5, 1.5, generator=random)
+        elif value.ndim == 1:
+            value.normal_("weight" in name, 0.1, generator=random)
+        elif value.ndim:
+            value.normal_(0, math.sqrt(1.4 / value[0].numel()), generator=random)
+    return module.eval()
+
+
 @functools.cache
 def torchfcn_models():
     """`torchfcn.models` alone: the package's own import asks for the libraries of its data sets and its trainer."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import onnx_files
 from helpers.random_weights import randomize_weights
-from helpers.references import images, relative
+from helpers.references import images, randomized_state, relative
 from torch import nn
 
 import converters
@@ -360,26 +360,12 @@ TIMM_CHANGES = {
 }
 
 
-def _fill(module):
-    generator = torch.Generator().manual_seed(0)
-    for name, value in module.state_dict().items():
-        if not value.dtype.is_floating_point:
-            continue
-        if "running_var" in name:
-            value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
-        elif value.ndim == 1:
-            value.copy_(torch.randn(value.shape, generator=generator) * 0.1 + ("weight" in name))
-        elif value.ndim:
-            value.copy_(torch.randn(value.shape, generator=generator) * (1.4 / value[0].numel()) ** 0.5)
-    return module.eval()
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("named", ["folder", "file"])
 @pytest.mark.parametrize("change", SMP_CHANGES)
 def test_hub_folders_of_smp(tmp_path, change, named):
     options = dict(SMP_CHANGES[change])
-    module = _fill(_smp(**options))
+    module = randomized_state(_smp(**options))
     module.save_pretrained(tmp_path / "hub")
     image = IMAGE[..., : options.get("in_channels", 3)]
     with torch.no_grad():
@@ -401,7 +387,7 @@ def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
     config = transformers.ResNetConfig(
         depths=depths, hidden_sizes=sizes, layer_type=layer_type, num_labels=3, **HUGGING_FACE_CHANGES[change]
     )
-    module = _fill(transformers.ResNetForImageClassification(config))
+    module = randomized_state(transformers.ResNetForImageClassification(config))
     module.save_pretrained(tmp_path / "hub")
     with torch.no_grad():
         expected = module(torch.from_numpy(IMAGE.transpose(0, 3, 1, 2))).logits.numpy()
@@ -414,7 +400,7 @@ def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
 @pytest.mark.parametrize("name", TIMM_CHANGES)
 def test_hub_folders_of_timm(tmp_path, name, named):
     timm = pytest.importorskip("timm")
-    module = _fill(timm.create_model(name, pretrained=False, num_classes=3))
+    module = randomized_state(timm.create_model(name, pretrained=False, num_classes=3))
     (tmp_path / "hub").mkdir()
     torch.save(module.state_dict(), tmp_path / "hub" / "pytorch_model.bin")
     config = {"architecture": name, "num_classes": 3, "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}

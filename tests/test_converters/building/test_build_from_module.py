@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import torch
-from helpers.references import images, relative
+from helpers.references import images, randomized_state, relative
 from helpers.torchvision_cpu import import_torchvision
 from torch import nn
 from torch.nn import functional
@@ -44,19 +44,6 @@ NETWORKS = {
 }
 
 
-def filled(make):
-    """A module in evaluation mode, its weights and statistics far from the defaults."""
-    module, random = make(), torch.Generator().manual_seed(0)
-    for name, value in module.state_dict().items():
-        if "running_var" in name:
-            value.uniform_(0.5, 1.5, generator=random)
-        elif value.dtype.is_floating_point and value.ndim == 1:
-            value.normal_("weight" in name, 0.1, generator=random)
-        elif value.dtype.is_floating_point and value.ndim:
-            value.normal_(0, (1.4 / value[0].numel()) ** 0.5, generator=random)
-    return module.eval()
-
-
 def run(module, image):
     with torch.no_grad():
         result = module(torch.from_numpy(image.transpose(0, 3, 1, 2)))
@@ -65,7 +52,7 @@ def run(module, image):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_public_networks(tmp_path, name):
-    module = filled(NETWORKS[name])
+    module = randomized_state(NETWORKS[name]())
     model, receipt = converters.convert(module)
     strict = any("multiples of" in note for note in receipt.notes)
     assert strict == (name == "FPN")
@@ -161,7 +148,7 @@ SMALL = {
 
 @pytest.mark.parametrize("name", SMALL)
 def test_single_steps(name):
-    module = filled(SMALL[name])
+    module = randomized_state(SMALL[name]())
     model, _ = converters.convert(module)
     for size in ((64, 96), (51, 38)):
         image = images(*size, batch=2)
@@ -202,7 +189,7 @@ class TwoInputs(nn.Module):
 )
 def test_what_cannot_be_built_is_refused_by_name(make, message):
     with pytest.raises(ConversionError, match=message):
-        converters.convert(filled(make))
+        converters.convert(randomized_state(make()))
 
 
 def test_statistics_of_the_batch_are_refused():
@@ -233,7 +220,7 @@ def test_outputs_keep_their_keys():
             x = self.conv(image)
             return {"out": x, "features": [x.relu(), x.mean((2, 3))]}
 
-    module = filled(Several)
+    module = randomized_state(Several())
     model, _ = converters.convert(module)
     results = model(images(40, 50))
     assert results["out"].shape == (1, 38, 48, 4)
@@ -249,7 +236,7 @@ def test_layers_have_the_names_of_modules_and_a_module_that_runs_twice_is_one_la
         def forward(self, image):
             return self.block(self.block(image))
 
-    model, receipt = converters.convert(filled(Twice))
+    model, receipt = converters.convert(randomized_state(Twice()))
     assert [layer.name for layer in model.layers if layer.weights] == ["block_0"]
     assert [(row["key"], row["path"]) for row in receipt.tensors] == [
         ("block.0.weight", "block_0/kernel"),
@@ -258,7 +245,7 @@ def test_layers_have_the_names_of_modules_and_a_module_that_runs_twice_is_one_la
 
 
 def test_a_built_classifier_can_be_dilated():
-    module = filled(torchvision("mobilenet_v3_small"))
+    module = randomized_state(torchvision("mobilenet_v3_small")())
     model, _ = converters.convert(module)
     features = keras.Model(model.input, model.get_layer("features_12_2").output)
     dilated = tfseg.dilate(features, output_stride=16)

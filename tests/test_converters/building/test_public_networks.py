@@ -1,7 +1,7 @@
 """Public networks, as their packages build them, from live modules: exact, or refused; none is wrong."""
 
 import pytest
-import torch
+from helpers.references import randomized_state
 from helpers.torchvision_cpu import import_torchvision
 
 from converters import ConversionError
@@ -54,23 +54,11 @@ def build(package, name):
     return getattr(library, decoder)(encoder, encoder_weights=None, classes=3)
 
 
-def filled(module):
-    random = torch.Generator().manual_seed(0)
-    for name, value in module.state_dict().items():
-        if "running_var" in name:
-            value.uniform_(0.5, 1.5, generator=random)
-        elif value.dtype.is_floating_point and value.ndim == 1:
-            value.normal_("weight" in name, 0.1, generator=random)
-        elif value.dtype.is_floating_point and value.ndim:
-            value.normal_(0, (1.4 / value[0].numel()) ** 0.5, generator=random)
-    return module.eval()
-
-
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore")  # the packages', and torch.export's
 @pytest.mark.parametrize(("package", "name"), CASES)
 def test_public_networks_are_exact_or_refused(package, name):
-    module = filled(build(package, name))
+    module = randomized_state(build(package, name))
     if name in REFUSED:
         with pytest.raises(ConversionError, match=r"cannot be built|changes a part|does not run|no counterpart"):
             build_from_module(module)

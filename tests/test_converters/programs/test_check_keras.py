@@ -139,3 +139,25 @@ def test_hostile_configurations_are_refused(tmp_path):
             file.attrs["model_config"] = text
         with pytest.raises(ConversionError, match=message):
             converters.convert(path)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Halved(keras.Model):
+    """A class of a user around the layers of a VGG: its own call computes something else."""
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=training, mask=mask) / 2
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_model_whose_class_is_code_needs_network(tmp_path, suffix):
+    plain = vgg()
+    model = Halved(plain.inputs, plain.outputs)
+    model.save(tmp_path / f"net{suffix}")
+    with pytest.raises(ConversionError, match=r"its model is code.*network="):
+        converters.convert(tmp_path / f"net{suffix}")
+    converted, receipt = converters.convert(tmp_path / f"net{suffix}", network="vgg16")
+    assert relative(output(converted, images(*SIZE)), output(plain, images(*SIZE))) <= 1e-5
+    assert any("code" in note for note in receipt.notes)
+    target = tfseg.VGG(16, width=1 / 16)
+    assert any("code" in note for note in converters.import_weights(target, tmp_path / f"net{suffix}").notes)

@@ -1,9 +1,11 @@
 """Torch modules, live and pickled: what their own modules say is obeyed, or the network is refused."""
 
+import copy
+
 import pytest
 import torch
-from helpers import onnx_files
-from helpers.references import images, output, relative, torch_output
+from helpers import drn_twin, onnx_files
+from helpers.references import filled_module, images, output, relative, torch_output
 from torch import nn
 
 import converters
@@ -39,6 +41,30 @@ def _saved(module, tmp_path, kind):
         return module
     torch.save(module, tmp_path / "net.pth")
     return tmp_path / "net.pth"
+
+
+class Bounded(nn.Module):
+    """A user's own class whose result is that of a public network, bounded."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.net = network
+
+    def forward(self, image):
+        return self.net(image).tanh()
+
+
+class Idle(nn.Module):
+    """A network whose modules only hold the weights: its forward calls none of them."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.__dict__["worker"] = copy.deepcopy(network)  # no part of this module
+        for name, part in network.named_children():
+            self.add_module(name, part)
+
+    def forward(self, image):
+        return 2 * self.worker(image)
 
 
 KINDS = pytest.mark.parametrize("kind", ["live", "pickled"])
@@ -146,3 +172,36 @@ def test_half_precision_is_run_in_single():
 def test_transplant_of_a_live_module():
     _, receipt = converters.convert(onnx_files.net("vgg16"), network="fcn32s", num_classes=5)
     assert receipt.transplant
+
+
+@pytest.mark.parametrize("options", [{"include_top": False}, {"skip": ["fc", "predictions"]}, {}])
+def test_prefix_of_a_live_module_runs_that_part(options):
+    """What the outer module adds is not asked for; what the part computes is."""
+    network = onnx_files.net("resnet18")
+    model, _ = converters.convert(Bounded(network), prefix="net.", **options)
+    if not options:
+        assert relative(output(model, IMAGE), torch_output(network, IMAGE)) <= 1e-5
+    network.relu = nn.Tanh()
+    with pytest.raises(ConversionError, match=r"computes something else"):
+        converters.convert(Bounded(network), prefix="net.", **options)
+
+
+def test_modules_that_are_not_called_prove_nothing():
+    module = Idle(onnx_files.net("resnet18"))
+    with pytest.raises(ConversionError):
+        converters.convert(module, include_top=False)
+
+
+@pytest.mark.parametrize("change", [lambda scores: 3 * scores, lambda scores: scores.exp()])
+def test_the_end_of_a_live_drnseg_counts(change):
+    module = filled_module(lambda: drn_twin.Segmenter("drn_d_22", width=0.125, num_classes=5), 0, 1.0)
+    converters.convert(module, family="fyu/drnseg")
+    usual = module.forward
+
+    def forward(image):
+        first, *rest = usual(image)
+        return change(first), *rest
+
+    module.forward = forward
+    with pytest.raises(ConversionError):
+        converters.convert(module, family="fyu/drnseg")
