@@ -194,7 +194,12 @@ class Builder:
         A module with weights that runs twice is one layer that is called twice.
         """
         tensors = {variable: self._tensor(weight.argument) for variable, weight in (weights or {}).items()}
-        identity = make, tuple(tensors.items()), tuple(sorted((key, str(value)) for key, value in config.items()))
+        identity = (
+            make,
+            *(weights or {}).items(),
+            *tensors.items(),
+            tuple(sorted((key, str(value)) for key, value in config.items())),
+        )
         if tensors and identity in self._shared:
             return self._shared[identity](inputs)
         layer = make(name=self.name(suffix), **config)

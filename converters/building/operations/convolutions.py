@@ -46,7 +46,6 @@ def conv2d(
         same = True
     if not same and any(map(any, pads)):
         x = b.layer(keras.layers.ZeroPadding2D, x, suffix="pad", padding=pads)
-    weights = {} if bias is None else {"bias": Weight("bias", "o -> o")}
     config: dict[str, Any] = {
         "use_bias": bias is not None,
         "padding": "same" if border or (same and any(map(any, pads))) else "valid",
@@ -54,11 +53,11 @@ def conv2d(
     if groups > 1 and inputs == 1 and outputs % groups == 0 and groups == input.shapes[0][1]:
         multiplier = outputs // groups
         # torch: output channel c * multiplier + j reads input channel c.
-        weights["kernel"] = Weight("weight", f"(c m) 1 h w -> h w c m; m={multiplier}")
+        layout = f"(c m) 1 h w -> h w c m; m={multiplier}"
         config |= {"kernel_size": window, "depth_multiplier": multiplier}
         make: Any = keras.layers.DepthwiseConv2D
     else:
-        weights["kernel"] = Weight("weight", "o i h w -> h w i o")
+        layout = "o i h w -> h w i o"
         config |= {"kernel_size": window, "filters": outputs, "groups": groups}
         make = keras.layers.Conv2D
     steps = stride
@@ -68,10 +67,15 @@ def conv2d(
         stride = (1, 1)
     if len(set(stride)) > 1 and make is keras.layers.DepthwiseConv2D:
         stride = (1, 1)  # TensorFlow has one stride for both axes
-    x = b.layer(make, x, weights, strides=stride, dilation_rate=dilation, **config)
+    x = b.layer(make, x, _weights(layout, bias), strides=stride, dilation_rate=dilation, **config)
     if stride != steps:
         x = b.layer(keras.layers.MaxPooling2D, x, suffix="stride", pool_size=1, strides=steps)
     return b.laid(x)
+
+
+def _weights(layout: str, bias: Any) -> dict[str, Weight]:
+    """Where a layer's kernel and its bias come from."""
+    return {"kernel": Weight("weight", layout)} | ({} if bias is None else {"bias": Weight("bias", "o -> o")})
 
 
 def _pads(padding: Any, window: Sequence[int], dilation: tuple[int, int]) -> _Pads:
@@ -103,15 +107,12 @@ def conv_transpose2d(
     window = kernel.shape[2:]
     if dilation != (1, 1) or any(size < step for size, step in zip(window, stride, strict=True)):
         raise b.refusal("has a kernel that is smaller than its stride, or dilated")
-    weights = {"kernel": Weight("weight", "i o h w -> h w o i")}
-    if bias is not None:
-        weights["bias"] = Weight("bias", "o -> o")
     if any(more > less for more, less in zip(extra, padding, strict=True)):
         raise b.refusal("has an output_padding that is larger than its padding")
     x = b.layer(
         keras.layers.Conv2DTranspose,
         input.as_map().tensor,
-        weights,
+        _weights("i o h w -> h w o i", bias),
         filters=kernel.shape[1],
         kernel_size=window,
         strides=stride,
@@ -133,8 +134,7 @@ def linear(b: Builder, input: Laid, weight: Any, bias: Any = None) -> Laid:
     else:
         axes = input.axes if input.axes[-1] == input.rank - 1 else tuple(range(input.rank))
         x = input.arranged(axes).tensor
-    weights = {"kernel": Weight("weight", layout)} | ({} if bias is None else {"bias": Weight("bias", "o -> o")})
-    x = b.layer(keras.layers.Dense, x, weights, units=units, use_bias=bias is not None)
+    x = b.layer(keras.layers.Dense, x, _weights(layout, bias), units=units, use_bias=bias is not None)
     return b.laid(x, axes)
 
 
@@ -165,16 +165,15 @@ def conv1d(
     x = input.arranged((0, 2, 1)).tensor
     if padding:
         x = b.layer(keras.layers.ZeroPadding1D, x, suffix="pad", padding=padding)
-    weights = {"kernel": Weight("weight", "o i l -> l i o")}
-    if bias is not None:
-        weights["bias"] = Weight("bias", "o -> o")
     config: dict[str, Any] = {
         "filters": kernel.shape[0],
         "kernel_size": kernel.shape[2],
         "groups": groups,
         "use_bias": bias is not None,
     }
-    x = b.layer(keras.layers.Conv1D, x, weights, strides=stride, dilation_rate=dilation, **config)
+    x = b.layer(
+        keras.layers.Conv1D, x, _weights("o i l -> l i o", bias), strides=stride, dilation_rate=dilation, **config
+    )
     return b.laid(x, (0, 2, 1))
 
 

@@ -26,11 +26,8 @@ def batch_norm(
     if training or running_mean is None:
         raise b.refusal("normalizes with the statistics of the batch, in evaluation mode too")
     laid = input.plain()
-    weights = {"moving_mean": Weight("running_mean", "c -> c"), "moving_variance": Weight("running_var", "c -> c")}
-    if weight is not None:
-        weights["gamma"] = Weight("weight", "c -> c")
-    if bias is not None:
-        weights["beta"] = Weight("bias", "c -> c")
+    weights, config = _factor_and_shift(weight, bias)
+    weights |= {"moving_mean": Weight("running_mean", "c -> c"), "moving_variance": Weight("running_var", "c -> c")}
     x = b.layer(
         keras.layers.BatchNormalization,
         laid.tensor,
@@ -38,8 +35,7 @@ def batch_norm(
         axis=laid.place(1) if laid.rank > 1 else -1,
         epsilon=eps,
         momentum=1 - momentum,
-        scale=weight is not None,
-        center=bias is not None,
+        **config,
     )
     return b.laid(x, laid.axes)
 
@@ -59,13 +55,9 @@ def layer_norm(
     laid = input.plain()
     if laid.axes[-1] != laid.rank - 1:
         laid = laid.in_order()
-    weights = {}
-    if weight is not None:
-        weights["gamma"] = Weight("weight", "c -> c")
-    if bias is not None:
-        weights["beta"] = Weight("bias", "c -> c")
-    config: dict[str, Any] = {"epsilon": eps, "scale": weight is not None, "center": bias is not None}
-    return b.laid(b.layer(keras.layers.LayerNormalization, laid.tensor, weights, axis=-1, **config), laid.axes)
+    weights, config = _factor_and_shift(weight, bias)
+    x = b.layer(keras.layers.LayerNormalization, laid.tensor, weights, axis=-1, epsilon=eps, **config)
+    return b.laid(x, laid.axes)
 
 
 def group_norm(
@@ -80,18 +72,16 @@ def group_norm(
     """GroupNorm of a map."""
     if input.rank != 4:
         raise b.refusal("normalizes groups of something else than a map")
-    weights = {}
-    if weight is not None:
-        weights["gamma"] = Weight("weight", "c -> c")
-    if bias is not None:
-        weights["beta"] = Weight("bias", "c -> c")
-    config: dict[str, Any] = {
-        "groups": num_groups,
-        "epsilon": eps,
-        "scale": weight is not None,
-        "center": bias is not None,
-    }
-    return b.laid(b.layer(GroupNormalization, input.as_map().tensor, weights, **config))
+    weights, config = _factor_and_shift(weight, bias)
+    x = input.as_map().tensor
+    return b.laid(b.layer(GroupNormalization, x, weights, groups=num_groups, epsilon=eps, **config))
+
+
+def _factor_and_shift(weight: Any, bias: Any) -> tuple[dict[str, Weight], dict[str, Any]]:
+    """Where the factor and the shift of a normalization come from, and what its layer is told of them."""
+    weights = {} if weight is None else {"gamma": Weight("weight", "c -> c")}
+    weights |= {} if bias is None else {"beta": Weight("bias", "c -> c")}
+    return weights, {"scale": weight is not None, "center": bias is not None}
 
 
 HANDLERS: dict[str, Handler] = {"batch_norm": batch_norm, "layer_norm": layer_norm, "group_norm": group_norm}
