@@ -105,7 +105,7 @@ def _difference(module: Any, size: tuple[int, int], model: keras.Model, name: st
     import torch
 
     parameter = next(iter(module.parameters()), torch.zeros(()))
-    image = np.random.default_rng(0).normal(size=(1, *size, model.inputs[0].shape[-1])).astype(dtype)
+    image = np.random.default_rng(0).normal(size=(2, *size, model.inputs[0].shape[-1])).astype(dtype)
     batch = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
     try:
         expected = _flat(module(batch.to(parameter.device, parameter.dtype)))
