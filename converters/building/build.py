@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -18,6 +19,8 @@ FAMILY = "torch module"
 
 TOLERANCE = 1e-5
 _COUNTER = "num_batches_tracked"
+_USUAL_MOMENTUM = 0.9
+_LEAST_FINITE = 0.5  # share of finite numbers below which a comparison says nothing
 
 
 class BuiltProgram(NamedTuple):
@@ -48,7 +51,7 @@ def build_from_module(module: Any, *, channels: int | None = None, tolerance: fl
     """
     import torch
 
-    module = copy.deepcopy(module).eval()  # a run may change what a module keeps
+    module = _copied(module)
     with torch.no_grad():
         traced = trace(module, channels=channels)
         builder = Builder(traced.graph, HANDLERS)
@@ -60,6 +63,30 @@ def build_from_module(module: Any, *, channels: int | None = None, tolerance: fl
     sizes = " and ".join(f"{height} x {width}" for height, width in traced.checks)
     receipt.parity = {"with": "the module", "images": sizes, "max relative difference": worst}
     return BuiltProgram(model, receipt)
+
+
+def _copied(module: Any) -> Any:
+    """The module in evaluation mode and single precision, in which the model computes. The user's own stays as it is.
+
+    Raises:
+        ConversionError: a module that cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module).float().eval()
+    except Exception as error:  # whatever the module keeps: locks, results with gradients
+        raise ConversionError(
+            f"The torch module {type(module).__name__} cannot be copied, and a run may change what it keeps: "
+            f"{type(error).__name__}: {str(error)[:200]}. Remove what no copy can have, such as a result that it keeps."
+        ) from error
+
+
+def _keep_momentum(module: Any, builder: Builder, model: keras.Model) -> int:
+    """Lets a BatchNorm that averages over all batches, which Keras lacks, keep Keras's usual share; their number."""
+    cumulative = {name for name, part in module.named_modules() if hasattr(part, "momentum") and part.momentum is None}
+    layers = [name for name, steps in builder.layers.items() if steps[0].module in cumulative]
+    for name in layers:
+        model.get_layer(name).momentum = _USUAL_MOMENTUM
+    return len(layers)
 
 
 def _receipt(module: Any, traced: Traced, builder: Builder, model: keras.Model) -> Receipt:
@@ -91,6 +118,11 @@ def _receipt(module: Any, traced: Traced, builder: Builder, model: keras.Model) 
         receipt.notes.append(f"the network takes images of {traced.fixed[0]} x {traced.fixed[1]} pixels only")
     elif traced.multiple > 1:
         receipt.notes.append(f"the network takes images whose sides are multiples of {traced.multiple}")
+    if cumulative := _keep_momentum(module, builder, model):
+        receipt.notes.append(
+            f"{cumulative} of its BatchNorms average over all batches (momentum=None), which Keras cannot: in training "
+            f"those of the model keep {_USUAL_MOMENTUM} of the old average"
+        )
     if builder.folded:
         receipt.notes.append(f"computed beforehand, from parameters alone: {len(builder.folded)} steps")
     return receipt
@@ -108,22 +140,30 @@ def _difference(module: Any, size: tuple[int, int], model: keras.Model, name: st
     image = np.random.default_rng(0).normal(size=(2, *size, model.inputs[0].shape[-1])).astype(dtype)
     batch = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
     try:
-        expected = _flat(module(batch.to(parameter.device, parameter.dtype)))
+        expected = module(batch.to(parameter.device, parameter.dtype))
     except Exception as error:  # a network may take only sizes that its strides divide
         raise ConversionError(
             f"{name} cannot be run at {size[0]} x {size[1]} pixels, where the model would be compared with it: "
             f"{type(error).__name__}: {str(error)[:200]}. Nothing is returned."
         ) from error
-    results = [_torch_order(np.asarray(value)) for value in keras.tree.flatten(model(image))]
     worst = 0.0
-    for result, reference in zip(results, expected, strict=True):
+    for result, reference in _pairs(model(image), expected):
         if result.shape != reference.shape:
             raise ConversionError(
                 f"{name}: at {size[0]} x {size[1]} pixels the model gives {result.shape}, the module "
                 f"{reference.shape}. A size that depends on the image was not understood; nothing is returned."
             )
-        worst = max(worst, float(np.abs(result - reference).max() / max(float(np.abs(reference).max()), 1e-30)))
+        worst = max(worst, _relative(result, reference))
     return worst
+
+
+def _relative(result: np.ndarray, reference: np.ndarray) -> float:
+    """The largest difference by the largest value; infinite if other numbers are missing, or most of them."""
+    finite = np.isfinite(reference)
+    if not np.array_equal(finite, np.isfinite(result)) or finite.mean() < _LEAST_FINITE:
+        return float("inf")
+    result, reference = np.where(finite, result, 0), np.where(finite, reference, 0)
+    return float(np.abs(result - reference).max(initial=0) / np.abs(reference).max(initial=1e-30))
 
 
 def _proof_in_double(module: Any, traced: Traced, name: str, worst: float, tolerance: float) -> str:
@@ -162,14 +202,16 @@ def _proof_in_double(module: Any, traced: Traced, name: str, worst: float, toler
     )
 
 
-def _flat(result: Any) -> list[np.ndarray]:
-    """The tensors of a result, in the order in which `keras.tree` has those of the model."""
-    if hasattr(result, "detach"):
-        return [result.detach().cpu().double().numpy()]
-    if hasattr(result, "keys"):
-        return [part for key in sorted(result.keys()) for part in _flat(result[key]) if result[key] is not None]
-    return [part for value in result if value is not None for part in _flat(value)]
-
-
-def _torch_order(value: np.ndarray) -> np.ndarray:
-    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+def _pairs(result: Any, reference: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The tensors of the model's result, each with the module's, in torch's order of axes."""
+    if hasattr(reference, "detach"):
+        value = np.asarray(result, "float64")
+        yield value.transpose(0, 3, 1, 2) if value.ndim == 4 else value, reference.detach().cpu().double().numpy()
+    elif hasattr(reference, "keys"):
+        for key in reference:
+            if reference[key] is not None:
+                yield from _pairs(result[key], reference[key])
+    else:
+        parts = [part for part in reference if part is not None]
+        for part, other in zip(result if len(parts) > 1 else [result], parts, strict=True):
+            yield from _pairs(part, other)

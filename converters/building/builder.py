@@ -16,6 +16,9 @@ from tfseg.layers import Metadata
 Handler = Callable[..., Any]
 
 
+_RANDOM = frozenset("rand randn randint randperm rand_like randn_like randint_like normal bernoulli dropout".split())
+
+
 class Weight(NamedTuple):
     """Where a variable of a layer comes from.
 
@@ -61,7 +64,7 @@ class Builder:
         self.step: GraphStep = GraphStep("", "", {}, "")
         self.folded: list[str] = []
         self.layers: dict[str, list[GraphStep]] = {}
-        self._names: dict[str, int] = {"image": 1, "metadata": 1}
+        self._names = {"image", "metadata"}
         self._shared: dict[tuple[Any, ...], keras.Layer] = {}
         self.origins: list[Origin] = []
         self.tensors: dict[str, np.ndarray] = dict(graph.tensors)
@@ -120,6 +123,8 @@ class Builder:
                 return value  # one for the whole batch: it broadcasts
         if shapes and all(0 in shape for shape in shapes):
             return np.zeros(shapes[0], "float32")  # nothing: a concatenation leaves it out
+        if step.op in _RANDOM:
+            raise self.refusal("draws random numbers")
         fixed = shapes is None or len(set(shapes)) == 1
         if step.compute is None or not fixed or any(isinstance(leaf, Sizes) for leaf in _leaves(arguments)):
             raise self.refusal("makes a tensor that depends on the size of the image or of the batch")
@@ -176,9 +181,12 @@ class Builder:
         """A new name for a layer: that of the step's module."""
         base = _name(self.step.module) or f"step_{_name(self.step.op)}"
         base = f"{base}_{suffix}" if suffix else base
-        count = self._names.get(base, 0)
-        self._names[base] = count + 1
-        return f"{base}_{count}" if count else base
+        name, number = base, 0
+        while name in self._names:
+            number += 1
+            name = f"{base}_{number}"
+        self._names.add(name)
+        return name
 
     def layer(
         self,
@@ -203,12 +211,18 @@ class Builder:
         if tensors and identity in self._shared:
             return self._shared[identity](inputs)
         layer = make(name=self.name(suffix), **config)
+        if tensors and make is not keras.layers.BatchNormalization and not any(map(self._is_trained, tensors.values())):
+            layer.trainable = False
         result = layer(inputs)
         for variable, tensor in tensors.items():
             self.origins.append(Origin(layer, variable, tensor, parse((weights or {})[variable].layout)))
         self._shared[identity] = layer
         self.layers.setdefault(layer.name, []).append(self.step)
         return result
+
+    def _is_trained(self, tensor: str) -> bool:
+        """Whether a tensor is a parameter of the source or computed from one, and no buffer."""
+        return any(parent in self.graph.parameters for parent in self.parents.get(tensor, [tensor]))
 
     def _tensor(self, argument: str) -> str:
         """The name of the tensor that an argument of the step is."""

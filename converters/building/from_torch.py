@@ -16,9 +16,14 @@ import numpy as np
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.errors import ConversionError
 
-# Batch, height, width of the traces: 64 j + 1, 64 j - 1 and 64 j. However often they are halved, rounded up or down,
-# some of the three are odd and some even, and no two axes agree. So what depends on the size differs between traces.
-_ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384))
+# Batch, height, width of the traces. 64 j + 1, 64 j - 1 and 64 j are odd and even again and again, however often they
+# are halved; the fourth breaks what they agree in. No two axes agree: what depends on the size differs between traces.
+_ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 331, 203))
+# Sides of every remainder by 8 that the traces lack, and small ones, at which a network may branch.
+_CHECKS = ((98, 147), (52, 101), (62, 35))
+
+
+_LONG = ((2048, 64), (64, 2048))
 
 
 class Grid(NamedTuple):
@@ -30,11 +35,12 @@ class Grid(NamedTuple):
 
 
 def _multiples(step: int) -> Grid:
-    traces = tuple((batch, step * rows, step * columns) for batch, rows, columns in ((2, 5, 9), (3, 8, 6), (5, 11, 7)))
-    return Grid(step, traces, ((step * 3, step * 4), (step * 6, step * 5))[: 1 if step > 32 else 2])
+    steps = ((2, 5, 9), (3, 8, 6), (5, 11, 7), (7, 6, 10))
+    traces = tuple((batch, step * rows, step * columns) for batch, rows, columns in steps)
+    return Grid(step, traces, ((step * 3, step * 4), (step * 2, step), (step * 7, step * 5))[: 2 if step > 32 else 3])
 
 
-GRIDS = (Grid(1, _ANY, ((97, 162), (130, 111))), *map(_multiples, (8, 16, 32, 64)))
+GRIDS = (Grid(1, _ANY, _CHECKS), *map(_multiples, (8, 16, 32, 64)))
 _SQUARES = (224, 256, 384, 512, 518, 240, 288, 299, 320, 640)
 
 
@@ -60,10 +66,7 @@ def trace(module: Any, *, channels: int | None = None) -> Traced:
     for number in dict.fromkeys([channels] if channels else [_channels(module), 3]):
         for grid in GRIDS:
             if (error := _eager_error(module, (1, number, *grid.checks[0]))) is None:
-                try:
-                    return _traced(module, number, grid)
-                except ConversionError as refused:
-                    error = refused
+                return _traced(module, number, grid)
         for side in _sides(module):
             if (error := _eager_error(module, (1, number, side, side))) is None:
                 programs = [_export(module, (batch, number, side, side)) for batch in (2, 3, 5)]
@@ -77,7 +80,11 @@ def trace(module: Any, *, channels: int | None = None) -> Traced:
 
 def _traced(module: Any, channels: int, grid: Grid) -> Traced:
     programs = [_export(module, (batch, channels, height, width)) for batch, height, width in grid.traces]
-    return Traced(_aligned(module, programs), grid.checks, None, grid.multiple)
+    graph = _aligned(module, programs)
+    # A slice that cuts nothing off the traced sizes, as x[:, :, :400], is traced as "alias": longer images tell.
+    checks = (*grid.checks, *_LONG) if any(step.op == "alias" for step in graph.steps) else grid.checks
+    runs = [size for size in checks if _eager_error(module, (1, channels, *size)) is None]
+    return Traced(graph, tuple(runs), None, grid.multiple)
 
 
 def _channels(module: Any) -> int:
@@ -145,8 +152,9 @@ def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
     kinds = [[(node.op, str(node.target) if node.op == "call_function" else "") for node in nodes] for nodes in graphs]
     if any(kind != kinds[0] for kind in kinds[1:]):
         raise ConversionError(
-            f"{type(module).__name__} computes other steps at other image sizes. Received: "
-            f"{', '.join(str(len(nodes)) for nodes in graphs)} steps at the traced sizes. Fix the image's size."
+            f"{type(module).__name__} computes other steps at other sizes of the image, and a Keras model has the same "
+            f"at all. Received: {', '.join(str(len(nodes)) for nodes in graphs)} steps at sizes from "
+            "193 x 255 to 331 x 203 pixels, or multiples of 8. Take the branch on the size out of its forward."
         )
     state = {**first.state_dict, **first.constants}
     tensors, keys, inputs = {}, {}, []
@@ -168,7 +176,9 @@ def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
         elif node.op == "get_attr":
             tensors[node.name] = _array(getattr(first.graph_module, node.target))
             keys[node.name] = node.target
-    return ProgramGraph(type(module).__name__, inputs, steps, outputs, tensors, keys, shapes)
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    trained = frozenset(name for name, key in keys.items() if key in parameters)
+    return ProgramGraph(type(module).__name__, inputs, steps, outputs, tensors, keys, shapes, trained)
 
 
 def _array(value: Any) -> np.ndarray:
@@ -186,28 +196,39 @@ def _shapes(nodes: Sequence[Any]) -> tuple[tuple[int, ...], ...] | None:
     return tuple(tuple(map(int, value.shape)) for value in values) if all(hasattr(v, "shape") for v in values) else None
 
 
-# Operations whose result is a part of their input, or the input in another form: a change of one changes the other.
+# Operations whose result is their input, a part of it or another form of it: a change of one changes the other.
 _VIEWS = frozenset(
-    "slice select view reshape flatten permute transpose t expand squeeze unsqueeze unbind split chunk "
-    "split_with_sizes narrow unflatten getitem alias detach swapaxes movedim diagonal".split()
+    "slice select view reshape flatten permute transpose t expand squeeze unsqueeze unbind split chunk contiguous to "
+    "split_with_sizes narrow unflatten getitem alias detach swapaxes movedim diagonal dropout feature_dropout".split()
 )
 
 
 def _check_mutations(module: Any, nodes: Sequence[Any]) -> None:
-    """Refuses a program that changes a part of a tensor in place and then reads the tensor, which no trace shows."""
+    """Refuses a program that changes a tensor in place and then reads it by another name, which no trace shows."""
     places = {node: index for index, node in enumerate(nodes)}
+    roots: dict[Any, Any] = {}  # a tensor -> the one whose memory it may share
     for node in nodes:
-        schema = getattr(node.target, "_schema", None)
-        if schema is None or not any(a.alias_info and a.alias_info.is_write for a in schema.arguments):
+        changed = _changed(node)
+        shares = changed or (node.op == "call_function" and _plain_name(node.target) in _VIEWS)
+        roots[node] = roots.get(node.args[0], node.args[0]) if shares and node.args else node
+        if not changed:
             continue
-        base = node.args[0]
-        while hasattr(base, "target") and base.op == "call_function" and _plain_name(base.target) in _VIEWS:
-            base = base.args[0]
-            if any(places[user] > places[node] for user in base.users):
+        for other, root in list(roots.items()):
+            late = (
+                other is not node and root is roots[node] and any(places[user] > places[node] for user in other.users)
+            )
+            if late:
                 raise ConversionError(
-                    f"{type(module).__name__} changes a part of a tensor in place ({node.target}) and reads the tensor "
-                    "afterwards. torch.export's program does not show that. Write it without the assignment."
+                    f"{type(module).__name__} changes a tensor in place ({node.target}) and reads it afterwards by "
+                    "another name, a part or a form of it. torch.export's program does not show that. Write it without "
+                    "the change in place."
                 )
+
+
+def _changed(node: Any) -> bool:
+    """Whether a step writes into its first argument."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(a.alias_info and a.alias_info.is_write for a in schema.arguments)
 
 
 def _plain_name(target: Any) -> str:

@@ -63,7 +63,7 @@ class ProgramGraph:
         tensors: name -> parameter, buffer or constant.
         keys: name -> key of the tensor in the source's state dictionary.
         shapes: name of a result -> its shape at each traced size; absent for results that are no tensors.
-        momentum: name of a module -> momentum of its BatchNorm, None for a cumulative average.
+        parameters: names of the tensors that training changes.
     """
 
     name: str
@@ -73,3 +73,4 @@ class ProgramGraph:
     tensors: Mapping[str, np.ndarray]
     keys: Mapping[str, str]
     shapes: Mapping[str, tuple[Shape, ...]]
+    parameters: frozenset[str] = frozenset()

@@ -71,8 +71,21 @@ def softmax(b: Builder, input: Laid, dim: int, dtype: Any = None) -> Laid:
     return b.laid(b.layer(keras.layers.Softmax, laid.tensor, axis=laid.place(dim)), laid.axes)
 
 
+def softplus(b: Builder, input: Laid, beta: float = 1, threshold: float = 20) -> Laid:
+    """Softplus; above torch's usual threshold it is its input, to the last digit."""
+    if beta != 1 or threshold < 20:
+        raise b.refusal("has a factor or a threshold of its own")
+    return _same(b, input, b.layer(keras.layers.Activation, input.tensor, activation="softplus"))
+
+
+def _check_train(b: Builder, train: bool) -> None:
+    if train:
+        raise b.refusal("drops numbers at random in evaluation mode, too")
+
+
 def dropout(b: Builder, input: Laid, p: float = 0.5, train: bool = False) -> Laid:
     """Dropout, which only acts in training."""
+    _check_train(b, train)
     if p == 0:
         return input
     return _same(b, input, b.layer(keras.layers.Dropout, input.tensor, rate=p))
@@ -80,6 +93,7 @@ def dropout(b: Builder, input: Laid, p: float = 0.5, train: bool = False) -> Lai
 
 def feature_dropout(b: Builder, input: Laid, p: float = 0.5, train: bool = False) -> Laid:
     """Dropout of whole channels."""
+    _check_train(b, train)
     if p == 0:
         return input
     laid = input.as_map()
@@ -95,7 +109,7 @@ HANDLERS: dict[str, Handler] = {
     "hardswish": lambda b, input: _activation("hard_silu")(b, input),
     "hardsigmoid": lambda b, input: _activation("hard_sigmoid")(b, input),
     "mish": lambda b, input: _activation("mish")(b, input),
-    "softplus": lambda b, input, beta=1, threshold=20: _activation("softplus")(b, input),
+    "softplus": softplus,
     "gelu": lambda b, input, approximate="none": gelu(b, input, approximate),
     "leaky_relu": lambda b, input, negative_slope=0.01: leaky_relu(b, input, negative_slope),
     "elu": lambda b, input, alpha=1, scale=1, input_scale=1: elu(b, input, alpha, scale, input_scale),

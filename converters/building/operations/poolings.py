@@ -35,7 +35,7 @@ def max_pool2d(
         x = input.tensor
         return b.laid(b.layer(keras.layers.MaxPooling2D, x, pool_size=kernel, strides=stride, padding="same"))
     ends = [step - 1 if ceil_mode else 0 for step in stride]
-    _check_last_windows(b, input, kernel, stride, pads, ceil_mode)
+    _check_last_windows(b, kernel, stride, pads, ceil_mode)
     x = input.as_map().tensor
     around = tuple((pad, pad + end) for pad, end in zip(pads, ends, strict=True))
     if any(map(any, around)):
@@ -43,14 +43,10 @@ def max_pool2d(
     return b.laid(b.layer(keras.layers.MaxPooling2D, x, pool_size=kernel, strides=stride))
 
 
-def _check_last_windows(b: Builder, x: Laid, kernel: Any, stride: Any, pads: Any, ceil_mode: bool) -> None:
-    """Windows that begin beyond the map and its padding do not exist in torch; here they would if the pad is large."""
-    if ceil_mode and any(step > size for step, size in zip(stride, kernel, strict=True)):
-        raise b.refusal("rounds up, with strides larger than its window")
-    if ceil_mode and any(pads):
-        for axis, (size, step, pad) in enumerate(zip(kernel, stride, pads, strict=True)):
-            if 2 * pad + step - 1 >= size + step - 1 and pad:
-                raise b.refusal(f"rounds up, with as much padding as its window, on axis {axis}")
+def _check_last_windows(b: Builder, kernel: Any, stride: Any, pads: Any, ceil_mode: bool) -> None:
+    """A last window that begins after the map and its first padding does not exist in torch; here it would."""
+    if ceil_mode and any(pad > size - step for pad, size, step in zip(pads, kernel, stride, strict=True)):
+        raise b.refusal("rounds up, with a padding that is larger than what its windows share")
 
 
 def avg_pool2d(
@@ -78,7 +74,8 @@ def avg_pool2d(
     x = input.as_map().tensor
     if not any(pads) and not ceil_mode:
         return b.laid(b.layer(keras.layers.AveragePooling2D, x, pool_size=kernel, strides=stride))
-    if ceil_mode and not any(pads) and kernel == stride:  # the last window is divided by its pixels, in both
+    if ceil_mode and not any(pads) and kernel == stride and max(kernel) <= 2:
+        # The last window is divided by its pixels in both. Wider ones would be padded on both sides.
         return b.laid(b.layer(keras.layers.AveragePooling2D, x, pool_size=kernel, strides=stride, padding="same"))
     if ceil_mode and not _divides(input, kernel, stride, pads):
         raise b.refusal("rounds up, with padding or windows that overlap")

@@ -238,7 +238,7 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     laid, shapes = input.plain(), b.shapes()
     axis = dim % laid.rank
     sizes = laid.sizes(axis)
-    starts, ends = _bounds(start, sizes, 0), _bounds(end, sizes, None)
+    starts, ends = _bounds(b, start, sizes, 0), _bounds(b, end, sizes, None)
     if starts == [0] * len(sizes) and ends == list(sizes) and step == 1:
         return laid
     if len(set(starts)) != 1:
@@ -267,13 +267,22 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     return Laid(laid.tensor[tuple(index)], laid.axes, shapes)
 
 
-def _bounds(value: Any, sizes: _Sides, default: int | None) -> list[int]:
+def _bounds(b: Builder, value: Any, sizes: _Sides, default: int | None) -> list[int]:
+    if isinstance(value, int) and len(set(sizes)) > 1 and abs(value) < _UNBOUNDED and not _within(value, sizes):
+        raise b.refusal("cuts at a place that larger images have and the traced ones lack")
     values = value.values if isinstance(value, Sizes) else [value] * len(sizes)
     bounds = []
     for bound, size in zip(values, sizes, strict=True):
         bound = (size if default is None else default) if bound is None else bound
         bounds.append(min(max(bound + size if bound < 0 else bound, 0), size))
     return bounds
+
+
+_UNBOUNDED = 2**31  # what traces write for an end that is left out
+
+
+def _within(value: int, sizes: _Sides) -> bool:
+    return all(-size <= value <= size for size in sizes)
 
 
 def select(b: Builder, input: Laid, dim: int, index: int) -> Laid:

@@ -192,6 +192,113 @@ def test_what_cannot_be_built_is_refused_by_name(make, message):
         converters.convert(randomized_state(make()))
 
 
+def _padded_to_even(x):
+    height, width = x.shape[2:]
+    return functional.avg_pool2d(functional.pad(x, (0, width % 2, 0, height % 2)), 2)
+
+
+def _bounded_in_place(x):
+    flat = x.flatten(2)
+    functional.hardtanh_(x, -60, 60)
+    return flat
+
+
+def _dropped_and_bounded(x):
+    dropped = functional.dropout(x, 0.5, training=False)
+    dropped.clamp_(-60, 60)
+    return x + 1
+
+
+def _rounded_both_ways(x):
+    small = functional.max_pool2d(functional.max_pool2d(x, 3, 2, 1), 2)
+    large = functional.interpolate(functional.max_pool2d(small, 2), scale_factor=2)
+    return functional.interpolate(large, size=small.shape[2:])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.sqrt(-1 - x.abs()) + functional.softplus(x),  # no number at all, in both
+        lambda x: functional.softplus(x, 1, 5.0),
+        lambda x: functional.softplus(x, 3),
+        lambda x: functional.max_pool2d(x, 3, 3, 1, ceil_mode=True),
+        lambda x: x[..., :400, :400],
+        lambda x: x[:, :, -400:],
+        lambda x: x[:5],
+        _padded_to_even,
+        lambda x: x if min(x.shape[2:]) >= 64 else 2 * x,
+        _bounded_in_place,
+        _dropped_and_bounded,
+        lambda x: functional.dropout(x, 0.5),
+        lambda x: x + torch.rand(1),
+        lambda x: functional.avg_pool2d(x, 3, ceil_mode=True),
+    ],
+)
+def test_what_no_noise_shows_is_refused(function):
+    """Steps that are right on the traced sizes, or on noise, and wrong elsewhere."""
+    with pytest.raises(ConversionError):
+        converters.convert(randomized_state(Function(function)))
+
+
+def test_sizes_that_are_rounded_both_ways():
+    """Halves, rounded up and then down: equal to doubled quarters at some sizes, and not at others."""
+    module = randomized_state(Function(_rounded_both_ways))
+    model, _ = converters.convert(module)
+    for size in ((100, 300), (64, 96), (45, 46)):
+        image = images(*size)
+        assert relative(model(image), run(module, image)) <= 1e-5
+
+
+def test_missing_numbers_are_those_of_the_module():
+    module = randomized_state(Function(lambda x: torch.log(x + 3)))
+    model, _ = converters.convert(module)
+    image = images(40, 50)
+    result, expected = np.asarray(model(image)), run(module, image)
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(finite, np.isfinite(result))
+    assert relative(np.where(finite, result, 0), np.where(finite, expected, 0)) <= 1e-5
+
+
+def test_buffers_are_not_trained_and_cumulative_averages_keep_a_share():
+    class Normalized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.rand(3, 1, 1))
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=None)
+
+        def forward(self, image):
+            return self.norm(self.conv(image - self.mean))
+
+    model, receipt = converters.convert(randomized_state(Normalized()))
+    assert sorted(variable.name for variable in model.trainable_variables) == ["beta", "bias", "gamma", "kernel"]
+    assert model.get_layer("norm").momentum == 0.9
+    assert any("momentum=None" in note for note in receipt.notes)
+
+
+def test_names_that_meet_are_numbered():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu, self.relu_1 = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU6()
+
+        def forward(self, image):
+            return self.relu_1(self.relu(self.conv(self.relu(image))))
+
+    model, _ = converters.convert(randomized_state(Named()))
+    names = [layer.name for layer in model.layers]
+    assert len(names) == len(set(names))
+
+
+def test_half_precision_is_widened_and_what_cannot_be_copied_is_refused():
+    module = randomized_state(Layers(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    model, _ = converters.convert(module.half())
+    assert model.dtype == "float32"
+    kept = Layers(nn.Conv2d(3, 4, 3))
+    kept.last = kept(torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ConversionError, match=r"cannot be copied"):
+        converters.convert(kept)
+
+
 def test_statistics_of_the_batch_are_refused():
     module = Layers(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)).eval()
     with pytest.raises(ConversionError, match=r"statistics of the batch"):
