@@ -35,7 +35,7 @@ NETWORKS = {
 }
 # Networks with a step that is not built yet; the refusal names it.
 REFUSED = """
-    swin_t edgenext_xx_small mobilevit_xxs tresnet_m efficientvit_b0 tiny_vit_5m_224
+    swin_t edgenext_xx_small mobilevit_xxs tresnet_m efficientvit_b0 tiny_vit_5m_224 vgg11_bn
     DPT-tu-vit_tiny_patch16_224
 """.split()
 CASES = [(package, name) for package, names in NETWORKS.items() for name in names.split()]
@@ -60,7 +60,9 @@ def build(package, name):
 def test_public_networks_are_exact_or_refused(package, name):
     module = randomized_state(build(package, name))
     if name in REFUSED:
-        with pytest.raises(ConversionError, match=r"cannot be built|changes a part|does not run|no counterpart"):
+        with pytest.raises(
+            ConversionError, match=r"cannot be built|changes a tensor|does not run|no counterpart|computes other steps"
+        ):
             build_from_module(module)
         return
     # The result is compared with the module's at sizes that were not traced: at most 1e-5, or it is refused.
