@@ -14,6 +14,7 @@ from converters.identification.sources import Source
 from converters.memory import lazy_zeros
 from converters.programs import from_keras, from_onnx
 from converters.programs.compare_programs import Comparison, compare_programs, refusal, table_label
+from converters.programs.onnx.maps import ImpossibleSize, image_axes
 from converters.programs.steps import ProgramStep, StepFactory
 from converters.reading.files import naming
 from tfseg.nets import blocks
@@ -118,7 +119,7 @@ def _compare(
         try:
             with naming(source.name):
                 ends = from_onnx.describe(named, layer_of, factory, batch=batch)
-        except from_onnx.ImpossibleSize as error:
+        except ImpossibleSize as error:
             impossible = error
             continue
         outputs = from_keras.describe(model, factory)
@@ -137,7 +138,7 @@ def _compare(
 def _stated(named: NamedGraph) -> tuple[int, Sequence[Size]]:
     """`(images in a batch, sizes of images)` at which to compare: what the graph states, else the usual ones."""
     shape = next(iter(named.graph.inputs.values()), None)
-    axes = from_onnx.image_axes(shape)
+    axes = image_axes(shape)
     if shape is None or not axes:
         return 1, _SIZES
     stated = dict(zip(axes, shape, strict=True))

@@ -9,7 +9,7 @@ import converters
 import tfseg
 from converters.identification.onnx_names import NamedGraph
 from converters.programs import from_onnx
-from converters.programs.onnx_constants import NoConstant, fold
+from converters.programs.onnx.constants import NoConstant, fold
 from converters.programs.steps import StepFactory
 from converters.reading.onnx import model_file
 from converters.reading.onnx.model_file import OnnxNode
