@@ -21,6 +21,7 @@ _PREFIX = flag_types.text(
     "prefix", None, "Text before the network's keys, such as model.encoder.; by default it is found."
 )
 _KEYS = flags.DEFINE_bool("keys", False, "List every tensor: its name, type and shape.")
+_GRAPH = "`tfseg convert` builds it from its own graph, and compares it with onnxruntime where that is installed"
 
 
 def main() -> None:
@@ -43,6 +44,9 @@ def _inspect() -> int | str:
             print(identify(source, prefix=_PREFIX.value))
     except ConversionError as error:
         refusal = str(error)
+        if _PREFIX.value is None and len(source.checkpoints) == 1 and source.checkpoints[0].graph:
+            refusal = None
+            print(f"no known network: {_beginning(error)}\n{_GRAPH}")
     for checkpoint in source.checkpoints:
         print(f"{checkpoint.path.name}: {checkpoint.description}")
     if _KEYS.value:
@@ -50,6 +54,11 @@ def _inspect() -> int | str:
         for key in source:
             print(f"{key.ljust(width)}  {str(source.dtypes[key]).ljust(8)}  {'x'.join(map(str, source.shapes[key]))}")
     return refusal or 0
+
+
+def _beginning(error: Exception) -> str:
+    """What an error says before it says what to do."""
+    return str(error).partition(" Received: ")[0]
 
 
 if __name__ == "__main__":

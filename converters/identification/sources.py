@@ -33,6 +33,7 @@ class Source(Mapping[str, np.ndarray]):
         graph: what an ONNX file computes, with the keys of its layers; None for other sources.
         notes: sentences for the receipt.
         module: the live torch module that the arrays are from; None for everything else.
+        refusal: why an ONNX graph is no network of a family, where its weights have no names; None for other sources.
 
     A source may be a view of another one, with keys of its own: `name_in_file` has the others.
     """
@@ -49,6 +50,7 @@ class Source(Mapping[str, np.ndarray]):
         notes: Sequence[str] = (),
         module: Any = None,
         names_in_file: Mapping[str, str] | None = None,
+        refusal: ConversionError | None = None,
     ) -> None:
         self._arrays = arrays
         self._names_in_file = names_in_file
@@ -58,6 +60,7 @@ class Source(Mapping[str, np.ndarray]):
         self.checkpoints = tuple(checkpoints)
         self.graph, self.notes = graph, tuple(notes)
         self.module = module
+        self.refusal = refusal
         self._digests: dict[tuple[Path, str], str] = {}
 
     @functools.cached_property
@@ -150,7 +153,14 @@ def _local_path(source: Path, progress: "Progress | None") -> pathlib.Path:
 
 
 def _open_file(source: Path, progress: "Progress | None") -> Source:
-    checkpoint, graph, notes = name_tensors(read(_local_path(source, progress)))
+    checkpoint = read(_local_path(source, progress))
+    graph, notes, refusal = None, tuple[str, ...](), None
+    try:
+        checkpoint, graph, notes = name_tensors(checkpoint)
+    except ConversionError as error:  # a graph that no family has may still be built as it is
+        if checkpoint.graph is None:
+            raise
+        refusal = error
     kernels = mend_kernels(checkpoint)
     return Source(
         kernels.arrays,
@@ -160,6 +170,7 @@ def _open_file(source: Path, progress: "Progress | None") -> Source:
         [checkpoint],
         graph=graph,
         notes=(*notes, *kernels.notes),
+        refusal=refusal,
     )
 
 

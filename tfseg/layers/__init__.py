@@ -1,31 +1,50 @@
 """Layers that Keras lacks: sizes known only when an image comes, dilated poolings, and the model's metadata."""
 
+from tfseg.layers.adaptive_pooling import AdaptivePooling
+from tfseg.layers.axis_windows import AxisSlice, BorderPadding
 from tfseg.layers.blur_pooling import BlurPooling
 from tfseg.layers.crop_like import CropLike
 from tfseg.layers.depthwise_transpose import DepthwiseConv2DTranspose
 from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
 from tfseg.layers.group_normalization import GroupNormalization
+from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
 from tfseg.layers.metadata import Metadata
 from tfseg.layers.pixel_shuffle import PixelShuffle
+from tfseg.layers.resample import Resample
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
+from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced
+from tfseg.layers.unpooling import MaximumPlaces, Unpooling
+from tfseg.layers.window_pooling import WindowPooling
 from tfseg.layers.with_weight import WithWeight
 
 __all__ = [
     "AdaptiveAveragePooling",
+    "AdaptivePooling",
+    "AxisSlice",
     "BlurPooling",
+    "BorderPadding",
+    "Counted",
     "CropLike",
     "DensePadding",
     "DepthwiseConv2DTranspose",
     "DilatedPooling",
+    "Filled",
     "GroupNormalization",
+    "Interpolate",
     "JoinWeight",
+    "MaximumPlaces",
     "Metadata",
     "PixelShuffle",
+    "Repeated",
+    "Replaced",
+    "Resample",
     "Rescale",
     "ReshapeLike",
     "ResizeLike",
+    "Unpooling",
+    "WindowPooling",
     "WithWeight",
     "dense_padding",
 ]

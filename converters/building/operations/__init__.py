@@ -6,12 +6,16 @@ from converters.building.operations import (
     arithmetic,
     convolutions,
     normalizations,
+    onnx_steps,
     poolings,
     resizes,
     shapes,
+    sized_constants,
 )
 
 HANDLERS: dict[str, Handler] = {
+    **sized_constants.HANDLERS,
+    **onnx_steps.HANDLERS,
     **convolutions.HANDLERS,
     **normalizations.HANDLERS,
     **activations.HANDLERS,

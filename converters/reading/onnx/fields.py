@@ -9,6 +9,7 @@ class ModelField:
 
     GRAPH = 7
     OPSET_IMPORT = 8
+    FUNCTIONS = 25
 
 
 class GraphField:
@@ -31,6 +32,7 @@ class TypeField:
     """Fields of TypeProto, of its Tensor, and of TensorShapeProto and its Dimension."""
 
     TENSOR_TYPE = 1
+    ELEMENT = 1
     SHAPE = 2
     DIM = 1
     DIM_VALUE = 1
@@ -52,6 +54,7 @@ class NodeField:
     OP_TYPE = 4
     ATTRIBUTE = 5
     DOMAIN = 7
+    METADATA = 9
 
 
 class AttributeField:
@@ -62,6 +65,7 @@ class AttributeField:
     INT = 3
     STRING = 4
     TENSOR = 5
+    GRAPH = 6
     FLOATS = 7
     INTS = 8
 

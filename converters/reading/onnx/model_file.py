@@ -43,10 +43,27 @@ _TYPES = {
 _STRING = 8
 _EXTERNAL = 1  # data location of a tensor that lies in another file
 
+_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter notes the modules around a node
+
 _CONSTANTS = 16  # numbers of a Constant node that are a scale or a mean, not weights
 _STATED_AXES = 8  # axes of an input whose sizes are read; images have four
 
-AttributeValue = float | int | str | tuple[int | float, ...] | AnyTensor | None
+
+class OnnxSubgraph(NamedTuple):
+    """A graph inside a node: a branch of `If`, the body of a loop. It reads values of the graph around it, too.
+
+    Attributes:
+        nodes: operations, each after those whose results it reads.
+        tensors: initializers by name.
+        outputs: names of the results.
+    """
+
+    nodes: "list[OnnxNode]"
+    tensors: dict[str, AnyTensor]
+    outputs: list[str]
+
+
+AttributeValue = float | int | str | tuple[int | float, ...] | AnyTensor | OnnxSubgraph | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +76,7 @@ class OnnxNode:
         inputs, outputs: names of the values; "" for an optional input that is left out.
         attributes: numbers, tuples of numbers, texts and tensors, by name.
         domain: name of the set that the operator belongs to, or "" for ONNX's own.
+        scopes: what the exporter says of where the node comes from: modules around it, or "".
     """
 
     type: str
@@ -67,6 +85,7 @@ class OnnxNode:
     outputs: list[str]
     attributes: dict[str, AttributeValue]
     domain: str = ""
+    scopes: str = ""
 
 
 class OnnxGraph(NamedTuple):
@@ -80,6 +99,8 @@ class OnnxGraph(NamedTuple):
         inputs: names of what the caller gives, initializers excluded, with their shapes. An axis of any size is None;
             so is a shape that the file does not state.
         opset: version of ONNX's own operators.
+        has_functions: whether the model defines operators of its own.
+        types: names of the inputs -> their element types, as ONNX numbers them; 1 is float32.
     """
 
     nodes: list[OnnxNode]
@@ -88,6 +109,8 @@ class OnnxGraph(NamedTuple):
     files: tuple[Path, ...]
     inputs: dict[str, tuple[int | None, ...] | None]
     opset: int
+    has_functions: bool = False
+    types: Mapping[str, int] = {}
 
 
 def recognizes(head: bytes) -> bool:
@@ -104,11 +127,12 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
     Raises: ConversionError for a damaged file, and a model without a graph. Also for data in a file that is missing,
         too short, or outside the model's directory.
     """
-    graph, operators, opset = None, False, 0
+    graph, operators, opset, functions = None, False, 0, False
     for number, value in fields(data):
         if number == ModelField.GRAPH and isinstance(value, memoryview):
             graph = value
         operators |= number == ModelField.OPSET_IMPORT
+        functions |= number == ModelField.FUNCTIONS
         if number == ModelField.OPSET_IMPORT and isinstance(value, memoryview):
             opset = max(opset, _opset(value))
     if graph is None or not operators:
@@ -121,6 +145,7 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
     tensors: dict[str, AnyTensor | None] = {}
     outputs: list[str] = []
     inputs: dict[str, tuple[int | None, ...] | None] = {}
+    types: dict[str, int] = {}
     for number, value in fields(graph):
         if not isinstance(value, memoryview):
             continue
@@ -134,15 +159,14 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
         elif number == GraphField.OUTPUT:
             outputs.append(_value_info(value)[0])
         elif number == GraphField.INPUT:
-            name, shape = _value_info(value)
-            inputs[name] = shape
+            name, inputs[name], types[name] = _value_info(value)
     inputs = {name: shape for name, shape in inputs.items() if name not in tensors}
     known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     for node in nodes:
         weight = node.attributes.get("value") if node.type == "Constant" else None
         if isinstance(weight, Tensor) and weight.dtype.kind not in "iub" and math.prod(weight.shape) > _CONSTANTS:
             known.setdefault(node.outputs[0] if node.outputs else "", weight)
-    return OnnxGraph(_in_order(nodes), known, outputs, external.files, inputs, opset)
+    return OnnxGraph(_in_order(nodes), known, outputs, external.files, inputs, opset, functions, types)
 
 
 def _in_order(nodes: list[OnnxNode]) -> list[OnnxNode]:
@@ -183,17 +207,20 @@ def _opset(message: memoryview) -> int:
     return version if domain in ("", "ai.onnx") else 0
 
 
-def _value_info(message: memoryview) -> tuple[str, tuple[int | None, ...] | None]:
-    """Name and shape of an input or output."""
-    name, shape = "", None
+def _value_info(message: memoryview) -> tuple[str, tuple[int | None, ...] | None, int]:
+    """Name, shape and element type of an input or output."""
+    name, shape, code = "", None, 0
     for number, value in fields(message):
         if number == ValueInfoField.NAME and isinstance(value, memoryview):
             name = text(value)
         elif number == ValueInfoField.TYPE and isinstance(value, memoryview):
             for tensor in _parts(value, TypeField.TENSOR_TYPE):
+                code = next(
+                    (part for field, part in fields(tensor) if field == TypeField.ELEMENT and isinstance(part, int)), 0
+                )
                 for sizes in _parts(tensor, TypeField.SHAPE):
                     shape = _sizes(sizes)
-    return name, shape
+    return name, shape, code
 
 
 def _sizes(message: memoryview) -> tuple[int | None, ...]:
@@ -210,8 +237,25 @@ def _parts(message: memoryview, wanted: int) -> list[memoryview]:
     return [value for number, value in fields(message) if number == wanted and isinstance(value, memoryview)]
 
 
+def _subgraph(message: memoryview, external: ExternalData) -> OnnxSubgraph:
+    """A graph that is an attribute of a node."""
+    nodes: list[OnnxNode] = []
+    tensors: dict[str, AnyTensor] = {}
+    outputs: list[str] = []
+    for number, value in fields(message):
+        if number == GraphField.NODE and isinstance(value, memoryview):
+            nodes.append(_node(value, external))
+        elif number == GraphField.INITIALIZER and isinstance(value, memoryview):
+            name, tensor = _tensor(value, external)
+            if tensor is not None:
+                tensors[name] = tensor
+        elif number == GraphField.OUTPUT and isinstance(value, memoryview):
+            outputs.append(_value_info(value)[0])
+    return OnnxSubgraph(_in_order(nodes), tensors, outputs)
+
+
 def _node(message: memoryview, external: ExternalData) -> OnnxNode:
-    kind = node_name = domain = ""
+    kind = node_name = domain = scopes = ""
     inputs: list[str] = []
     outputs: list[str] = []
     attributes: dict[str, AttributeValue] = {}
@@ -232,7 +276,11 @@ def _node(message: memoryview, external: ExternalData) -> OnnxNode:
             case NodeField.ATTRIBUTE:
                 name, content = _attribute(value, external)
                 attributes[name] = content
-    return OnnxNode(kind, node_name, inputs, outputs, attributes, domain)
+            case NodeField.METADATA:
+                entry = {field: text(part) for field, part in fields(value)}
+                if entry.get(EntryField.KEY) == _SCOPES:
+                    scopes = entry.get(EntryField.VALUE, "")
+    return OnnxNode(kind, node_name, inputs, outputs, attributes, domain, scopes)
 
 
 def _attribute(message: memoryview, external: ExternalData) -> tuple[str, AttributeValue]:
@@ -252,6 +300,8 @@ def _attribute(message: memoryview, external: ExternalData) -> tuple[str, Attrib
             content = text(value)
         elif number == AttributeField.TENSOR and isinstance(value, memoryview):
             _, content = _tensor(value, external)
+        elif number == AttributeField.GRAPH and isinstance(value, memoryview):
+            content = _subgraph(value, external)
         elif number == AttributeField.INTS:
             several += integers(value)
         elif number == AttributeField.FLOATS:

@@ -1,0 +1,1 @@
+"""ONNX graphs in the builder's vocabulary."""

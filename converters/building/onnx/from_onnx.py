@@ -1,0 +1,293 @@
+"""The programs that an ONNX file may be: of any size of image, of multiples, or of the one size that it states."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from converters.building.from_torch import GRIDS
+from converters.building.graph import GraphStep, ProgramGraph, Ref
+from converters.building.onnx.liveness import live_nodes
+from converters.building.onnx.rules import RULES
+from converters.building.onnx.tracing import IMAGE, Tracer
+from converters.building.onnx.values import Computed, OtherSize, Value
+from converters.errors import ConversionError
+from converters.reading.onnx.fused_nodes import split_fused
+from converters.reading.onnx.model_file import OnnxGraph, OnnxNode
+from converters.types import Shape
+
+_BATCHES = (2, 3, 5)
+_SQUARES = (224, 256, 384, 512, 240, 288, 299, 320, 518, 640)
+_CHANNELS_LAST = (0, 3, 1, 2)
+_LARGEST = 16384  # a side of the image beyond it is no image's
+_LEAST_LITERAL = 5  # sides of maps below it are too common as numbers
+
+
+class Image(NamedTuple):
+    """The image that a graph takes.
+
+    Attributes:
+        name: name of the input.
+        channels: its channels.
+        batch: images in a batch; None: any number.
+        size: height and width, each None where it is any.
+        channels_last: whether the graph wants the channels after rows and columns.
+    """
+
+    name: str
+    channels: int
+    batch: int | None
+    size: tuple[int | None, int | None]
+    channels_last: bool
+
+    def shape(self, batch: int, height: int, width: int) -> Shape:
+        """A shape that the graph's input may have."""
+        rows = (height, width)
+        return (batch, *rows, self.channels) if self.channels_last else (batch, self.channels, *rows)
+
+
+class TracedGraph(NamedTuple):
+    """A program, and the images that it takes.
+
+    Attributes:
+        graph: the program.
+        image: the file's own input.
+        checks: sizes at which the model is to be compared.
+        fixed: the one size that it takes; None: any.
+        multiple: sides are multiples of it.
+        freed: whether the file states one size and the program takes any.
+        why: what the file's own size is needed for; "".
+        arguments: initializers that became numbers of steps.
+    """
+
+    graph: ProgramGraph
+    image: Image
+    checks: tuple[tuple[int, int], ...]
+    fixed: tuple[int, int] | None
+    multiple: int
+    freed: bool = False
+    why: str = ""
+    arguments: frozenset[str] = frozenset()
+
+
+def programs(graph: OnnxGraph, name: str) -> Iterator[TracedGraph]:
+    """The programs that a graph may be, the most general one first; the caller takes the first that can be built.
+
+    Args:
+        graph: graph of a file.
+        name: name of the network.
+    Raises:
+        ConversionError: a graph that is no program of an image, by the first node that says so.
+    """
+    graph = split_fused(graph)
+    nodes = live_nodes(graph)
+    image = _image(graph, nodes)
+    tracing = _Tracing(graph, nodes, image, name)
+    height, width = image.size
+    if height is None or width is None:
+        yield from _free(tracing)
+        return
+    size = (height, width)
+    exported = tracing.fixed(size)
+    why = "the steps of the graph depend on the size"
+    try:
+        literals = _literals(exported.graph, size)
+        yield from _grids(tracing, literals, freed=True, stated=size)
+    except OtherSize as error:
+        why = str(error)
+    yield exported._replace(why=why)
+
+
+def _free(tracing: "_Tracing") -> Iterator[TracedGraph]:
+    """Programs of a file that states no size."""
+    try:
+        yield from _grids(tracing, None, freed=False, stated=None)
+        return
+    except OtherSize as error:
+        first = error
+    for side in _SQUARES:
+        try:
+            traced = tracing.fixed((side, side))
+        except OtherSize:
+            continue
+        yield traced._replace(why=str(first))
+        return
+    raise ConversionError(f"{first}. No size of the image that was tried fits the graph.") from first
+
+
+def _grids(
+    tracing: "_Tracing", literals: frozenset[int] | None, *, freed: bool, stated: tuple[int, int] | None
+) -> Iterator[TracedGraph]:
+    """Programs of any size, or of multiples of 8 to 64.
+
+    Raises:
+        OtherSize: no size fits; the reason at any size.
+    """
+    error: OtherSize | None = None
+    for grid in GRIDS:
+        try:
+            traced = tracing.trace(grid.traces, literals)
+        except OtherSize as failure:
+            error = error or failure
+            continue
+        checks = tuple(size for size in grid.checks if tracing.takes(size))
+        if stated:
+            checks = (*checks, stated)
+        if not checks:
+            continue
+        yield traced._replace(checks=checks, multiple=grid.multiple, freed=freed)
+        return
+    assert error is not None
+    raise error
+
+
+class _Tracing:
+    """A graph, to be traced at this size and that."""
+
+    def __init__(self, graph: OnnxGraph, nodes: Sequence[OnnxNode], image: Image, name: str) -> None:
+        self.graph, self.nodes, self.image, self.name = graph, nodes, image, name
+        self.parameters = frozenset(
+            key for key, tensor in graph.tensors.items() if tensor.dtype.kind not in "iub" and tensor.shape
+        )
+
+    def fixed(self, size: tuple[int, int]) -> TracedGraph:
+        """The program at one size of the image."""
+        traced = self.trace([(batch, *size) for batch in _BATCHES], None)
+        return traced._replace(checks=(size,), fixed=size)
+
+    def trace(self, sizes: Sequence[tuple[int, int, int]], literals: frozenset[int] | None) -> TracedGraph:
+        """The program at several sizes `(batch, height, width)`."""
+        tracer, results = self._run(sizes, literals)
+        steps = _Ends(tracer, self.image.channels_last)
+        outputs = [steps.output(value) for value in results]
+        graph = tracer.program(self.name, outputs[0] if len(outputs) == 1 else outputs, self.parameters)
+        if self.image.channels_last:
+            graph = _with_channels_first(graph)
+        return TracedGraph(graph, self.image, (), None, 1, arguments=frozenset(tracer.arguments))
+
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether the graph takes images of a size."""
+        try:
+            self._run([(1, *size)], None)
+        except OtherSize:
+            return False
+        return True
+
+    def _run(
+        self, sizes: Sequence[tuple[int, int, int]], literals: frozenset[int] | None
+    ) -> tuple[Tracer, list[Value]]:
+        shapes = [self.image.shape(*size) for size in sizes]
+        tracer = Tracer(self.graph, RULES, self.image.name, shapes, batch=self.image.batch, literals=literals)
+        return tracer, tracer.run(self.nodes)
+
+
+class _Ends:
+    """The outputs of a trace: maps with their channels before rows and columns, as programs have them."""
+
+    def __init__(self, tracer: Tracer, channels_last: bool) -> None:
+        self.tracer, self.channels_last = tracer, channels_last
+
+    def output(self, value: Value) -> Ref:
+        if not isinstance(value, Computed):
+            raise ConversionError(f"has a constant as its result: {value.name!r} does not depend on the image.")
+        if not self.channels_last or value.rank != 4:
+            return Ref(value.name)
+        name = self.tracer.new_name(f"{value.name}#first")
+        arguments = {"input": Ref(value.name), "dims": list(_CHANNELS_LAST)}
+        self.tracer.steps.append(GraphStep(name, "permute", arguments, ""))
+        self.tracer.shapes[name] = tuple(tuple(shape[axis] for axis in _CHANNELS_LAST) for shape in value.shapes)
+        return Ref(name)
+
+
+def _with_channels_first(graph: ProgramGraph) -> ProgramGraph:
+    """The program of a graph that takes the channels last, with an image that has them first."""
+    shapes = dict(graph.shapes)
+    shapes[f"{IMAGE}#last"] = shapes[IMAGE]
+    shapes[IMAGE] = tuple(tuple(shape[axis] for axis in _CHANNELS_LAST) for shape in shapes[IMAGE])
+    turn = GraphStep(f"{IMAGE}#last", "permute", {"input": Ref(IMAGE), "dims": [0, 2, 3, 1]}, "")
+    renamed = {IMAGE: f"{IMAGE}#last"}
+    steps = [
+        GraphStep(step.name, step.op, _renamed(step.arguments, renamed), step.module, step.line, step.compute)
+        for step in graph.steps
+    ]
+    outputs = _renamed(graph.outputs, renamed)
+    return ProgramGraph(
+        graph.name, [IMAGE], [turn, *steps], outputs, graph.tensors, graph.keys, shapes, graph.parameters
+    )
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, Ref):
+        return Ref(names.get(value.name, value.name))
+    if isinstance(value, list):
+        return [_renamed(part, names) for part in value]
+    if isinstance(value, dict):
+        return {key: _renamed(part, names) for key, part in value.items()}
+    return value
+
+
+def _literals(graph: ProgramGraph, size: tuple[int, int]) -> frozenset[int]:
+    """Numbers that a graph of one size may have because of it: sides of its maps, and their pixels."""
+    numbers = {size[0] * size[1]}
+    for shapes in graph.shapes.values():
+        if len(shapes[0]) == 4:
+            for rows, columns in (shapes[0][2:], shapes[0][1:3]):
+                numbers |= {rows, columns, rows * columns, rows * columns - 1}
+    return frozenset(number for number in numbers if number >= _LEAST_LITERAL)
+
+
+def _image(graph: OnnxGraph, nodes: Sequence[OnnxNode]) -> Image:
+    """The one image that the nodes read.
+
+    Raises:
+        ConversionError: no input, several, or one that is no image.
+    """
+    read = {name for node in nodes for name in node.inputs} | set(graph.outputs)
+    names = [name for name in graph.inputs if name in read]
+    if len(names) != 1:
+        listed = ", ".join(f"{name} {_words(graph.inputs[name])}" for name in names) or "none"
+        raise ConversionError(
+            f"takes {len(names)} inputs; a network of one image is expected. Received: {listed}. Export a module that "
+            "takes the image alone: one that keeps the other inputs as buffers."
+        )
+    (name,) = names
+    shape = graph.inputs[name]
+    if shape is not None and len(shape) != 4:
+        raise ConversionError(
+            f"takes the input {name!r} of {len(shape)} axes; an image (batch, channels, height, width) is expected. "
+            f"Received: {_words(shape)}"
+        )
+    batch, *rest = shape or (None,) * 4
+    last = shape is not None and _is_channels_last(shape, name, nodes)
+    channels, size = (rest[2], rest[:2]) if last else (rest[0], rest[1:])
+    if any(side is not None and side > _LARGEST for side in size):
+        raise ConversionError(f"takes images of {_words(shape)}, which are none.")
+    return Image(name, channels or _first_kernel(graph, name, nodes), batch, (size[0], size[1]), last)
+
+
+def _is_channels_last(shape: tuple[int | None, ...], name: str, nodes: Sequence[OnnxNode]) -> bool:
+    if any(node.type == "Conv" and name in node.inputs[:1] for node in nodes):
+        return False
+    return shape[3] is not None and shape[3] <= 4 and (shape[1] is None or shape[1] > 4)
+
+
+def _first_kernel(graph: OnnxGraph, name: str, nodes: Sequence[OnnxNode]) -> int:
+    """The channels that the first convolution wants."""
+    for node in nodes:
+        tensor = graph.tensors.get(node.inputs[1]) if node.type == "Conv" and len(node.inputs) > 1 else None
+        if tensor is not None and len(tensor.shape) == 4:
+            groups = node.attributes.get("group") or 1
+            return int(tensor.shape[1]) * (groups if isinstance(groups, int) else 1)
+    return 3
+
+
+def _words(shape: Sequence[int | None] | None) -> str:
+    return "of unknown shape" if shape is None else "x".join("?" if size is None else str(size) for size in shape)
+
+
+def network_name(stem: str) -> str:
+    """A name for the model, of the file's: letters, digits and underscores.
+
+    Args:
+        stem: name of the file without its suffix.
+    """
+    return re.sub(r"\W+", "_", stem).strip("_") or "network"

@@ -1,0 +1,68 @@
+"""Choices: the class of the largest score, comparisons, and numbers chosen by them."""
+
+from converters.building.onnx.rules.arithmetic import broadcast, operand, two
+from converters.building.onnx.tracing import Call, Rule, collapsed
+from converters.building.onnx.values import Computed, Known, Value
+
+_KINDS = {"eq": "b", "gt": "b", "lt": "b", "ge": "b", "le": "b"}
+
+
+def argmax(call: Call) -> Value:
+    """The place of the largest number along an axis."""
+    x, axis = call.computed(), int(call.attribute("axis", 0))
+    axis %= x.rank
+    if call.attribute("select_last_index", 0):
+        raise call.refusal("takes the last of equal numbers")
+    if x.is_free(axis):
+        raise call.refusal("looks along an axis whose size depends on the image or the batch")
+    if call.node.type == "ArgMin":
+        x = call.step("neg", x)
+    kept = bool(call.attribute("keepdims", 1))
+    shapes = [(*shape[:axis], *((1,) if kept else ()), *shape[axis + 1 :]) for shape in x.shapes]
+    return call.emit("argmax", shapes, "i", input=x, dim=axis, keepdim=kept)
+
+
+def comparison(op: str) -> Rule:
+    """A comparison of two tensors, or of one with numbers.
+
+    Args:
+        op: the step.
+    """
+
+    def rule(call: Call) -> Value:
+        first, second = call.inputs[0], call.inputs[1]
+        assert first is not None
+        assert second is not None
+        result = two(call, op, first, second)
+        assert isinstance(result, Computed)
+        return Computed(result.name, result.shapes, _KINDS[op])
+
+    return rule
+
+
+def where(call: Call) -> Value:
+    """One of two numbers at each place."""
+    values = [value for value in call.inputs if value is not None]
+    condition, yes, no = values
+    shapes = broadcast(call, values)
+    if isinstance(condition, Known):
+        array = collapsed(condition)
+        if array.size and (array.all() or not array.any()):
+            chosen = yes if array.all() else no
+            if list(chosen.shapes) == shapes:
+                return chosen
+        raise call.refusal("chooses by a mask of the file")
+    parts = [operand(call, value, shapes, [condition]) for value in (yes, no)]
+    return call.emit("where", shapes, condition=condition, input=parts[0], other=parts[1])
+
+
+RULES: dict[str, Rule] = {
+    "ArgMax": argmax,
+    "ArgMin": argmax,
+    "Equal": comparison("eq"),
+    "Greater": comparison("gt"),
+    "Less": comparison("lt"),
+    "GreaterOrEqual": comparison("ge"),
+    "LessOrEqual": comparison("le"),
+    "Where": where,
+}

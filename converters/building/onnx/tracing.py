@@ -1,0 +1,437 @@
+"""An ONNX graph as a program in the builder's vocabulary, traced at several sizes of the image.
+
+What the graph computes with sizes is computed here, at each of them: integers that differ depend on the image. Every
+other node becomes one or more steps by its rule.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
+from converters.building.onnx.folding import Arguments, Unfoldable, fold, read_tensor
+from converters.building.onnx.fusions import Fuser
+from converters.building.onnx.names import module_of
+from converters.building.onnx.values import Computed, Known, OtherSize, Value
+from converters.errors import ConversionError
+from converters.reading.onnx.model_file import OnnxGraph, OnnxNode, OnnxSubgraph
+from converters.types import Shape
+
+Rule = Callable[["Call"], Any]
+"""Takes a node and gives its result, or a list of its results."""
+
+IMAGE = "image"
+
+
+class Tracer:
+    """One trace of a graph.
+
+    Attributes:
+        graph: graph of the file.
+        images: shape of the image at each traced size, in the order of axes that the graph states.
+        batch: images in a batch that the file states; None where it takes any number.
+        literals: map sides of a file of one size, which free traces must not depend on; None where they may.
+        steps: steps so far.
+    """
+
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        rules: Mapping[str, Rule],
+        image: str,
+        images: Sequence[Shape],
+        *,
+        batch: int | None,
+        literals: frozenset[int] | None = None,
+    ) -> None:
+        self.graph, self.rules, self.image, self.images = graph, rules, image, tuple(images)
+        self.batch, self.literals = batch, literals
+        self.batches = tuple(shape[0] for shape in images)
+        self.values: dict[str, Value] = {}
+        self.steps: list[GraphStep] = []
+        self.shapes: dict[str, tuple[Shape, ...]] = {}
+        self.tensors: dict[str, np.ndarray] = {}
+        self.constants: dict[str, np.ndarray] = {}  # tensors, and what is computed from them beforehand
+        self.arguments: set[str] = set()  # initializers that became numbers of steps
+        self._names: set[str] = set()
+
+    # ------------------------------------------------------------------------------------------------------------- runs
+
+    def run(self, nodes: Sequence[OnnxNode]) -> list[Value]:
+        """Traces the nodes; returns the values of the graph's outputs."""
+        self.values[self.image] = Computed(IMAGE, self.images)
+        self.shapes[IMAGE] = self.images
+        self._names.add(IMAGE)
+        for node in nodes:
+            self._node(node)
+        return [self._output(name) for name in self.graph.outputs]
+
+    def _output(self, name: str) -> Value:
+        value = self.value(name)
+        if value is None:
+            raise ConversionError("has an output without a name; the file is damaged.")
+        return value
+
+    def value(self, name: str) -> Value | None:
+        """What a name stands for; None for an input that is left out."""
+        if not name:
+            return None
+        if name not in self.values:
+            tensor = self.graph.tensors.get(name)
+            if tensor is None:
+                raise ConversionError(
+                    f"the graph reads {name!r}, which none of its nodes makes and no image is; the file is damaged, or "
+                    "the network takes several inputs."
+                )
+            self.values[name] = Known(name, (read_tensor(tensor),) * len(self.images), (name,))
+        return self.values[name]
+
+    def _node(self, node: OnnxNode) -> None:
+        call = Call(self, node, [self.value(name) for name in node.inputs])
+        for name, value in zip(node.outputs, self._results(call), strict=False):
+            if name:
+                self.values[name] = value
+
+    def _results(self, call: "Call") -> list[Value]:
+        node = call.node
+        if node.outputs and node.outputs[0] in self.graph.tensors:  # a large constant
+            value = self.value(node.outputs[0])
+            return [value] if value else []
+        if node.type == "If" and not node.domain:
+            return self._branch(call)
+        if not any(isinstance(value, Computed) for value in call.inputs):
+            return self._folded(call)
+        if node.type in ("Shape", "Size") and isinstance(call.inputs[0], Computed):
+            return [self._shape(node, call.inputs[0])]
+        rule = self.rules.get(node.type)
+        if rule is None or node.domain not in ("", "ai.onnx", "com.microsoft"):
+            raise call.refusal("has no counterpart in Keras that is exact")
+        try:
+            result = rule(call)
+        except (ConversionError, OtherSize):
+            raise
+        # The graph is anybody's: what is not as its operator wants it is refused by its node.
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Unfoldable) as error:
+            raise call.mismatch(str(error)) from error
+        return result if isinstance(result, list) else [result]
+
+    def _shape(self, node: OnnxNode, x: Computed) -> Known:
+        if node.type == "Size":
+            return Known(node.outputs[0], tuple(np.array(np.prod(shape), "i8") for shape in x.shapes))
+        first, last = node.attributes.get("start") or 0, node.attributes.get("end")
+        parts = [shape[first:last] for shape in x.shapes]  # type: ignore[misc]
+        return Known(node.outputs[0], _shared([np.array(part, "i8") for part in parts]))
+
+    def _branch(self, call: "Call") -> list[Value]:
+        """The results of an `If` whose condition is known."""
+        condition = call.inputs[0]
+        if not isinstance(condition, Known):
+            raise call.refusal("branches on values of the data, so that the network has no fixed program")
+        chosen = {bool(np.all(array)) for array in condition.arrays}
+        if len(chosen) != 1:
+            raise OtherSize("computes other steps at other sizes of the image, and a Keras model has the same at all")
+        body = call.node.attributes.get("then_branch" if chosen.pop() else "else_branch")
+        if not isinstance(body, OnnxSubgraph):
+            raise call.refusal("has no branch")
+        for name, tensor in body.tensors.items():
+            self.values[name] = Known(name, (read_tensor(tensor),) * len(self.images))  # type: ignore[arg-type]
+        for node in body.nodes:
+            self._node(node)
+        return [value for name in body.outputs if (value := self.value(name)) is not None]
+
+    def _folded(self, call: "Call") -> list[Value]:
+        """The results of a node that reads no image."""
+        inputs: list[Known | None] = [value if isinstance(value, Known) else None for value in call.inputs]
+        parents = tuple(dict.fromkeys(name for value in inputs if value for name in value.parents))
+        indices: Iterable[int] = range(len(self.images))
+        same = all(array is value.arrays[0] for value in inputs if value for array in value.arrays)
+        results = []
+        try:
+            for index in itertools.islice(indices, 1 if same else None):
+                arrays = [None if value is None else value.arrays[index] for value in inputs]
+                results.append(fold(call.node, arrays, self.graph.opset))
+        except Unfoldable as error:
+            raise call.refusal("computes with constants, and it is not known how") from error
+        results = results * len(self.images) if same else results
+        names = call.node.outputs
+        return [Known(name, _shared(parts), parents) for name, *parts in zip(names, *results, strict=False)]
+
+    # --------------------------------------------------------------------------------------------------------- emission
+
+    def new_name(self, base: str) -> str:
+        """A name that no step has."""
+        name, number = base, 0
+        while name in self._names or name in self.graph.tensors:
+            number += 1
+            name = f"{base}#{number}"
+        self._names.add(name)
+        return name
+
+    def reference(self, known: Known, module: str) -> Ref:
+        """A tensor of the program for constants; a step computes those that come of the file's tensors."""
+        if known.name in self.tensors or known.name in self._names:
+            return Ref(known.name)
+        array = self.constants[known.name] = collapsed(known)
+        if known.parents in ((), (known.name,)):
+            self.tensors[known.name] = array
+            return Ref(known.name)
+        for parent in known.parents:
+            value = self.value(parent)
+            assert isinstance(value, Known)
+            self.tensors.setdefault(parent, _weights(value.arrays[0]))
+        self._names.add(known.name)
+        references = [Ref(parent) for parent in known.parents]
+        self.steps.append(GraphStep(known.name, "constant", {"tensors": references}, module, compute=lambda _: array))
+        return Ref(known.name)
+
+    def program(self, name: str, outputs: Any, parameters: frozenset[str]) -> ProgramGraph:
+        """The program of what was traced, without the steps that no output needs."""
+        results = [ref.name for ref in _refs(outputs)]
+        steps = Fuser(self._live(self.steps, results), self.shapes, self.constants, results).run()
+        kept = self._live(steps, results)
+        needed = {*results, *(ref.name for step in kept for ref in _refs(list(step.arguments.values())))}
+        tensors = {key: value for key, value in self.tensors.items() if key in needed}
+        keys = {key: key for key in tensors}
+        trained = frozenset(key for key in tensors if key in parameters)
+        return ProgramGraph(name, [IMAGE], kept, outputs, tensors, keys, self.shapes, trained)
+
+    @staticmethod
+    def _live(steps: Sequence[GraphStep], outputs: Sequence[str]) -> list[GraphStep]:
+        """The steps that an output needs."""
+        needed, kept = set(outputs), []
+        for step in reversed(steps):
+            if step.name in needed:
+                kept.append(step)
+                needed |= {ref.name for ref in _refs(list(step.arguments.values()))}
+        return kept[::-1]
+
+
+class Call:
+    """A node with its inputs, while its rule runs.
+
+    Attributes:
+        tracer: the trace.
+        node: operation.
+        inputs: values; None for an input that is left out.
+    """
+
+    def __init__(self, tracer: Tracer, node: OnnxNode, inputs: list[Value | None]) -> None:
+        self.tracer, self.node, self.inputs = tracer, node, inputs
+        weights = [value.parents[0] for value in inputs if isinstance(value, Known) and value.parents]
+        self.module = module_of(node, weights)
+
+    # ----------------------------------------------------------------------------------------------------------- inputs
+
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's operators."""
+        return self.tracer.graph.opset
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute, or the default where it is not given."""
+        value = self.node.attributes.get(name)
+        return default if value is None else value
+
+    def has(self, index: int) -> bool:
+        """Whether an optional input is given."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def computed(self, index: int = 0) -> Computed:
+        """An input that depends on the image.
+
+        Raises:
+            ConversionError: a constant, or no such input.
+        """
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if not isinstance(value, Computed):
+            raise self.refusal(f"has a constant as input {index}")
+        return value
+
+    def known(self, index: int, what: str) -> Known:
+        """An input that is known beforehand.
+
+        Raises:
+            ConversionError: an input that the network computes, or no such input.
+        """
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if not isinstance(value, Known):
+            raise self.refusal(f"has {what} that the network computes")
+        return value
+
+    def weight(self, index: int, what: str) -> Known:
+        """An input that is a tensor of one shape at all sizes, with its numbers.
+
+        Raises:
+            ConversionError: an input that the network computes, or that depends on the size of the image.
+        """
+        value = self.known(index, what)
+        if not value.is_fixed:
+            raise self.refusal(f"has {what} that depends on the size of the image")
+        return value
+
+    def number(self, index: int, name: str, default: Any = None) -> Any:
+        """A number that is an input or an attribute.
+
+        Raises:
+            ConversionError: one that the network computes or that depends on the size of the image.
+        """
+        if not self.has(index):
+            return self.attribute(name, default)
+        value = self.weight(index, f"a number {name}")
+        self.tracer.arguments.update(value.parents)
+        return value.arrays[0].reshape(()).item() if value.arrays[0].size == 1 else default
+
+    def arguments(self) -> list[Arguments]:
+        """The inputs that are known, and the attributes, at each traced size."""
+        for value in self.inputs[1:]:
+            if isinstance(value, Known):
+                self.tracer.arguments.update(value.parents)
+        return [
+            Arguments(
+                self.node,
+                [value.arrays[index] if isinstance(value, Known) else None for value in self.inputs],
+                self.opset,
+            )
+            for index in range(len(self.tracer.images))
+        ]
+
+    def integers(self, index: int, name: str) -> list[int] | None:
+        """A list of integers, an input or an attribute, that is the same at all sizes; None if it is neither.
+
+        Raises:
+            ConversionError: one that the network computes or that depends on the size of the image.
+        """
+        if self.has(index):
+            self.weight(index, name)
+        return self.arguments()[0].integers(index, name)
+
+    # ------------------------------------------------------------------------------------------------------------ steps
+
+    def emit(
+        self, op: str, shapes: Sequence[Shape], kind: str = "f", base: Computed | None = None, **given: Any
+    ) -> Computed:
+        """A step of the program.
+
+        Args:
+            op: name of the operation, as ATen has it.
+            shapes: shape of its result at each traced size.
+            kind: kind of its numbers.
+            base: what the result is another shape of.
+            given: arguments of the step: values, numbers, or lists of those.
+        """
+        name = self.tracer.new_name(self.node.outputs[0] or self.node.type)
+        given = {key: self._argument(value) for key, value in given.items()}
+        line = f"node {self.node.name or self.node.outputs[0]}, {self.node.type}"
+        self.tracer.steps.append(GraphStep(name, op, given, self.module, line))
+        self.tracer.shapes[name] = tuple(shapes)
+        return Computed(name, tuple(shapes), kind, base)
+
+    def step(self, op: str, x: Computed, **given: Any) -> Computed:
+        """A step of one tensor that keeps its shape."""
+        return self.emit(op, x.shapes, x.kind, input=x, **given)
+
+    def made(self, array: np.ndarray, suffix: str, parents: Sequence[str] = ()) -> Known:
+        """Constants that a rule computes."""
+        name = self.tracer.new_name(f"{self.node.outputs[0]}.{suffix}")
+        self.tracer._names.discard(name)
+        return Known(name, (array,) * len(self.tracer.images), tuple(parents))
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, Computed):
+            return Ref(value.name)
+        if isinstance(value, Known):
+            return self.tracer.reference(value, self.module)
+        if isinstance(value, list):
+            return [self._argument(part) for part in value]
+        return value
+
+    # ----------------------------------------------------------------------------------------------------------- errors
+
+    def refusal(self, why: str) -> ConversionError:
+        """The error for a node that cannot be built."""
+        return ConversionError(f"{self._where()} {why}. Received: {self._received()}"[:700])
+
+    def mismatch(self, why: str) -> OtherSize:
+        """The error for a node that does not take the traced sizes."""
+        return OtherSize(f"{self._where()} does not fit its inputs: {why}. Received: {self._received()}"[:700])
+
+    def literal(self, why: str) -> None:
+        """Notes that a node was exported for one size of the image.
+
+        Raises:
+            OtherSize: in a trace at other sizes.
+        """
+        if self.tracer.literals is not None:
+            raise OtherSize(f"{self._where()} {why}: the file was exported for one size of the image")
+
+    def _where(self) -> str:
+        node = self.node
+        domain = f"{node.domain}." if node.domain else ""
+        module = f" of the module {self.module}" if self.module else ""
+        return f"the node {node.name or (node.outputs or [''])[0]!r}, {domain}{node.type}{module},"
+
+    def _received(self) -> str:
+        parts = [
+            "nothing" if value is None else "x".join(map(str, value.shapes[0])) or "a number" for value in self.inputs
+        ]
+        return ", ".join(parts) or "no inputs"
+
+
+def collapsed(known: Known) -> np.ndarray:
+    """The numbers of a constant. Axes along which it repeats itself as often as the image says have one entry.
+
+    Raises:
+        ConversionError: a constant that depends on the size of the image.
+    """
+    if known.is_fixed:
+        return _weights(known.arrays[0])
+    shapes = known.shapes
+    arrays = list(known.arrays)
+    if len({len(shape) for shape in shapes}) == 1:
+        for axis in range(len(shapes[0])):
+            if len({shape[axis] for shape in shapes}) > 1:
+                arrays = [
+                    array[(slice(None),) * axis + (slice(0, 1),)] if _repeats(array, axis) else array
+                    for array in arrays
+                ]
+    if all(array.shape == arrays[0].shape and np.array_equal(array, arrays[0]) for array in arrays):
+        return _weights(arrays[0])
+    raise ConversionError(
+        f"the graph makes the constant {known.name!r}, whose numbers depend on the size of the image, and a step "
+        f"computes with it. Received: {', '.join('x'.join(map(str, shape)) or 'a number' for shape in shapes)}. Export "
+        "the network for images of one size."
+    )
+
+
+def _repeats(array: np.ndarray, axis: int) -> bool:
+    return array.shape[axis] > 0 and (
+        array.strides[axis] == 0 or bool((array == array[(slice(None),) * axis + (slice(0, 1),)]).all())
+    )
+
+
+def _weights(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, "float32") if array.dtype.kind == "f" else np.array(array)
+
+
+def _shared(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The arrays; one for all where they are equal and small."""
+    first = arrays[0]
+    small = first.size < 1024 and all(array.shape == first.shape and np.array_equal(array, first) for array in arrays)
+    return (first,) * len(arrays) if small else tuple(arrays)
+
+
+def _refs(value: Any) -> list[Ref]:
+    if isinstance(value, Ref):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [ref for part in value for ref in _refs(part)]
+    return []
+
+
+def integer(values: Sequence[int]) -> Any:
+    """One integer, or `Sizes` where it depends on the image."""
+    return int(values[0]) if len(set(values)) == 1 else Sizes(tuple(map(int, values)))
