@@ -1,0 +1,56 @@
+"""Sizes that are known only when an image comes: integers computed from the axes of a layer's inputs."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from keras import ops
+
+from tfseg.types import Tensor
+
+Measure: TypeAlias = int | list[int]
+"""A number; or `[input, axis, times, plus, over, modulus]`, of which the last four may be left out.
+
+With n, the size of that axis of that input, it is `(n * times + plus) // over`; with a modulus that is not 0,
+`(n * times + plus) % modulus // over`.
+"""
+
+
+def as_inputs(inputs: Any) -> list[Any]:
+    """The inputs of a layer as a list."""
+    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+
+
+def plain_measures(dims: Sequence[Any]) -> list[Measure]:
+    """Measures as lists and numbers, as a configuration keeps them."""
+    return [[int(part) for part in dim] if isinstance(dim, list | tuple) else int(dim) for dim in dims]
+
+
+def measure(dim: Measure, inputs: Sequence[Tensor]) -> Any:
+    """The integer: a number, or a tensor where the size is unknown.
+
+    Args:
+        dim: the measure.
+        inputs: inputs of the layer.
+    """
+    return dim if isinstance(dim, int) else _evaluated(dim, ops.shape(inputs[dim[0]])[dim[1]])
+
+
+def known_measure(dim: Measure, inputs: Sequence[Any]) -> int | None:
+    """The integer where shapes tell it; None for one that is unknown.
+
+    Args:
+        dim: the measure.
+        inputs: symbolic inputs of the layer.
+    """
+    if isinstance(dim, int):
+        return dim
+    size = inputs[dim[0]].shape[dim[1]]
+    return None if size is None else int(_evaluated(dim, size))
+
+
+def _evaluated(dim: Sequence[int], size: Any) -> Any:
+    times, plus, over, modulus = (*dim[2:], *(1, 0, 1, 0)[len(dim) - 2 :])
+    value = size if times == 1 else size * times
+    value = value + plus if plus else value
+    value = value % modulus if modulus else value
+    return value if over == 1 else value // over
