@@ -21,6 +21,21 @@ from converters import ConversionError
 IMAGE = images(64, 96)
 
 
+def _rows(kinds, changes):
+    """Each kind with each change. Quick: each kind without a change, and each change with one kind."""
+    kinds, changes = list(kinds), list(changes)
+    return [
+        pytest.param(
+            kind,
+            change,
+            id=f"{kind}-{change}",
+            marks=() if change == "nothing" or (i + j) % len(kinds) == 0 else pytest.mark.full,
+        )
+        for i, kind in enumerate(kinds)
+        for j, change in enumerate(changes)
+    ]
+
+
 # ---------------------------------------------------------------------------------------------------- changed networks
 
 
@@ -185,16 +200,14 @@ def _try(changes, module, path, kind, change):
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporters' own
-@pytest.mark.parametrize("change", TORCH_CHANGES)
-@pytest.mark.parametrize("kind", TORCH_SOURCES)
+@pytest.mark.parametrize(("kind", "change"), _rows(TORCH_SOURCES, TORCH_CHANGES))
 def test_classifiers_of_torch(tmp_path, kind, change):
     module = onnx_files.net("resnet18")
     _try(TORCH_CHANGES, module, tmp_path, kind, change)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("change", SEGMENTER_CHANGES)
-@pytest.mark.parametrize("kind", TORCH_SOURCES)
+@pytest.mark.parametrize(("kind", "change"), _rows(TORCH_SOURCES, SEGMENTER_CHANGES))
 def test_segmenters_of_torch(tmp_path, kind, change):
     module = onnx_files.net("fcn_resnet50")
     _try(SEGMENTER_CHANGES, module, tmp_path, kind, change)
@@ -292,8 +305,7 @@ def _clone(model, edit):
 
 
 @pytest.mark.filterwarnings("ignore")  # .h5 is an old format
-@pytest.mark.parametrize("change", KERAS_CHANGES)
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(("suffix", "change"), _rows([".keras", ".h5"], KERAS_CHANGES))
 def test_models_of_keras(tmp_path, keras_resnet, suffix, change):
     model = _clone(keras_resnet, KERAS_CHANGES[change])
     model.save(tmp_path / f"net{suffix}")
@@ -301,8 +313,9 @@ def test_models_of_keras(tmp_path, keras_resnet, suffix, change):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("where", ["before", "after", "resized before", "pooling instead"])
+@pytest.mark.parametrize(
+    ("suffix", "where"), _rows([".keras", ".h5"], ["before", "after", "resized before", "pooling instead"])
+)
 def test_models_of_keras_with_more_around_them(tmp_path, keras_resnet, suffix, where):
     inner = _clone(keras_resnet, lambda name, config: None)
     layers = {layer.name: layer for layer in inner.layers}
@@ -361,8 +374,7 @@ TIMM_CHANGES = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("named", ["folder", "file"])
-@pytest.mark.parametrize("change", SMP_CHANGES)
+@pytest.mark.parametrize(("named", "change"), _rows(["folder", "file"], SMP_CHANGES))
 def test_hub_folders_of_smp(tmp_path, change, named):
     options = dict(SMP_CHANGES[change])
     module = randomized_state(_smp(**options))
@@ -377,9 +389,8 @@ def test_hub_folders_of_smp(tmp_path, change, named):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("named", ["folder", "file"])
 @pytest.mark.parametrize("layer_type", ["basic", "bottleneck"])
-@pytest.mark.parametrize("change", HUGGING_FACE_CHANGES)
+@pytest.mark.parametrize(("named", "change"), _rows(["folder", "file"], HUGGING_FACE_CHANGES))
 def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
     transformers = pytest.importorskip("transformers")
     sizes = [64, 128, 256, 512] if layer_type == "basic" else [256, 512, 1024, 2048]
@@ -396,8 +407,7 @@ def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("named", ["folder", "file"])
-@pytest.mark.parametrize("name", TIMM_CHANGES)
+@pytest.mark.parametrize(("named", "name"), _rows(["folder", "file"], TIMM_CHANGES))
 def test_hub_folders_of_timm(tmp_path, name, named):
     timm = pytest.importorskip("timm")
     module = randomized_state(timm.create_model(name, pretrained=False, num_classes=3))
