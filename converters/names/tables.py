@@ -2,150 +2,24 @@
 
 A row is `(source module, Keras layer, kind)`, for instance
 `("layer{s}.{b}.conv{c}", "conv{s+1}_block{b+1}_{c}_conv", "conv")`. A field in braces stands for a number, the same on
-both sides up to the offset. `{b:a}` stands for a number that is written as a letter: a for 1. The kind says which
-tensors such a module has, and their layouts.
+both sides up to the offset (see `templates`). The kind says which tensors such a module has, and their layouts.
 """
 
 import functools
-import itertools
 import re
-import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from converters.names.kinds import KINDS
 from converters.names.layouts import Layout, parse
+from converters.names.templates import Template, form, forms
 from converters.types import Shape
 
 Row = tuple[str, str, str]
-"""Source module, Keras layer, kind: a name of `KINDS`."""
+"""Source module, Keras layer, kind: a name of `kinds.KINDS`."""
 
 Ignored = tuple[str, str]
 """Regular expression of source keys, and why they are left out."""
-
-_KERAS_NORM = (
-    ("/gamma", "gamma", ("c -> c",)),
-    ("/beta", "beta", ("c -> c",)),
-    ("/moving_mean", "moving_mean", ("c -> c",)),
-    ("/moving_variance", "moving_variance", ("c -> c",)),
-)
-# kind: (tensor of the module, variable of the layer, layouts: the first with the rank of the variable is used)
-KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
-    "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
-    "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)),),
-    "upconv": (("weight", "kernel", ("i o h w -> h w o i",)), ("bias", "bias", ("o -> o",))),
-    # One factor for each channel.
-    "channel_scale": (("gamma", "kernel", ("c -> 1 1 c 1",)),),
-    "dense": (("weight", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("bias", "bias", ("o -> o",))),
-    # One kernel for each channel: torch's `groups` equal its channels.
-    "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
-    # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
-    "dense1x1": (("weight", "kernel", ("o i 1 1 -> i o",)), ("bias", "bias", ("o -> o",))),
-    # A fully connected layer after the flattened map of a VGG, in most 7x7: channels come first in the source, last in
-    # Keras.
-    **{
-        f"dense{side}x{side}": (
-            (
-                "weight",
-                "kernel",
-                (f"o (c h w) -> (h w c) o; h={side} w={side}", f"o (c h w) -> h w c o; h={side} w={side}"),
-            ),
-            ("bias", "bias", ("o -> o",)),
-        )
-        for side in range(2, 9)
-    },
-    "norm": (
-        ("weight", "gamma", ("c -> c",)),
-        ("bias", "beta", ("c -> c",)),
-        ("running_mean", "moving_mean", ("c -> c",)),
-        ("running_var", "moving_variance", ("c -> c",)),
-    ),
-    # Caffe normalizes in two layers: BatchNorm, then Scale.
-    "batchnorm": (("mean", "moving_mean", ("c -> c",)), ("variance", "moving_variance", ("c -> c",))),
-    "bn": (  # PSPNet's fork of Caffe normalizes in one layer
-        ("gamma", "gamma", ("c -> c",)),
-        ("beta", "beta", ("c -> c",)),
-        ("mean", "moving_mean", ("c -> c",)),
-        ("variance", "moving_variance", ("c -> c",)),
-    ),
-    "scale": (("gamma", "gamma", ("c -> c",)), ("beta", "beta", ("c -> c",))),
-    # TensorFlow 1 and kaffe have the layout of Keras.
-    "tf_conv": (("/weights", "kernel", ("h w i o -> h w i o",)), ("/biases", "bias", ("o -> o",))),
-    "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
-    # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
-    "tf_dense1x1": (("/weights", "kernel", ("1 1 i o -> i o",)), ("/biases", "bias", ("o -> o",))),
-    "tf_norm": _KERAS_NORM,
-    # The names that kaffe gives to the parts of a BatchNorm.
-    "kaffe_norm": (
-        ("/scale", "gamma", ("c -> c",)),
-        ("/offset", "beta", ("c -> c",)),
-        ("/mean", "moving_mean", ("c -> c",)),
-        ("/variance", "moving_variance", ("c -> c",)),
-    ),
-    # A fully connected layer after the flattened 7x7 map of a VGG.
-    "tf_dense7x7": (
-        ("/weights", "kernel", ("(h w i) o -> (h w i) o; h=7 w=7", "(h w i) o -> h w i o; h=7 w=7")),
-        ("/biases", "bias", ("o -> o",)),
-    ),
-    # Keras itself.
-    "keras_conv": (("/kernel", "kernel", ("h w i o -> h w i o",)), ("/bias", "bias", ("o -> o",))),
-    "keras_dense": (("/kernel", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/bias", "bias", ("o -> o",))),
-    # A fully connected layer after the flattened 7x7 map of a VGG, which has the same order in the source.
-    "keras_dense7x7": (
-        ("/kernel", "kernel", ("i o -> i o", "(h w c) o -> h w c o; h=7 w=7")),
-        ("/bias", "bias", ("o -> o",)),
-    ),
-    "keras_norm": _KERAS_NORM,
-}
-
-_FIELD = re.compile(r"\{(\w+?)(:a)?([+-]\d+)?\}")
-_BEFORE_A = ord("a") - 1
-
-
-class Template(NamedTuple):
-    """A name with fields.
-
-    Attributes:
-        texts: literal texts, before, between and after the fields.
-        fields: `(name, offset, whether it is written as a letter)` of each field.
-    """
-
-    texts: tuple[str, ...]
-    fields: tuple[tuple[str, int, bool], ...]
-
-    @classmethod
-    @functools.cache  # families share most of their names
-    def parse(cls, text: str) -> "Template":
-        """The template that a text like `"layer{s}.{b}.conv{c}"` means."""
-        pieces = _FIELD.split(text)
-        parts = zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
-        fields = tuple((name, int(offset or 0), bool(letter)) for name, letter, offset in parts)
-        return cls(tuple(pieces[::4]), fields)
-
-    def match(self, name: str) -> dict[str, int] | None:
-        """The numbers in the fields, or None if the name does not have this form."""
-        match = _pattern(self).fullmatch(name) if name.startswith(self.texts[0]) else None
-        if match is None:
-            return None
-        numbers: dict[str, int] = {}
-        for (field, offset, letter), text in zip(self.fields, match.groups(), strict=True):
-            number = (ord(text) - _BEFORE_A if letter else int(text)) - offset
-            if numbers.setdefault(field, number) != number:
-                return None
-        return numbers if all(number >= 0 for number in numbers.values()) else None
-
-    def fill(self, numbers: Mapping[str, int]) -> str:
-        """The name with these numbers in its fields."""
-        values = [(numbers[field] + offset, letter) for field, offset, letter in self.fields]
-        filled = [chr(_BEFORE_A + value) if letter else str(value) for value, letter in values]
-        return "".join(text + number for text, number in zip(self.texts, [*filled, ""], strict=True))
-
-
-@functools.cache
-def _pattern(template: Template) -> re.Pattern[str]:
-    fields = [r"([a-z])" if letter else r"(0|[1-9]\d*)" for _, _, letter in template.fields]
-    return re.compile(
-        "".join(re.escape(text) + field for text, field in zip(template.texts, [*fields, ""], strict=True))
-    )
 
 
 class Rule(NamedTuple):
@@ -155,7 +29,7 @@ class Rule(NamedTuple):
         source: template of the source key.
         target: template of the variable path.
         layouts: layouts to choose from.
-        kind: kind of the row, a name of `KINDS`.
+        kind: kind of the row, a name of `kinds.KINDS`.
     """
 
     source: Template
@@ -195,21 +69,13 @@ class Table:
             for tensor, variable, choices in KINDS[kind]
         )
 
-    @functools.lru_cache(100_000)  # noqa: B019 - tables live as long as the program
     def forward(self, key: str) -> tuple[str, Rule] | None:
         """`(variable path, rule)` for a source key, or None."""
-        for rule in self.rules:
-            if (numbers := rule.source.match(key)) is not None:
-                return rule.target.fill(numbers), rule
-        return None
+        return self._forward(key) if form(key) in self._by_source else None
 
-    @functools.lru_cache(100_000)  # noqa: B019
     def backward(self, path: str) -> tuple[str, Rule] | None:
         """`(source key, rule)` for a variable path, or None."""
-        for rule in self.rules:
-            if (numbers := rule.target.match(path)) is not None:
-                return rule.source.fill(numbers), rule
-        return None
+        return self._backward(path) if form(path) in self._by_target else None
 
     def path(self, key: str) -> str | None:
         """The variable path for a source key, or None."""
@@ -238,24 +104,12 @@ class Table:
         return self.forward(key) is not None or self.why_ignored(key) is not None
 
     def strangers(self, keys: Iterable[str]) -> list[str]:
-        """The source keys that the table does not know: for many keys, much faster than `knows` for each.
+        """The source keys that the table does not know.
 
         Args:
             keys: keys of a source.
         """
-        keys = tuple(keys)
-        ignored = _ignored_keys(self.ignored, keys)
-        forms = self._forms
-        return [
-            key
-            for key, form in zip(keys, _forms_of(keys), strict=True)
-            if not (form in forms and self.forward(key)) and key not in ignored
-        ]
-
-    @functools.cached_property
-    def _forms(self) -> frozenset[str]:
-        """The forms of all keys that there can be a rule for."""
-        return frozenset(form for rule in self.rules for form in _template_forms(rule.source))
+        return [key for key in keys if not self.knows(key)]
 
     def module(self, name: str) -> str | None:
         """The Keras layer for a source module's name, or None."""
@@ -264,31 +118,36 @@ class Table:
                 return target.fill(numbers)
         return None
 
+    @functools.cached_property
+    def _by_source(self) -> dict[str, list[Rule]]:
+        return _by_form((rule.source, rule) for rule in self.rules)
 
-def _form(name: str) -> str:
-    """A name with # for every number: few forms stand for the thousands of keys of a large network."""
-    return re.sub(r"\d+", "#", name)
+    @functools.cached_property
+    def _by_target(self) -> dict[str, list[Rule]]:
+        return _by_form((rule.target, rule) for rule in self.rules)
+
+    @functools.lru_cache(100_000)  # noqa: B019 - tables live as long as the program
+    def _forward(self, key: str) -> tuple[str, Rule] | None:
+        for rule in self._by_source[form(key)]:
+            if (numbers := rule.source.match(key)) is not None:
+                return rule.target.fill(numbers), rule
+        return None
+
+    @functools.lru_cache(100_000)  # noqa: B019
+    def _backward(self, path: str) -> tuple[str, Rule] | None:
+        for rule in self._by_target[form(path)]:
+            if (numbers := rule.target.match(path)) is not None:
+                return rule.source.fill(numbers), rule
+        return None
 
 
-@functools.lru_cache(8)  # one source is held against many tables
-def _forms_of(keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_form, keys))
-
-
-@functools.lru_cache(64)
-def _ignored_keys(ignored: tuple[Ignored, ...], keys: tuple[str, ...]) -> frozenset[str]:
-    patterns = [re.compile(pattern) for pattern, _ in ignored]
-    return frozenset(key for key in keys if any(pattern.fullmatch(key) for pattern in patterns))
-
-
-@functools.cache
-def _template_forms(template: Template) -> tuple[str, ...]:
-    """The forms of all names that a template stands for: one for each letter that a field may be."""
-    numbers = "".join("\0" if letter else "0" for _, _, letter in template.fields)
-    name = "".join(text + field for text, field in itertools.zip_longest(template.texts, numbers, fillvalue=""))
-    first, *others = _form(name).split("\0")
-    letters = itertools.product(string.ascii_lowercase, repeat=len(others))
-    return tuple(first + "".join(map("".join, zip(choice, others, strict=True))) for choice in letters)
+def _by_form(templates: Iterable[tuple[Template, Rule]]) -> dict[str, list[Rule]]:
+    """Form of a name -> the rules that it can have, in their order."""
+    rules: dict[str, list[Rule]] = {}
+    for template, rule in templates:
+        for text in forms(template):
+            rules.setdefault(text, []).append(rule)
+    return rules
 
 
 @functools.lru_cache(100_000)

@@ -1,0 +1,77 @@
+"""Kinds of modules: which tensors one has, which variables these are in Keras, and their layouts."""
+
+_KERAS_NORM = (
+    ("/gamma", "gamma", ("c -> c",)),
+    ("/beta", "beta", ("c -> c",)),
+    ("/moving_mean", "moving_mean", ("c -> c",)),
+    ("/moving_variance", "moving_variance", ("c -> c",)),
+)
+KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+    "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
+    "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)),),
+    "upconv": (("weight", "kernel", ("i o h w -> h w o i",)), ("bias", "bias", ("o -> o",))),
+    # One factor for each channel.
+    "channel_scale": (("gamma", "kernel", ("c -> 1 1 c 1",)),),
+    "dense": (("weight", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("bias", "bias", ("o -> o",))),
+    # One kernel for each channel: torch's `groups` equal its channels.
+    "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
+    # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
+    "dense1x1": (("weight", "kernel", ("o i 1 1 -> i o",)), ("bias", "bias", ("o -> o",))),
+    # A fully connected layer after the flattened map of a VGG, in most 7x7: channels come first in the source, last in
+    # Keras.
+    **{
+        f"dense{side}x{side}": (
+            (
+                "weight",
+                "kernel",
+                (f"o (c h w) -> (h w c) o; h={side} w={side}", f"o (c h w) -> h w c o; h={side} w={side}"),
+            ),
+            ("bias", "bias", ("o -> o",)),
+        )
+        for side in range(2, 9)
+    },
+    "norm": (
+        ("weight", "gamma", ("c -> c",)),
+        ("bias", "beta", ("c -> c",)),
+        ("running_mean", "moving_mean", ("c -> c",)),
+        ("running_var", "moving_variance", ("c -> c",)),
+    ),
+    # Caffe normalizes in two layers: BatchNorm, then Scale.
+    "batchnorm": (("mean", "moving_mean", ("c -> c",)), ("variance", "moving_variance", ("c -> c",))),
+    "bn": (  # PSPNet's fork of Caffe normalizes in one layer
+        ("gamma", "gamma", ("c -> c",)),
+        ("beta", "beta", ("c -> c",)),
+        ("mean", "moving_mean", ("c -> c",)),
+        ("variance", "moving_variance", ("c -> c",)),
+    ),
+    "scale": (("gamma", "gamma", ("c -> c",)), ("beta", "beta", ("c -> c",))),
+    # TensorFlow 1 and kaffe have the layout of Keras.
+    "tf_conv": (("/weights", "kernel", ("h w i o -> h w i o",)), ("/biases", "bias", ("o -> o",))),
+    "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
+    # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
+    "tf_dense1x1": (("/weights", "kernel", ("1 1 i o -> i o",)), ("/biases", "bias", ("o -> o",))),
+    "tf_norm": _KERAS_NORM,
+    # The names that kaffe gives to the parts of a BatchNorm.
+    "kaffe_norm": (
+        ("/scale", "gamma", ("c -> c",)),
+        ("/offset", "beta", ("c -> c",)),
+        ("/mean", "moving_mean", ("c -> c",)),
+        ("/variance", "moving_variance", ("c -> c",)),
+    ),
+    # A fully connected layer after the flattened 7x7 map of a VGG.
+    "tf_dense7x7": (
+        ("/weights", "kernel", ("(h w i) o -> (h w i) o; h=7 w=7", "(h w i) o -> h w i o; h=7 w=7")),
+        ("/biases", "bias", ("o -> o",)),
+    ),
+    # Keras itself.
+    "keras_conv": (("/kernel", "kernel", ("h w i o -> h w i o",)), ("/bias", "bias", ("o -> o",))),
+    "keras_dense": (("/kernel", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/bias", "bias", ("o -> o",))),
+    # A fully connected layer after the flattened 7x7 map of a VGG, which has the same order in the source.
+    "keras_dense7x7": (
+        ("/kernel", "kernel", ("i o -> i o", "(h w c) o -> h w c o; h=7 w=7")),
+        ("/bias", "bias", ("o -> o",)),
+    ),
+    "keras_norm": _KERAS_NORM,
+}
+"""Kind -> `(tensor of the module, variable of the layer, layouts)` of each tensor; of the layouts, the first one is used
+that has the variable's rank."""

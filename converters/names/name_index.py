@@ -1,0 +1,71 @@
+"""Many tables held against many names: one look at each name says which tables know it."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from converters.names.tables import Table
+from converters.names.templates import Template, form, forms
+
+# What makes a regular expression mean something else as one of several alternatives.
+_PARTICULAR = re.compile(r"\\[1-9]|\(\?[^:=!<]")
+
+
+class NameIndex:
+    """The names that tables know, by their forms.
+
+    Args:
+        tables: tables, each once or several times.
+
+    Example:
+        >>> from converters.families import table
+        >>> from converters.names.name_index import NameIndex
+        >>> names = table((("conv{i}", "conv{i}", "conv"),), ((r".*\\.steps", "a counter"),))
+        >>> sorted(NameIndex([names]).known(["conv1.weight", "conv1.scale", "conv1.steps"])[names])
+        ['conv1.steps', 'conv1.weight']
+    """
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        self.tables = tuple(dict.fromkeys(tables))
+        self._by_form: dict[str, dict[Template, list[Table]]] = {}
+        self._ignoring: dict[str, list[Table]] = {}
+        for table in self.tables:
+            for template in dict.fromkeys(rule.source for rule in table.rules):
+                for text in forms(template):
+                    self._by_form.setdefault(text, {}).setdefault(template, []).append(table)
+            for pattern in dict.fromkeys(pattern for pattern, _ in table.ignored):
+                self._ignoring.setdefault(pattern, []).append(table)
+        self._any_ignored = _alternatives(self._ignoring)
+
+    def known(self, keys: Iterable[str]) -> Mapping[Table, frozenset[str]]:
+        """The keys that each table knows, or leaves out.
+
+        Args:
+            keys: keys of a source.
+        """
+        known: dict[Table, set[str]] = {table: set() for table in self.tables}
+        for key in keys:
+            for table in self.tables_of(key):
+                known[table].add(key)
+        return {table: frozenset(names) for table, names in known.items()}
+
+    def tables_of(self, key: str) -> Iterator[Table]:
+        """The tables that know a key, or leave it out; some of them twice.
+
+        Args:
+            key: key of a source.
+        """
+        for template, tables in self._by_form.get(form(key), {}).items():
+            if template.match(key) is not None:
+                yield from tables
+        if any(pattern.fullmatch(key) for pattern in self._any_ignored):
+            for text, tables in self._ignoring.items():
+                if re.fullmatch(text, key):
+                    yield from tables
+
+
+def _alternatives(patterns: Iterable[str]) -> list[re.Pattern[str]]:
+    """Few expressions of which one fits if one of many does."""
+    plain, particular = [], []
+    for pattern in patterns:
+        (particular if _PARTICULAR.search(pattern) else plain).append(pattern)
+    return [*map(re.compile, particular), re.compile("|".join(f"(?:{pattern})" for pattern in plain) or "(?!)")]
