@@ -8,10 +8,11 @@ import keras
 
 import tfseg
 from converters.building.build import build_from_module
-from converters.conversion.build_network import BuildRequest, BuiltNetwork, build_network
+from converters.building.onnx.build import build_from_source, graph_of
+from converters.conversion.agreeing_network import agreeing_network
+from converters.conversion.build_network import BuildRequest
 from converters.conversion.check_live import check_live
 from converters.conversion.rebuild_network import fill_by_path, rebuild_network
-from converters.conversion.stated_form import in_stated_form
 from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.agreement import Agreement
@@ -20,9 +21,7 @@ from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
-from converters.programs.check_source import check_source
-from converters.programs.keras_ends import add_stated_end
-from converters.programs.torch_modules import check_forward, check_modules, keep_momentum
+from converters.programs.torch_modules import keep_momentum
 from converters.types import Path, TorchModule, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
@@ -82,8 +81,8 @@ def convert(
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
-    A live torch module that is no network of a known family is built from its own program: any convolutional network,
-    step by step, compared with the module.
+    A live torch module or an ONNX file that is no network of a known family is built from its own program: any
+    convolutional network, step by step. It is compared with the module, or with onnxruntime where that is installed.
 
     Args:
         path: path, URL or published name; a list of files that hold one network together; a mapping of arrays; or a
@@ -135,19 +134,22 @@ def convert(
     try:
         return _convert_known(source, request)
     except ConversionError as refusal:
-        if source.module is None or request.is_of_families:
+        if request.is_of_families or not (source.module is not None or graph_of(source)):
             raise
-        return _convert_program(source.module, request, refusal)
+        return _convert_program(source, request, refusal)
 
 
-def _convert_program(module: TorchModule, request: _Request, refusal: ConversionError) -> Conversion:
-    """`convert` for a live module that is no network of a known family: its own program is built.
+def _convert_program(source: Source, request: _Request, refusal: ConversionError) -> Conversion:
+    """`convert` for a live module or an ONNX file that is no network of a known family: its own program is built.
 
     Raises:
-        ConversionError: what cannot be built, and why the module is no known network.
+        ConversionError: what cannot be built, and why the source is no known network.
     """
     try:
-        model, receipt = build_from_module(module)
+        if source.module is not None:
+            model, receipt = build_from_module(source.module)
+        else:
+            model, receipt = build_from_source(source, allow_nonfinite=request.allow_nonfinite)
     except ConversionError as error:
         raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
     if request.preprocessing:
@@ -170,29 +172,13 @@ def _convert_known(source: Source, request: _Request) -> Conversion:
         return _open_own(source, stated, request)
     candidates = identify_source(source, family=family, skip=request.skip, prefix=prefix, network=network)
     source, skip, include_top = candidates.source, candidates.skip, form.include_top
-    fit = _choose(candidates, network)
-    target = network or fit.network.name
-    if include_top is not False or fit.differences:
-        fit.check_parts(source)
-    if include_top is not False and target == fit.network.name:
-        fit.check_head(source, skip)
-    formed: list[str] = []
     form = dataclasses.replace(form, named=not (network is None and family is None))
-    agreement = candidates.agree(fit, network=network, head=include_top is not False)
-    model, options, drop = build_network(target, fit, source, form, stated=agreement.options)
-    if target == fit.network.name:
-        built, formed = in_stated_form(BuiltNetwork(model, options, drop), fit, source, form, stated=agreement.options)
-        model, options, drop = built
-    if include_top is not False and target == fit.network.name:
-        model = add_stated_end(model, source)
+    chosen = agreeing_network(candidates, _choose(candidates, network), form, network=network, skip=skip)
+    fit, model, agreement, checked = chosen.fit, chosen.model, chosen.agreement, chosen.notes
+    _, options, drop = chosen.built
+    target, named = network or fit.network.name, network is not None
     asked = form.output_stride is not None or form.convention is not None
-    features = include_top is False
-    named = network is not None
-    checked = [*formed, *check_source(source, model, fit, asked=asked, features=features, skip=skip, named=named)]
     live = source.module is not None and bool(source.modules)
-    check_modules(source, model, fit, asked=asked, whole=target == fit.network.name, unused=not live)
-    if not live:  # a live module is run, below
-        checked += check_forward(source, fit, named=named)
 
     receipt = Receipt(source.name, model.name, *fit.names, options=options, others=list(candidates.alternatives(fit)))
     receipt.prefix = prefix

@@ -54,7 +54,8 @@ def read_name(source: Source, matches: Sequence[Fit], known: Fit | None = None) 
     evidence, notes = _check_hash(source, checkpoint, stem)
     if strange := _contradiction(names, matches):
         notes.append(f"its name says {strange}, but its tensors are those of {(known or matches[0]).network.name}")
-    said = _claimed(stem, names, matches) if checkpoint.format in _BARE else ()
+    is_bare = checkpoint.format in _BARE and not checkpoint.modules
+    said = _claimed(stem, names, matches) if is_bare else ()
     if known or not said:
         if known and said and known.network.name not in [fit.network.name for fit in said]:
             notes.append(f"its name says {_either(said)}, but its label or its hash says {known.network.name}")

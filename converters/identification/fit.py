@@ -105,12 +105,13 @@ class Fit:
         if all(any(re.search(pattern, key) for pattern in skip) for key in self.other_head):
             return
         listed = some([f"{key} {list(source.shapes[key])}" for key in self.other_head])
-        first = re.split(r"[./]", self.other_head[0])[0]
+        firsts = list(dict.fromkeys(re.split(r"[./]", key)[0] for key in self.other_head))
+        pattern = f"^{firsts[0]}" if len(firsts) == 1 else f"^({'|'.join(firsts)})"
         raise ConversionError(
             f"{source.name} is a {self.network.name} of {self.family.name} with another head: the tensors do not tell "
             f"what it computes between its layers. Expected: a head that ends with {self.classes}, or one dense layer. "
             f"Received: {listed}. Take the features alone: include_top=False (--noinclude_top), or "
-            f"skip=['^{first}'] (--skip='^{first}')."
+            f"skip=['{pattern}'] (--skip='{pattern}')."
         )
 
     def check_parts(self, source: Source) -> None:

@@ -16,6 +16,7 @@ from converters.names.tables import Row
 from converters.types import Shapes
 from tfseg import specs
 
+_WORD = r"((last|new|final|my|prediction)_)?"
 _ANY_WORD = r"((last|new|final|my|prediction|projection)_)?"
 # First part of a module's name that says that it belongs to a head.
 HEAD_NAMES = re.compile(
@@ -23,7 +24,9 @@ HEAD_NAMES = re.compile(
     r"projection|predictor|embed|embedding|embeddings)_?\d*(_\w+)?"
 )
 # Of these, the ones that give scores: a projection is no classifier, even where it is a single layer.
-_SCORES = re.compile(rf"{_ANY_WORD}(fc|head|classifier|cls|linear|logits|predictions|output|out|dense)_?\d*")
+_SCORES = re.compile(
+    rf"{_WORD}(fc|head|classifier|cls|linear|logits|predictions?(_head)?|predictor|output|out|dense)_?\d*"
+)
 # Places of three dense layers in a sequence: torchvision's VGG, whose dropout comes after the activation; and the VGG
 # for CIFAR whose dropout comes first (https://github.com/chengyangfu/pytorch-vgg-cifar10).
 _STACKS = (("0", "3", "6"), ("1", "4", "6"))

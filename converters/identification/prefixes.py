@@ -42,6 +42,7 @@ ORDER = (
     r"(\w+_)?(encoder_k|key_encoder|encoder_key|momentum\w*|base_momentum|target(_\w+)?)",
 )
 
+SELF_SUPERVISED_HEAD = "of a head that only self-supervised training has"
 # What training keeps beside a network: part of the key, what it is, and most axes that such a tensor has.
 BESIDE = (
     (r"(\w+_)?(criterion|criterions|criteria|crit|loss|losses|loss_?fn|loss_?func|lossfunc)(_?\w+)?", "of a loss", 9),
@@ -67,7 +68,7 @@ BESIDE = (
     (
         r"(\w+_)?(projector|projection_head|projection|projection_mlp|proj_head|predictor|prediction_head|"
         r"prediction_mlp|prototypes)\d*",
-        "of a head that only self-supervised training has",
+        SELF_SUPERVISED_HEAD,
         2,
     ),
     (
@@ -95,8 +96,10 @@ BESIDE_KEYS = (
 # Parts of keys of training whose network projects with its `fc`: it gives no scores there. Networks with a projection
 # of another name keep their classifier.
 SELF_SUPERVISED = re.compile(
-    r"queue\w*|encoder_[kq]|(key|query|momentum|base|online|target)_(encoder|network|momentum)|predictor|prediction_mlp"
+    r"queue\w*|encoder_[kq]|(key|query|momentum|base|online|target)_(encoder|network|momentum)"
 )
+# The same of heads with several layers. A lone dense layer of such a name may be a classifier.
+PREDICTOR = re.compile(r"predictor|prediction_mlp")
 PROJECTION = re.compile(r"fc(\.\d+)*\.\w+")
 
 # Parts of a network by their places in a sequence: name of the first tensor, and place -> name.
@@ -272,7 +275,8 @@ def _sorted(
 ) -> tuple[list[str], dict[str, str], tuple[str, ...]]:
     """What of a source belongs to the network, what is left out and why, and what is strange."""
     foreign = {key: name for key, name in {**inside, **outside}.items() if key in outside or name not in known}
-    training = any(SELF_SUPERVISED.fullmatch(part) for key in source for part in source.name_in_file(key).split("."))
+    training = _is_self_supervised(source)
+    lone_is_head = not training and not any("prototypes" in source.name_in_file(key) for key in source)
     # A mask, a scale or a zero point in a layer of the network changes what the layer computes.
     layers = {name.rpartition(".")[0] for name in known} - {""}
     kept, left_out, strange = [], {}, []
@@ -284,7 +288,9 @@ def _sorted(
             left_out[source.name_in_file(key)] = "of a head that only self-supervised training has"
         elif key not in foreign:
             kept.append(key)
-        elif name.rpartition(".")[0] not in layers and (why := _why_beside(source, key, name)):
+        elif name.rpartition(".")[0] not in layers and (
+            why := _why_beside(source, key, name, lone_is_head=lone_is_head)
+        ):
             left_out[source.name_in_file(key)] = why
         elif key in inside or _may_be_head(source, key, name):
             kept.append(key)
@@ -293,14 +299,23 @@ def _sorted(
     return kept, left_out, tuple(strange)
 
 
-def _why_beside(source: Source, key: str, name: str) -> str:
+def _is_self_supervised(source: Source) -> bool:
+    """Whether the file is one of training without labels."""
+    names = [source.name_in_file(key).split(".") for key in source]
+    signs = any(SELF_SUPERVISED.fullmatch(part) for parts in names for part in parts)
+    return signs or any(PREDICTOR.fullmatch(part) for parts in names for part in parts[:-2])
+
+
+def _why_beside(source: Source, key: str, name: str, *, lone_is_head: bool) -> str:
     """What a tensor is that no network reads; nothing if it may be part of one."""
     shape, parts = source.shapes[key], name.split(".")
     if PREPARATION.fullmatch(name) and math.prod(shape) <= _MOST_CHANNELS:
         return "of the preparation of images"
     for pattern, why, axes in BESIDE:
         if len(shape) <= axes and any(re.fullmatch(pattern, part) for part in parts):
-            return why
+            lone = why == SELF_SUPERVISED_HEAD and not any(re.fullmatch(pattern, part) for part in parts[:-2])
+            if not (lone and lone_is_head):
+                return why
     if LOSS_WEIGHT.fullmatch(name) and len(shape) <= 1:
         return "of a loss"
     for pattern, why in BESIDE_KEYS:

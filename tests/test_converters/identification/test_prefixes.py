@@ -195,6 +195,22 @@ def test_dense_layer_beside_the_trunk_is_its_head(tmp_path, head):
         assert_same(candidates.source, trunk() | top)
 
 
+@pytest.mark.parametrize("name", ["predictor", "model.prediction_head"])
+def test_lone_dense_layer_of_a_name_of_training_is_the_head(tmp_path, name):
+    prefix = f"{name.rpartition('.')[0]}.backbone.".lstrip(".")
+    dense = {f"{name}.weight": ZEROS(3, 512), f"{name}.bias": ZEROS(3)}
+    candidates, fit = identified(under(prefix, trunk()) | dense, tmp_path)
+    assert not fit.other_head
+    assert fit.sizes(candidates.source.shapes).num_classes == 3
+
+
+def test_lone_projection_is_no_classifier(tmp_path):
+    dense = {"projection_head.weight": ZEROS(3, 512), "projection_head.bias": ZEROS(3)}
+    torch.save(under("backbone.", trunk()) | dense, tmp_path / "net.pth")
+    with pytest.raises(ConversionError, match="another head"):
+        converters.convert(tmp_path / "net.pth")
+
+
 def test_head_of_fastai_needs_a_word(tmp_path):
     head = norm("1.2", 1024) | {"1.4.weight": ZEROS(16, 1024)} | norm("1.6", 16) | {"1.8.weight": ZEROS(3, 16)}
     candidates, fit = identified(under("0.", numbered()) | head, tmp_path)
