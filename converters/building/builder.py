@@ -12,11 +12,14 @@ from converters.errors import ConversionError
 from converters.names.layouts import Layout, parse
 from converters.types import Shape
 from tfseg.layers import Metadata
+from tfseg.layers.weight_tensor import WeightTensor
 
 Handler = Callable[..., Any]
 
 
 _RANDOM = frozenset("rand randn randint randperm rand_like randn_like randint_like normal bernoulli dropout".split())
+# These make a tensor of none, in a size that the image may say.
+_MAKERS = frozenset(("zeros", "ones", "full", "arange"))
 
 
 class Weight(NamedTuple):
@@ -55,6 +58,7 @@ class Builder:
         parents: name of such a step -> the tensors of the file that it depends on.
         tensors: name -> tensor of the file, or result of such a step.
         origins: variables of the model, and the tensors that fill them.
+        users: name of a result -> the steps that read it.
     """
 
     def __init__(self, graph: ProgramGraph, handlers: Mapping[str, Handler]) -> None:
@@ -69,18 +73,26 @@ class Builder:
         self.origins: list[Origin] = []
         self.tensors: dict[str, np.ndarray] = dict(graph.tensors)
         self.parents: dict[str, list[str]] = {}
+        self.users: dict[str, list[GraphStep]] = {}
+        for step in graph.steps:
+            for leaf in _leaves(list(step.arguments.values())):
+                if isinstance(leaf, Ref):
+                    self.users.setdefault(leaf.name, []).append(step)
+        for leaf in _leaves(graph.outputs):
+            if isinstance(leaf, Ref):
+                self.users.setdefault(leaf.name, []).append(GraphStep("output", "output", {}, ""))
 
     # ------------------------------------------------------------------------------------------------------- results
 
-    def build(self, size: tuple[int, int] | None) -> keras.Model:
-        """The model; `size` fixes the height and width of the image."""
+    def build(self, size: tuple[int, int] | None, batch: int | None = None) -> keras.Model:
+        """The model; `size` fixes the height and width of the image, `batch` the number of images."""
         if len(self.graph.inputs) != 1:
             raise ConversionError(
                 f"{self.graph.name} takes {len(self.graph.inputs)} inputs; a network with one image is expected."
             )
         (name,) = self.graph.inputs
         shapes = self.graph.shapes[name]
-        image = keras.Input((*(size or (None, None)), shapes[0][1]), name="image")
+        image = keras.Input((*(size or (None, None)), shapes[0][1]), batch_size=batch, name="image")
         self.values[name] = Laid(Metadata(name="metadata")(image), MAP, shapes)
         for step in self.graph.steps:
             self.step = step
@@ -123,15 +135,41 @@ class Builder:
                 return value  # one for the whole batch: it broadcasts
         if shapes and all(0 in shape for shape in shapes):
             return np.zeros(shapes[0], "float32")  # nothing: a concatenation leaves it out
+        if step.op.endswith("dropout") and arguments.get("train") is False:
+            return arguments["input"]
         if step.op in _RANDOM:
             raise self.refusal("draws random numbers")
         fixed = shapes is None or len(set(shapes)) == 1
+        if not fixed and step.op in _MAKERS:
+            return self.handlers[step.op](self, **arguments)
         if step.compute is None or not fixed or any(isinstance(leaf, Sizes) for leaf in _leaves(arguments)):
-            raise self.refusal("makes a tensor that depends on the size of the image or of the batch")
+            return self._fold_at_run_time(step, arguments)
         if "input" in arguments and "self" in step.arguments:
             arguments = {"self" if key == "input" else key: value for key, value in arguments.items()}
         self.folded.append(step.name)
         return step.compute(arguments)
+
+    def _fold_at_run_time(self, step: GraphStep, arguments: Mapping[str, Any]) -> Any:
+        """A step on parameters whose result depends on the image's size: they become tensors of the model."""
+        handler = self.handlers.get(step.op)
+        lifted = {
+            name: self.lifted(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+            for name, value in arguments.items()
+        }
+        if handler is None or not any(isinstance(value, Laid) for value in lifted.values()):
+            raise self.refusal("makes a tensor that depends on the size of the image or of the batch")
+        self.parents.pop(step.name)
+        return handler(self, **lifted)
+
+    def lifted(self, value: np.ndarray) -> Laid:
+        """A tensor of the file, which is an argument of the step, as a tensor of the model."""
+        references = [leaf for leaf in _leaves(list(self.step.arguments.values())) if isinstance(leaf, Ref)]
+        name = next(reference.name for reference in references if self.value(reference) is value)
+        letters = " ".join(f"a{axis}" if size > 1 else "1" for axis, size in enumerate(value.shape))
+        image = next(value for value in self.values.values() if isinstance(value, Laid))
+        weights = {"weight": Weight(name, f"{letters} -> {letters}")}
+        tensor = self.layer(WeightTensor, image.tensor, weights, suffix="tensor", shape=value.shape)
+        return Laid(tensor, tuple(range(value.ndim)), (value.shape,) * len(image.shapes))
 
     def refusal(self, why: str) -> RefusedStep:
         """The error for a step that cannot be built."""
@@ -211,7 +249,7 @@ class Builder:
         if tensors and identity in self._shared:
             return self._shared[identity](inputs)
         layer = make(name=self.name(suffix), **config)
-        if tensors and make is not keras.layers.BatchNormalization and not any(map(self._is_trained, tensors.values())):
+        if tensors and make is not keras.layers.BatchNormalization and not any(map(self.is_trained, tensors.values())):
             layer.trainable = False
         result = layer(inputs)
         for variable, tensor in tensors.items():
@@ -220,7 +258,7 @@ class Builder:
         self.layers.setdefault(layer.name, []).append(self.step)
         return result
 
-    def _is_trained(self, tensor: str) -> bool:
+    def is_trained(self, tensor: str) -> bool:
         """Whether a tensor is a parameter of the source or computed from one, and no buffer."""
         return any(parent in self.graph.parameters for parent in self.parents.get(tensor, [tensor]))
 

@@ -8,12 +8,15 @@ Reference: https://docs.pytorch.org/docs/stable/export.html
 import functools
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
+from converters.building.mutations import plain_name, without_changes
+from converters.building.size_branches import longest_programs, require_equal_steps
+from converters.building.trainable import trained_names
 from converters.errors import ConversionError
 
 # Batch, height, width of the traces. 64 j + 1, 64 j - 1 and 64 j are odd and even again and again, however often they
@@ -67,10 +70,9 @@ def trace(module: Any, *, channels: int | None = None) -> Traced:
         for grid in GRIDS:
             if (error := _eager_error(module, (1, number, *grid.checks[0]))) is None:
                 return _traced(module, number, grid)
-        for side in _sides(module):
+        for side in dict.fromkeys([*_own_sides(module), *_SQUARES]):
             if (error := _eager_error(module, (1, number, side, side))) is None:
-                programs = [_export(module, (batch, number, side, side)) for batch in (2, 3, 5)]
-                return Traced(_aligned(module, programs), ((side, side),), (side, side), 1)
+                return _traced_square(module, number, side)
     raise ConversionError(
         f"The torch module {type(module).__name__} does not run on an image (1, channels, height, width) at any size "
         f"that was tried. torch says: {_first_line(error)}. Expected: a module whose forward takes one image. Sizes "
@@ -78,12 +80,60 @@ def trace(module: Any, *, channels: int | None = None) -> Traced:
     )
 
 
-def _traced(module: Any, channels: int, grid: Grid) -> Traced:
-    programs = [_export(module, (batch, channels, height, width)) for batch, height, width in grid.traces]
+def trace_own_size(module: Any, *, channels: int | None = None) -> Traced | None:
+    """The program of a module for square images of the size that it states; None where it states none.
+
+    Args:
+        module: live torch module, as for `trace`.
+        channels: channels of the image; by default those of its first convolution.
+    Raises:
+        ConversionError: the module cannot be traced; with torch's own reason.
+    """
+    number = channels or _channels(module)
+    for side in _own_sides(module):
+        if _eager_error(module, (1, number, side, side)) is None:
+            return _traced_square(module, number, side)
+    return None
+
+
+def _traced_square(module: Any, channels: int, side: int) -> Traced:
+    programs = [_export(module, (batch, channels, side, side)) for batch in (2, 3, 5)]
+    return Traced(_aligned(module, programs), ((side, side),), (side, side), 1)
+
+
+def trace_sizes(
+    module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool]
+) -> Traced | None:
+    """The program of a module at the sizes of a grid; None if it does not take those.
+
+    Args:
+        module: torch module, as for `trace`.
+        channels: channels of the image.
+        grid: sizes and batches of the traces.
+        allowed: whether the module takes images of this height and width.
+    Raises:
+        ConversionError: the module cannot be traced; with torch's own reason.
+    """
+    sizes = [(height, width) for _, height, width in grid.traces]
+    if not all(allowed(size) for size in (*grid.checks[:1], *sizes)):
+        return None
+    return _traced(module, channels, grid, allowed)
+
+
+def _traced(
+    module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool] | None = None
+) -> Traced:
+    def export(shape: tuple[int, int, int]) -> Any:
+        batch, height, width = shape
+        return _export(module, (batch, channels, height, width))
+
+    programs, others = longest_programs(type(module).__name__, export, grid.traces, grid.multiple)
     graph = _aligned(module, programs)
     # A slice that cuts nothing off the traced sizes, as x[:, :, :400], is traced as "alias": longer images tell.
     checks = (*grid.checks, *_LONG) if any(step.op == "alias" for step in graph.steps) else grid.checks
-    runs = [size for size in checks if _eager_error(module, (1, channels, *size)) is None]
+    checks = (*checks, *others)
+    allowed = allowed or (lambda size: _eager_error(module, (1, channels, *size)) is None)
+    runs = [size for size in checks if allowed(size)]
     return Traced(graph, tuple(runs), None, grid.multiple)
 
 
@@ -96,16 +146,19 @@ def _channels(module: Any) -> int:
     return 3
 
 
-def _sides(module: Any) -> list[int]:
-    """Sides of the square images that a network of a fixed size may want: its own attributes first."""
+def _own_sides(module: Any) -> list[int]:
+    """Sides of the square images that a network of a fixed size may want, by its own attributes."""
     sides = []
+    config = getattr(module, "config", None)  # transformers' networks keep it there
+    stated = getattr(config, "image_size", None)
+    sides += [stated] if isinstance(stated, int) and 0 < stated <= 2048 else []
     for part in module.modules():
         for attribute in ("img_size", "image_size"):
             value = getattr(part, attribute, None)
             side = value[0] if isinstance(value, tuple | list) and value else value
             if isinstance(side, int) and 0 < side <= 2048:
                 sides.append(side)
-    return list(dict.fromkeys([*sides, *_SQUARES]))
+    return list(dict.fromkeys(sides))
 
 
 def _eager_error(module: Any, shape: Sequence[int]) -> Exception | None:
@@ -146,16 +199,10 @@ def _export(module: Any, shape: Sequence[int]) -> Any:
 
 def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
     """One program of several traces."""
+    programs = without_changes(type(module).__name__, programs)
+    require_equal_steps(type(module).__name__, programs)
     graphs = [list(program.graph.nodes) for program in programs]
-    _check_mutations(module, graphs[0])
     first = programs[0]
-    kinds = [[(node.op, str(node.target) if node.op == "call_function" else "") for node in nodes] for nodes in graphs]
-    if any(kind != kinds[0] for kind in kinds[1:]):
-        raise ConversionError(
-            f"{type(module).__name__} computes other steps at other sizes of the image, and a Keras model has the same "
-            f"at all. Received: {', '.join(str(len(nodes)) for nodes in graphs)} steps at sizes from "
-            "193 x 255 to 331 x 203 pixels, or multiples of 8. Take the branch on the size out of its forward."
-        )
     state = {**first.state_dict, **first.constants}
     tensors, keys, inputs = {}, {}, []
     for spec in first.graph_signature.input_specs:
@@ -176,8 +223,8 @@ def _aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
         elif node.op == "get_attr":
             tensors[node.name] = _array(getattr(first.graph_module, node.target))
             keys[node.name] = node.target
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    trained = frozenset(name for name, key in keys.items() if key in parameters)
+    changed = trained_names(module)
+    trained = frozenset(name for name, key in keys.items() if key in changed)
     return ProgramGraph(type(module).__name__, inputs, steps, outputs, tensors, keys, shapes, trained)
 
 
@@ -196,51 +243,12 @@ def _shapes(nodes: Sequence[Any]) -> tuple[tuple[int, ...], ...] | None:
     return tuple(tuple(map(int, value.shape)) for value in values) if all(hasattr(v, "shape") for v in values) else None
 
 
-# Operations whose result is their input, a part of it or another form of it: a change of one changes the other.
-_VIEWS = frozenset(
-    "slice select view reshape flatten permute transpose t expand squeeze unsqueeze unbind split chunk contiguous to "
-    "split_with_sizes narrow unflatten getitem alias detach swapaxes movedim diagonal dropout feature_dropout".split()
-)
-
-
-def _check_mutations(module: Any, nodes: Sequence[Any]) -> None:
-    """Refuses a program that changes a tensor in place and then reads it by another name, which no trace shows."""
-    places = {node: index for index, node in enumerate(nodes)}
-    roots: dict[Any, Any] = {}  # a tensor -> the one whose memory it may share
-    for node in nodes:
-        changed = _changed(node)
-        shares = changed or (node.op == "call_function" and _plain_name(node.target) in _VIEWS)
-        roots[node] = roots.get(node.args[0], node.args[0]) if shares and node.args else node
-        if not changed:
-            continue
-        for other, root in list(roots.items()):
-            late = (
-                other is not node and root is roots[node] and any(places[user] > places[node] for user in other.users)
-            )
-            if late:
-                raise ConversionError(
-                    f"{type(module).__name__} changes a tensor in place ({node.target}) and reads it afterwards by "
-                    "another name, a part or a form of it. torch.export's program does not show that. Write it without "
-                    "the change in place."
-                )
-
-
-def _changed(node: Any) -> bool:
-    """Whether a step writes into its first argument."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and any(a.alias_info and a.alias_info.is_write for a in schema.arguments)
-
-
-def _plain_name(target: Any) -> str:
-    return _name(target) if hasattr(target, "_schema") else getattr(target, "__name__", "")
-
-
 def _step(nodes: Sequence[Any]) -> GraphStep:
     node = nodes[0]
     if node.target is operator.getitem:
         op, arguments = "getitem", [{"input": n.args[0], "index": n.args[1]} for n in nodes]
     elif hasattr(node.target, "_schema"):
-        op, arguments = _name(node.target), [_named(n) for n in nodes]
+        op, arguments = plain_name(node.target), [_named(n) for n in nodes]
     else:
         op = getattr(node.target, "__name__", str(node.target))
         arguments = [{str(index): value for index, value in enumerate(n.args)} for n in nodes]
@@ -252,7 +260,8 @@ def _step(nodes: Sequence[Any]) -> GraphStep:
     trace = (node.meta.get("stack_trace") or "").strip().splitlines()
     line = " ".join(part.strip() for part in trace[-2:])
     compute = functools.partial(_computed, node.target) if hasattr(node.target, "_schema") else None
-    return GraphStep(node.name, op, merged, stack[-1][0] if stack else "", line, compute)
+    module, kind = (stack[-1][0], str(stack[-1][1])) if stack else ("", "")
+    return GraphStep(node.name, op, merged, module, line, compute, kind)
 
 
 def _computed(target: Any, arguments: Mapping[str, Any]) -> Any:
@@ -272,11 +281,6 @@ def _computed(target: Any, arguments: Mapping[str, Any]) -> Any:
     if result is None:  # a step that only checks, such as _assert_tensor_metadata
         return None
     return [part.numpy() for part in result] if isinstance(result, list | tuple) else result.numpy()
-
-
-def _name(target: Any) -> str:
-    name = target._schema.name.partition("::")[2]
-    return name.removesuffix("_") if not name.startswith("_") else name
 
 
 def _named(node: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
 from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced
 from tfseg.layers.unpooling import MaximumPlaces, Unpooling
+from tfseg.layers.weight_tensor import WeightTensor
 from tfseg.layers.window_pooling import WindowPooling
 from tfseg.layers.with_weight import WithWeight
 
@@ -44,6 +45,7 @@ __all__ = [
     "ReshapeLike",
     "ResizeLike",
     "Unpooling",
+    "WeightTensor",
     "WindowPooling",
     "WithWeight",
     "dense_padding",

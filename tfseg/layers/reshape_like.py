@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfseg.layers.measures import as_inputs, known_measure, measure, plain_measures
 from tfseg.types import Tensor
 
 
@@ -13,10 +14,12 @@ from tfseg.types import Tensor
 class ReshapeLike(keras.layers.Layer):
     """The first input in a shape whose sizes are numbers, or those of other inputs.
 
-    Call on `[x, reference, ...]`. The batch stays.
+    Call on the tensor, or on a list `[x, reference, ...]` of it and the tensors whose sizes are used. The batch stays.
 
     Args:
-        dims: for each axis after the batch its size, or `[input, axis]`: the size of that axis of that input.
+        dims: for each axis after the batch its size: a number, -1 for what is left, or `[input, axis]`, the size of
+            that axis of that input (see `tfseg.layers.measures` for more).
+        batch: size of the first axis, in the same words; None: it stays.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
     Example:
@@ -25,21 +28,24 @@ class ReshapeLike(keras.layers.Layer):
         (1, 5, 6, 8)
     """
 
-    def __init__(self, dims: Sequence[Any], **kwargs: Any) -> None:
+    def __init__(self, dims: Sequence[Any], batch: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.dims = [list(dim) if isinstance(dim, list | tuple) else dim for dim in dims]
+        self.dims = plain_measures(dims)
+        self.batch = None if batch is None else plain_measures([batch])[0]
 
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+    def call(self, inputs: Any) -> Tensor:
         """The reshaped tensor."""
-        shapes = [ops.shape(part) for part in inputs]
-        sizes = [dim if isinstance(dim, int) else shapes[dim[0]][dim[1]] for dim in self.dims]
-        return ops.reshape(inputs[0], (shapes[0][0], *sizes))
+        x, *_ = inputs = as_inputs(inputs)
+        batch = ops.shape(x)[0] if self.batch is None else measure(self.batch, inputs)
+        return ops.reshape(x, (batch, *(measure(dim, inputs) for dim in self.dims)))
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         """Shape and type of the result; unknown sizes stay unknown."""
-        sizes = [dim if isinstance(dim, int) else inputs[dim[0]].shape[dim[1]] for dim in self.dims]
-        return keras.KerasTensor((inputs[0].shape[0], *sizes), dtype=self.compute_dtype)
+        x, *_ = inputs = as_inputs(inputs)
+        sizes = [x.shape[0] if self.batch is None else known_measure(self.batch, inputs)]
+        sizes += [known_measure(dim, inputs) for dim in self.dims]
+        return keras.KerasTensor([None if size == -1 else size for size in sizes], dtype=x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
-        return super().get_config() | {"dims": self.dims}
+        return super().get_config() | {"dims": self.dims, "batch": self.batch}

@@ -4,10 +4,14 @@ from converters.building.builder import Handler
 from converters.building.operations import (
     activations,
     arithmetic,
+    comparisons,
     convolutions,
     normalizations,
     onnx_steps,
     poolings,
+    products,
+    rearrangements,
+    reductions,
     resizes,
     shapes,
     sized_constants,
@@ -15,6 +19,7 @@ from converters.building.operations import (
 
 HANDLERS: dict[str, Handler] = {
     **sized_constants.HANDLERS,
+    **products.HANDLERS,
     **onnx_steps.HANDLERS,
     **convolutions.HANDLERS,
     **normalizations.HANDLERS,
@@ -23,4 +28,7 @@ HANDLERS: dict[str, Handler] = {
     **shapes.HANDLERS,
     **resizes.HANDLERS,
     **arithmetic.HANDLERS,
+    **comparisons.HANDLERS,
+    **rearrangements.HANDLERS,
+    **reductions.HANDLERS,
 }

@@ -84,4 +84,39 @@ def _factor_and_shift(weight: Any, bias: Any) -> tuple[dict[str, Weight], dict[s
     return weights, {"scale": weight is not None, "center": bias is not None}
 
 
-HANDLERS: dict[str, Handler] = {"batch_norm": batch_norm, "layer_norm": layer_norm, "group_norm": group_norm}
+def instance_norm(
+    b: Builder,
+    input: Laid,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Laid:
+    """InstanceNorm: by the numbers of each channel of each image, or by running statistics."""
+    if not use_input_stats:
+        return batch_norm(b, input, weight, bias, running_mean, running_var, False, momentum, eps)
+    return group_norm(b, input, input.sizes(1)[0], weight, bias, eps)
+
+
+def native_batch_norm(
+    b: Builder, input: Laid, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
+) -> list[Laid]:
+    """The same, as torch writes it in programs without changes in place: with two results that nobody reads."""
+    weights, config = _factor_and_shift(weight, bias)
+    weights |= {"moving_mean": Weight("running_mean", "c -> c"), "moving_variance": Weight("running_var", "c -> c")}
+    laid = input.plain()
+    options = {"axis": laid.place(1), "epsilon": eps, "momentum": 1 - momentum, **config}
+    return [Laid(b.layer(keras.layers.BatchNormalization, laid.tensor, weights, **options), laid.axes, laid.shapes)]
+
+
+HANDLERS: dict[str, Handler] = {
+    "batch_norm": batch_norm,
+    "instance_norm": instance_norm,
+    "_native_batch_norm_legit_no_training": native_batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+}

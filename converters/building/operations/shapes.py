@@ -8,14 +8,14 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler, Weight
-from converters.building.graph import Sizes
+from converters.building.graph import GraphStep, Ref, Sizes
 from converters.building.laid import MAP, Laid
+from converters.building.operations.measures import Measures, Sides
 from converters.types import Shape
+from tfseg.layers.axis_windows import AxisSlice
 from tfseg.layers.join_weight import JoinWeight
 from tfseg.layers.reshape_like import ReshapeLike
-
-_Sides = tuple[int, ...]
-"""The size of one axis at each traced size."""
+from tfseg.layers.sized_constants import Repeated
 
 
 def permute(b: Builder, input: Laid, dims: Sequence[int]) -> Laid:
@@ -58,11 +58,11 @@ def reshape(b: Builder, input: Laid, **_: Any) -> Laid:
     return b.laid(_reshaped(b, laid, [tuple(shape[axis] for shape in shapes) for axis in new_axes]), new_axes)
 
 
-def _sides(shapes: Sequence[Shape]) -> list[_Sides]:
+def _sides(shapes: Sequence[Shape]) -> list[Sides]:
     return [tuple(shape[axis] for shape in shapes) for axis in range(len(shapes[0]))]
 
 
-def _groups(source: list[_Sides], target: list[_Sides]) -> list[tuple[list[int], list[int]]] | None:
+def _groups(source: list[Sides], target: list[Sides]) -> list[tuple[list[int], list[int]]] | None:
     """The smallest groups of axes that hold the same numbers before and after."""
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
@@ -114,45 +114,24 @@ def _grouped_order(laid: Laid, groups: Any) -> list[int]:
     return [axis for group in order for axis in groups[group][0]]
 
 
-def _reshaped(b: Builder, laid: Laid, sides: list[_Sides]) -> Any:
-    """A tensor of these sizes; those that depend on the image are taken from maps that have them."""
+def _reshaped(b: Builder, laid: Laid, sides: list[Sides]) -> Any:
+    """A tensor of these sizes; those that depend on the image are taken from tensors that have them."""
+    stays = sides[0] == laid.sizes(laid.axes[0]) and laid.axes[0] == 0  # the batch is the batch
     known = [side[0] if len(set(side)) == 1 else None for side in sides]
-    if sides[0] == laid.sizes(laid.axes[0]) and laid.axes[0] == 0:  # the batch is the batch
-        if known[1:].count(None) <= 1:
-            shape = tuple(-1 if size is None else size for size in known[1:])
-            return b.layer(keras.layers.Reshape, laid.tensor, target_shape=shape)
-        references: list[Any] = [laid.tensor]
-        dims: list[Any] = []
-        for side, size in zip(sides[1:], known[1:], strict=True):
-            if size is not None:
-                dims.append(size)
-                continue
-            reference = reference_for(b, side)
-            if reference is None:
-                raise b.refusal("makes an axis whose size no map of the network has")
-            tensor, axis = reference
-            if not any(tensor is other for other in references):
-                references.append(tensor)
-            dims.append([next(i for i, other in enumerate(references) if other is tensor), axis])
-        if len(references) == 1:
-            references.append(laid.tensor)
-        return b.layer(ReshapeLike, references, dims=dims)
-    if known.count(None) <= 1:
-        return ops.reshape(laid.tensor, tuple(-1 if size is None else size for size in known))
-    raise b.refusal("merges the batch with axes that depend on the size of the image")
+    if stays and known[1:].count(None) <= 1:
+        shape = tuple(-1 if size is None else size for size in known[1:])
+        return b.layer(keras.layers.Reshape, laid.tensor, target_shape=shape)
+    measures = Measures(b, laid)
+    dims = [None if index == 0 and stays else measures.search(side) for index, side in enumerate(sides)]
+    missing = [index for index, dim in enumerate(dims) if dim is None and not (index == 0 and stays)]
+    if len(missing) > 1:
+        raise b.refusal("makes an axis whose size no map of the network has")
+    for index in missing:
+        dims[index] = -1  # what is left
+    return b.layer(ReshapeLike, measures.packed(), dims=dims[1:], batch=dims[0])
 
 
-def reference_for(b: Builder, side: _Sides) -> tuple[Any, int] | None:
-    """A tensor that exists, and its axis that has these sizes: maps first, the latest of them."""
-    values = [value for value in reversed(list(b.values.values())) if isinstance(value, Laid) and not value.border]
-    for value in sorted(values, key=lambda value: value.rank != 4):
-        for axis in range(1, value.rank):
-            if not value.mixed and value.sizes(axis) == side:
-                return value.tensor, value.place(axis)
-    return None
-
-
-def map_like(b: Builder, sides: Sequence[_Sides]) -> Laid | None:
+def map_like(b: Builder, sides: Sequence[Sides]) -> Laid | None:
     """A map that exists and has these rows and columns; the image first, then the latest."""
     values = [value for value in b.values.values() if isinstance(value, Laid) and value.rank == 4]
     for value in [*values[:1], *reversed(values)]:
@@ -173,11 +152,35 @@ def map_like(b: Builder, sides: Sequence[_Sides]) -> Laid | None:
     return None
 
 
+_BROADCASTING = frozenset(("add", "sub", "mul", "div", "maximum", "minimum"))
+
+
 def expand(b: Builder, input: Laid, size: Any = None, implicit: bool = False, **_: Any) -> Laid:
-    """Axes of size 1 repeated: left to the arithmetic that follows."""
-    if input.rank == len(b.shapes()[0]):
-        return input  # with its own shape: arithmetic broadcasts, and a step that does not is refused
-    raise b.refusal("repeats axes of size 1")
+    """Axes of size 1 repeated: left to the arithmetic that follows, where nothing else follows."""
+    shapes = b.shapes()
+    if input.rank != len(shapes[0]):
+        raise b.refusal("repeats a tensor along new axes")
+    if shapes == input.shapes:
+        return input
+    if all(_broadcasts(b, user) for user in b.users.get(b.step.name, ())):
+        return input  # with its own shape
+    laid = input.plain()
+    measures = Measures(b, laid)
+    dims = [measures.find(tuple(shape[axis] for shape in shapes), "an axis") for axis in laid.axes]
+    return b.laid(b.layer(Repeated, measures.packed(), dims=dims), laid.axes)
+
+
+def _broadcasts(b: Builder, user: GraphStep) -> bool:
+    """Whether a step is arithmetic with a tensor that has the whole shape."""
+    others = [leaf for leaf in user.arguments.values() if isinstance(leaf, Ref) and leaf.name != b.step.name]
+    return user.op in _BROADCASTING and any(
+        b.graph.shapes.get(other.name) == b.shapes() and _is_whole(b, other.name) for other in others
+    )
+
+
+def _is_whole(b: Builder, name: str) -> bool:
+    value = b.values.get(name)
+    return isinstance(value, Laid) and value.shapes == b.shapes()
 
 
 def cat(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
@@ -198,21 +201,27 @@ def cat(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
 
 
 def _cat_weight(b: Builder, tensors: Sequence[Any], dim: int) -> Laid:
-    """A tensor of the file before or after another: the class token of a transformer."""
-    if len(tensors) != 2 or not any(isinstance(part, Laid) for part in tensors):
+    """Tensors of the file before or after another: the class token of a transformer."""
+    places = [index for index, part in enumerate(tensors) if isinstance(part, Laid)]
+    if len(places) != 1:
         raise b.refusal("joins several constants")
-    before = isinstance(tensors[0], np.ndarray)
-    laid, value = (tensors[1], tensors[0]) if before else tensors
-    laid = laid.plain()
-    if value.ndim != laid.rank or value.shape[0] != 1 or dim % laid.rank == 0:
+    (place,) = places
+    names = [ref.name for ref in b.step.arguments["tensors"]]
+    laid = tensors[place].plain()
+    for index in [*range(place)[::-1], *range(place + 1, len(tensors))]:
+        laid = _beside_weight(b, laid, tensors[index], names[index], dim, before=index < place)
+    return b.laid(laid.tensor, laid.axes)
+
+
+def _beside_weight(b: Builder, laid: Laid, value: np.ndarray, name: str, dim: int, before: bool) -> Laid:
+    if value.ndim != laid.rank or value.shape[0] != 1 or dim % laid.rank == 0 or name not in b.tensors:
         raise b.refusal("joins a constant of another shape")
-    name = next(ref.name for ref in b.step.arguments["tensors"] if ref.name in b.tensors)
     letters = ["1", *(f"a{axis}" if size > 1 else "1" for axis, size in enumerate(value.shape[1:], 1))]
     target = [letters[axis] for axis in laid.axes[1:]]
     shape = [value.shape[axis] for axis in laid.axes[1:]]
     weights = {"weight": Weight(name, f"{' '.join(letters)} -> {' '.join(target)}")}
     config = {"axis": laid.place(dim), "before": before, "shape": shape}
-    return b.laid(b.layer(JoinWeight, laid.tensor, weights, **config), laid.axes)
+    return Laid(b.layer(JoinWeight, laid.tensor, weights, **config), laid.axes, laid.shapes)
 
 
 def stack(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
@@ -241,33 +250,39 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     starts, ends = _bounds(b, start, sizes, 0), _bounds(b, end, sizes, None)
     if starts == [0] * len(sizes) and ends == list(sizes) and step == 1:
         return laid
-    if len(set(starts)) != 1:
-        raise b.refusal("begins where the size of the image says")
-    first = starts[0]
     fixed = len(set(sizes)) == 1
-    if laid.rank == 4 and axis in (2, 3) and not (fixed and axis == 1):
-        rest = {size - stop for size, stop in zip(sizes, ends, strict=True)}
-        if len(rest) == 1:
-            crop = [(0, 0), (0, 0)]
-            crop[axis - 2] = (first, rest.pop())
-            x = laid.as_map().tensor
-            if any(map(any, crop)):
-                x = b.layer(keras.layers.Cropping2D, x, cropping=tuple(crop))
-            if step > 1:
-                steps = [1, 1]
-                steps[axis - 2] = step
-                x = b.layer(keras.layers.MaxPooling2D, x, suffix="stride", pool_size=1, strides=tuple(steps))
-            return Laid(x, MAP, shapes)
-    if not fixed:
-        raise b.refusal("cuts an axis whose size depends on the image")
-    if step == 1:
+    first = starts[0]
+    rest = {size - stop for size, stop in zip(sizes, ends, strict=True)}
+    if laid.rank == 4 and axis in (2, 3) and len(set(starts)) == 1 and len(rest) == 1:
+        crop = [(0, 0), (0, 0)]
+        crop[axis - 2] = (first, rest.pop())
+        x = laid.as_map().tensor
+        if any(map(any, crop)):
+            x = b.layer(keras.layers.Cropping2D, x, cropping=tuple(crop))
+        if step > 1:
+            steps = [1, 1]
+            steps[axis - 2] = step
+            x = b.layer(keras.layers.MaxPooling2D, x, suffix="stride", pool_size=1, strides=tuple(steps))
+        return Laid(x, MAP, shapes)
+    if fixed and len(set(starts)) == 1 and len(rest) == 1 and step == 1:
         return _part(b, laid, axis, first, ends[0], shapes)
-    index = [slice(None)] * laid.rank
-    index[laid.place(axis)] = slice(first, ends[0], step)
-    return Laid(laid.tensor[tuple(index)], laid.axes, shapes)
+    measures = Measures(b, laid)
+    begin = _bound(b, measures, start or 0, starts, sizes)
+    stop = None if ends == list(sizes) else _bound(b, measures, end, ends, sizes)
+    options = {"axis": laid.place(axis), "start": begin, "stop": stop, "step": step}
+    if options["axis"] == 0:
+        raise b.refusal("cuts the batch")
+    return Laid(b.layer(AxisSlice, measures.packed(), **options), laid.axes, shapes)
 
 
-def _bounds(b: Builder, value: Any, sizes: _Sides, default: int | None) -> list[int]:
+def _bound(b: Builder, measures: Measures, value: Any, bounds: list[int], sizes: Sides) -> Any:
+    """Where a part begins or ends: a number from either end, or what the size of the image says."""
+    if isinstance(value, int):
+        return value  # its range is checked
+    return measures.find(tuple(bounds), "a part")
+
+
+def _bounds(b: Builder, value: Any, sizes: Sides, default: int | None) -> list[int]:
     if isinstance(value, int) and len(set(sizes)) > 1 and abs(value) < _UNBOUNDED and not _within(value, sizes):
         raise b.refusal("cuts at a place that larger images have and the traced ones lack")
     values = value.values if isinstance(value, Sizes) else [value] * len(sizes)
@@ -281,7 +296,7 @@ def _bounds(b: Builder, value: Any, sizes: _Sides, default: int | None) -> list[
 _UNBOUNDED = 2**31  # what traces write for an end that is left out
 
 
-def _within(value: int, sizes: _Sides) -> bool:
+def _within(value: int, sizes: Sides) -> bool:
     return all(-size <= value <= size for size in sizes)
 
 
@@ -296,6 +311,21 @@ def select(b: Builder, input: Laid, dim: int, index: int) -> Laid:
     tensor = ops.take(laid.tensor, index, axis=place)
     left = [other for other in laid.axes if other != axis]
     return b.laid(tensor, [other - (other > axis) for other in left])
+
+
+def index(b: Builder, input: Any, indices: Sequence[Any]) -> Laid:
+    """`x[:, :, table]`: entries of one axis in another order, or repeated."""
+    places = [axis for axis, part in enumerate(indices) if part is not None]
+    if not isinstance(input, Laid) or len(places) != 1 or not isinstance(indices[places[0]], np.ndarray):
+        raise b.refusal("reads places that the network computes, or several axes at once")
+    laid, (axis,) = input.plain(), places
+    table = indices[axis]
+    if table.dtype.kind not in "iu" or axis == 0 or len(set(laid.sizes(axis))) > 1:
+        raise b.refusal("reads places by a mask, or of an axis whose size depends on the image")
+    laid = laid if table.ndim == 1 else laid.in_order()
+    places_read = table % laid.sizes(axis)[0]
+    tensor = ops.take(laid.tensor, places_read.astype("int32"), axis=laid.place(axis))
+    return b.laid(tensor, laid.axes if table.ndim == 1 else range(laid.rank + table.ndim - 1))
 
 
 def split(b: Builder, input: Laid, parts: list[int], axis: int) -> list[Laid]:
@@ -356,16 +386,7 @@ def roll(b: Builder, input: Laid, shifts: Any, dims: Any = ()) -> Laid:
     return b.laid(x, laid.axes)
 
 
-def constant_like(b: Builder, **_: Any) -> Any:
-    """Zeros or ones in the shape of a map: known beforehand where that shape is fixed."""
-    shapes = b.shapes()
-    if len(set(shapes)) != 1:
-        raise b.refusal("makes a constant whose shape depends on the size of the image or of the batch")
-    return np.full(shapes[0], 0 if "zeros" in b.step.op else 1, "float32")
-
-
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(("new_zeros", "zeros_like", "new_ones", "ones_like"), constant_like),
     "permute": permute,
     "transpose": transpose,
     "swapaxes": lambda b, input, axis0, axis1: transpose(b, input, axis0, axis1),
@@ -380,11 +401,12 @@ HANDLERS: dict[str, Handler] = {
     "stack": stack,
     "slice": cut,
     "select": select,
+    "index": index,
     "split": _split,
     "split_with_sizes": lambda b, input, split_sizes, dim=0: split(b, input, list(split_sizes), dim),
     "chunk": chunk,
     "unbind": unbind,
     "getitem": getitem,
     "roll": roll,
-    **dict.fromkeys(("contiguous", "clone", "alias", "detach", "to", "_to_copy", "lift_fresh_copy"), _same),
+    **dict.fromkeys(("contiguous", "clone", "alias", "detach", "lift_fresh_copy"), _same),
 }

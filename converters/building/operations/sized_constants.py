@@ -1,0 +1,147 @@
+"""Constants whose shape depends on the image: counted positions, masks of windows, and what is computed with them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from converters.building.builder import Builder, Handler
+from converters.building.graph import Sizes
+from converters.building.laid import Laid
+from converters.building.operations.measures import Measures
+from tfseg.layers.sized_constants import Counted, Filled, Replaced
+
+_UNBOUNDED = 2**31  # what traces write for an end that is left out
+
+
+def _kind(dtype: Any, default: str) -> str:
+    """Keras's name of a torch type; integers have 32 bits, as everywhere in a model."""
+    if dtype is None:
+        return default
+    name = str(dtype).removeprefix("torch.")
+    if name == "bool":
+        return name
+    return "int32" if name.startswith(("int", "uint")) else keras.config.floatx()
+
+
+def _image(b: Builder) -> Laid:
+    return next(value for value in b.values.values() if isinstance(value, Laid))
+
+
+def filled(b: Builder, value: float, dtype: Any = None, default: str | None = None) -> Any:
+    """One number in the shape of the step's result."""
+    shapes, kind = b.shapes(), _kind(dtype, default or keras.config.floatx())
+    if len(set(shapes)) == 1:
+        return np.full(shapes[0], value, kind)
+    measures = Measures(b, _image(b))
+    sides = [tuple(shape[axis] for shape in shapes) for axis in range(len(shapes[0]))]
+    dims = [measures.find(side, "a constant") for side in sides]
+    return b.laid(b.layer(Filled, measures.packed(), dims=dims, value=value, kind=kind), range(len(sides)))
+
+
+def _like(value: float) -> Handler:
+    def handler(b: Builder, input: Any = None, dtype: Any = None, **_: Any) -> Any:
+        default = input.tensor.dtype if isinstance(input, Laid) else None
+        return filled(b, value, dtype, default)
+
+    return handler
+
+
+def full(b: Builder, fill_value: Any, dtype: Any = None, input: Any = None, **_: Any) -> Any:
+    """A number in a shape: `full`, `new_full`, `full_like`."""
+    if not isinstance(fill_value, int | float):
+        raise b.refusal("fills with a number that the network computes")
+    return filled(b, fill_value, dtype, "bool" if isinstance(fill_value, bool) else None)
+
+
+def arange(b: Builder, start: Any = 0, end: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Laid:
+    """Counted numbers, as many as the size of the image says."""
+    if isinstance(start, Sizes) or not isinstance(step, int | float):
+        raise b.refusal("counts from a number that depends on the size of the image")
+    measures = Measures(b, _image(b))
+    number = measures.find(tuple(shape[0] for shape in b.shapes()), "a constant")
+    kind = _kind(dtype, "int32" if isinstance(start, int) and isinstance(step, int) else keras.config.floatx())
+    return b.laid(b.layer(Counted, measures.packed(), number=number, start=start, step=step, kind=kind), (0,))
+
+
+def fill(b: Builder, input: Laid, value: Any) -> Laid:
+    """A number at every place."""
+    number = value.item() if isinstance(value, np.ndarray) else value
+    if not isinstance(number, int | float):
+        raise b.refusal("fills with a number that the network computes")
+    return b.laid(ops.full_like(input.tensor, number), input.axes)
+
+
+def replaced(b: Builder, input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Laid:
+    """`x[start:end] = part`."""
+    if not (isinstance(input, Laid) and isinstance(src, Laid)) or step != 1:
+        raise b.refusal("replaces entries by a constant, or every other entry")
+    if isinstance(start, Sizes) or isinstance(end, Sizes):
+        raise b.refusal("replaces entries that the size of the image chooses")
+    laid = input.plain()
+    part = src.arranged(laid.axes)
+    stop = None if end is None or end >= min(_UNBOUNDED, *laid.sizes(dim)) else end
+    tensor = b.layer(Replaced, [laid.tensor, part.tensor], axis=laid.place(dim), start=start or 0, stop=stop)
+    return b.laid(tensor, laid.axes)
+
+
+def cumsum(b: Builder, input: Laid, dim: int, dtype: Any = None) -> Laid:
+    """Sums of all entries up to each one."""
+    x = input.plain()
+    tensor = ops.cast(x.tensor, _kind(dtype, "int32" if x.tensor.dtype == "bool" else x.tensor.dtype))
+    return b.laid(ops.cumsum(tensor, axis=x.place(dim)), x.axes)
+
+
+def negation(b: Builder, input: Laid) -> Laid:
+    """The opposite of truth."""
+    if input.tensor.dtype != "bool":
+        raise b.refusal("turns the bits of numbers")
+    return b.laid(ops.logical_not(input.tensor), input.axes)
+
+
+def converted(b: Builder, input: Laid, dtype: Any = None, **_: Any) -> Laid:
+    """Another type: between kinds of numbers; all floating-point numbers have one type."""
+    kind = _kind(dtype, input.tensor.dtype)
+    if kind == input.tensor.dtype or (kind == keras.config.floatx() and "float" in input.tensor.dtype):
+        return input
+    if "float" in input.tensor.dtype and kind != "bool" and kind != "int32":
+        raise b.refusal("converts numbers to another type")
+    return b.laid(ops.cast(input.tensor, kind), input.axes, input.mixed)
+
+
+def _compared(function: Any) -> Handler:
+    def handler(b: Builder, input: Any, other: Any) -> Laid:
+        if not isinstance(input, Laid) or not isinstance(other, int | float):
+            raise b.refusal("compares with numbers that the network computes")
+        return b.laid(function(input.tensor, other), input.axes, input.mixed)
+
+    return handler
+
+
+def masked_fill(b: Builder, input: Laid, mask: Any, value: Any) -> Laid:
+    """A number wherever a mask says so."""
+    number = value.item() if isinstance(value, np.ndarray) else value
+    if not (isinstance(input, Laid) and isinstance(mask, Laid)) or input.rank != mask.rank:
+        raise b.refusal("has a mask of another form")
+    x = input.plain()
+    return b.laid(ops.where(mask.arranged(x.axes).tensor, ops.cast(number, x.tensor.dtype), x.tensor), x.axes)
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("zeros", "new_zeros", "zeros_like"), _like(0)),
+    **dict.fromkeys(("ones", "new_ones", "ones_like"), _like(1)),
+    **dict.fromkeys(("full", "new_full", "full_like"), full),
+    "arange": arange,
+    "fill": fill,
+    "_assert_tensor_metadata": lambda b, **_: None,  # a check of the trace
+    "slice_scatter": replaced,
+    "cumsum": cumsum,
+    **dict.fromkeys(("bitwise_not", "logical_not"), negation),
+    **dict.fromkeys(("to", "_to_copy"), converted),
+    "ne": _compared(ops.not_equal),
+    "eq": _compared(ops.equal),
+    "gt": _compared(ops.greater),
+    "lt": _compared(ops.less),
+    "masked_fill": masked_fill,
+}
