@@ -105,7 +105,16 @@ TRUNKS = {
     | mlp("module.predictor", 16, 16),
     "SimSiam": under("module.encoder.", trunk() | mlp("fc", 512, 16) | norm("fc.3", 16))
     | mlp("module.predictor", 16, 8),
-    "SwAV": under("module.", trunk() | mlp("projection_head", 512, 16) | {"prototypes.weight": ZEROS(30, 16)}),
+    "SwAV": under(
+        "module.",
+        trunk()
+        | mlp("projection_head", 512, 16)
+        | norm("projection_head.1", 16)
+        | {"projection_head.1.num_batches_tracked": ZEROS(1, dtype=torch.long), "prototypes.weight": ZEROS(30, 16)},
+    ),
+    "DenseCL without its backbone": under("encoder_q.0.", trunk())
+    | under("encoder_q.1.", {"mlp.0.weight": ZEROS(16, 512), "mlp2.0.weight": ZEROS(16, 512, 1, 1)})
+    | {"queue": ZEROS(16, 8)},
     "DINO": {
         "student": under("module.backbone.", trunk()) | under("module.", DINO_HEAD),
         "teacher": under("backbone.", trunk()) | DINO_HEAD,
