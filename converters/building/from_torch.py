@@ -101,9 +101,7 @@ def _traced_square(module: Any, channels: int, side: int) -> Traced:
     return Traced(_aligned(module, programs), ((side, side),), (side, side), 1)
 
 
-def trace_sizes(
-    module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool]
-) -> Traced | None:
+def trace_sizes(module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool]) -> Traced | None:
     """The program of a module at the sizes of a grid; None if it does not take those.
 
     Args:
@@ -120,9 +118,7 @@ def trace_sizes(
     return _traced(module, channels, grid, allowed)
 
 
-def _traced(
-    module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool] | None = None
-) -> Traced:
+def _traced(module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool] | None = None) -> Traced:
     def export(shape: tuple[int, int, int]) -> Any:
         batch, height, width = shape
         return _export(module, (batch, channels, height, width))

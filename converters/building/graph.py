@@ -41,6 +41,7 @@ class GraphStep:
         module: name of the module that it came from, such as "layer1.0.conv1"; "" for the network itself.
         line: file and line of the source, where they are known.
         compute: function of the arguments, as arrays, that gives the result: for steps on parameters alone.
+        kind: full name of the module's class, where it is known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class GraphStep:
     module: str
     line: str = ""
     compute: Callable[..., Any] | None = None
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from converters.errors import ConversionError
 TOLERANCE = 1e-5
 """Largest max |difference| / max |reference| of any output of a model that is accepted."""
 
+_BATCH = 2  # images that are compared together
 _LEAST_FINITE = 0.5  # share of finite numbers below which a comparison says nothing
 
 Run = Callable[[np.ndarray], Any]
@@ -59,6 +60,7 @@ def verify(
     graph: ProgramGraph,
     fixed: tuple[int, int] | None,
     sizes: Sequence[tuple[int, int]],
+    batch: int | None = None,
     tolerance: float = TOLERANCE,
 ) -> Verdict:
     """Compares a model with what it was built from.
@@ -71,18 +73,19 @@ def verify(
         graph: program that it was built from.
         fixed: height and width that the model takes; None: any.
         sizes: heights and widths of the images.
+        batch: number of images that the model takes; None: any.
         tolerance: largest max |difference| / max |reference| of any output.
     Raises:
         ConversionError: the model differs from its source.
     """
-    worst = max(difference(model, original.run, original.name, size) for size in sizes)
+    worst = max(difference(model, original.run, original.name, size, batch=batch or _BATCH) for size in sizes)
     images = " and ".join(f"{height} x {width}" for height, width in sizes)
     parity = {"with": original.name, "images": images, "max relative difference": worst}
     if worst <= tolerance:
         return Verdict(parity, [])
     exact = None
     if original.run_double is not None:
-        exact = _difference_in_double(graph, fixed, sizes, original.run_double, original.name)
+        exact = _difference_in_double(graph, fixed, batch, sizes, original.run_double, original.name)
     if exact is None or not exact <= tolerance:
         double = "" if exact is None else f", and by {exact:.2g} in double precision"
         raise ConversionError(
@@ -97,7 +100,7 @@ def verify(
 
 
 def difference(
-    model: keras.Model, run: Run, name: str, size: tuple[int, int], dtype: str = "float32", batch: int = 2
+    model: keras.Model, run: Run, name: str, size: tuple[int, int], dtype: str = "float32", batch: int = _BATCH
 ) -> float:
     """The largest relative difference of a model's outputs and its source's, on noise.
 
@@ -119,8 +122,15 @@ def difference(
             f"{name} cannot be run at {size[0]} x {size[1]} pixels, where the model would be compared with it: "
             f"{type(error).__name__}: {str(error)[:200]}. Nothing is returned."
         ) from error
+    try:
+        results = model(images)
+    except Exception as error:  # TensorFlow's, on shapes that do not fit
+        raise ConversionError(
+            f"{name}: at {size[0]} x {size[1]} pixels the model that was built cannot be run, and its source can. A "
+            f"size that depends on the image was not understood: {str(error).strip()[:200]}. Nothing is returned."
+        ) from error
     worst = 0.0
-    for result, reference in _pairs(model(images), expected):
+    for result, reference in _pairs(results, expected):
         if result.shape != reference.shape:
             raise ConversionError(
                 f"{name}: at {size[0]} x {size[1]} pixels the model gives {result.shape}, its source "
@@ -140,14 +150,19 @@ def _relative(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _difference_in_double(
-    graph: ProgramGraph, fixed: tuple[int, int] | None, sizes: Sequence[tuple[int, int]], run: Run, name: str
+    graph: ProgramGraph,
+    fixed: tuple[int, int] | None,
+    batch: int | None,
+    sizes: Sequence[tuple[int, int]],
+    run: Run,
+    name: str,
 ) -> float:
     tensors = {
         key: value.astype("float64") if value.dtype == "float32" else value for key, value in graph.tensors.items()
     }
     with _double_precision():
-        model = Builder(dataclasses.replace(graph, tensors=tensors), HANDLERS).build(fixed)
-        return max(difference(model, run, name, size, "float64") for size in sizes)
+        model = Builder(dataclasses.replace(graph, tensors=tensors), HANDLERS).build(fixed, batch)
+        return max(difference(model, run, name, size, "float64", batch or _BATCH) for size in sizes)
 
 
 @contextlib.contextmanager

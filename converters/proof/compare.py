@@ -12,8 +12,10 @@ from keras import ops
 from converters.errors import ConversionError
 from converters.identification.identify import identify_source
 from converters.identification.sources import open_source
+from converters.proof.built_reference import run_built
 from converters.proof.references import Reference, read_arrays, run_torch
 from converters.types import Arrays, Shape, TorchModule
+from converters.weights.built_record import record_of
 
 _SMALL = ("logits", "aux_logits")  # layers with a model's outputs before they are resized to the image's size
 
@@ -94,8 +96,8 @@ def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndar
     Args:
         model: a Keras model.
         reference: the live torch module that its weights came from, which runs in evaluation mode and is read through
-            hooks. Or a dictionary of arrays by layer name, "output" for the model's (first) output, in either channel
-            order.
+            hooks. A model that was built from a module's own program is compared by the names of its modules. Or a
+            dictionary of arrays by layer name, "output" for the model's (first) output, in either channel order.
         images: `(batch, height, width, channels)`, preprocessed.
     Returns: a `ModelComparison`, which prints as a table.
     Raises:
@@ -117,6 +119,8 @@ def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndar
             "A model is compared with a live torch module or a dictionary of arrays. "
             f"Received: {type(reference).__name__}"
         )
+    if record := record_of(model):
+        return compare_layers(model, run_built(reference, images, record), images)
     best = identify_source(open_source(reference)).best
     if best.differences:
         raise ConversionError(
@@ -165,7 +169,9 @@ def _same_sizes(array: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
+    if isinstance(value, Mapping):
+        return [leaf for part in value.values() for leaf in _as_list(part)]
+    return [leaf for part in value for leaf in _as_list(part)] if isinstance(value, list | tuple) else [value]
 
 
 def _compare(layer: str, value: np.ndarray, name: str, expected: np.ndarray) -> LayerComparison:

@@ -46,8 +46,6 @@ def run_torch(module: Any, images: np.ndarray, family: Family, network: FamilyNe
         family: family of the module.
         network: network of that family that the module is.
     """
-    import torch
-
     layers: dict[str, tuple[str, np.ndarray]] = {}
     hooks = []
 
@@ -62,18 +60,36 @@ def run_torch(module: Any, images: np.ndarray, family: Family, network: FamilyNe
                     lambda _part, _inputs, output, name=name, layer=layer: keep(layer, name, output)
                 )
             )
-    training = module.training
     try:
-        with torch.no_grad():
-            result = module.eval()(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))
+        result = evaluated(module, images)
     finally:
-        module.train(training)
         for hook in hooks:
             hook.remove()
     if not isinstance(result, Mapping):
         results = list(result) if isinstance(result, list | tuple) else [result]
         result = {f"output {index}": value for index, value in list(enumerate(results))[family.outputs]}
     return Reference(layers, [(name, _array(value)) for name, value in result.items()], complete=False)
+
+
+def evaluated(module: Any, images: np.ndarray) -> Any:
+    """The module's own result in evaluation mode. It is left in the mode in which it was.
+
+    Args:
+        module: a live torch module.
+        images: `(batch, height, width, channels)`, preprocessed.
+    """
+    import torch
+
+    parts = list(module.modules())
+    flags = [part.training for part in parts]
+    parameter = next(iter(module.parameters()), torch.zeros(()))
+    batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    try:
+        with torch.no_grad():
+            return module.eval()(batch.to(parameter.device, parameter.dtype))
+    finally:
+        for part, flag in zip(parts, flags, strict=True):
+            part.training = flag
 
 
 def _array(tensor: Any) -> np.ndarray:

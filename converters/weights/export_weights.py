@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,9 @@ from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.own_files import BY_PATH
 from converters.types import Path
-from converters.weights.foreign_weights import foreign_weights
+from converters.weights.built_record import record_of
+from converters.weights.built_weights import BuiltWeights
+from converters.weights.foreign_weights import ForeignWeights, foreign_weights
 from converters.weights.receipts import Receipt
 from converters.writing.caffemodel import write_caffemodel
 from converters.writing.files import atomic, conversion_errors
@@ -30,10 +33,11 @@ def export_weights(
     """Writes a model's weights as its family's public implementation names and lays them out.
 
     What an import read comes back bit by bit. The counters of training batches are not written: PyTorch's
-    `load_state_dict` does without them.
+    `load_state_dict` does without them. A model that was built from a program is written as the state dictionary of
+    its source, counters and tables included.
 
     Args:
-        model: a Keras model with tfseg's layer names.
+        model: a Keras model with tfseg's layer names, or one that was built from a program.
         path: where the file is written: `.safetensors`; `.pth` or `.pt`, for which torch must be installed; or
             `.caffemodel` for Caffe's families.
         family: name of a family, or the record itself. By default the first in the documented order that the model
@@ -43,8 +47,8 @@ def export_weights(
         header: further texts for the header of a `.safetensors` file.
     Returns: the receipt. Its tensors say which variable was written under which key.
     Raises:
-        ConversionError: no family, or not the given one, has a network like the model; another suffix; no torch for
-            `.pth`; a file that cannot be written.
+        ConversionError: no family, or not the given one, has a network like the model; a built model with weights that
+            its source cannot hold; another suffix; no torch for `.pth`; a file that cannot be written.
 
     Example:
         >>> model, _ = converters.convert("street.pth")
@@ -61,7 +65,7 @@ def export_weights(
             f"{path}: foreign weights are written as .safetensors, .pth, .pt or .caffemodel. "
             f"Received: suffix {path.suffix!r}"
         )
-    weights = foreign_weights(model, family, dtype=dtype, format="Caffe" if path.suffix == ".caffemodel" else None)
+    weights = _weights(model, path, family, dtype)
     if path.suffix == ".safetensors":
         facts = {"format": "keras" if weights.family == BY_PATH else "pt", "tfseg_family": weights.family} | dict(
             header or {}
@@ -76,8 +80,26 @@ def export_weights(
     receipt.tensors = weights.account
     ignored = weights.table.ignored if weights.table else ()
     receipt.ignored = {pattern: f"not written: {why}" for pattern, why in ignored}
+    if isinstance(weights, BuiltWeights):
+        receipt.ignored |= {key: f"not written: {why}" for key, why in weights.left.items()}
     receipt.preprocessing = metadata(model)["preprocessing"]
     return receipt
+
+
+def _weights(
+    model: keras.Model, path: pathlib.Path, family: str | Family | None, dtype: str | None
+) -> ForeignWeights | BuiltWeights:
+    """The tensors to write: of the program that the model was built from, or of a family."""
+    caffe = path.suffix == ".caffemodel"
+    record = record_of(model)
+    if record is not None and family in (None, record.family):
+        if caffe:
+            raise ConversionError(
+                f"{path}: {model.name} was built from a program of its own, which Caffe's format does not hold. Write "
+                ".safetensors, .pth or .pt."
+            )
+        return BuiltWeights(model, record, dtype)
+    return foreign_weights(model, family, dtype=dtype, format="Caffe" if caffe else None)
 
 
 def _write_torch(path: pathlib.Path, arrays: Mapping[str, np.ndarray], overwrite: bool) -> None:
@@ -89,4 +111,12 @@ def _write_torch(path: pathlib.Path, arrays: Mapping[str, np.ndarray], overwrite
         ) from error
     with atomic(path, overwrite=overwrite) as temporary:
         # Copies: Keras may return read-only arrays, and torch warns of those.
-        torch.save({key: torch.from_numpy(np.array(arrays[key])) for key in arrays}, temporary)
+        torch.save({key: _tensor(arrays[key]) for key in arrays}, temporary)
+
+
+def _tensor(array: np.ndarray) -> Any:
+    import torch
+
+    if array.dtype.name == "bfloat16":  # which NumPy itself does not know
+        return torch.from_numpy(array.view("int16").copy()).view(torch.bfloat16)
+    return torch.from_numpy(np.array(array))

@@ -25,6 +25,7 @@ class Metadata(keras.layers.Layer):
             unknown.
         classes: names of the classes; None: unknown.
         colors: `(red, green, blue)`, 0..255, for each class; None: unknown.
+        source: what `converters` knows of the program that the model was built from; None for other models.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
     Example:
@@ -40,12 +41,14 @@ class Metadata(keras.layers.Layer):
         preprocessing: Mapping[str, Any] | None = None,
         classes: Sequence[str] | None = None,
         colors: Sequence[Sequence[int]] | None = None,
+        source: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.preprocessing = preprocessing
         self.classes = classes
         self.colors = colors
+        self.source = source
 
     def call(self, inputs: Tensor) -> Tensor:
         """The input itself."""
@@ -57,7 +60,9 @@ class Metadata(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
-        facts = {"preprocessing": self.preprocessing, "classes": self.classes, "colors": self.colors}
+        facts: dict[str, Any] = {"preprocessing": self.preprocessing, "classes": self.classes, "colors": self.colors}
+        if self.source is not None:
+            facts["source"] = self.source
         return super().get_config() | {key: _plain(value) for key, value in facts.items()}
 
 

@@ -60,6 +60,8 @@ def attention(
 
 def _masked(b: Builder, scores: Any, mask: Any, rank: int) -> Any:
     """Scores plus a bias: a table of the file, or a tensor that the network computes."""
+    if isinstance(mask, np.ndarray) and mask.dtype.kind == "b" and mask.all():
+        return scores  # nothing is masked
     is_table = isinstance(mask, np.ndarray) and mask.dtype.kind == "f"
     if is_table and mask.ndim == rank and mask.shape[0] == 1:
         letters = [f"a{axis}" if size > 1 else "1" for axis, size in enumerate(mask.shape)]

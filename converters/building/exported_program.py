@@ -1,0 +1,272 @@
+"""A program of `torch.export.save` (.pt2) in, a Keras model of the same steps out.
+
+The program is taken apart into a module again and traced at several sizes, as a live module is. Where the file has one
+size only, so has the model, unless each of its steps is of those that mean the same at every size.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from converters.building.from_torch import GRIDS, Grid, Traced, trace_sizes
+from converters.building.mutations import plain_name
+from converters.errors import ConversionError
+from converters.reading.files import naming
+from converters.reading.pytorch.exported_program import check_exported_program
+from converters.types import Path
+
+_FREE = (
+    "to export it for any size: torch.export.export(module, (image,), dynamic_shapes=({0: torch.export.Dim.AUTO, "
+    "2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO},))"
+)
+# Steps whose arguments have no size of a map: at another size of the image they are the same.
+_SIZELESS = frozenset(
+    "batch_norm relu relu6 sigmoid tanh silu hardswish hardsigmoid hardtanh gelu leaky_relu elu selu mish softplus cat "
+    "add sub mul div linear dropout feature_dropout alpha_dropout adaptive_avg_pool2d flatten softmax log_softmax prelu "
+    "getitem layer_norm group_norm mean chunk split split_with_sizes pixel_shuffle permute transpose".split()
+)
+# The same where the numbers are those of one of torch's own modules. A function may compute them from the size.
+_OF_MODULES = frozenset("conv2d conv_transpose2d max_pool2d avg_pool2d upsample_nearest2d upsample_bilinear2d".split())
+_MODULES = "torch.nn.modules."
+_IMAGE_RANK = 4
+
+
+class ExportedModule(NamedTuple):
+    """A program of a file, as a module.
+
+    Attributes:
+        module: torch module that computes it, without guards where it is traced beyond the file's size.
+        traced: its program at several sizes.
+        batch: number of images that it takes; None: any.
+        notes: sentences for the receipt.
+    """
+
+    module: Any
+    traced: Traced
+    batch: int | None
+    notes: list[str]
+
+
+def open_exported(path: Path) -> ExportedModule:
+    """The program of a file of `torch.export.save`.
+
+    Args:
+        path: where the file lies.
+    Raises:
+        ConversionError: torch is not installed; a file that is damaged or would run code; a program in training mode,
+            of several inputs or of something else than one image.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ConversionError(
+            f"{path}: is a program of torch.export (.pt2), which only torch can read, and torch is not installed: "
+            'pip install "tfseg[torch]".'
+        ) from error
+    with naming(os.path.basename(path)), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = _load(path)
+        _refuse_training(program)
+        shape, free = _image(program)
+        _refuse_precision(program)
+        guarded, bare = program.module(), _unguarded(program)
+        for module in (guarded, bare):
+            type(module).__name__ = _class_name(program)
+        return _traced(guarded, bare, shape, free, _is_sizeless(program))
+
+
+def _load(path: Path) -> Any:
+    import torch
+
+    for pickle in check_exported_program(path):
+        try:
+            torch.load(io.BytesIO(pickle), map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ConversionError(
+                "holds a pickle that only running its code can open. Expected tensors alone. Export the network again "
+                f"with torch.export.save. torch says: {str(error).strip()[:150]}"
+            ) from error
+    try:
+        return torch.export.load(path)
+    except Exception as error:  # torch's own, of many classes
+        raise ConversionError(
+            f"cannot be read by torch {torch.__version__}: {str(error).strip()[:200]}. A newer torch may have written "
+            "it: install that one, or export the network again with this one."
+        ) from error
+
+
+def _refuse_training(program: Any) -> None:
+    """Refuses what was exported in training mode, or in lower precision than the file says."""
+    for node in _nodes(program.graph_module):
+        name = plain_name(node.target) if node.op == "call_function" else ""
+        schema = getattr(node.target, "_schema", None)
+        names = [argument.name for argument in schema.arguments] if schema else []
+        given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+        if name.startswith("_native_batch_norm_legit") and not name.endswith("no_training"):
+            given["training"] = True
+        if given.get("training") is True or (name.endswith("dropout") and given.get("train") is True):
+            raise ConversionError(
+                f"was exported in training mode: its step {name} uses the batch, or random numbers. Export it in "
+                "evaluation mode: torch.export.export(module.eval(), ...)."
+            )
+        if "autocast" in str(node.target):
+            raise ConversionError(
+                "computes a part in autocast, at half precision, which rounds in its own way. Export the network "
+                "without torch.autocast."
+            )
+        kind = str(given.get("dtype"))
+        if name in ("to", "_to_copy", "type_as") and kind in ("torch.float16", "torch.bfloat16"):
+            raise ConversionError(
+                f"computes a part in {kind}, which rounds in its own way. Export the network in float32."
+            )
+
+
+def _refuse_precision(program: Any) -> None:
+    """Refuses weights of another precision than the model's."""
+    kinds = {str(value.dtype) for value in program.state_dict.values() if value.is_floating_point()}
+    if kinds - {"torch.float32"}:
+        raise ConversionError(
+            f"has weights in {', '.join(sorted(kinds))}. Export it in float32: torch.export.export(module.float(), ...)."
+        )
+
+
+def _nodes(graph_module: Any) -> list[Any]:
+    import torch
+
+    parts = [part for part in graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    return [node for part in parts for node in part.graph.nodes]
+
+
+def _image(program: Any) -> tuple[tuple[int, ...], tuple[bool, bool, bool]]:
+    """The shape of the image, and whether batch, height and width are free."""
+    names = list(program.graph_signature.user_inputs)
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    shapes = [getattr(values.get(name), "shape", None) for name in names]
+    if len(names) != 1 or shapes[0] is None or len(shapes[0]) != _IMAGE_RANK:
+        words = ", ".join(
+            f"{name} {'no tensor' if s is None else list(s)}" for name, s in zip(names, shapes, strict=True)
+        )
+        raise ConversionError(
+            "takes something else than one image (batch, channels, height, width). Export a module whose forward takes "
+            f"one image. Received: {words or 'no input'}"
+        )
+    if program.graph_signature.user_inputs_to_mutate:
+        raise ConversionError("writes into the image that it is given. A Keras model cannot do that.")
+    (shape,) = shapes
+    free = tuple(not isinstance(shape[axis], int) for axis in (0, 2, 3))
+    sizes = tuple(size if isinstance(size, int) else int(size.node.hint or 0) for size in shape)
+    return sizes, (free[0], free[1], free[2])
+
+
+def _unguarded(program: Any) -> Any:
+    try:
+        return program.module(check_guards=False)
+    except TypeError:  # a torch before guards
+        return program.module()
+
+
+def _class_name(program: Any) -> str:
+    """The class of the module that was exported, as the program's steps remember it."""
+    for node in program.graph.nodes:
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            if path == "":
+                return str(kind).rpartition(".")[2] or "Network"
+    return "Network"
+
+
+def _is_sizeless(program: Any) -> bool:
+    """Whether no step says a size of a map, so that at another size of the image the steps are the same."""
+    return all(_says_no_size(node) for node in program.graph.nodes if node.op == "call_function")
+
+
+def _says_no_size(node: Any) -> bool:
+    name, rest = plain_name(node.target), list(node.args[1:])
+    if name in _OF_MODULES:
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        return bool(stack) and str(stack[-1][1]).startswith(_MODULES)
+    if name not in _SIZELESS:
+        return False
+    if name in ("add", "sub", "mul", "div"):  # a number may have been computed from the size
+        return not node.kwargs and all(hasattr(argument, "meta") for argument in node.args)
+    if name == "adaptive_avg_pool2d":
+        return list(rest[0]) == [1, 1]
+    if name == "flatten":
+        return rest in ([1], [1, -1], [2], [2, -1])
+    if name in ("chunk", "split", "split_with_sizes"):
+        return rest[1:] == [1]
+    return True
+
+
+def _traced(
+    guarded: Any, bare: Any, shape: Sequence[int], free: tuple[bool, bool, bool], sizeless: bool
+) -> ExportedModule:
+    batch, channels, height, width = shape
+    batch_free = free[0] or _takes_batches(bare, shape)
+    own_batch = None if batch_free else batch
+    everything = all(free)
+    module = guarded if everything else bare
+    own_size = not (sizeless or (free[1] and free[2]))
+    if not own_size:
+        judge = guarded if free[1] and free[2] else bare  # guards say which sizes are allowed
+        probe = 2 if free[0] or (judge is bare and batch_free) else batch
+        for grid in GRIDS:
+            fitted = grid if own_batch is None else _with_batch(grid, own_batch)
+            traced = trace_sizes(module, channels, fitted, lambda size: _runs(judge, (probe, channels, *size)))
+            if traced is not None:
+                notes = [] if everything else [_size_note(own_batch, None, sizeless and not free[1])]
+                return ExportedModule(module, traced, own_batch, notes)
+    batches = (2, 3, 5) if own_batch is None else (own_batch,)
+    grid = Grid(1, tuple((number, height, width) for number in batches), ((height, width),))
+    traced = trace_sizes(bare, channels, grid, lambda size: _runs(bare, (batches[0], channels, *size)))
+    if traced is None:
+        raise ConversionError(
+            f"does not run on an image {list(shape)}, for which it was exported. Export it again with this torch."
+        )
+    fixed = traced._replace(fixed=(height, width))
+    return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, (height, width), False)])
+
+
+def _size_note(batch: int | None, size: tuple[int, int] | None, sizeless: bool) -> str:
+    images = "any number of images" if batch is None else f"{batch} image{'s' if batch > 1 else ''} at a time"
+    if size is None:
+        why = "; none of its steps says a size" if sizeless else ""
+        return f"the file has fixed sizes; the model takes {images} of any size{why}; {_FREE}"
+    return f"the file was exported for one size: the model takes {images} of {size[0]} x {size[1]} pixels; {_FREE}"
+
+
+def _with_batch(grid: Grid, batch: int) -> Grid:
+    return grid._replace(traces=tuple((batch, height, width) for _, height, width in grid.traces))
+
+
+def _runs(module: Any, shape: Sequence[int]) -> bool:
+    import torch
+
+    try:
+        module(torch.zeros(tuple(shape)))
+    except Exception:  # a guard, or a step that cannot
+        return False
+    return True
+
+
+def _takes_batches(module: Any, shape: Sequence[int]) -> bool:
+    """Whether a program of a fixed batch computes each image by itself in other batches, too."""
+    import torch
+    import torch.utils._pytree as pytree
+
+    images = torch.randn((3, *shape[1:]), generator=torch.Generator().manual_seed(0))
+    try:
+        together = pytree.tree_leaves(module(images))
+        single = [pytree.tree_leaves(module(image[None])) for image in images]
+    except Exception:
+        return False
+    for index, result in enumerate(together):
+        alone = [results[index] for results in single]
+        if not hasattr(result, "shape") or result.dim() == 0 or any(part.shape[:1] != (1,) for part in alone):
+            return False
+        joined = torch.cat(alone)
+        scale = float(joined.abs().max()) if joined.numel() else 0.0
+        if joined.shape != result.shape or not torch.allclose(joined, result, rtol=0, atol=1e-4 * scale):
+            return False
+    return True

@@ -1,0 +1,171 @@
+"""Files of `torch.export.save`: recognized, and checked before torch reads them, because torch would run code in them.
+
+torch evaluates the sizes and guards that stand in the file as text, calls operations by name and unpickles what is
+marked as pickled. Only what torch itself writes for a network of tensors passes.
+
+Reference: https://docs.pytorch.org/docs/stable/export.html#serialization
+"""
+
+import ast
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from converters.errors import ConversionError
+from converters.reading.files import naming
+from converters.types import Path
+
+_MARKS = re.compile(r"([^/]+/)?(archive_format|serialized_exported_program\.json|models/\w+\.json)")
+_COMPILED = re.compile(r"(.*/)?aotinductor/.*")
+_JSON = re.compile(r"(.*/)?(models/[^/]+\.json|serialized_exported_program\.json)")
+_CONFIG = re.compile(r"(.*/)?data/(weights|constants)/[^/]+_config\.json")
+_PICKLED = re.compile(r".*\.pt")
+_TARGETS = re.compile(r"torch\.ops\.(aten|prims|higher_order)\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.sym_\w+")
+_OPERATORS = frozenset(
+    "getitem add sub mul floordiv truediv mod neg pow eq ne lt le gt ge and_ or_ xor not_ pos abs index".split()
+)
+_FUNCTIONS = frozenset(
+    "Mod PythonMod FloorDiv CleanDiv CeilDiv CeilToInt FloorToInt IntTrueDiv FloatTrueDiv ToFloat Max Min Abs max min "
+    "abs int float len Eq Ne Lt Le Gt Ge And Or Not Piecewise floor ceiling PowByNatural Pow Where Identity "
+    "TruncToInt RoundToInt".split()
+)
+_ATTRIBUTES = frozenset("size stride storage_offset dim shape".split())
+_NODES = (
+    ast.Expression,
+    ast.Compare,
+    ast.BoolOp,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Call,
+    ast.Subscript,
+    ast.Constant,
+    ast.Attribute,
+    ast.Name,
+    ast.Tuple,
+    ast.expr_context,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+)
+_LENGTH = 2000  # characters of an expression
+
+
+def is_exported_program(path: Path) -> bool:
+    """Whether a path is a file of `torch.export.save`, whatever its suffix.
+
+    Args:
+        path: any path.
+    """
+    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(map(_MARKS.fullmatch, names)) and not any(map(_COMPILED.fullmatch, names))
+
+
+def check_exported_program(path: Path) -> Iterator[bytes]:
+    """Refuses a file in which torch would run code. Gives the pickles in it, for torch's safe reader to check.
+
+    Args:
+        path: file that `is_exported_program` knows.
+    Raises:
+        ConversionError: naming what torch does not write for networks; a damaged file.
+    """
+    with naming(os.path.basename(path)):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if _PICKLED.fullmatch(name):
+                        yield archive.read(name)
+                    elif _JSON.fullmatch(name):
+                        _check_program(json.loads(archive.read(name)))
+                    elif _CONFIG.fullmatch(name):
+                        _check_payload(json.loads(archive.read(name)))
+        except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError) as error:
+            if isinstance(error, ConversionError):
+                raise
+            raise ConversionError(
+                f"is a damaged file of torch.export. Export or download it again. Received: {str(error)[:200]}"
+            ) from error
+
+
+def _check_payload(config: Any) -> None:
+    for key, entry in (config.get("config") or {}).items():
+        plain = isinstance(entry, dict) and str(entry.get("path_name", "")).startswith(("weight_", "tensor_"))
+        if not plain or entry.get("use_pickle"):
+            raise ConversionError(
+                f"keeps {key} as an object that only running code can open (a quantized or sparse tensor, or a class of "
+                "its own). Expected plain tensors. Export the network in float32 without such objects."
+            )
+
+
+def _check_program(program: Any) -> None:
+    for key, value in _entries(program):
+        if key == "target" and isinstance(value, str) and value and not _is_known_target(value):
+            raise ConversionError(
+                f"calls {value[:80]!r}. Expected operations of torch itself (torch.ops.aten): a Keras model has no "
+                "counterpart for others, and they are not run here."
+            )
+        if key == "expr_str":
+            _check_expression(value)
+        if key == "guards_code":
+            for guard in value or ():
+                _check_expression(guard)
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            yield from item.items()
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+
+
+def _is_known_target(target: str) -> bool:
+    if not _TARGETS.fullmatch(target):
+        # Beside targets of calls, names of weights have this key: no dots that lead into packages of Python.
+        return re.match(r"torch\b|_operator\b|math\b|#", target) is None
+    if target.startswith("_operator."):
+        return target.partition(".")[2] in _OPERATORS
+    return True
+
+
+def _check_expression(text: Any) -> None:
+    """Refuses a size or a guard that is more than arithmetic with sizes."""
+    try:
+        if not isinstance(text, str) or len(text) > _LENGTH:
+            raise SyntaxError
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, RecursionError, MemoryError):
+        raise _not_arithmetic(text) from None
+    for node in ast.walk(tree):
+        known = isinstance(node, _NODES)
+        if isinstance(node, ast.Attribute):
+            known = node.attr in _ATTRIBUTES
+        elif isinstance(node, ast.Call):
+            known = not node.keywords and (
+                isinstance(node.func, ast.Attribute) or (isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS)
+            )
+        elif isinstance(node, ast.Name):
+            known = not node.id.startswith("__")
+        elif isinstance(node, ast.Constant):
+            known = isinstance(node.value, int | float | str | bool | None) and len(str(node.value)) < 200
+        if not known:
+            raise _not_arithmetic(text)
+
+
+def _not_arithmetic(text: Any) -> ConversionError:
+    return ConversionError(
+        "has a size or a guard that is more than arithmetic with sizes, which torch would run as code. Export the "
+        f"network again with torch.export.save. Received: {str(text)[:120]!r}"
+    )
