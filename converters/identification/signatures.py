@@ -1,47 +1,13 @@
-"""What a file of unknown networks looks like: names by which public networks are recognized, to say it in a refusal.
-
-A form is a tensor's name with `#` for every number: `features.#.conv.#.#.weight`. A network is recognized if the file
-has every form of its row. A form stands at the beginning of a name or after a dot or a slash, and more may follow. The
-first row that is there counts, so that the special ones stand before the general ones.
-"""
+"""What a file of unknown networks looks like: names by which public networks are recognized, to say it in a refusal."""
 
 import re
-import types
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from converters.identification.signature_rows import BACKBONES, EQUIVALENT, HEADS, STATES, TRUNK, Signature
 from converters.types import Shapes
 
-# The ways out, each in one place: what exists for a network that is not known here.
-READ = (
-    "converters.read(path) gives its arrays by name: build the network in Keras and assign them, or convert a network "
-    "that tfseg.list_models() has"
-)
-EQUIVALENT = "keras.applications.{name} is such a network, with weights of its own"
-TRUNK = "Its ResNet alone can be converted: prefix={prefix!r} (--prefix={prefix})"
-ADAPTER = "Merge the adapter into its base model (merge_and_unload in peft), save that model's weights and convert them"
-FLOATS = "Save the network's weights before quantization, as float32, and convert those"
-MODEL_WEIGHTS = "Give the file with the model's weights, which the trainer wrote beside it"
-
-
-class Signature(NamedTuple):
-    """A public network.
-
-    Attributes:
-        name: name of the network, and of those whose file it is.
-        forms: forms that the file must have, separated by spaces.
-        keras: name in `keras.applications` of a network like it; empty if there is none.
-        way: sentence that says what to do instead of `READ`.
-        known: whether it converts where the rest of the network is known, too.
-        shapes: shapes of tensors by name, where names alone do not tell.
-    """
-
-    name: str
-    forms: str
-    keras: str = ""
-    way: str = READ
-    known: bool = False
-    shapes: Shapes = types.MappingProxyType({})
+_RESNET = ("conv#.weight", "bn#.running_mean", "layer#.#.conv#.weight", "layer#.#.bn#.running_mean")
 
 
 class Likeness(NamedTuple):
@@ -56,228 +22,19 @@ class Likeness(NamedTuple):
     way: str
 
 
-# Not a network's weights, or not as numbers that Keras computes with.
-STATES = (
-    Signature("a LoRA adapter, which only changes another model's weights", "lora_A", way=ADAPTER),
-    Signature("a LoRA adapter, which only changes another model's weights", "lora_down", way=ADAPTER),
-    Signature("a LoRA adapter, which only changes another model's weights", "lora_a", way=ADAPTER),
-    Signature("a network quantized by torch.ao, or prepared for it", "zero_point", way=FLOATS),
-    Signature("a network quantized by torch.ao", "_packed_params", way=FLOATS),
-    Signature("a network prepared for quantization by torch.ao", "activation_post_process", way=FLOATS),
-    Signature("the state of an optimizer, which holds no weights", "exp_avg exp_avg_sq", way=MODEL_WEIGHTS),
-    Signature("the state of an optimizer, which holds no weights", "momentum_buffer", way=MODEL_WEIGHTS),
-    Signature("a network quantized by bitsandbytes", "weight.absmax", way=FLOATS),
-    Signature("a network quantized by bitsandbytes", "SCB", way=FLOATS),
-    Signature("a network quantized by GPTQ or AWQ", "qweight qzeros", way=FLOATS),
-)
-# What stands after a backbone, or the whole of a network without a backbone of its own.
-HEADS = (
-    Signature("Pytorch-UNet (milesial)", "inc.double_conv.# down#.maxpool_conv.# up#.conv.double_conv.# outc.conv"),
-    Signature("Unet++ of segmentation_models_pytorch", "decoder.blocks.x_#_#.conv#.# segmentation_head.#"),
-    Signature("MAnet of segmentation_models_pytorch", "decoder.center.top_conv decoder.blocks.#.hl_conv.#.#"),
-    Signature("Unet of segmentation_models_pytorch", "decoder.blocks.#.conv#.# segmentation_head.#"),
-    Signature("Linknet of segmentation_models_pytorch", "decoder.blocks.#.block.#.# segmentation_head.#"),
-    Signature("FPN of segmentation_models_pytorch", "decoder.p# decoder.seg_blocks.#.block segmentation_head.#"),
-    Signature("PAN of segmentation_models_pytorch", "decoder.fpa.branch# decoder.gau# segmentation_head.#"),
-    Signature("UPerNet of segmentation_models_pytorch", "decoder.fpn_lateral_blocks.# decoder.fusion_block.#"),
-    Signature("Segformer of segmentation_models_pytorch", "decoder.mlp_stage.#.linear decoder.fuse_stage.#"),
-    Signature("DPT of segmentation_models_pytorch", "decoder.projection_blocks.# decoder.reassemble_blocks.#"),
-    Signature(
-        "DeepLabV3+ of segmentation_models_pytorch",
-        "decoder.aspp.#.convs.# decoder.block#.# segmentation_head.#",
-        known=True,
-    ),
-    Signature(
-        "DeepLabV3 of segmentation_models_pytorch", "decoder.aspp.convs.# decoder.conv segmentation_head.#", known=True
-    ),
-    Signature(
-        "PSPNet of segmentation_models_pytorch",
-        "decoder.psp.blocks.#.pool decoder.conv segmentation_head.#",
-        known=True,
-    ),
-    Signature("SegFormer (transformers)", "segformer.stages.#.patch_embeddings.proj decode_head"),
-    Signature("SegFormer (transformers)", "segformer.encoder.patch_embeddings.#.proj decode_head.linear_c"),
-    Signature("SegFormer (NVlabs)", "patch_embed#.proj block#.#.attn.q decode_head.linear_c#.proj"),
-    Signature("SegFormer (mmsegmentation)", "backbone.layers.#.#.#.attn.attn.in_proj_weight decode_head.convs.#"),
-    Signature("UPerNet (transformers)", "decode_head.psp_modules.#.#.batch_norm decode_head.lateral_convs.#.conv"),
-    Signature("UPerNet (mmsegmentation)", "decode_head.psp_modules.#.#.conv decode_head.lateral_convs.#.conv"),
-    Signature("OCRNet (mmsegmentation)", "decode_head.#.object_context_block decode_head.#.bottleneck"),
-    Signature("DeepLabV3+ (mmsegmentation)", "decode_head.aspp_modules.# decode_head.c#_bottleneck.conv"),
-    Signature("CLIPSeg (transformers)", "clip.vision_model decoder.transposed_convolution"),
-    Signature("Mask2Former (transformers)", "pixel_level_module.decoder transformer_module.decoder"),
-    Signature("Mask2Former (Facebook)", "sem_seg_head.pixel_decoder sem_seg_head.predictor.transformer"),
-    Signature("DPT (transformers)", "neck.reassemble_stage.layers.# head.head.# dpt"),
-    Signature("Depth Anything (transformers)", "neck.reassemble_stage.layers.# head.conv# backbone.embeddings"),
-    Signature("Segment Anything 2 (transformers)", "vision_encoder.backbone.blocks.# mask_decoder"),
-    Signature("Segment Anything (transformers)", "vision_encoder.layers.# mask_decoder prompt_encoder"),
-    Signature("Segment Anything", "image_encoder.blocks.#.attn.qkv mask_decoder prompt_encoder"),
-    Signature("DETR", "class_labels_classifier bbox_predictor model.encoder.layers.#"),
-    Signature("DETR", "class_embed bbox_embed.layers.# transformer.encoder.layers.#"),
-    Signature("LR-ASPP (torchvision)", "classifier.cbr.# classifier.low_classifier"),
-    Signature("DeepLabV3 (torchvision)", "classifier.#.convs.#.#. classifier.#.project.#", known=True),
-    Signature("Mask R-CNN (torchvision)", "roi_heads.mask_predictor rpn.head.conv"),
-    Signature("Faster R-CNN (torchvision)", "roi_heads.box_predictor rpn.head.conv"),
-    Signature("SSD (torchvision)", "head.classification_head.module_list.# head.regression_head.module_list.#"),
-    Signature("RetinaNet or FCOS (torchvision)", "head.classification_head.conv head.regression_head.bbox_reg"),
-    Signature("a detector of detectron2", "backbone.bottom_up.# roi_heads.box_predictor"),
-    Signature("a detector of detectron2", "backbone.bottom_up.res# proposal_generator.rpn_head"),
-    Signature("DeepLabV3+ of jfzhang95", "aspp.aspp#.atrous_conv aspp.global_avg_pool.# decoder.last_conv.#"),
-    Signature("DeepLabV3+ of VainF", "classifier.project.# classifier.aspp.convs.#.# classifier.classifier.#"),
-    Signature("DeepLabV3 of VainF", "classifier.classifier.#.convs.#.#"),
-    Signature("DeepLabV3+ of bubbliiiing", "aspp.branch#.# aspp.branch#_conv shortcut_conv.# cls_conv"),
-    Signature("DeepLabV3 of chenxi116", "aspp.aspp# aspp.aspp#_bn layer#.#.conv#"),
-    Signature("DeepLabV3+ of yassouali", "ASSP.aspp#.# decoder."),
-    Signature("PSPNet of bubbliiiing or yassouali", "master_branch.#.stages.#"),
-    Signature("UPerNet of yassouali", "PPN.stages.# FPN."),
-    Signature("U-Net of yassouali", "start_conv.# middle_conv.# up#."),
-    Signature("U-Net of bubbliiiing", "up_concat#.conv#.weight up_concat#.conv#.bias final.weight"),
-    Signature("U-Net of meetps/pytorch-semseg", "up_concat#.conv.conv#.# center.conv#.#"),
-    Signature("a network of meetps/pytorch-semseg", "cbr_unit.#"),
-    Signature("U-Net of mateuszbuda", "encoder#.enc#conv# decoder#.dec#conv#"),
-    Signature("U2-Net", "stage#.rebnconvin.conv_s# stage#d.rebnconvin.conv_s#"),
-    Signature("ENet", "initial_block.main_branch downsample#_#.ext_conv#.#"),
-    Signature("ERFNet", "encoder.initial_block.conv decoder.output_conv"),
-    Signature("Fast-SCNN", "learning_to_downsample. global_feature_extractor."),
-    Signature("SegNet", "conv#d.weight bn#d.weight conv#.weight"),
-    Signature("SegNet", "stage#_encoder.# stage#_decoder.#"),
-    Signature("BiSeNet", "cp.resnet ffm.convblk conv_out.conv_out"),
-    Signature("BiSeNetV2", "detail.S# segment.S#_# bga.left#"),
-)
-BACKBONES = (
-    Signature("CLIP with a ResNet (OpenAI)", "visual.attnpool.positional_embedding transformer.resblocks.#"),
-    Signature("CLIP with a ViT (OpenAI)", "visual.class_embedding visual.transformer.resblocks.#"),
-    Signature(
-        "CLIP's ResNet, whose attention pooling stands in place of a classifier", "attnpool.positional_embedding"
-    ),
-    Signature("CLIP's ResNet (timm)", "stem.conv#.conv stages.#.#.conv#_#x#.conv head.attn"),
-    Signature("CLIP's ResNet (timm)", "stem.conv#.conv stages.#.#.conv#_#x#.conv stages.#.#.conv#_kxk head.pos_embed"),
-    Signature("CLIP (transformers)", "text_model.encoder.layers.# vision_model.pre_layrnorm"),
-    Signature("CLIP's ViT (transformers)", "embeddings.class_embedding pre_layrnorm"),
-    Signature("SigLIP (transformers)", "vision_model.embeddings.patch_embedding text_model.head"),
-    Signature("MobileNetV3 (torchvision)", "backbone.features.#.#.block head.classification_head.module_list.#.#"),
-    Signature("EfficientNet (torchvision)", "features.#.#.block.#.#. features.#.#.block.#.fc#", "EfficientNetB0"),
-    Signature("MobileNetV3 (torchvision)", "features.#.block.#.#. features.#.block.#.fc#", "MobileNetV3Large"),
-    Signature("MobileNetV3 (torchvision)", "#.block.#.#. #.block.#.fc#", "MobileNetV3Large"),
-    Signature("MobileNetV2 (torchvision)", "features.#.# features.#.conv.#.#. features.#.conv.#.weight", "MobileNetV2"),
-    Signature("ConvNeXt (torchvision)", "features.#.#.layer_scale features.#.#.block.#", "ConvNeXtTiny"),
-    Signature("ConvNeXtV2 (timm)", "stages.#.blocks.#.conv_dw stages.#.blocks.#.mlp.grn"),
-    Signature("ConvNeXt (timm)", "stages.#.blocks.#.gamma stages.#.blocks.#.conv_dw", "ConvNeXtTiny"),
-    Signature("ConvNeXt (Facebook)", "downsample_layers.#.# stages.#.#.dwconv", "ConvNeXtTiny"),
-    Signature("ConvNeXtV2 (transformers)", "encoder.stages.#.layers.#.dwconv encoder.stages.#.layers.#.grn"),
-    Signature("ConvNeXt (transformers)", "encoder.stages.#.layers.#.dwconv", "ConvNeXtTiny"),
-    Signature("Swin V2 (torchvision)", "features.#.#.attn.cpb_mlp.# features.#.reduction"),
-    Signature("Swin (torchvision)", "features.#.#.attn.relative_position_bias_table features.#.reduction"),
-    Signature("Swin V2", "layers.#.blocks.#.attn.cpb_mlp.# layers.#.blocks.#.attn.logit_scale"),
-    Signature("Swin", "layers.#.blocks.#.attn.relative_position_bias_table layers.#.downsample.reduction"),
-    Signature("Swin (mmsegmentation)", "stages.#.blocks.#.attn.w_msa.relative_position_bias_table"),
-    Signature("Swin V2 (transformers)", "encoder.layers.#.blocks.#.attention.self.continuous_position_bias_mlp"),
-    Signature("Swin (transformers)", "encoder.layers.#.blocks.#.attention embeddings.patch_embeddings.projection"),
-    Signature("MaxViT (torchvision)", "blocks.#.layers.#.layers.MBconv blocks.#.layers.#.layers.window_attention"),
-    Signature("MaxViT or CoAtNet (timm)", "stages.#.blocks.#.attn_block.attn.qkv stages.#.blocks.#.conv"),
-    Signature("ViT (torchvision)", "class_token conv_proj encoder.layers.encoder_layer_#.self_attention"),
-    Signature("DINOv2 (transformers)", "embeddings.mask_token encoder.layer.#.layer_scale#.lambda#"),
-    Signature("DINOv2 or DeiT III", "cls_token patch_embed.proj blocks.#.attn.qkv blocks.#.ls#.gamma"),
-    Signature("BEiT", "cls_token patch_embed.proj blocks.#.gamma_# blocks.#.attn.relative_position_bias_table"),
-    Signature("CaiT (timm)", "cls_token patch_embed.proj blocks.#.attn.proj_l blocks_token_only.#"),
-    Signature("ViT (timm)", "cls_token pos_embed patch_embed.proj blocks.#.attn.qkv blocks.#.mlp.fc#"),
-    Signature("ViT (mmpretrain)", "cls_token pos_embed patch_embed.projection layers.#.attn.qkv"),
-    Signature("BEiT (transformers)", "embeddings.cls_token encoder.layer.#.lambda_#"),
-    Signature("YOLOS (transformers)", "embeddings.detection_tokens embeddings.cls_token"),
-    Signature("ViT (transformers)", "embeddings.cls_token embeddings.patch_embeddings.projection layernorm"),
-    Signature(
-        "Mix Transformer, SegFormer's encoder (transformers)", "stages.#.patch_embeddings.proj stages.#.blocks.#"
-    ),
-    Signature(
-        "Mix Transformer, SegFormer's encoder (transformers)", "encoder.patch_embeddings.#.proj encoder.block.#.#"
-    ),
-    Signature("Mix Transformer, SegFormer's encoder", "patch_embed#.proj block#.#.attn.q block#.#.mlp.dwconv.dwconv"),
-    Signature("PVT (timm)", "patch_embed.proj stages.#.blocks.#.attn.kv stages.#.blocks.#.attn.q"),
-    Signature("YOLOv5 or YOLOv8 (Ultralytics)", "model.#.conv model.#.cv#.conv model.#.m.#.cv#.conv"),
-    Signature("YOLOv5 or YOLOv8 (Ultralytics)", "#.conv.weight #.cv#.conv.weight #.m.#.cv#.conv.weight"),
-    Signature("HRNet", "stage#.#.branches.#.#.conv# stage#.#.fuse_layers.#.#.# transition#.#.#"),
-    Signature("DenseNet", "features.denseblock#.denselayer#.norm# features.transition#.conv", "DenseNet121"),
-    Signature("SqueezeNet (torchvision)", "features.#.squeeze features.#.expand#x#"),
-    Signature("MNASNet (torchvision)", "layers.#.weight layers.#.#.layers.#"),
-    Signature("ShuffleNetV2 (torchvision)", "stage#.#.branch#.# conv#.#.weight"),
-    Signature("RegNet (torchvision)", "trunk_output.block#.block#-#.f.a"),
-    Signature("RegNet (timm)", "stem.conv s#.b#.conv#.conv"),
-    Signature("RegNet (transformers)", "encoder.stages.#.layers.#.layer.#.attention.#"),
-    Signature("GoogLeNet (torchvision)", "inception#a.branch#.conv inception#e.branch#.conv"),
-    Signature("Inception-ResNet v2 (timm)", "conv#d_#a.conv mixed_#b.branch# repeat.#.branch#", "InceptionResNetV2"),
-    Signature("Inception v3", "Conv#d_#a_#x#.conv Mixed_#b.branch#x#.conv", "InceptionV3"),
-    Signature("Inception v4 (timm)", "features.#.conv.conv features.#.branch#_#a.conv"),
-    Signature("MobileNetV4 (timm)", "conv_stem blocks.#.#.dw_start.conv blocks.#.#.pw_proj"),
-    Signature("GhostNet (timm)", "conv_stem blocks.#.#.ghost#.primary_conv"),
-    Signature(
-        "EfficientNet (lukemelas)", "_conv_stem _blocks.#._depthwise_conv _blocks.#._se_reduce", "EfficientNetB0"
-    ),
-    Signature("EfficientNet or MobileNetV3 (timm)", "conv_stem blocks.#.#.conv_dw blocks.#.#.se.conv_reduce"),
-    Signature("MobileNetV2 or MNASNet (timm)", "conv_stem blocks.#.#.conv_dw blocks.#.#.conv_pwl", "MobileNetV2"),
-    Signature("EfficientNet (transformers)", "encoder.blocks.#.depthwise_conv.depthwise_conv", "EfficientNetB0"),
-    Signature("MobileNetV2 (transformers)", "conv_stem.first_conv.convolution layer.#.expand_#x#", "MobileNetV2"),
-    Signature("MobileNetV1 (transformers)", "conv_stem.convolution layer.#.convolution", "MobileNet"),
-    Signature("MobileViT (transformers)", "conv_stem.convolution encoder.layer.#.layer.#.expand_#x#"),
-    Signature("MobileViT (timm)", "stages.#.#.conv#_kxk.conv stages.#.#.transformer.#"),
-    Signature("ResNeSt", "layer#.#.conv#.fc# layer#.#.conv#.conv", known=True),
-    Signature("SKNet (timm)", "layer#.#.conv#.paths.#.conv layer#.#.conv#.attn"),
-    Signature("Res2Net", "layer#.#.convs.# layer#.#.bns.#"),
-    Signature("SE-ResNet (Cadene)", "layer#.conv#.weight layer#.#.se_module.fc#"),
-    Signature("SE-ResNet or SENet with a deep stem (Cadene)", "layer#.#.se_module.fc#"),
-    Signature("SE-ResNet (timm)", "layer#.#.se.fc# layer#.#.conv#", known=True),
-    Signature("ResNetV2 or BiT (timm)", "stem.conv.weight stages.#.blocks.#.norm# stages.#.blocks.#.conv#"),
-    Signature("BiT (transformers)", "embedder.convolution encoder.stages.#.layers.#.norm#"),
-    Signature("BiT (Google)", "block#/unit#/a/standardized_conv#d/kernel"),
-    Signature("RepVGG (timm)", "stages.#.#.conv_kxk.conv stages.#.#.conv_#x#.conv"),
-    Signature("MobileOne", "stage#.#.rbr_conv.#.conv"),
-    Signature("Xception (Cadene, timm)", "block#.rep.#.conv# block#.rep.#.pointwise", "Xception"),
-    Signature("aligned Xception (timm)", "stem.#.conv blocks.#.stack.conv#.conv_dw", "Xception"),
-    Signature("aligned Xception (PyTorch)", "entry_flow.# middle_flow.#"),
-    Signature("Xception-65 of TensorFlow's DeepLab", "xception_#/entry_flow/block#"),
-    Signature("MobileNetV2 of TensorFlow", "MobilenetV#/expanded_conv_#/depthwise/depthwise_weights", "MobileNetV2"),
-    Signature("MobileNetV2 of keras.applications", "block_#_depthwise/ block_#_project/ bn_Conv#/", "MobileNetV2"),
-    Signature(
-        "MobileNetV3 of keras.applications", "expanded_conv_#_depthwise/ expanded_conv_#_project/", "MobileNetV3Large"
-    ),
-    Signature("EfficientNet of keras.applications", "block#a_dwconv/ block#a_project_conv/", "EfficientNetB0"),
-    Signature("EfficientNetV2 of keras.applications", "block#b_project_conv/ block#b_expand_conv/", "EfficientNetV2B0"),
-    Signature("DenseNet of keras.applications", "conv#_block#_#_bn/ pool#_conv/", "DenseNet121"),
-    Signature("Xception of keras.applications", "block#_sepconv#/ block#_sepconv#_bn/", "Xception"),
-    Signature("a classifier of qubvel/classification_models", "bn_data/ stage#_unit#_bn#/"),
-    Signature("ResNetV2 of keras.applications", "conv#_block#_preact_bn/", "ResNet50V2"),
-    Signature("ResNet v1 beta of TensorFlow's DeepLab", "resnet_v#_#_beta resnet_v#_#/conv#_# resnet_v#_#/block#"),
-    Signature(
-        "ResNet v2 of TensorFlow", "resnet_v#_#/postnorm resnet_v#_#/block#/unit_#/bottleneck_v#/preact", "ResNet50V2"
-    ),
-    Signature("VGG of TensorFlow", "vgg_#/conv#/conv#_#/weights"),
-    Signature("a ResNet of detectron2", "stem.conv#.weight res#.#.conv#.weight res#.#.conv#.norm"),
-    Signature("a ResNet of Caffe2 (Detectron)", "conv#_w res#_#_branch#a_w"),
-    Signature("a ResNet of Paddle", "conv#._conv.weight"),
-    Signature("DLA (timm)", "base_layer.# level#.tree#.conv#"),
-    Signature("VoVNet (timm)", "stages.#.blocks.#.conv_mid.# stages.#.blocks.#.conv_concat"),
-    Signature("Darknet or CSPNet (timm)", "stem.conv#.conv stages.#.conv_down.conv stages.#.blocks.#.conv#.conv"),
-    Signature("DPN", "features.conv#_#.c#x#_a.conv"),
-    Signature("NFNet (timm)", "stem.conv#.gain stages.#.#.conv#.gain"),
-    Signature("BERT (transformers)", "embeddings.word_embeddings encoder.layer.#.attention.self.query"),
-    Signature("GPT-2 (transformers)", "wte wpe h.#.attn.c_attn"),
-    Signature("a language model", "embed_tokens layers.#.self_attn.q_proj"),
-    Signature("AlexNet (torchvision)", "features.# classifier.#", shapes={"features.0.weight": (64, 3, 11, 11)}),
-    Signature("a video ResNet (torchvision)", "layer#.#.conv#.# stem.#"),
-)
-_RESNET = ("conv#.weight", "bn#.running_mean", "layer#.#.conv#.weight", "layer#.#.bn#.running_mean")
-
-
-def look(shapes: Shapes) -> Likeness | None:
+def look(shapes: Shapes, *, known: bool = False) -> Likeness | None:
     """What the tensors of a file look like; None if no public network is recognized.
 
     Args:
         shapes: key -> shape of every tensor.
+        known: whether to name a network, too, each of whose parts converts beside another one.
     """
     forms = dict.fromkeys(re.sub(r"\d+", "#", "\n".join(shapes)).split("\n"))
     text = "".join(f"\n.{form}" for form in forms) + "\n"
     if state := _first(STATES, text, shapes):
         return Likeness(state.name, state.way)
     parts = [part for rows in (HEADS, BACKBONES) if (part := _first(rows, text, shapes))]
-    if all(part.known for part in parts):
+    if not parts or (all(part.known for part in parts) and not (known and len(parts) == 2)):
         return None
     name = " on ".join(part.name for part in parts)
     if len(parts) == 2:

@@ -9,7 +9,7 @@ from helpers.torchvision_cpu import import_torchvision
 
 import converters
 from converters.errors import ConversionError
-from converters.identification.signatures import BACKBONES, HEADS, STATES
+from converters.identification.signature_rows import BACKBONES, HEADS, STATES
 
 
 def refusal(shapes):
