@@ -80,7 +80,7 @@ def finish(
     Args:
         assembly: the built model.
         module: module in evaluation mode that the program is of.
-        original: the same as the user has it, with types and attributes of its own.
+        original: module as the user has it, with types and attributes of its own.
         source: its name in messages.
         family: what a receipt calls models of this front-end.
         tolerance: largest max |difference| / max |reference| of any output.
@@ -211,9 +211,9 @@ def _named_otherwise(receipt: Receipt, same: Mapping[str, str]) -> dict[str, str
         groups.setdefault(first, [first]).append(key)
     read = {row["key"] for row in receipt.tensors}
     return {
-        key: f"the same tensor as {found[0]}"
+        key: f"the same tensor as {found_keys[0]}"
         for keys in groups.values()
-        if (found := [key for key in keys if key in read])
+        if (found_keys := [key for key in keys if key in read])
         for key in keys
         if key in receipt.ignored
     }

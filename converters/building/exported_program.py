@@ -1,7 +1,7 @@
 """A program of `torch.export.save` (.pt2) in, a Keras model of the same steps out.
 
-The program is taken apart into a module again and traced at several sizes, as a live module is. Where the file has one
-size only, so has the model, unless each of its steps is of those that mean the same at every size.
+The program becomes a module again and is traced at several sizes, as a live module is. Where the file has one size, so
+has the model, unless each step means the same at every size.
 """
 
 import io
@@ -24,12 +24,14 @@ _FREE = (
 # Steps whose arguments have no size of a map: at another size of the image they are the same.
 _SIZELESS = frozenset(
     "batch_norm relu relu6 sigmoid tanh silu hardswish hardsigmoid hardtanh gelu leaky_relu elu selu mish softplus cat "
-    "add sub mul div linear dropout feature_dropout alpha_dropout adaptive_avg_pool2d flatten softmax log_softmax prelu "
-    "getitem layer_norm group_norm mean chunk split split_with_sizes pixel_shuffle permute transpose".split()
+    "add sub mul div linear dropout feature_dropout alpha_dropout adaptive_avg_pool2d flatten softmax log_softmax "
+    "prelu getitem layer_norm group_norm mean chunk split split_with_sizes pixel_shuffle permute transpose".split()
 )
 # The same where the numbers are those of one of torch's own modules. A function may compute them from the size.
 _OF_MODULES = frozenset("conv2d conv_transpose2d max_pool2d avg_pool2d upsample_nearest2d upsample_bilinear2d".split())
 _MODULES = "torch.nn.modules."
+# Sizes of images for programs that take no large ones.
+_SMALL = Grid(1, ((2, 97, 127), (3, 128, 113), (5, 111, 96), (7, 121, 107)), ((98, 75), (84, 117)))
 _IMAGE_RANK = 4
 
 
@@ -65,6 +67,8 @@ def open_exported(path: Path) -> ExportedModule:
             f"{path}: is a program of torch.export (.pt2), which only torch can read, and torch is not installed: "
             'pip install "tfseg[torch]".'
         ) from error
+    for pickle in check_exported_program(path):
+        _check_pickle(path, pickle)
     with naming(os.path.basename(path)), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = _load(path)
@@ -77,17 +81,22 @@ def open_exported(path: Path) -> ExportedModule:
         return _traced(guarded, bare, shape, free, _is_sizeless(program))
 
 
+def _check_pickle(path: Path, pickle: bytes) -> None:
+    """Refuses a pickle that torch can open only by running its code."""
+    import torch
+
+    try:
+        torch.load(io.BytesIO(pickle), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ConversionError(
+            f"{os.path.basename(path)}: holds a pickle that only running its code can open. Expected tensors alone. "
+            f"Export the network again with torch.export.save. torch says: {str(error).strip()[:150]}"
+        ) from error
+
+
 def _load(path: Path) -> Any:
     import torch
 
-    for pickle in check_exported_program(path):
-        try:
-            torch.load(io.BytesIO(pickle), map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ConversionError(
-                "holds a pickle that only running its code can open. Expected tensors alone. Export the network again "
-                f"with torch.export.save. torch says: {str(error).strip()[:150]}"
-            ) from error
     try:
         return torch.export.load(path)
     except Exception as error:  # torch's own, of many classes
@@ -128,7 +137,8 @@ def _refuse_precision(program: Any) -> None:
     kinds = {str(value.dtype) for value in program.state_dict.values() if value.is_floating_point()}
     if kinds - {"torch.float32"}:
         raise ConversionError(
-            f"has weights in {', '.join(sorted(kinds))}. Export it in float32: torch.export.export(module.float(), ...)."
+            f"has weights in {', '.join(sorted(kinds))}. Export it in float32: "
+            "torch.export.export(module.float(), ...)."
         )
 
 
@@ -161,10 +171,13 @@ def _image(program: Any) -> tuple[tuple[int, ...], tuple[bool, bool, bool]]:
 
 
 def _unguarded(program: Any) -> Any:
+    """The program as a module that takes images of every size that its steps take."""
     try:
-        return program.module(check_guards=False)
+        module = program.module(check_guards=False)
     except TypeError:  # a torch before guards
-        return program.module()
+        module = program.module()
+    module._forward_pre_hooks.clear()  # they compare the image's shape with the file's
+    return module
 
 
 def _class_name(program: Any) -> str:
@@ -211,7 +224,9 @@ def _traced(
     if not own_size:
         judge = guarded if free[1] and free[2] else bare  # guards say which sizes are allowed
         probe = 2 if free[0] or (judge is bare and batch_free) else batch
-        for grid in GRIDS:
+        for grid in (GRIDS[0], _SMALL, *GRIDS[1:]):
+            if grid.multiple > 1 and _runs(judge, (probe, channels, *_odd(grid))):
+                break  # it takes other sizes than multiples: those of the grids above are too large or too small
             fitted = grid if own_batch is None else _with_batch(grid, own_batch)
             traced = trace_sizes(module, channels, fitted, lambda size: _runs(judge, (probe, channels, *size)))
             if traced is not None:
@@ -228,11 +243,17 @@ def _traced(
     return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, (height, width), False)])
 
 
+def _odd(grid: Grid) -> tuple[int, int]:
+    """A size that is no multiple."""
+    height, width = grid.checks[0]
+    return height - 1, width - 1
+
+
 def _size_note(batch: int | None, size: tuple[int, int] | None, sizeless: bool) -> str:
     images = "any number of images" if batch is None else f"{batch} image{'s' if batch > 1 else ''} at a time"
     if size is None:
-        why = "; none of its steps says a size" if sizeless else ""
-        return f"the file has fixed sizes; the model takes {images} of any size{why}; {_FREE}"
+        what = "one size, and none of its steps says it" if sizeless else "a fixed number of images"
+        return f"the file was exported for {what}: the model takes {images}, and any size"
     return f"the file was exported for one size: the model takes {images} of {size[0]} x {size[1]} pixels; {_FREE}"
 
 

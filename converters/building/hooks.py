@@ -13,7 +13,7 @@ _ROUNDING = 1e-4  # relative; threads may add in another order
 
 
 def hooked_modules(module: Any) -> list[str]:
-    """The names of the modules with hooks that are none of torch's own (such as those of `weight_norm`).
+    """The names of the modules with hooks beside torch's own (such as those of `weight_norm`).
 
     Args:
         module: live torch module.

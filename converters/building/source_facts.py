@@ -1,4 +1,4 @@
-"""What a live module says of its preprocessing and its classes, in the words of timm, transformers, smp and torchvision."""
+"""What a live module says of its preprocessing and classes, in the words of timm, transformers, smp and torchvision."""
 
 import re
 import sys
@@ -33,8 +33,8 @@ def source_facts(module: Any) -> SourceFacts:
     notes = []
     for name, read in (("pretrained_cfg", _timm), ("weights", _torchvision), ("_hub_mixin_config", _smp)):
         value = getattr(module, name, None)
-        if preprocessing is None and value is not None and (found := read(value)):
-            preprocessing = found
+        if preprocessing is None and value is not None and (stated := read(value)):
+            preprocessing = stated
             notes.append(f"its preprocessing is what its attribute {name} says")
     for name, read_classes in (("config", _id2label), ("pretrained_cfg", _label_names), ("weights", _categories)):
         value = getattr(module, name, None)

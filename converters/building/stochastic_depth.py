@@ -68,7 +68,7 @@ def mark_depths(module: Any) -> tuple[dict[str, RandomDepth], list[str]]:
 
 
 def _is_plain(part: Any) -> bool:
-    """Whether a module has no parts and no tensors, and is none of torch's own."""
+    """Whether a module has no parts and no tensors, and is not of torch itself."""
     bare = not any(True for _ in part.children()) and not any(True for _ in (*part.parameters(), *part.buffers()))
     return bare and not type(part).__module__.startswith("torch.nn.")
 

@@ -156,10 +156,10 @@ def in_training_form(graph: ProgramGraph, form: TrainingForm) -> tuple[ProgramGr
         if step.op in _OPERATIONS and plain_module(step) not in form.depths:
             rows.setdefault(plain_module(step), []).append(step)
     known: dict[str, TrainingCall] = {}
-    for module, own in rows.items():
+    for module, done in rows.items():
         calls = (form.calls or {}).get(module, ())
-        if [step.op for step in own] == [call.op for call in calls]:
-            known |= {step.name: call for step, call in zip(own, calls, strict=True)}
+        if [step.op for step in done] == [call.op for call in calls]:
+            known |= {step.name: call for step, call in zip(done, calls, strict=True)}
     for step in graph.steps:
         module = plain_module(step)
         if module in form.depths and step.op == "dropout":

@@ -1,6 +1,6 @@
 """Whether a model that was built computes what its source does: both are run on noise of sizes that were not traced.
 
-The source is any function of arrays, so that every front-end is judged alike.
+The source is any function of arrays, so that every front-end is judged in the same way.
 """
 
 import contextlib

@@ -1,13 +1,14 @@
 """A checkpoint in, a Keras model that computes the same function out."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import keras
 
 import tfseg
-from converters.building.build import build_from_module
+from converters.building.build import build_from_exported, build_from_module
 from converters.building.onnx.build import build_from_source, graph_of
 from converters.conversion.agreeing_network import agreeing_network
 from converters.conversion.build_network import BuildRequest
@@ -22,7 +23,8 @@ from converters.identification.own_files import BY_PATH, OwnNetwork, own_network
 from converters.identification.sources import Source, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.torch_modules import keep_momentum
-from converters.types import Path, TorchModule, Weights
+from converters.reading.pytorch.exported_program import is_exported_program
+from converters.types import Path, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.import_weights import mapping_advice
 from converters.weights.plan import plan_import
@@ -130,6 +132,8 @@ def convert(
         )
     form = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
     request = _Request(family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite)
+    if isinstance(path, str | os.PathLike) and is_exported_program(path):
+        return _convert_exported(path, request)
     source = open_source(path)
     try:
         return _convert_known(source, request)
@@ -152,10 +156,31 @@ def _convert_program(source: Source, request: _Request, refusal: ConversionError
             model, receipt = build_from_source(source, allow_nonfinite=request.allow_nonfinite)
     except ConversionError as error:
         raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
+    return _with_facts(model, receipt, request)
+
+
+def _convert_exported(path: Path, request: _Request) -> Conversion:
+    """`convert` for a file of `torch.export.save`: its program is built.
+
+    Raises:
+        ConversionError: what cannot be built; an option that only networks of the families have.
+    """
+    if request.is_of_families:
+        raise ConversionError(
+            f"{path} is a program of torch.export and is built as it stands. The options for networks of the families "
+            "(family=, network=, num_classes=, output_stride=, skip= and so on) do not apply to it. To fill such a "
+            "network with its weights, save them: torch.save(dict(torch.export.load(path).state_dict), 'name.pth')."
+        )
+    model, receipt = build_from_exported(path)
+    return _with_facts(model, receipt, request)
+
+
+def _with_facts(model: keras.Model, receipt: Receipt, request: _Request) -> Conversion:
+    """A built model with the preprocessing and the classes that the caller gives."""
     if request.preprocessing:
         tfseg.set_metadata(model, preprocessing=specs.PREPROCESSING[request.preprocessing])
         receipt.preprocessing = specs.PREPROCESSING[request.preprocessing]
-    else:
+    elif receipt.preprocessing is None:
         receipt.notes.append(
             "its preprocessing is not known: preprocessing= (tfseg.set_metadata) lets the model carry it"
         )

@@ -26,8 +26,9 @@ _SAVED_MODEL = (
     "in Keras 3"
 )
 _EXPORTED = (
-    "is a program of torch.export (.pt2) together with its weights. Load it with torch.export.load and save its "
-    "weights: torch.save(dict(program.state_dict), 'name.pth')"
+    "is a program of torch.export (.pt2) together with its weights. convert (tfseg convert) builds its network, with "
+    "torch installed. For the weights alone, load it with torch.export.load and save them: "
+    "torch.save(dict(program.state_dict), 'name.pth')"
 )
 _CORE_ML = f"is a Core ML model, made for Apple's devices. {_SOURCE}"
 _OPEN_VINO = f"is a network of OpenVINO (.xml and .bin). {_SOURCE}"

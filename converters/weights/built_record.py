@@ -1,4 +1,4 @@
-"""What a model that was built from a program remembers of its source: where each tensor went, and which module a layer is.
+"""What a model that was built from a program remembers: where each tensor went, and which module a layer is.
 
 It travels in the model's `tfseg.layers.Metadata` layer, so it survives `.keras` files, cloning and `dilate`.
 """

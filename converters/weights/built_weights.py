@@ -129,6 +129,6 @@ def _check(model: str, record: BuiltRecord, variables: Mapping[str, Any]) -> Non
         for path, before in digests.items():
             if digest(view(variables[path])) != before:
                 raise ConversionError(
-                    f"{path} of {model!r} was computed from the tensor {key} of {record.network}, and has changed since "
-                    f"(training): there is no way back to that tensor. {_AGAIN}"
+                    f"{path} of {model!r} was computed from the tensor {key} of {record.network}, and has changed "
+                    f"since (training): there is no way back to that tensor. {_AGAIN}"
                 )

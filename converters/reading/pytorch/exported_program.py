@@ -30,7 +30,8 @@ _OPERATORS = frozenset(
 _FUNCTIONS = frozenset(
     "Mod PythonMod FloorDiv CleanDiv CeilDiv CeilToInt FloorToInt IntTrueDiv FloatTrueDiv ToFloat Max Min Abs max min "
     "abs int float len Eq Ne Lt Le Gt Ge And Or Not Piecewise floor ceiling PowByNatural Pow Where Identity "
-    "TruncToInt RoundToInt".split()
+    "TruncToInt RoundToInt Symbol Integer Float Rational Add Mul Equality Unequality GreaterThan LessThan "
+    "StrictGreaterThan StrictLessThan".split()
 )
 _ATTRIBUTES = frozenset("size stride storage_offset dim shape".split())
 _NODES = (
@@ -45,12 +46,14 @@ _NODES = (
     ast.Attribute,
     ast.Name,
     ast.Tuple,
+    ast.keyword,
     ast.expr_context,
     ast.operator,
     ast.unaryop,
     ast.boolop,
     ast.cmpop,
 )
+_NAME = re.compile(r"[A-Za-z]\w{0,80}")
 _LENGTH = 2000  # characters of an expression
 
 
@@ -101,8 +104,8 @@ def _check_payload(config: Any) -> None:
         plain = isinstance(entry, dict) and str(entry.get("path_name", "")).startswith(("weight_", "tensor_"))
         if not plain or entry.get("use_pickle"):
             raise ConversionError(
-                f"keeps {key} as an object that only running code can open (a quantized or sparse tensor, or a class of "
-                "its own). Expected plain tensors. Export the network in float32 without such objects."
+                f"keeps {key} as an object that only running code can open (a quantized or sparse tensor, or a "
+                "class of its own). Expected plain tensors. Export the network in float32 without such objects."
             )
 
 
@@ -153,13 +156,13 @@ def _check_expression(text: Any) -> None:
         if isinstance(node, ast.Attribute):
             known = node.attr in _ATTRIBUTES
         elif isinstance(node, ast.Call):
-            known = not node.keywords and (
-                isinstance(node.func, ast.Attribute) or (isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS)
-            )
+            plain = isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS
+            known = plain or isinstance(node.func, ast.Attribute)
         elif isinstance(node, ast.Name):
             known = not node.id.startswith("__")
         elif isinstance(node, ast.Constant):
-            known = isinstance(node.value, int | float | str | bool | None) and len(str(node.value)) < 200
+            # sympy evaluates texts, too: a name is all that one may be.
+            known = isinstance(node.value, int | float | bool | None) or _NAME.fullmatch(str(node.value)) is not None
         if not known:
             raise _not_arithmetic(text)
 
