@@ -84,6 +84,7 @@ class Resample(keras.layers.Layer):
             rounding=self.rounding,
             cubic=self.cubic,
             exclude_outside=self.exclude_outside,
+            dtype="float64" if self.compute_dtype == "float64" else "float32",
         )
         return ops.cast(weights, self.compute_dtype)
 
@@ -125,6 +126,7 @@ def axis_weights(
     rounding: str = "round_prefer_floor",
     cubic: float = -0.75,
     exclude_outside: bool = False,
+    dtype: str = "float32",
 ) -> Tensor:
     """The matrix `(outputs, pixels)` that resamples one axis.
 
@@ -133,11 +135,12 @@ def axis_weights(
         pixels: size of the axis before it.
         scale: factor between them; None: their quotient.
         method, coordinates, rounding, cubic, exclude_outside: see `Resample`.
+        dtype: type in which the places are computed.
     """
-    output = ops.arange(outputs, dtype="float32")
-    old, new = ops.cast(pixels, "float32"), ops.cast(outputs, "float32")
+    output = ops.arange(outputs, dtype=dtype)
+    old, new = ops.cast(pixels, dtype), ops.cast(outputs, dtype)
     place = _places(output, old, new, new / old if scale is None else scale, coordinates)
-    pixel = ops.arange(pixels, dtype="float32")[None]
+    pixel = ops.arange(pixels, dtype=dtype)[None]
     if method == "nearest":
         nearest = {
             "round_prefer_floor": lambda x: ops.ceil(x - 0.5),
@@ -145,7 +148,7 @@ def axis_weights(
             "floor": ops.floor,
             "ceil": ops.ceil,
         }[rounding](place)
-        return ops.cast(ops.equal(ops.clip(nearest, 0, old - 1)[:, None], pixel), "float32")
+        return ops.cast(ops.equal(ops.clip(nearest, 0, old - 1)[:, None], pixel), dtype)
     if method == "linear":
         return ops.relu(1 - ops.abs(ops.clip(place, 0, old - 1)[:, None] - pixel))
     first = ops.floor(place)
@@ -155,7 +158,7 @@ def axis_weights(
         weight = _kernel(ops.abs(place - at), cubic)
         if exclude_outside:
             weight = ops.where(ops.logical_and(at >= 0, at < old), weight, ops.zeros_like(weight))
-        on = ops.cast(ops.equal(ops.clip(at, 0, old - 1)[:, None], pixel), "float32")
+        on = ops.cast(ops.equal(ops.clip(at, 0, old - 1)[:, None], pixel), dtype)
         weights = weights + weight[:, None] * on
     return weights / ops.sum(weights, axis=1, keepdims=True) if exclude_outside else weights
 
@@ -169,12 +172,11 @@ def _places(output: Tensor, old: Tensor, new: Tensor, scale: Tensor, coordinates
     place = (output + 0.5) / scale
     if coordinates == "tf_half_pixel_for_nn":
         return place
-    place = place - 0.5
-    if coordinates == "pytorch_half_pixel":
-        return ops.where(new > 1, place, ops.zeros_like(place))
     if coordinates == "half_pixel_symmetric":
-        return old / 2 * (1 - new / (scale * old)) + place
-    return place
+        return old / 2 * (1 - new / (scale * old)) + place - 0.5
+    if coordinates == "pytorch_half_pixel":
+        return ops.where(new > 1, place - 0.5, ops.zeros_like(place))
+    return place - 0.5
 
 
 def _kernel(distance: Tensor, a: float) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.building.account import account
 from converters.building.builder import Builder
+from converters.building.onnx import double
 from converters.building.onnx.from_onnx import TracedGraph, network_name, programs
 from converters.building.onnx.runtime import is_available, runner
 from converters.building.operations import HANDLERS
@@ -134,10 +135,11 @@ def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) 
     if not is_available():
         receipt.notes.append("nothing was compared: onnxruntime is not installed (pip install onnxruntime)")
         return BuiltGraph(model, receipt)
-    run = runner(path, traced.image, freed=traced.freed)
+    run = _reported(runner(path, traced.image, freed=traced.freed))
+    name = f"{FilePath(path).name} in onnxruntime"
     verdict = verify(
         model,
-        Original(f"{FilePath(path).name} in onnxruntime", _reported(run)),
+        Original(name, run, _double(path, traced) if double.is_available() else None),
         graph=traced.graph,
         fixed=traced.fixed,
         sizes=traced.checks,
@@ -146,6 +148,23 @@ def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) 
     receipt.parity = verdict.parity
     receipt.notes += verdict.notes
     return BuiltGraph(model, receipt)
+
+
+def _double(path: Path, traced: TracedGraph) -> Any:
+    """A runner in double precision, which is made when it is asked for the first time."""
+    made: list[Any] = []
+
+    def run(images: Any) -> Any:
+        try:
+            made[:] = made or [double.double_runner(path, traced.image)]
+            return made[0](images)
+        except Exception as error:  # the reference implementation's own classes
+            raise ConversionError(
+                "the network amplifies rounding, and the onnx package cannot run it in double precision, which would "
+                f"tell it from an error: {type(error).__name__}: {str(error)[:200]}. Nothing is returned."
+            ) from error
+
+    return run
 
 
 def _reported(run: Any) -> Any:

@@ -108,6 +108,8 @@ def _constant(arguments: Arguments) -> Any:
 def _cast(arguments: Arguments) -> Any:
     dtype = np.dtype(_TYPES[arguments.attribute("to")])
     x = arguments[0]
+    if dtype.kind == "f" and x.dtype == np.float64:
+        return x
     if dtype == np.float16:
         return x.astype("f2").astype("f4")
     return x.astype(dtype)

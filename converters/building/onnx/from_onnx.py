@@ -9,7 +9,7 @@ from converters.building.graph import GraphStep, ProgramGraph, Ref
 from converters.building.onnx.liveness import live_nodes
 from converters.building.onnx.rules import RULES
 from converters.building.onnx.tracing import IMAGE, Tracer
-from converters.building.onnx.values import Computed, OtherSize, Value
+from converters.building.onnx.values import PLACES, Computed, OtherSize, Value
 from converters.errors import ConversionError
 from converters.reading.onnx.fused_nodes import split_fused
 from converters.reading.onnx.model_file import OnnxGraph, OnnxNode
@@ -189,6 +189,8 @@ class _Ends:
     def output(self, value: Value) -> Ref:
         if not isinstance(value, Computed):
             raise ConversionError(f"has a constant as its result: {value.name!r} does not depend on the image.")
+        if value.kind == PLACES:
+            raise ConversionError(f"has the places of maxima as its result: {value.name!r}.")
         if not self.channels_last or value.rank != 4:
             return Ref(value.name)
         name = self.tracer.new_name(f"{value.name}#first")

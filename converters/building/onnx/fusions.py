@@ -238,9 +238,9 @@ class Fuser:
         """The constant with one axis: a step that is computed beforehand, where it has more."""
         if array.ndim == 1:
             return ref
-        name, vector = f"{ref.name}.vector", np.ascontiguousarray(array.reshape(-1))
+        name = f"{ref.name}.vector"
         if name not in self.steps:
-            step = GraphStep(name, "constant", {"tensors": [ref]}, "", compute=lambda _: vector)
+            step = GraphStep(name, "constant", {"tensors": [ref]}, "", compute=_flat)
             # It has to stand before the step that reads it; nothing else depends on its place.
             self.steps = {name: step, **self.steps} if ref.name not in self.steps else self._after(ref.name, step)
         return Ref(name)
@@ -252,6 +252,11 @@ class Fuser:
             if key == name:
                 steps[step.name] = step
         return steps
+
+
+def _flat(arguments: Mapping[str, Any]) -> np.ndarray:
+    """The one tensor of a step with one axis."""
+    return np.ascontiguousarray(arguments["tensors"][0].reshape(-1))
 
 
 def _names(value: Any) -> list[str]:

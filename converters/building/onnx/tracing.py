@@ -4,6 +4,7 @@ What the graph computes with sizes is computed here, at each of them: integers t
 other node becomes one or more steps by its rule.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.building.onnx.folding import Arguments, Unfoldable, fold, read_tensor
 from converters.building.onnx.fusions import Fuser
 from converters.building.onnx.names import module_of
-from converters.building.onnx.values import Computed, Known, OtherSize, Value
+from converters.building.onnx.values import PLACES, Computed, Known, OtherSize, Value
 from converters.errors import ConversionError
 from converters.reading.onnx.model_file import OnnxGraph, OnnxNode, OnnxSubgraph
 from converters.types import Shape
@@ -33,6 +34,7 @@ class Tracer:
         images: shape of the image at each traced size, in the order of axes that the graph states.
         batch: images in a batch that the file states; None where it takes any number.
         literals: map sides of a file of one size, which free traces must not depend on; None where they may.
+        double: whether constants are computed in double precision.
         steps: steps so far.
     """
 
@@ -45,8 +47,10 @@ class Tracer:
         *,
         batch: int | None,
         literals: frozenset[int] | None = None,
+        double: bool = False,
     ) -> None:
-        self.graph, self.rules, self.image, self.images = graph, rules, image, tuple(images)
+        self.graph, self.rules, self.image, self.images, self.double = graph, rules, image, tuple(images), double
+        self.nodes: Sequence[OnnxNode] = ()
         self.batch, self.literals = batch, literals
         self.batches = tuple(shape[0] for shape in images)
         self.values: dict[str, Value] = {}
@@ -61,6 +65,7 @@ class Tracer:
 
     def run(self, nodes: Sequence[OnnxNode]) -> list[Value]:
         """Traces the nodes; returns the values of the graph's outputs."""
+        self.nodes = nodes
         self.values[self.image] = Computed(IMAGE, self.images)
         self.shapes[IMAGE] = self.images
         self._names.add(IMAGE)
@@ -85,8 +90,20 @@ class Tracer:
                     f"the graph reads {name!r}, which none of its nodes makes and no image is; the file is damaged, or "
                     "the network takes several inputs."
                 )
-            self.values[name] = Known(name, (read_tensor(tensor),) * len(self.images), (name,))
+            self.values[name] = Known(name, (self._read(tensor),) * len(self.images), (name,))
         return self.values[name]
+
+    def _read(self, tensor: Any) -> np.ndarray:
+        array = read_tensor(tensor)
+        return array.astype("float64") if self.double and array.dtype.kind == "f" else array
+
+    @functools.cached_property
+    def in_double(self) -> Mapping[str, np.ndarray]:
+        """The constants of the program, computed in double precision from the file's."""
+        literals, batch = self.literals, self.batch
+        again = Tracer(self.graph, self.rules, self.image, self.images, batch=batch, literals=literals, double=True)
+        again.run(self.nodes)
+        return again.constants
 
     def _node(self, node: OnnxNode) -> None:
         call = Call(self, node, [self.value(name) for name in node.inputs])
@@ -105,6 +122,8 @@ class Tracer:
             return self._folded(call)
         if node.type in ("Shape", "Size") and isinstance(call.inputs[0], Computed):
             return [self._shape(node, call.inputs[0])]
+        if node.type != "MaxUnpool" and any(isinstance(v, Computed) and v.kind == PLACES for v in call.inputs):
+            raise call.refusal("computes with the places of maxima")
         rule = self.rules.get(node.type)
         if rule is None or node.domain not in ("", "ai.onnx", "com.microsoft"):
             raise call.refusal("has no counterpart in Keras that is exact")
@@ -136,7 +155,7 @@ class Tracer:
         if not isinstance(body, OnnxSubgraph):
             raise call.refusal("has no branch")
         for name, tensor in body.tensors.items():
-            self.values[name] = Known(name, (read_tensor(tensor),) * len(self.images))  # type: ignore[arg-type]
+            self.values[name] = Known(name, (self._read(tensor),) * len(self.images))
         for node in body.nodes:
             self._node(node)
         return [value for name in body.outputs if (value := self.value(name)) is not None]
@@ -173,7 +192,7 @@ class Tracer:
         """A tensor of the program for constants; a step computes those that come of the file's tensors."""
         if known.name in self.tensors or known.name in self._names:
             return Ref(known.name)
-        array = self.constants[known.name] = collapsed(known)
+        array = self.constants[known.name] = collapsed(known, "float64" if self.double else "float32")
         if known.parents in ((), (known.name,)):
             self.tensors[known.name] = array
             return Ref(known.name)
@@ -183,7 +202,12 @@ class Tracer:
             self.tensors.setdefault(parent, _weights(value.arrays[0]))
         self._names.add(known.name)
         references = [Ref(parent) for parent in known.parents]
-        self.steps.append(GraphStep(known.name, "constant", {"tensors": references}, module, compute=lambda _: array))
+
+        def compute(arguments: Mapping[str, Any]) -> np.ndarray:
+            wants_double = any(part.dtype == "float64" for part in arguments["tensors"])
+            return self.in_double[known.name] if wants_double else array
+
+        self.steps.append(GraphStep(known.name, "constant", {"tensors": references}, module, compute=compute))
         return Ref(known.name)
 
     def program(self, name: str, outputs: Any, parameters: frozenset[str]) -> ProgramGraph:
@@ -379,14 +403,14 @@ class Call:
         return ", ".join(parts) or "no inputs"
 
 
-def collapsed(known: Known) -> np.ndarray:
+def collapsed(known: Known, dtype: str = "float32") -> np.ndarray:
     """The numbers of a constant. Axes along which it repeats itself as often as the image says have one entry.
 
     Raises:
         ConversionError: a constant that depends on the size of the image.
     """
     if known.is_fixed:
-        return _weights(known.arrays[0])
+        return _weights(known.arrays[0], dtype)
     shapes = known.shapes
     arrays = list(known.arrays)
     if len({len(shape) for shape in shapes}) == 1:
@@ -397,7 +421,7 @@ def collapsed(known: Known) -> np.ndarray:
                     for array in arrays
                 ]
     if all(array.shape == arrays[0].shape and np.array_equal(array, arrays[0]) for array in arrays):
-        return _weights(arrays[0])
+        return _weights(arrays[0], dtype)
     raise ConversionError(
         f"the graph makes the constant {known.name!r}, whose numbers depend on the size of the image, and a step "
         f"computes with it. Received: {', '.join('x'.join(map(str, shape)) or 'a number' for shape in shapes)}. Export "
@@ -411,8 +435,8 @@ def _repeats(array: np.ndarray, axis: int) -> bool:
     )
 
 
-def _weights(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array, "float32") if array.dtype.kind == "f" else np.array(array)
+def _weights(array: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    return np.ascontiguousarray(array, dtype) if array.dtype.kind == "f" else np.array(array)
 
 
 def _shared(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:

@@ -8,6 +8,9 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.types import Shape
 
+PLACES = "p"
+"""Kind of the places of maxima, which only an unpooling reads."""
+
 
 class OtherSize(ConversionError):
     """The graph does not take images of the traced sizes, or depends on the size that it was exported for."""
@@ -48,8 +51,8 @@ class Computed:
     Attributes:
         name: name of the step's result.
         shapes: shape at each traced size.
-        kind: "f" for floats, "i" for integers, "b" for truth values.
-        base: what it is another shape of; None where it is no reshape.
+        kind: "f" for floats, "i" for integers, "b" for truth values, or `PLACES`.
+        base: what it is another shape of; None where it is no reshape. For places: the map that was pooled.
     """
 
     name: str

@@ -84,12 +84,6 @@ def softsign(call: Call) -> Computed:
     return call.emit("div", x.shapes, input=x, other=below)
 
 
-def reciprocal(call: Call) -> Computed:
-    """1 / x."""
-    x = call.computed()
-    return call.emit("div", x.shapes, input=1.0, other=x)
-
-
 def softmax(call: Call) -> Computed:
     """Softmax over one axis; before opset 13 over this axis and all that follow, together."""
     x = call.computed()
@@ -156,6 +150,11 @@ RULES: dict[str, Rule] = {
     "Erf": plain("erf"),
     "Sin": plain("sin"),
     "Cos": plain("cos"),
+    **{
+        kind: plain(kind.lower())
+        for kind in ("Sign", "Floor", "Ceil", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Reciprocal")
+    },
+    "Not": plain("logical_not"),
     "HardSwish": plain("hardswish"),
     "Mish": plain("mish"),
     "Softplus": plain("softplus"),
@@ -167,7 +166,9 @@ RULES: dict[str, Rule] = {
     "HardSigmoid": hard_sigmoid,
     "Gelu": gelu,
     "Softsign": softsign,
-    "Reciprocal": reciprocal,
+    "ThresholdedRelu": lambda call: call.step(
+        "threshold", call.computed(), threshold=_float(call, "alpha", 1.0), value=0.0
+    ),
     "Clip": clip,
     "Softmax": softmax,
     "LogSoftmax": log_softmax,

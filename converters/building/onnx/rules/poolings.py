@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from converters.building.onnx.rules.windows import Window, check_literal_pads, padded, window
-from converters.building.onnx.tracing import Call, Rule
-from converters.building.onnx.values import Computed, Value
+from converters.building.onnx.tracing import Call, Rule, integer
+from converters.building.onnx.values import PLACES, Computed, Value
 
 _LOWEST = -3.4028234663852886e38  # float32's: it never is a maximum
 _SMALL_WINDOW = 3  # larger windows that tile a map of one size may come of that size
@@ -26,8 +26,6 @@ def maximum(call: Call) -> list[Value]:
     """The maximum of each window."""
     x = call.computed()
     windows = _windows(call, x)
-    if len(call.node.outputs) > 1 and call.node.outputs[1]:
-        raise call.refusal("gives the places of its maxima")
     ceil_mode = bool(call.attribute("ceil_mode", 0))
     shapes = [(*shape[:2], *windows.outputs(shape, index, ceil_mode)) for index, shape in enumerate(x.shapes)]
     padding = windows.padding
@@ -35,18 +33,48 @@ def maximum(call: Call) -> list[Value]:
         if ceil_mode and len({shape[2:] for shape in x.shapes}) > 1:
             raise call.refusal("rounds up, and pads one side more than the other")
         x, padding = padded(call, x, windows.pads, _LOWEST), [0, 0]
-    return [
-        call.emit(
-            "max_pool2d",
-            shapes,
-            input=x,
-            kernel_size=list(windows.kernel),
-            stride=list(windows.stride),
-            padding=padding,
-            dilation=list(windows.dilation),
-            ceil_mode=ceil_mode,
-        )
-    ]
+    given = {
+        "kernel_size": list(windows.kernel),
+        "stride": list(windows.stride),
+        "padding": padding,
+        "dilation": list(windows.dilation),
+        "ceil_mode": ceil_mode,
+    }
+    if len(call.node.outputs) < 2 or not call.node.outputs[1]:
+        return [call.emit("max_pool2d", shapes, input=x, **given)]
+    if call.attribute("storage_order", 0):
+        raise call.refusal("counts the places of its maxima by columns")
+    both = call.emit("max_pool2d_with_indices", shapes, input=x, **given)
+    maxima = call.emit("getitem", shapes, input=both, index=0)
+    places = call.emit("getitem", shapes, PLACES, base=x, input=both, index=1)
+    return [maxima, places]
+
+
+def unpooling(call: Call) -> Computed:
+    """Numbers put back where a pooling found its maxima."""
+    x, places = call.computed(), call.inputs[1]
+    if not isinstance(places, Computed) or places.kind != PLACES or places.base is None:
+        raise call.refusal("puts numbers at places that no pooling gives")
+    kernel = call.attribute("kernel_shape")
+    windows = window(call, x, kernel)
+    asked = call.known(2, "a shape") if call.has(2) else None
+    shapes = []
+    for index, shape in enumerate(x.shapes):
+        if asked is not None:
+            sides = [int(size) for size in asked.arrays[index].reshape(-1)[2:]]
+        else:
+            sides = [
+                (size - 1) * step + side - sum(pads)
+                for size, step, side, pads in zip(
+                    shape[2:], windows.stride, windows.kernel, windows.pads[index], strict=True
+                )
+            ]
+        # A place counts all pixels of the map that was pooled: only in one of the same size it is the same pixel.
+        if tuple(sides) != places.base.shapes[index][2:]:
+            raise ValueError(f"{sides[0]} x {sides[1]} pixels, and another map was pooled")
+        shapes.append((*shape[:2], *sides))
+    size = [integer([shape[axis] for shape in shapes]) for axis in (2, 3)]
+    return call.emit("max_unpool2d", shapes, input=x, indices=places, output_size=size)
 
 
 def average(call: Call) -> Computed:
@@ -102,8 +130,9 @@ def whole_maximum(call: Call) -> Computed:
     x = call.computed()
     if x.rank != 4:
         return _reduced(call, "amax", list(range(2, x.rank)), True)
-    pair = call.emit("adaptive_max_pool2d", [()] * len(x.shapes), input=x, output_size=[1, 1])
-    return call.emit("getitem", [(*shape[:2], 1, 1) for shape in x.shapes], input=pair, index=0)
+    shapes = [(*shape[:2], 1, 1) for shape in x.shapes]
+    pair = call.emit("adaptive_max_pool2d", shapes, input=x, output_size=[1, 1])
+    return call.emit("getitem", shapes, input=pair, index=0)
 
 
 def _whole(call: Call, op: str) -> Computed:
@@ -160,23 +189,18 @@ def _before(function: Callable[[Call, Computed], Computed], op: str) -> Rule:
     return rule
 
 
-def least(call: Call) -> Computed:
-    """The minimum over axes."""
-    negative = call.step("neg", call.computed())
-    axes = call.integers(1, "axes") or list(range(negative.rank))
-    result = _reduced(call, "amax", axes, bool(call.attribute("keepdims", 1)), negative)
-    return call.step("neg", result)
-
-
 RULES: dict[str, Rule] = {
     "MaxPool": maximum,
+    "MaxUnpool": unpooling,
     "AveragePool": average,
     "GlobalAveragePool": whole_average,
     "GlobalMaxPool": whole_maximum,
     "ReduceMean": reduction("mean"),
     "ReduceSum": reduction("sum"),
     "ReduceMax": reduction("amax"),
-    "ReduceMin": least,
+    "ReduceMin": reduction("amin"),
+    "ReduceProd": reduction("prod"),
+    "ReduceLogSumExp": reduction("logsumexp"),
     "ReduceL2": reduction("linalg_vector_norm"),
     "ReduceSumSquare": _before(lambda call, x: call.step("square", x), "sum"),
     "ReduceL1": _before(lambda call, x: call.step("abs", x), "sum"),

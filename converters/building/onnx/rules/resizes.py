@@ -1,5 +1,6 @@
 """Maps of another size: resized and padded."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,9 @@ def _torch_step(
     if scales is not None and scales[0] != scales[1]:
         return "", {}
     if asked.method == "linear":
+        aligned = asked.coordinates == "align_corners"
+        if scales is not None and (aligned or not math.log2(scales[0]).is_integer()):
+            return "", {}  # torch and onnxruntime round the places in other ways, which noise shows
         if asked.coordinates == "align_corners":
             return "upsample_bilinear2d", {"align_corners": True}
         usual = asked.coordinates == "half_pixel" or (

@@ -4,8 +4,6 @@ from converters.building.onnx.rules.arithmetic import broadcast, operand, two
 from converters.building.onnx.tracing import Call, Rule, collapsed
 from converters.building.onnx.values import Computed, Known, Value
 
-_KINDS = {"eq": "b", "gt": "b", "lt": "b", "ge": "b", "le": "b"}
-
 
 def argmax(call: Call) -> Value:
     """The place of the largest number along an axis."""
@@ -15,11 +13,9 @@ def argmax(call: Call) -> Value:
         raise call.refusal("takes the last of equal numbers")
     if x.is_free(axis):
         raise call.refusal("looks along an axis whose size depends on the image or the batch")
-    if call.node.type == "ArgMin":
-        x = call.step("neg", x)
     kept = bool(call.attribute("keepdims", 1))
     shapes = [(*shape[:axis], *((1,) if kept else ()), *shape[axis + 1 :]) for shape in x.shapes]
-    return call.emit("argmax", shapes, "i", input=x, dim=axis, keepdim=kept)
+    return call.emit(call.node.type.lower(), shapes, "i", input=x, dim=axis, keepdim=kept)
 
 
 def comparison(op: str) -> Rule:
@@ -35,7 +31,7 @@ def comparison(op: str) -> Rule:
         assert second is not None
         result = two(call, op, first, second)
         assert isinstance(result, Computed)
-        return Computed(result.name, result.shapes, _KINDS[op])
+        return Computed(result.name, result.shapes, "b")
 
     return rule
 
@@ -64,5 +60,8 @@ RULES: dict[str, Rule] = {
     "Less": comparison("lt"),
     "GreaterOrEqual": comparison("ge"),
     "LessOrEqual": comparison("le"),
+    "And": comparison("logical_and"),
+    "Or": comparison("logical_or"),
+    "Xor": comparison("logical_xor"),
     "Where": where,
 }

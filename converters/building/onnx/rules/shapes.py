@@ -148,6 +148,8 @@ def concat(call: Call) -> Computed:
     values = [value for value in call.inputs if value is not None]
     rank = len(values[0].shapes[0])
     axis = int(call.attribute("axis", 0)) % rank
+    if stacked := _stacked(call, values, axis):
+        return stacked
     parts: list[Value] = []
     first = next(value for value in values if isinstance(value, Computed))
     for value in values:
@@ -174,6 +176,20 @@ def concat(call: Call) -> Computed:
     if len(parts) == 1:
         return first
     return call.emit("cat", shapes, first.kind, tensors=list(parts), dim=axis)
+
+
+def _stacked(call: Call, values: list[Value], axis: int) -> Computed | None:
+    """Tensors that get a new axis each, along which they are joined: torch's `stack`."""
+    bases = [value.base for value in values if isinstance(value, Computed) and value.base is not None]
+    if len(bases) != len(values) or len(values) < 2:
+        return None
+    for value, base in zip(values, bases, strict=True):
+        if any((*old[:axis], 1, *old[axis:]) != new for old, new in zip(base.shapes, value.shapes, strict=True)):
+            return None
+    if any(base.shapes != bases[0].shapes for base in bases):
+        return None
+    shapes = [(*shape[:axis], len(values), *shape[axis:]) for shape in bases[0].shapes]
+    return call.emit("stack", shapes, bases[0].kind, tensors=list(bases), dim=axis)
 
 
 def cut(call: Call) -> Computed:
