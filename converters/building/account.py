@@ -1,6 +1,7 @@
 """The account of a model that was built from a program, whichever front-end the program came from."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -9,6 +10,8 @@ from converters.building.graph import ProgramGraph
 from converters.weights.receipts import Receipt
 
 _UNREAD = "read by no step"
+_BEFOREHAND = "computed beforehand, from parameters alone"
+_UNLAYERED = "moves no number: axes are counted in another way, or the layer of the next step does it"
 
 
 def account(
@@ -49,6 +52,12 @@ def account(
                 }
             )
     receipt.ignored |= {key: why or _UNREAD for key, why in tensors.items() if key not in filled}
+    for step in graph.steps:
+        row: dict[str, Any] = {"step": step.name, "operation": step.op, "module": step.module}
+        layers = builder.calls.names.get(step.name, [])
+        if not layers:
+            row["why"] = _BEFOREHAND if step.name in builder.folded else _UNLAYERED
+        receipt.steps.append(row | {"layers": layers})
     receipt.notes.append(f"built from the source's own program: {len(graph.steps)} steps")
     receipt.notes += [sizes] if sizes else []
     if builder.folded:

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.building.laid import MAP, Laid, usual_axes
+from converters.building.step_layers import StepLayers
 from converters.errors import ConversionError
 from converters.names.layouts import Layout, parse
 from converters.types import Shape
@@ -59,6 +60,7 @@ class Builder:
         tensors: name -> tensor of the file, or result of such a step.
         origins: variables of the model, and the tensors that fill them.
         users: name of a result -> the steps that read it.
+        calls: which layers and operations compute each step.
     """
 
     def __init__(self, graph: ProgramGraph, handlers: Mapping[str, Handler]) -> None:
@@ -74,6 +76,7 @@ class Builder:
         self.tensors: dict[str, np.ndarray] = dict(graph.tensors)
         self.parents: dict[str, list[str]] = {}
         self.users: dict[str, list[GraphStep]] = {}
+        self.calls = StepLayers()
         for step in graph.steps:
             for leaf in _leaves(list(step.arguments.values())):
                 if isinstance(leaf, Ref):
@@ -94,14 +97,19 @@ class Builder:
         shapes = self.graph.shapes[name]
         image = keras.Input((*(size or (None, None)), shapes[0][1]), batch_size=batch, name="image")
         self.values[name] = Laid(Metadata(name="metadata")(image), MAP, shapes)
+        self.calls.claim(name, [self.values[name].tensor])
         for step in self.graph.steps:
             self.step = step
             value = self._run(step)
             self.values[step.name] = value
+            self.calls.claim(step.name, [leaf.tensor for leaf in _leaves(value) if isinstance(leaf, Laid)])
             if isinstance(value, np.ndarray):
                 self.tensors[step.name] = value
         outputs = self._outputs(self.graph.outputs)
         model = keras.Model(image, outputs, name=_name(self.graph.name) or "network")
+        used = {operation.name for operation in model.operations}  # some steps compute what nobody reads
+        self.layers = {name: steps for name, steps in self.layers.items() if name in used}
+        self.origins = [origin for origin in self.origins if origin.layer.name in used]
         for layer, variable, tensor, layout in self.origins:
             _variable(layer, variable).assign(layout.apply(self.tensors[tensor]))
         return model
@@ -131,8 +139,11 @@ class Builder:
             return arguments["input"][arguments["index"]]
         if step.op in ("expand", "expand_as") and shapes and isinstance(arguments["input"], np.ndarray):
             value = arguments["input"]
-            if value.ndim == len(shapes[0]) and value.shape[0] == 1 and all(s[1:] == value.shape[1:] for s in shapes):
-                return value  # one for the whole batch: it broadcasts
+            alike = len({shape[1:] for shape in shapes}) == 1
+            if value.ndim == len(shapes[0]) and value.shape[0] == 1 and alike:
+                if value.shape[1:] == shapes[0][1:]:
+                    return value  # one for the whole batch: it broadcasts
+                return np.broadcast_to(value, (1, *shapes[0][1:]))
         if shapes and all(0 in shape for shape in shapes):
             return np.zeros(shapes[0], "float32")  # nothing: a concatenation leaves it out
         if step.op.endswith("dropout") and arguments.get("train") is False:

@@ -4,7 +4,7 @@ Where the longest program computes the same at every size, it is the program: a 
 nothing. Whether it does is tested: the model is compared with the network at a size of each of the other programs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
@@ -42,7 +42,10 @@ def longest_programs(
     Raises:
         ConversionError: too few sizes have the longest program.
     """
-    traces = [(shape, export(shape)) for shape in shapes]
+    traces = [(shape, export(shape)) for shape in shapes[:2]]
+    if len(shapes) > 2 and all(shape[1:] != shapes[0][1:] for shape in shapes[1:]) and _is_free_of_sizes(traces):
+        return LongestPrograms([program for _, program in traces], [])
+    traces += [(shape, export(shape)) for shape in shapes[2:]]
     if len({_steps(program) for _, program in traces}) > 1:
         for batch, height, width in _MORE:
             shape = (batch, height // multiple * multiple, width // multiple * multiple)
@@ -54,6 +57,33 @@ def longest_programs(
         raise _refusal(name, counts)
     others = [(height, width) for (_, height, width), program in traces if _steps(program) != longest]
     return LongestPrograms(programs[: len(shapes)], others)
+
+
+def _is_free_of_sizes(traces: Sequence[tuple[Shape, Any]]) -> bool:
+    """Whether two programs of other sizes say the same numbers, but for the batch: then more traces tell no more."""
+    batches = tuple(shape[0] for shape, _ in traces)
+    graphs = [list(program.graph.nodes) for _, program in traces]
+    if len({_steps(program) for _, program in traces}) > 1:
+        return False
+    for nodes in zip(*graphs, strict=True):
+        values = [node.meta.get("val") for node in nodes]
+        if all(hasattr(value, "shape") for value in values):
+            axes = zip(*(tuple(value.shape)[1:] for value in values), strict=False)
+            if any(tuple(axis) == batches for axis in axes):
+                return False  # a size that looks like the batch
+        numbers = zip(*(_numbers((node.args, dict(node.kwargs))) for node in nodes), strict=False)
+        if any(len(set(number)) > 1 and tuple(number) != batches for number in numbers):
+            return False
+    return True
+
+
+def _numbers(value: Any) -> list[Any]:
+    """All numbers in the arguments of a step, in order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [number for part in value for number in _numbers(part)]
+    return [value] if isinstance(value, int | float) else []
 
 
 def require_equal_steps(name: str, programs: Sequence[Any]) -> None:

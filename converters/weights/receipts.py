@@ -30,6 +30,8 @@ class Receipt:
         transplant: name of the transplant (partial load), where weights went into another network.
         notes: further sentences about the weights.
         tensors: `{"key", "shape", "dtype", "path", "layout"}`: each source tensor and the variable it fills.
+        steps: `{"step", "operation", "module", "layers"}`: each step of a program that a model was built from, and the
+            layers that compute it; without layers, `"why"`.
         ignored: source key -> why it was left out.
         untouched: variable path -> why it kept its value.
         dtype: type of the model's variables.
@@ -56,6 +58,7 @@ class Receipt:
     transplant: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
     tensors: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    steps: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     ignored: dict[str, str] = dataclasses.field(default_factory=dict)
     untouched: dict[str, str] = dataclasses.field(default_factory=dict)
     dtype: str = ""

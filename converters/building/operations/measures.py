@@ -72,8 +72,8 @@ class Measures:
             if tuple(max(size, min(sides)) for size in axis.sizes) == sides:
                 return self._measure(axis, 1, 0, 1, 0, 1, min(sides))
         for axis in self._axes(few=True):
-            if found := _affine(axis.sizes, sides):
-                return self._measure(axis, *found)
+            if terms := _affine(axis.sizes, sides):
+                return self._measure(axis, *terms)
         return None
 
     def search_rest(self, sides: Sides, axis: int) -> Measure | None:

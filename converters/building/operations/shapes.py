@@ -95,20 +95,11 @@ def _is_flattened(groups: Any, laid: Laid, shapes: Sequence[Shape]) -> bool:
 
 
 def _grouped_order(laid: Laid, groups: Any) -> list[int]:
-    """An order of axes in which each group is together and in the source's order: the present one if possible."""
+    """An order of axes in which each group is together and in the source's order: close to the present one."""
     owner = {axis: index for index, (source, _) in enumerate(groups) for axis in source}
-    large = [axis for axis in laid.axes if set(laid.sizes(axis)) != {1}]
-    sequence = [owner[axis] for axis in large]
-    together = all(sequence.index(group) + sequence.count(group) > place for place, group in enumerate(sequence))
-    in_order = all(
-        [axis for axis in large if owner[axis] == index] == sorted(axis for axis in large if owner[axis] == index)
-        for index in range(len(groups))
-    )
-    if not (together and in_order):
-        return list(range(laid.rank))
-    order = list(dict.fromkeys(sequence))
-    order = list(order) + [group for group in range(len(groups)) if group not in order]
-    if owner.get(0) in order:  # the batch stays in front
+    large = [owner[axis] for axis in laid.axes if set(laid.sizes(axis)) != {1}]
+    order = list(dict.fromkeys([*large, *range(len(groups))]))
+    if 0 in owner:  # the batch stays in front
         order.remove(owner[0])
         order.insert(0, owner[0])
     return [axis for group in order for axis in groups[group][0]]
