@@ -28,7 +28,7 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 bench: $(VENV)/ready
-	for name in import_time import_vgg16 inference precisions predict_files training_step pipeline; do \
+	for name in import_time import_vgg16 inference precisions predict_files training_step pipeline built_programs; do \
 	    echo "== $$name" && $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
