@@ -1,7 +1,6 @@
-"""Sums, products and matrix products of tensors, and arithmetic with parameters and numbers."""
+"""Sums and products of tensors, and arithmetic with parameters and numbers."""
 
 import math
-import string
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from keras import ops
 from converters.building.builder import Builder, Handler, Weight
 from converters.building.graph import Ref, Sizes
 from converters.building.laid import Laid
+from converters.building.operations.kinds import alike, as_numbers, is_floating
 from tfseg.layers.with_weight import WithWeight
 
 # What a number does to a map, as Keras's Rescaling has it.
@@ -24,8 +24,12 @@ _RESCALED: dict[str, Callable[[float], dict[str, Any]]] = {
 
 def _binary(layer: Any, function: Any, name: str) -> Handler:
     def handler(b: Builder, input: Any, other: Any, alpha: Any = 1, rounding_mode: Any = None) -> Laid:
-        if alpha != 1 or rounding_mode is not None:
-            raise b.refusal("has a factor or a rounding of its own")
+        if rounding_mode is not None:
+            return _rounded(b, function, input, other, rounding_mode)
+        if alpha != 1:
+            if not isinstance(alpha, int | float):
+                raise b.refusal("has a factor that the network computes")
+            other = other * alpha if not isinstance(other, Laid) else _scaled(b, other, alpha)
         if isinstance(input, Laid) and isinstance(other, Laid):
             return _two(b, layer, function, input, other)
         x, y, reverse = (input, other, False) if isinstance(input, Laid) else (other, input, True)
@@ -34,17 +38,42 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
             raise b.refusal("computes with the size of the image")
         if isinstance(y, np.ndarray) and y.ndim == 0:
             y = y.item()
+        if name not in ("maximum", "minimum") and not (is_floating(x.tensor) or _keeps_integers(name, y)):
+            x = as_numbers(x)
         if isinstance(y, int | float):
             if (name == "add" and y == 0) or (name in ("multiply", "divide") and y == 1 and not reverse):
                 return x
-            if name in _RESCALED and not reverse:
+            if name in _RESCALED and not reverse and is_floating(x.tensor) and math.isfinite(y):
                 tensor = b.layer(keras.layers.Rescaling, x.tensor, **_RESCALED[name](float(y)))
             else:
-                tensor = function(float(y), x.tensor) if reverse else function(x.tensor, float(y))
+                number = float(y) if is_floating(x.tensor) else y
+                tensor = function(number, x.tensor) if reverse else function(x.tensor, number)
             return b.laid(tensor, x.axes, x.mixed)
         return _with_weight(b, x, y, name, reverse)
 
     return handler
+
+
+def _keeps_integers(name: str, other: Any) -> bool:
+    """Whether a sum or product with integers has integers."""
+    return name != "divide" and isinstance(other, int) and not isinstance(other, bool)
+
+
+def _scaled(b: Builder, x: Laid, factor: float) -> Laid:
+    tensor = b.layer(keras.layers.Rescaling, as_numbers(x).tensor, suffix="factor", scale=float(factor))
+    return Laid(tensor, x.axes, x.shapes, x.mixed)
+
+
+def _rounded(b: Builder, function: Any, input: Any, other: Any, mode: str) -> Laid:
+    """A quotient, rounded down or toward zero."""
+    if function is not ops.divide or not isinstance(input, Laid) or not isinstance(other, int | float):
+        raise b.refusal("has a rounding of its own")
+    if is_floating(input.tensor):
+        quotient = input.tensor / float(other)
+        return b.laid(ops.floor(quotient) if mode == "floor" else ops.trunc(quotient), input.axes, input.mixed)
+    if mode != "floor":
+        raise b.refusal("rounds quotients of integers toward zero")
+    return b.laid(ops.floor_divide(input.tensor, other), input.axes, input.mixed)
 
 
 def _two(b: Builder, layer: Any, function: Any, x: Laid, y: Laid) -> Laid:
@@ -52,9 +81,13 @@ def _two(b: Builder, layer: Any, function: Any, x: Laid, y: Laid) -> Laid:
         return b.laid(b.layer(layer, [x.tensor, y.tensor]) if layer else function(x.tensor, y.tensor), x.axes, x.mixed)
     if x.rank != y.rank:
         raise b.refusal("combines tensors with other numbers of axes")
+    if str(x.tensor.dtype) == "bool" == str(y.tensor.dtype):
+        raise b.refusal("computes with truth values")
     x, y = x.plain(), y.plain()
     axes = x.axes if math.prod(x.shapes[0]) >= math.prod(y.shapes[0]) else y.axes
-    first, second = x.arranged(axes).tensor, y.arranged(axes).tensor
+    first, second = alike(x.arranged(axes).tensor, y.arranged(axes).tensor)
+    if function is ops.divide and not is_floating(first):
+        first, second = (ops.cast(part, keras.config.floatx()) for part in (first, second))
     tensor = b.layer(layer, [first, second]) if layer else function(first, second)
     return b.laid(tensor, axes)
 
@@ -75,77 +108,42 @@ def _with_weight(b: Builder, x: Laid, value: np.ndarray, name: str, reverse: boo
     return b.laid(b.layer(WithWeight, x.tensor, weights, shape=sizes, **config), x.axes)
 
 
-def matmul(b: Builder, input: Any, other: Any) -> Laid:
-    """Matrix products."""
-    if not (isinstance(input, Laid) and isinstance(other, Laid)) or input.rank != other.rank:
-        raise b.refusal("multiplies matrices of other ranks")
-    return b.laid(ops.matmul(input.in_order().tensor, other.in_order().tensor), range(input.rank))
-
-
-def attention(
-    b: Builder,
-    query: Laid,
-    key: Laid,
-    value: Laid,
-    attn_mask: Any = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: Any = None,
-    enable_gqa: bool = False,
-) -> Laid:
-    """Attention by scaled products."""
-    if is_causal or enable_gqa:
-        raise b.refusal("has a causal mask or grouped queries")
-    rank = query.rank
-    queries, keys, values = (part.in_order().tensor for part in (query, key, value))
-    scale = scale if scale is not None else query.shapes[0][-1] ** -0.5
-    order = [*range(rank - 2), rank - 1, rank - 2]
-    queries = b.layer(keras.layers.Rescaling, queries, suffix="scale", scale=float(scale))
-    scores = ops.matmul(queries, ops.transpose(keys, order))
-    if attn_mask is not None:
-        scores = _masked(b, scores, attn_mask, rank)
-    return b.laid(ops.matmul(ops.softmax(scores, axis=-1), values), range(rank))
-
-
-def einsum(b: Builder, equation: str, tensors: Any, path: Any = None) -> Laid:
-    """A product over named axes."""
-    if not all(isinstance(part, Laid) for part in tensors) or "." in equation:
-        raise b.refusal("has constants, or axes without names")
-    letters = dict.fromkeys(letter for letter in equation if letter.isalpha())  # Keras reads small letters only
-    small = dict(zip(letters, string.ascii_lowercase, strict=False))
-    equation = "".join(small.get(letter, letter) for letter in equation if letter != " ")
-    sources, target = equation.split("->")
-    parts = [part.plain() for part in tensors]
-    labels = ["".join(names[axis] for axis in part.axes) for names, part in zip(sources.split(","), parts, strict=True)]
-    tensor = ops.einsum(f"{','.join(labels)}->{target}", *[part.tensor for part in parts])
-    return b.laid(tensor, range(len(target)))
-
-
-def _masked(b: Builder, scores: Any, mask: Any, rank: int) -> Any:
-    """Scores plus a bias: a table of the file, or a tensor that the network computes."""
-    if isinstance(mask, Laid) and mask.rank == rank:
-        return scores + mask.in_order().tensor
-    is_table = isinstance(mask, np.ndarray) and mask.dtype.kind == "f" and mask.ndim == rank and mask.shape[0] == 1
-    if not is_table:
-        raise b.refusal("has a mask of another form than a bias of the scores")
-    letters = [f"a{axis}" if size > 1 else "1" for axis, size in enumerate(mask.shape)]
-    weights = {"weight": Weight("attn_mask", f"{' '.join(letters)} -> {' '.join(letters[1:])}")}
-    return b.layer(WithWeight, scores, weights, suffix="bias", operation="add", shape=mask.shape[1:])
-
-
 def addcmul(b: Builder, input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
     """A sum with a product."""
-    if value != 1:
-        raise b.refusal("has a factor of its own")
-    product = HANDLERS["mul"](b, tensor1, tensor2)
-    return HANDLERS["add"](b, product, input)
+    return HANDLERS["add"](b, input, HANDLERS["mul"](b, tensor1, tensor2), value)
+
+
+def addcdiv(b: Builder, input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    """A sum with a quotient."""
+    return HANDLERS["add"](b, input, HANDLERS["div"](b, tensor1, tensor2), value)
+
+
+def lerp(b: Builder, input: Any, end: Any, weight: Any) -> Any:
+    """A place between two tensors."""
+    if not isinstance(weight, int | float) or not isinstance(input, Laid) or not isinstance(end, Laid):
+        raise b.refusal("mixes by shares that the network computes")
+    # torch begins at the nearer end.
+    if abs(weight) < 0.5:
+        return HANDLERS["add"](b, input, HANDLERS["sub"](b, end, input), weight)
+    return HANDLERS["sub"](b, end, HANDLERS["sub"](b, end, input), 1 - weight)
+
+
+def remainder(b: Builder, input: Any, other: Any) -> Laid:
+    """What a division leaves, with the sign of the divisor."""
+    if not isinstance(input, Laid) or not isinstance(other, int | float):
+        raise b.refusal("divides by what the network computes")
+    return b.laid(ops.mod(input.tensor, float(other) if is_floating(input.tensor) else other), input.axes, input.mixed)
 
 
 def power(b: Builder, input: Laid, exponent: Any) -> Laid:
     """A power of each number."""
-    if not isinstance(exponent, int | float):
+    if not isinstance(exponent, int | float) or not isinstance(input, Laid):
         raise b.refusal("has an exponent that the network computes")
-    return b.laid(ops.power(input.tensor, float(exponent)), input.axes, input.mixed)
+    if exponent == 2:  # a general power loses the sign of infinity, and a digit
+        return b.laid(ops.square(as_numbers(input).tensor), input.axes, input.mixed)
+    if exponent == 0.5:
+        return b.laid(ops.sqrt(as_numbers(input).tensor), input.axes, input.mixed)
+    return b.laid(ops.power(as_numbers(input).tensor, float(exponent)), input.axes, input.mixed)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -155,11 +153,11 @@ HANDLERS: dict[str, Handler] = {
     "div": _binary(None, ops.divide, "divide"),
     "maximum": _binary(keras.layers.Maximum, ops.maximum, "maximum"),
     "minimum": _binary(keras.layers.Minimum, ops.minimum, "minimum"),
-    "matmul": matmul,
-    "bmm": lambda b, input, mat2: matmul(b, input, mat2),
-    "scaled_dot_product_attention": attention,
     "pow": power,
-    "einsum": einsum,
     "addcmul": addcmul,
+    "addcdiv": addcdiv,
+    "lerp": lerp,
+    "remainder": remainder,
+    "floor_divide": lambda b, input, other: HANDLERS["div"](b, input, other, rounding_mode="floor"),
     "rsub": lambda b, input, other, alpha=1: HANDLERS["sub"](b, other, input, alpha),
 }

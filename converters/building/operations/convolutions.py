@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.building.builder import Builder, Handler, Weight
 from converters.building.laid import Laid
+from tfseg.layers.transposed_convolution import TransposedConvolution
 
 _Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -102,13 +103,24 @@ def conv_transpose2d(
     """A transposed convolution: the whole result, and then what padding cuts off."""
     kernel = constant(b, weight, "a kernel")
     stride, padding, extra, dilation = pair(stride), pair(padding), pair(output_padding), pair(dilation)
-    if groups != 1:
-        raise b.refusal("has groups, which Keras's transposed convolution lacks")
     window = kernel.shape[2:]
-    if dilation != (1, 1) or any(size < step for size, step in zip(window, stride, strict=True)):
-        raise b.refusal("has a kernel that is smaller than its stride, or dilated")
-    if any(more > less for more, less in zip(extra, padding, strict=True)):
-        raise b.refusal("has an output_padding that is larger than its padding")
+    small = any(size < step for size, step in zip(window, stride, strict=True))
+    more = any(more > less for more, less in zip(extra, padding, strict=True))
+    if groups != 1 or dilation != (1, 1) or small or more:
+        x = b.layer(
+            TransposedConvolution,
+            input.as_map().tensor,
+            _weights("i o h w -> h w o i", bias),
+            filters=kernel.shape[1] * groups,
+            kernel_size=window,
+            strides=stride,
+            padding=padding,
+            output_padding=extra,
+            groups=groups,
+            dilation_rate=dilation,
+            use_bias=bias is not None,
+        )
+        return b.laid(x)
     x = b.layer(
         keras.layers.Conv2DTranspose,
         input.as_map().tensor,

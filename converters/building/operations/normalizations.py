@@ -105,7 +105,7 @@ def instance_norm(
 def native_batch_norm(
     b: Builder, input: Laid, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
 ) -> list[Laid]:
-    """The same, as torch writes it in programs without changes in place: with two results that nobody reads."""
+    """The same, as torch writes it in programs without changes in place: with two results that no step reads."""
     weights, config = _factor_and_shift(weight, bias)
     weights |= {"moving_mean": Weight("running_mean", "c -> c"), "moving_variance": Weight("running_var", "c -> c")}
     laid = input.plain()

@@ -1,42 +1,69 @@
-"""Maps of another size: interpolation, padding, and pixels moved between channels and the map."""
+"""Maps of another size: interpolation, and pixels around a map."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.graph import Sizes
-from converters.building.laid import Border, Laid
+from converters.building.graph import GraphStep, Sizes
+from converters.building.laid import MAP, Border, Laid
+from converters.building.operations.convolutions import pair
+from converters.building.operations.measures import Measures
 from converters.building.operations.shapes import map_like
 from tfseg.layers import Rescale, ResizeLike
-from tfseg.layers.pixel_shuffle import PixelShuffle
+from tfseg.layers.axis_windows import BorderPadding
+from tfseg.layers.interpolate import Interpolate
+
+_LARGEST = 10000  # pixels of a map up to which a factor is tried
 
 
-def _resized(b: Builder, x: Laid, how: str, scales: Any) -> Laid:
+def _resized(
+    b: Builder, x: Laid, how: str, scales: Any, *, align_corners: bool = False, antialias: bool = False
+) -> Laid:
+    if x.rank != 4:
+        raise b.refusal("resizes something else than a map (batch, channels, height, width)")
     laid = x.as_map()
-    shapes = b.shapes()
-    if all(old[2:] == new[2:] for old, new in zip(x.shapes, shapes, strict=True)):
-        return x
+    options = {"interpolation": how, "align_corners": align_corners, "antialias": antialias}
     if scales:
         rows, columns = (float(scale) for scale in scales)
-        whole = rows == columns == int(rows)
-        if whole and how == "nearest":
-            return b.laid(b.layer(keras.layers.UpSampling2D, laid.tensor, size=int(rows), interpolation="nearest"))
-        if whole and how == "bilinear":
+        if rows == columns == 1:
+            return x
+        whole = rows == int(rows) and columns == int(columns) and min(rows, columns) >= 1
+        if whole and how in ("nearest", "nearest_exact") and _is_repetition(rows) and _is_repetition(columns):
+            size = int(rows) if rows == columns else (int(rows), int(columns))
+            return b.laid(b.layer(keras.layers.UpSampling2D, laid.tensor, size=size, interpolation="nearest"))
+        if whole and rows == columns and how == "bilinear" and not (align_corners or antialias):
             return b.laid(b.layer(keras.layers.UpSampling2D, laid.tensor, size=int(rows), interpolation="bilinear"))
-        if rows == columns:
-            return b.laid(b.layer(Rescale, laid.tensor, scale=rows, interpolation=how))
-        raise b.refusal("has two scales")
+        if rows == columns and how == "bilinear" and align_corners and not antialias:
+            return b.laid(b.layer(Rescale, laid.tensor, scale=rows, interpolation="bilinear_align_corners"))
+        return b.laid(b.layer(Interpolate, laid.tensor, scales=[rows, columns], **options))
+    shapes = b.shapes()
     sides = [tuple(shape[axis] for shape in shapes) for axis in (2, 3)]
-    reference = map_like(b, sides)
-    if reference is not None:
-        return b.laid(b.layer(ResizeLike, [laid.tensor, reference.as_map().tensor], interpolation=how))
-    factor = _factor(x, sides)
-    if factor:
-        return b.laid(b.layer(Rescale, laid.tensor, scale=factor, interpolation=how))
-    raise b.refusal("makes a size that no map of the network has")
+    if sides == [laid.sizes(2), laid.sizes(3)] and len(set(sides[0])) > 1 < len(set(sides[1])):
+        return x
+    known = {"bilinear": "bilinear_align_corners" if align_corners else "bilinear", "nearest": "nearest"}
+    if how in known and not antialias:
+        reference = map_like(b, sides)
+        if reference is not None:
+            inputs = [laid.tensor, reference.as_map().tensor]
+            return b.laid(b.layer(ResizeLike, inputs, interpolation=known[how]))
+        factor = _factor(x, sides)
+        if factor:
+            return b.laid(b.layer(Rescale, laid.tensor, scale=factor, interpolation=known[how]))
+    measures = Measures(b, laid)
+    sizes = [measures.find(side, "a map") for side in sides]
+    return b.laid(b.layer(Interpolate, measures.packed(), sizes=sizes, **options))
+
+
+@functools.cache
+def _is_repetition(scale: float) -> bool:
+    """Whether torch's "nearest", computed in single precision, repeats each pixel so many times."""
+    output = np.arange(_LARGEST, dtype="float32")
+    return bool((np.floor(output * np.float32(1 / scale)) == np.arange(_LARGEST) // int(scale)).all())
 
 
 def _factor(x: Laid, sides: Sequence[tuple[int, ...]]) -> int | None:
@@ -50,63 +77,119 @@ def _factor(x: Laid, sides: Sequence[tuple[int, ...]]) -> int | None:
     return int(factor) if len(factors) == 1 and factor == int(factor) else None
 
 
-def nearest(b: Builder, input: Laid, output_size: Any = None, scale_factors: Any = None) -> Laid:
-    """torch's "nearest"."""
-    return _resized(b, input, "nearest", scale_factors)
+def _flat(how: str) -> Handler:
+    def handler(b: Builder, input: Laid, output_size: Any = None, scale_factors: Any = None) -> Laid:
+        return _resized(b, input, how, scale_factors)
+
+    return handler
 
 
-def bilinear(b: Builder, input: Laid, output_size: Any, align_corners: bool, scale_factors: Any = None) -> Laid:
-    """Bilinear interpolation, with corners aligned or not."""
-    return _resized(b, input, "bilinear_align_corners" if align_corners else "bilinear", scale_factors)
+def _smooth(how: str, antialias: bool = False) -> Handler:
+    def handler(b: Builder, input: Laid, output_size: Any, align_corners: bool, scale_factors: Any = None) -> Laid:
+        return _resized(b, input, how, scale_factors, align_corners=align_corners, antialias=antialias)
+
+    return handler
 
 
-def pad(b: Builder, input: Laid, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Laid:
-    """Pixels around a map."""
+_MODES = ("constant", "reflect", "replicate", "circular")
+
+
+def pad(b: Builder, input: Laid, pad: Sequence[Any], mode: str = "constant", value: Any = None) -> Laid:
+    """Pixels around a map, or fewer of them."""
+    if mode not in _MODES:
+        raise b.refusal(f"pads in the mode {mode}")
     if not all(isinstance(size, int) for size in pad):
         return _border(b, input, pad, mode, value)
     laid = input.plain()
     around = [(0, 0)] * laid.rank
     for index in range(len(pad) // 2):
         around[laid.place(laid.rank - 1 - index)] = (pad[2 * index], pad[2 * index + 1])
-    if any(size < 0 for pair in around for size in pair):
-        if laid.rank != 4 or mode != "constant":
-            raise b.refusal("cuts")
-        laid = laid.as_map()
-        left, right, above, below = (*pad, 0, 0, 0, 0)[:4]
-        if min(left, right, above, below) < 0 < max(left, right, above, below):
-            raise b.refusal("cuts on one side and pads on another")
-        crop = ((-above, -below), (-left, -right))
+    if not any(map(any, around)):
+        return laid
+    if around[0] != (0, 0):
+        raise b.refusal("pads the batch")
+    sizes = [size for pair in around for size in pair]
+    is_map = laid.rank == 4 and laid.axes == MAP and around[3] == (0, 0)
+    if mode == "constant" and is_map and max(sizes) <= 0:
+        crop = tuple((-before, -after) for before, after in around[1:3])
         return b.laid(b.layer(keras.layers.Cropping2D, laid.tensor, cropping=crop))
-    if mode == "constant" and not value and laid.rank == 4 and laid.axes == (0, 2, 3, 1) and around[3] == (0, 0):
+    if mode == "constant" and is_map and min(sizes) >= 0 and not value:
         return b.laid(b.layer(keras.layers.ZeroPadding2D, laid.tensor, padding=(around[1], around[2])))
-    if mode == "constant":
+    if mode == "constant" and min(sizes) >= 0:
         return b.laid(ops.pad(laid.tensor, around, constant_values=float(value or 0)), laid.axes)
-    if mode == "reflect":
+    if mode == "reflect" and min(sizes) >= 0:
         return b.laid(ops.pad(laid.tensor, around, mode="reflect"), laid.axes)
-    raise b.refusal(f"pads in the mode {mode}")
+    config = {"padding": [list(sides) for sides in around[1:]], "border": mode, "value": float(value or 0)}
+    return b.laid(b.layer(BorderPadding, laid.tensor, **config), laid.axes)
 
 
 def _border(b: Builder, x: Laid, pad: Sequence[Any], mode: str, value: Any) -> Laid:
-    """The map, with pixels around it that the next step has to add."""
-    if mode != "constant" or x.rank != 4 or len(pad) != 4:
-        raise b.refusal("pads by what the size of the image says")
+    """The map, with pixels around it whose number depends on its size; the next step adds them, if it can."""
+    if x.rank != 4 or len(pad) != 4:
+        return _around(b, x.plain(), pad, mode, value)
     number = len(x.shapes)
     left, right, above, below = (size.values if isinstance(size, Sizes) else (size,) * number for size in pad)
     pads = tuple(((above[index], below[index]), (left[index], right[index])) for index in range(number))
     sizes = tuple((shape[2], shape[3]) for shape in x.shapes)
     laid = x.as_map()
-    return Laid(laid.tensor, laid.axes, b.shapes(), border=Border(pads, sizes, float(value or 0)))
+    border = Border(pads, sizes, float(value or 0))
+    users = b.users.get(b.step.name, ())
+    if mode == "constant" and users and all(_adds(b, border, user) for user in users):
+        return Laid(laid.tensor, laid.axes, b.shapes(), border=border)
+    return _around(b, laid, pad, mode, value)
 
 
-def pixel_shuffle(b: Builder, input: Laid, upscale_factor: int) -> Laid:
-    """Channels that become pixels."""
-    return b.laid(b.layer(PixelShuffle, input.as_map().tensor, factor=upscale_factor))
+def _around(b: Builder, laid: Laid, pad: Sequence[Any], mode: str, value: Any) -> Laid:
+    """Numbers around a tensor; how many, the size of the image says."""
+    measures = Measures(b, laid)
+    padding: list[list[Any]] = [[0, 0] for _ in laid.axes]
+    for index, size in enumerate(pad):
+        axis = laid.rank - 1 - index // 2
+        sides = size.values if isinstance(size, Sizes) else (size,) * len(laid.shapes)
+        padding[laid.place(axis)][index % 2] = _measured(b, measures, sides, axis)
+    if padding[0] != [0, 0]:
+        raise b.refusal("pads the batch")
+    config = {"padding": padding[1:], "border": mode, "value": float(value or 0)}
+    return b.laid(b.layer(BorderPadding, measures.packed(), **config), laid.axes)
+
+
+def _adds(b: Builder, border: Border, user: GraphStep) -> bool:
+    """Whether a step pads by TensorFlow's rule, and the border is that."""
+    arguments = dict(user.arguments)
+    if user.op == "conv2d":
+        arguments["weight"] = b.value(arguments["weight"])
+    padding, stride = arguments.get("padding", 0), arguments.get("stride") or 1
+    if isinstance(padding, str) or any(pair(padding)):
+        return False
+    if user.op == "conv2d" and isinstance(arguments.get("weight"), np.ndarray) and not border.value:
+        return border.is_same(arguments["weight"].shape[2:], pair(stride), pair(arguments["dilation"]))
+    if user.op == "max_pool2d" and border.value < -1e38 and pair(arguments.get("dilation", 1)) == (1, 1):
+        kernel = pair(arguments["kernel_size"])
+        steps = pair(arguments["stride"]) if arguments.get("stride") else kernel
+        return not arguments.get("ceil_mode") and border.is_same(kernel, steps)
+    return False
+
+
+def _measured(b: Builder, measures: Measures, side: tuple[int, ...], axis: int) -> Any:
+    measure = measures.search_rest(side, axis)
+    measure = measures.search(side) if measure is None else measure
+    if measure is None:
+        raise b.refusal("pads by what the size of the image says, in a way that no size of the network tells")
+    return measure
 
 
 HANDLERS: dict[str, Handler] = {
-    "upsample_nearest2d": nearest,
-    "upsample_bilinear2d": bilinear,
+    "upsample_nearest2d": _flat("nearest"),
+    "_upsample_nearest_exact2d": _flat("nearest_exact"),
+    "upsample_bilinear2d": _smooth("bilinear"),
+    "upsample_bicubic2d": _smooth("bicubic"),
+    "_upsample_bilinear2d_aa": _smooth("bilinear", antialias=True),
+    "_upsample_bicubic2d_aa": _smooth("bicubic", antialias=True),
     "pad": pad,
     "constant_pad_nd": lambda b, input, pad_, value=0: pad(b, input, pad_, "constant", value),
-    "pixel_shuffle": pixel_shuffle,
+    **{
+        f"{word}_pad{axes}d": functools.partial(lambda b, input, padding, mode: pad(b, input, padding, mode), mode=mode)
+        for word, mode in (("reflection", "reflect"), ("replication", "replicate"))
+        for axes in (1, 2)
+    },
 }

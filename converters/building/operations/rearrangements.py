@@ -1,0 +1,195 @@
+"""Numbers in other places: axes moved, reversed, repeated, read in another order, and windows side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from converters.building.builder import Builder, Handler
+from converters.building.graph import Sizes
+from converters.building.laid import Laid
+from converters.building.operations.convolutions import pair
+from converters.building.operations.measures import Measures
+from converters.building.operations.shapes import cut, permute
+from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
+from tfseg.layers.reshape_like import ReshapeLike
+from tfseg.layers.rolled import Rolled
+from tfseg.layers.side_by_side import SideBySide
+
+
+def flip(b: Builder, input: Laid, dims: Any) -> Laid:
+    """Axes in the reverse order."""
+    laid = input.plain()
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    if any(axis % laid.rank == 0 for axis in axes):
+        raise b.refusal("reverses the batch")
+    return b.laid(ops.flip(laid.tensor, axis=tuple(laid.place(axis) for axis in axes)), laid.axes)
+
+
+def roll(b: Builder, input: Laid, shifts: Any, dims: Any = ()) -> Laid:
+    """Numbers moved around along axes."""
+    laid = input.plain()
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    steps = [shifts] if isinstance(shifts, int) else list(shifts)
+    if not axes or any(axis % laid.rank == 0 for axis in axes):
+        raise b.refusal("moves numbers from one image of the batch to another")
+    if not all(isinstance(step, int) for step in steps):
+        return _rolled_by_size(b, laid, steps, axes)
+    x = laid.tensor
+    for step, axis in zip(steps, axes, strict=True):
+        x = ops.roll(x, step, axis=laid.place(axis))
+    return b.laid(x, laid.axes)
+
+
+def _rolled_by_size(b: Builder, laid: Laid, steps: Sequence[Any], axes: Sequence[int]) -> Laid:
+    """The same, by numbers that are 0 where an axis is short."""
+    measures = Measures(b, laid)
+    shifts = [
+        measures.search_switch(step.values, axis) if isinstance(step, Sizes) else step
+        for step, axis in zip(steps, axes, strict=True)
+    ]
+    if None in shifts:
+        raise b.refusal("moves numbers by what the size of the image says")
+    places = [laid.place(axis) for axis in axes]
+    return b.laid(b.layer(Rolled, measures.packed(), axes=places, shifts=shifts), laid.axes)
+
+
+def movedim(b: Builder, input: Laid, source: Any, destination: Any) -> Laid:
+    """Axes taken out and put in elsewhere."""
+    sources, targets = ([part] if isinstance(part, int) else list(part) for part in (source, destination))
+    rank = input.rank
+    order: dict[int, int] = {t % rank: s % rank for s, t in zip(sources, targets, strict=True)}
+    left = iter(axis for axis in range(rank) if axis not in order.values())
+    return permute(b, input, [order[place] if place in order else next(left) for place in range(rank)])
+
+
+def taken(b: Builder, input: Laid, axis: int, index: np.ndarray) -> Laid:
+    """Entries of an axis, by their numbers."""
+    laid = input.plain()
+    sizes = laid.sizes(axis)
+    if axis % laid.rank == 0:
+        raise b.refusal("chooses images of the batch")
+    if len(set(sizes)) > 1 and (index < 0).any():
+        raise b.refusal("counts from the end of an axis whose size depends on the image")
+    if len(set(sizes)) > 1 and index.size and index.max() >= min(sizes):
+        raise b.refusal("takes entries that the traced sizes lack")
+    index = np.where(index < 0, index + sizes[0], index).astype("int32")
+    return b.laid(ops.take(laid.tensor, ops.convert_to_tensor(index), axis=laid.place(axis)), laid.axes)
+
+
+def index_select(b: Builder, input: Laid, dim: int, index: Any) -> Laid:
+    """Entries of an axis, by their numbers."""
+    if isinstance(index, Laid):
+        raise b.refusal("chooses entries by numbers that the network computes")
+    return taken(b, input, dim, np.asarray(index))
+
+
+def index(b: Builder, input: Laid, indices: Sequence[Any]) -> Laid:
+    """`x[:, [2, 0]]`: entries of one axis, by constant numbers."""
+    chosen = [(axis, part) for axis, part in enumerate(indices) if part is not None]
+    if not isinstance(input, Laid) or len(chosen) != 1 or not isinstance(chosen[0][1], np.ndarray):
+        raise b.refusal("chooses entries by numbers that the network computes, or of several axes")
+    axis, numbers = chosen[0]
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise b.refusal("chooses entries by something else than a list of numbers")
+    return taken(b, input, axis, numbers)
+
+
+def channel_shuffle(b: Builder, input: Laid, groups: int) -> Laid:
+    """Channels of groups, one of each in turn."""
+    channels = input.sizes(1)[0]
+    return taken(b, input, 1, np.arange(channels).reshape(groups, -1).T.ravel())
+
+
+def repeat(b: Builder, input: Laid, repeats: Sequence[Any]) -> Laid:
+    """A tensor several times along its axes."""
+    laid = input.plain()
+    if len(repeats) != laid.rank or not all(isinstance(number, int) for number in repeats):
+        raise b.refusal("repeats along new axes, or as often as the size of the image says")
+    if repeats[0] != 1:
+        raise b.refusal("repeats the batch")
+    return b.laid(ops.tile(laid.tensor, [repeats[axis] for axis in laid.axes]), laid.axes)
+
+
+def repeat_interleave(b: Builder, input: Laid, repeats: Any, dim: Any = None, output_size: Any = None) -> Laid:
+    """Each entry of an axis several times."""
+    laid = input.plain()
+    if dim is None or dim % laid.rank == 0 or not isinstance(repeats, int):
+        raise b.refusal("repeats the batch, or entries in different numbers")
+    return b.laid(ops.repeat(laid.tensor, repeats, axis=laid.place(dim)), laid.axes)
+
+
+def pixel_shuffle(b: Builder, input: Laid, upscale_factor: int) -> Laid:
+    """Channels that become pixels."""
+    _check_map(b, input)
+    return b.laid(b.layer(PixelShuffle, input.as_map().tensor, factor=upscale_factor))
+
+
+def pixel_unshuffle(b: Builder, input: Laid, downscale_factor: int) -> Laid:
+    """Pixels that become channels."""
+    _check_map(b, input)
+    return b.laid(b.layer(PixelUnshuffle, input.as_map().tensor, factor=downscale_factor))
+
+
+def _check_map(b: Builder, x: Laid) -> None:
+    if x.rank != 4:
+        raise b.refusal("works on something else than a map")
+
+
+def unfold(b: Builder, input: Laid, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Laid:
+    """Windows of a map, side by side in the channels, as columns."""
+    _check_map(b, input)
+    x = b.layer(
+        SideBySide,
+        input.as_map().tensor,
+        kernel_size=pair(kernel_size),
+        strides=pair(stride),
+        padding=pair(padding),
+        dilation_rate=pair(dilation),
+    )
+    rows = b.layer(ReshapeLike, x, suffix="columns", dims=[-1, b.shapes()[0][1]])
+    return b.laid(rows, (0, 2, 1))
+
+
+def fold(
+    b: Builder, input: Laid, output_size: Sequence[Any], kernel_size: Any, dilation: Any, padding: Any, stride: Any
+) -> Laid:
+    """Columns put together to a map, where their windows do not overlap."""
+    kernel = pair(kernel_size)
+    shapes = b.shapes()
+    divided = all(size % side == 0 for shape in shapes for size, side in zip(shape[2:], kernel, strict=True))
+    plain = pair(stride) == kernel and pair(padding) == (0, 0) and pair(dilation) == (1, 1)
+    if not plain or kernel[0] != kernel[1] or input.rank != 3 or not divided:
+        raise b.refusal("adds windows that overlap, or leave gaps")
+    laid = input.arranged((0, 2, 1))
+    measures = Measures(b, laid)
+    sides = [tuple(shape[axis] // kernel[0] for shape in shapes) for axis in (2, 3)]
+    dims = [measures.find(side, "a map") for side in sides]
+    x = b.layer(ReshapeLike, measures.packed(), suffix="map", dims=[*dims, laid.shapes[0][1]])
+    return b.laid(b.layer(PixelShuffle, x, factor=kernel[0]))
+
+
+def narrow(b: Builder, input: Laid, dim: int, start: Any, length: Any) -> Laid:
+    """So many entries of an axis, from one of them on."""
+    if not isinstance(start, int) or not isinstance(length, int):
+        raise b.refusal("takes as many entries as the size of the image says")
+    return cut(b, input, dim, start, start + length)
+
+
+HANDLERS: dict[str, Handler] = {
+    "narrow": narrow,
+    "flip": flip,
+    "fliplr": lambda b, input: flip(b, input, 1),
+    "roll": roll,
+    **dict.fromkeys(("movedim", "moveaxis"), movedim),
+    "index_select": index_select,
+    "index": index,
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
+    **dict.fromkeys(("repeat", "tile"), lambda b, input, repeats=None, dims=None: repeat(b, input, repeats or dims)),
+    "repeat_interleave": repeat_interleave,
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
+    "im2col": unfold,
+    "col2im": fold,
+}
