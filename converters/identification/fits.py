@@ -1,8 +1,9 @@
 """How well each network fits a file: what in the file speaks against it, and which fit is the best."""
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from converters.downloads import published
 from converters.errors import ConversionError
@@ -13,9 +14,11 @@ from converters.identification.file_names import NameEvidence, read_name
 from converters.identification.fit import Fit as Fit
 from converters.identification.fit import Sizes as Sizes
 from converters.identification.heads import Head, read_head
-from converters.identification.listing import some
+from converters.identification.known_names import index_of, networks_of
+from converters.identification.listing import LISTED, some
 from converters.identification.refusals import describe_refusal
 from converters.identification.sources import Source
+from converters.names.tables import Table
 from converters.types import Shapes
 from tfseg import specs
 
@@ -31,6 +34,7 @@ class Candidates:
         skip: regular expressions of the tensors that were not considered.
         trunk: prefix of a complete network in a file that is another one as a whole; empty if there is none.
         beside: keys beside that network which may belong to the other one.
+        unlooked: whether the file has more subtrees that begin as a network does than were looked at.
     """
 
     source: Source
@@ -39,6 +43,7 @@ class Candidates:
     skip: tuple[str, ...] = ()
     trunk: str = ""
     beside: tuple[str, ...] = ()
+    unlooked: bool = False
 
     @property
     def best(self) -> Fit:
@@ -63,7 +68,9 @@ class Candidates:
             refuse_stated(self.source, source_statements(self.source))
             self.best.check_parts(self.source)
             raise ConversionError(
-                describe_refusal(self.source, self.best, network, trunk=self.trunk, beside=self.beside)
+                describe_refusal(
+                    self.source, self.best, network, trunk=self.trunk, beside=self.beside, unlooked=self.unlooked
+                )
             )
         return named[0]
 
@@ -174,32 +181,50 @@ def rank(source: Source, family: Family | None, skip: Sequence[str]) -> tuple[li
 
 
 def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fit]:
-    fits, unknown = [], {}
+    fits = []
     # Skipped tensors may be strangers; or they are the head, which tells what the file is: both views are tried.
     views: list[Shapes] = [shapes] if len(shapes) == len(source.shapes) else [shapes, source.shapes]
-    begun = any(network.first in shapes for family in families for network in family.networks)
+    networks = networks_of(families)
+    begun = any(network.first in shapes for network in networks)
+    known = index_of(networks).known(source.shapes)
     for family in families:
         for network in family.networks:
             absent: tuple[str, ...] = (f"has no {network.first}",)
-            if begun and network.first not in shapes:  # to read all names by all tables takes a second
+            if begun and network.first not in shapes:
                 fits.append(Fit(family, network, absent, len(shapes)))
                 continue
-            if network.table not in unknown:  # many networks share one table
-                unknown[network.table] = network.table.strangers(source.shapes)
-            strangers = [key for key in unknown[network.table] if key in shapes]
+            strangers = _Strangers(shapes, known[network.table])
+            skipped = _Strangers(source.shapes, known[network.table]).number - strangers.number
             differences = absent
             if network.first in shapes:
-                differences = min((tuple(describe_differences(network, view)) for view in views), key=len)
-            skipped = len(unknown[network.table]) - len(strangers)
+                parts = (_part(network, view, known) for view in views)
+                differences = min((tuple(describe_differences(network, part)) for part in parts), key=len)
             head = Head(network) if differences else _head(family, network, views)
             if head.network is not network:
-                strangers = head.network.table.strangers(strangers)
-            headless = not (differences or strangers) and _is_headless(family, network, source)
-            if strangers:
-                differences = (*differences, f"has {len(strangers)} tensors of other names ({some(strangers)})")
+                strangers = _Strangers(shapes, index_of([head.network]).known(shapes)[head.network.table])
+            headless = not (differences or strangers.number) and _is_headless(family, network, source)
+            if strangers.number:
+                others = f"has {strangers.number} tensors of other names ({some(strangers.first)})"
+                differences = (*differences, others)
             more = (headless, head.other, head.note)
-            fits.append(Fit(family, head.network, differences, len(strangers), skipped, *more))
+            fits.append(Fit(family, head.network, differences, strangers.number, skipped, *more))
     return fits
+
+
+def _part(network: FamilyNetwork, shapes: Shapes, known: Mapping[Table, Collection[str]]) -> Shapes:
+    """The tensors that a network can have, or that tell it from others: of thousands of others it says nothing."""
+    keys = {*known[network.table], *network.requires, *network.requires.values()}
+    if network.whole:
+        keys.update(known[network.whole.table])
+    return {key: shape for key, shape in shapes.items() if key in keys}
+
+
+class _Strangers:
+    """The tensors that a table does not know: how many, and the first few, for a list that ends with dots."""
+
+    def __init__(self, shapes: Shapes, known: Collection[str]) -> None:
+        self.number = len(shapes) - sum(key in shapes for key in known)
+        self.first = list(itertools.islice((key for key in shapes if key not in known), LISTED + 1))
 
 
 def _head(family: Family, network: FamilyNetwork, views: Sequence[Shapes]) -> Head:

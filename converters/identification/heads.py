@@ -61,13 +61,18 @@ def read_head(family: Family, network: FamilyNetwork, shapes: Shapes) -> Head:
     """
     if family.features is not None:
         return Head(network)
+    strangers = []
+    for key in shapes:
+        if not network.table.knows(key):
+            quantized = key.endswith("zero_point")
+            if quantized or len(shapes[key]) > 2 or not HEAD_NAMES.fullmatch(re.split(r"[./]", key)[0]):
+                return Head(network)
+            strangers.append(key)
     top = [row for row in network.table.rows if re.fullmatch(family.head, f"{row[1]}/kernel")]
     trunk = tuple(row for row in network.table.rows if row not in top)
     known = [key for key in shapes if re.fullmatch(family.head, network.table.path(key) or "")]
-    strangers = [key for key in shapes if not network.table.knows(key)]
-    if not all(len(shapes[key]) <= 2 and HEAD_NAMES.fullmatch(re.split(r"[./]", key)[0]) for key in strangers):
-        return Head(network)
-    keys = [key for key in shapes if key in {*known, *strangers}]
+    parts = {*known, *strangers}
+    keys = [key for key in shapes if key in parts]
     if not keys:
         return Head(network)
     paths = {network.table.path(key) for key in known}

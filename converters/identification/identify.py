@@ -3,14 +3,21 @@
 import dataclasses
 from collections.abc import Sequence
 
-from converters.families import Family, get_family
+from converters.families import FAMILIES, Family, get_family
 from converters.families.differences import describe_differences
 from converters.identification.fits import Candidates, Fit, rank
+from converters.identification.known_names import networks_of
 from converters.identification.listing import some
 from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
-from converters.identification.prefixes import View, refuse_prefix, translated_skip, views, with_other_sets
+from converters.identification.prefixes.asked import asked_view, refuse_prefix
+from converters.identification.prefixes.subtrees import subtrees, with_other_sets
+from converters.identification.prefixes.view import View, translated_skip
 from converters.identification.sources import Source, open_source
 from converters.types import Weights
+
+# Tensors in all subtrees that are looked at. Files of people have a few copies of a network with hundreds of tensors;
+# hostile ones have many of both.
+_MOST_LOOKS = 300_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,9 +160,11 @@ def identify_source(
     Raises:
         ConversionError: an unknown family, or a prefix that no key has.
     """
+    if source.refusal is not None:
+        raise source.refusal
     record = get_family(family)
     if prefix is not None:
-        asked = next(views(source, skip=skip, prefix=prefix), None)
+        asked = asked_view(source, prefix)
         if asked is None:
             raise refuse_prefix(source, prefix)
         return _candidates(asked.with_notes(), record, skip)
@@ -182,8 +191,15 @@ def _best_view(whole: Candidates, family: Family | None, skip: Sequence[str], ne
     chosen: tuple[View, Candidates] | None = None
     nameless: tuple[View, Candidates] | None = None  # a trunk as part of anybody's segmenter
     also: list[str] = []
-    trunk, beside = "", ()  # type: str, tuple[str, ...]
-    for view in views(whole.source, skip=skip):
+    trunk, beside, unlooked = "", (), False  # type: str, tuple[str, ...], bool
+    networks, looks = networks_of([family] if family else FAMILIES.values()), 0
+    for subtree in subtrees(whole.source):
+        if chosen is None and not skip and not subtree.can_be_one_of(networks):
+            continue
+        if looks * len(whole.source) > _MOST_LOOKS:
+            unlooked = True
+            break
+        view, looks = subtree.view(skip), looks + 1
         if chosen is not None:
             if not describe_differences(chosen[1].best.network, view.source.shapes):
                 also.append(view.where)
@@ -198,7 +214,7 @@ def _best_view(whole: Candidates, family: Family | None, skip: Sequence[str], ne
             trunk, beside = (trunk, beside) if trunk else (view.prefix, view.strange)
     chosen = chosen or nameless
     if chosen is None:
-        return dataclasses.replace(whole, trunk=trunk, beside=beside)
+        return dataclasses.replace(whole, trunk=trunk, beside=beside, unlooked=unlooked)
     return dataclasses.replace(chosen[1], source=chosen[0].with_notes(also))
 
 

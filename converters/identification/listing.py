@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-_LISTED = 6
+LISTED = 6
+"""Names that are listed."""
 
 
 def some(names: Sequence[str]) -> str:
@@ -11,4 +12,4 @@ def some(names: Sequence[str]) -> str:
     Args:
         names: names to list.
     """
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

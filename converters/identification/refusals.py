@@ -14,7 +14,13 @@ _NEAR = 0.5  # share of the tensors whose names a network must know to be called
 
 
 def describe_refusal(
-    source: "Source", nearest: "Fit", network: str | None, *, trunk: str = "", beside: Sequence[str] = ()
+    source: "Source",
+    nearest: "Fit",
+    network: str | None,
+    *,
+    trunk: str = "",
+    beside: Sequence[str] = (),
+    unlooked: bool = False,
 ) -> str:
     """What is wrong, what came and what to do.
 
@@ -24,10 +30,11 @@ def describe_refusal(
         network: name of the network that was asked for; None if none was.
         trunk: prefix of a complete network in the file; empty if there is none.
         beside: keys beside that network which may read its features.
+        unlooked: whether the file has more subtrees that begin as a network does than were looked at.
     """
     table = nearest.network.table
     keys = [key for key in source if not table.why_ignored(key)]
-    known = len(keys) - len(table.strangers(keys))
+    known = sum(table.forward(key) is not None for key in keys)
     likeness = signatures.look({key: source.shapes[key] for key in keys}) if known < len(keys) else None
     received = f"Received: {len(source)} tensors, {some(list(source))}"
     what = f"{source.name} is {f'not a {network}' if network else 'of no family known here'}"
@@ -37,6 +44,8 @@ def describe_refusal(
             f"({some(beside)}): prefix={trunk!r} (--prefix={trunk}) takes that network alone. If only training needs "
             "what stands beside it, skip=[...] (--skip) leaves it out"
         )
+    if unlooked:
+        received += ". More of its subtrees begin as a network does than were looked at: prefix= (--prefix) chooses one"
     if likeness:
         return f"{what}. It looks like {likeness.name}. {received}. {likeness.way}."
     if known < _NEAR * len(keys):

@@ -73,5 +73,7 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     ),
     "keras_norm": _KERAS_NORM,
 }
-"""Kind -> `(tensor of the module, variable of the layer, layouts)` of each tensor; of the layouts, the first one is used
-that has the variable's rank."""
+"""Kind -> `(tensor of the module, variable of the layer, layouts)` of each tensor.
+
+Of the layouts, the first one is used that has the variable's rank.
+"""

@@ -48,6 +48,14 @@ class NameIndex:
                 known[table].add(key)
         return {table: frozenset(names) for table, names in known.items()}
 
+    def knows(self, key: str) -> bool:
+        """Whether some table knows a key, or leaves it out.
+
+        Args:
+            key: key of a source.
+        """
+        return next(self.tables_of(key), None) is not None
+
     def tables_of(self, key: str) -> Iterator[Table]:
         """The tables that know a key, or leave it out; some of them twice.
 

@@ -2,7 +2,7 @@
 
 A field stands for a number, `{s+1}` for the number after it. `{b:a}` stands for a number that is written as a letter: a
 for 1. The form of a name has # for every number, with the single letter that may follow it. So few forms stand for the
-thousands of keys of a large network, and a dictionary of forms finds the templates that a name can have.
+thousands of keys of a large network. A dictionary of forms finds the templates that a name can have.
 """
 
 import functools

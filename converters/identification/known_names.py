@@ -1,0 +1,41 @@
+"""Which names the tables of all families know."""
+
+import functools
+from collections.abc import Collection, Iterable
+
+from converters.families import FAMILIES, Family, FamilyNetwork
+from converters.names.name_index import NameIndex
+from converters.names.tables import Table
+
+
+def networks_of(families: Iterable[Family]) -> list[FamilyNetwork]:
+    """All networks of families, in the order in which they are tried."""
+    return [network for family in families for network in family.networks]
+
+
+def index_of(networks: Iterable[FamilyNetwork]) -> NameIndex:
+    """The index of the networks' tables, made once.
+
+    Args:
+        networks: records of networks.
+    """
+    tables = (record.table for network in networks for record in (network, network.whole) if record)
+    return _index(tuple(dict.fromkeys(tables)))
+
+
+@functools.lru_cache(8)
+def _index(tables: tuple[Table, ...]) -> NameIndex:
+    return NameIndex(tables)
+
+
+def known_names(names: Collection[str]) -> frozenset[str]:
+    """The names that some network knows which begins as these do.
+
+    Args:
+        names: keys as a network has them.
+    """
+    networks = networks_of(FAMILIES.values())
+    there = frozenset(names)
+    begun = {network.table for network in networks if network.first in there}
+    index = index_of(networks)
+    return frozenset(name for name in there if any(table in begun for table in index.tables_of(name)))
