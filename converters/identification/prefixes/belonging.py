@@ -98,6 +98,7 @@ class Judge:
         return self._training and bool(_PROJECTION.fullmatch(name))
 
 
-def _is_self_supervised(parts: Sequence[str]) -> bool:
-    sign = any(_SELF_SUPERVISED.fullmatch(part) for part in parts)
-    return sign or any(_PREDICTOR.fullmatch(part) for part in parts[:-2])
+def _is_self_supervised(key: str) -> bool:
+    """Whether a key is of training without labels."""
+    parts = key.split(".")
+    return any(map(_SELF_SUPERVISED.fullmatch, parts)) or any(map(_PREDICTOR.fullmatch, parts[:-2]))

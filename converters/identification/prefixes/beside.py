@@ -8,6 +8,10 @@ import numpy as np
 
 from converters.types import Shape
 
+PREPARATION = "of the preparation of images"
+COPY = "of a copy of the network"
+TRAINING_HEAD = "of a head that only self-supervised training has"
+
 TRAINING_HEAD = "of a head that only self-supervised training has"
 # Part of the key, what it is, and most axes that such a tensor has.
 _PARTS = (
@@ -28,7 +32,7 @@ _PARTS = (
     (
         r"(\w+_)?(encoder_[kq]|key_encoder|query_encoder|base_encoder|momentum\w*|target_\w+|online_\w+|teacher\w*|"
         r"student\w*|ema(_\w+)?|swa(_\w+)?|attacker)",
-        "of a copy of the network",
+        COPY,
         9,
     ),
     (
@@ -60,27 +64,23 @@ _PREPARATION = re.compile(
 )
 _MOST_CHANNELS = 16
 
-PREPARATION = "of the preparation of images"
-COPY = "of a copy of the network"
 
-
-def why_beside(name: str, shape: Shape, dtype: np.dtype, *, lone_is_head: bool = False) -> str:
+def why_beside(name: str, shape: Shape, dtype: np.dtype, *, lone_is_head: bool) -> str:
     """What a tensor is that no network reads; nothing if it may be part of one.
 
     Args:
         name: its key, as the module that holds it and the network names it.
         shape: its shape.
         dtype: type of its numbers.
-        lone_is_head: whether a single layer with a name of training, as `predictor`, may be the network's head.
+        lone_is_head: whether a lone dense layer with the name of a head of training may be a classifier.
     """
     if name.endswith(("mean", "std")) and _PREPARATION.fullmatch(name) and math.prod(shape) <= _MOST_CHANNELS:
         return PREPARATION
     parts = name.split(".")
-    said = [reasons for part in parts if (reasons := _reasons(part))]
-    if said:
-        reason = min((rank for reasons in said for rank in reasons if len(shape) <= _PARTS[rank][2]), default=None)
-        why = None if reason is None else _PARTS[reason][1]
-        if why and not (why == TRAINING_HEAD and lone_is_head and not any(map(_reasons, parts[:-2]))):
+    for rank in sorted({rank for part in parts for rank in _ranks(part)}):
+        _, why, axes = _PARTS[rank]
+        lone = why == TRAINING_HEAD and not any(rank in _ranks(part) for part in parts[:-2])
+        if len(shape) <= axes and not (lone and lone_is_head):
             return why
     if len(shape) <= 1 and _LOSS_WEIGHT.fullmatch(name):
         return "of a loss"
@@ -93,6 +93,6 @@ def why_beside(name: str, shape: Shape, dtype: np.dtype, *, lone_is_head: bool =
 
 
 @functools.lru_cache(10_000)  # few parts make the thousands of names of a file
-def _reasons(part: str) -> tuple[int, ...]:
-    """Places in `_PARTS` of what a part of a key says."""
+def _ranks(part: str) -> tuple[int, ...]:
+    """Rows of `_PARTS` that a part of a key fits."""
     return tuple(rank for rank, (pattern, _, _) in enumerate(_PARTS) if re.fullmatch(pattern, part))
