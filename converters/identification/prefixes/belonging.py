@@ -44,7 +44,7 @@ class Judge:
         self._source = source
         names = [source.name_in_file(key).split(".") for key in source]
         self._training = any(map(_is_self_supervised, names))
-        self._lone_is_head = not self._training and not any("prototypes" in parts for parts in names)
+        self._lone_is_head = not self._training and not any("prototypes" in name for parts in names for name in parts)
 
     def sort(self, inside: Mapping[str, str], outside: Mapping[str, str], known: Collection[str]) -> Belonging:
         """What belongs to the network, what is left out and why, and what is strange.
@@ -98,7 +98,6 @@ class Judge:
         return self._training and bool(_PROJECTION.fullmatch(name))
 
 
-def _is_self_supervised(key: str) -> bool:
-    """Whether a key is of training without labels."""
-    parts = key.split(".")
+def _is_self_supervised(parts: Sequence[str]) -> bool:
+    """Whether a key of these parts is one of training without labels."""
     return any(map(_SELF_SUPERVISED.fullmatch, parts)) or any(map(_PREDICTOR.fullmatch, parts[:-2]))
