@@ -176,7 +176,7 @@ def test_a_dilated_classifier_is_imported_at_its_output_stride(form, tmp_path):
         converters.ConversionError,
         match=r"(?s)computes something else\. .*layer3\.0\.conv2: stride 1; in the network 2.* output_stride=",
     ):
-        converters.convert(path)
+        converters.convert(path, network="resnet50")
     model, _ = converters.convert(path, output_stride=8)
     assert relative(output(model, images(65, 83)), torch_output(module, images(65, 83))) <= TOLERANCE
 
@@ -189,7 +189,7 @@ def test_strides_in_the_first_convolution_of_a_block_are_another_network(tmp_pat
     path = export(module, tmp_path / "net.onnx", "anonymous")
     model = tfseg.build("fcn_resnet50", width=1 / 8)
     before = [np.array(weight) for weight in model.get_weights()]
-    for attempt in (lambda: converters.convert(path), lambda: converters.import_weights(model, path)):
+    for attempt in (lambda: converters.convert(path, network="fcn_resnet50"), lambda: converters.import_weights(model, path)):
         with pytest.raises(
             converters.ConversionError, match=r"(?s)something else\. .*layer2\.0\.conv1: stride 2; in the network 1"
         ):
@@ -218,7 +218,8 @@ def test_other_operations_on_the_graph_are_refused(tmp_path):
 
     path = edit(export(net("resnet18"), tmp_path / "net.onnx", "unfolded"), scale)
     with pytest.raises(converters.ConversionError, match=r"The graph begins with multiplication of the image"):
-        converters.convert(path)
+        converters.convert(path, network="resnet18")
+    assert converters.convert(path).receipt.parity["max relative difference"] <= 1e-5  # the graph as it is
 
 
 def test_other_networks_are_of_no_family_known(tmp_path):
@@ -226,7 +227,10 @@ def test_other_networks_are_of_no_family_known(tmp_path):
     for form in (lambda path: path, anonymize):
         form(path)
         with pytest.raises(converters.ConversionError, match=r"net\.onnx is of no family known here"):
-            converters.convert(path)
+            converters.identify(path)
+        receipt = converters.convert(path).receipt  # from the graph alone
+        assert receipt.family == "ONNX graph"
+        assert receipt.parity["max relative difference"] <= 1e-5
 
 
 class Wrapper(torch.nn.Module):
@@ -279,7 +283,10 @@ def test_softmax_at_the_end_is_refused_with_the_way_out(tmp_path):
         with pytest.raises(
             converters.ConversionError, match=r"(?s)The graph ends in a softmax; .* without the softmax"
         ):
-            converters.convert(path)
+            converters.convert(path, network="resnet18")
+        model, receipt = converters.convert(path)
+        assert receipt.family == "ONNX graph"
+        np.testing.assert_allclose(np.sum(model(np.zeros((1, 64, 64, 3), "float32"))), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("operator", ["Sub", "Mul", "Max"])
@@ -289,4 +296,5 @@ def test_other_joins_of_a_skip_connection_are_refused(operator, tmp_path):
 
     path = edit(export(net("resnet18"), tmp_path / "net.onnx"), change)
     with pytest.raises(converters.ConversionError, match="computes something else"):
-        converters.convert(path)
+        converters.convert(path, network="resnet18")
+    assert converters.convert(path).receipt.parity["max relative difference"] <= 1e-5  # the graph as it is
