@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 import tfseg
 from converters.building.build import build_from_exported, build_from_module
@@ -31,6 +32,8 @@ from converters.weights.plan import plan_import
 from converters.weights.receipts import Receipt
 from tfseg import palettes, specs
 from tfseg.nets import blocks
+
+_HALF = ("float16", "bfloat16")
 
 
 class Conversion(NamedTuple):
@@ -220,12 +223,23 @@ def _convert_known(source: Source, request: _Request) -> Conversion:
     advice = mapping_advice(candidates, variable_shapes(model), plan)
     fill_model(model, source, plan, receipt, advice=advice, allow_nonfinite=request.allow_nonfinite)
     blocks.initialize(model, plan.untouched)
-    receipt.notes += keep_momentum(source, model, fit)
+    receipt.notes += [*_precision_notes(source), *keep_momentum(source, model, fit)]
     if live:
         changed = include_top is False or form.multi_scale is not None or bool(plan.untouched)
         whole = target == fit.network.name and not changed
         receipt.notes += check_live(source, model, fit, receipt, named=named, whole=whole, asked=asked)
     return Conversion(model, receipt)
+
+
+def _precision_notes(source: Source) -> list[str]:
+    """What a receipt says of weights in half precision."""
+    half = sorted({dtype.name for dtype in map(np.dtype, source.dtypes.values()) if dtype.name in _HALF})
+    if not half:
+        return []
+    return [
+        f"its weights are {' and '.join(half)}: the model has the same numbers and computes in float32, more exactly "
+        "than a network in half precision"
+    ]
 
 
 def _head_notes(fit: Fit, model: keras.Model, target: str) -> list[str]:
@@ -286,7 +300,10 @@ def _choose(candidates: Candidates, network: str | None) -> Fit:
             f"No network of that name: tfseg.list_models() has {', '.join(tfseg.list_models())}. "
             f"Received: network={network!r}"
         )
+    formats = {checkpoint.format for checkpoint in candidates.source.checkpoints}
     named = [fit for fit in candidates.fits if fit.network.name == network]
+    if named and named[0].differences:  # the message then has the names that files of this format have
+        named.sort(key=lambda fit: not formats <= set(fit.family.formats))
     if named and (candidates.best.differences or not named[0].differences):
         return named[0]
     # "fcn_resnetaa50" is a head on a resnetaa50. In other names the file decides which of the doubles the trunk is.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from converters.identification import signatures
 from converters.identification.listing import some
+from converters.identification.signature_rows import KERAS, LIVE, READ
 
 if TYPE_CHECKING:
     from converters.identification.fit import Fit
@@ -35,7 +36,8 @@ def describe_refusal(
     table = nearest.network.table
     keys = [key for key in source if not table.why_ignored(key)]
     known = sum(table.forward(key) is not None for key in keys)
-    likeness = signatures.look({key: source.shapes[key] for key in keys}) if known < len(keys) else None
+    shapes = {key: source.shapes[key] for key in keys}
+    likeness = signatures.look(shapes, known=known < _NEAR * len(keys)) if known < len(keys) else None
     received = f"Received: {len(source)} tensors, {some(list(source))}"
     what = f"{source.name} is {f'not a {network}' if network else 'of no family known here'}"
     if trunk and "prefix=" not in (likeness.way if likeness else ""):
@@ -50,9 +52,17 @@ def describe_refusal(
         return f"{what}. It looks like {likeness.name}. {received}. {likeness.way}."
     if known < _NEAR * len(keys):
         names = "none of its tensors has" if not known else f"{known} of its {len(keys)} tensors have"
-        return f"{what}: {names} a name known here. {received}. {signatures.READ}. For your own names, see register()."
+        return f"{what}: {names} a name known here. {received}. {_way(source)}. For your own names, see register()."
     return (
         f"{what}. Nearest: {' '.join(nearest.names)}, but the file {'; '.join(nearest.differences) or 'fits that'}. "
         f"{received}. Name the family and the network (family=, network=) to see all that does not fit, or pass "
-        "skip=[...] for tensors of your own."
+        f"skip=[...] for tensors of your own. {_way(source)}."
     )
+
+
+def _way(source: "Source") -> str:
+    """What to do with a network that is not known here."""
+    formats = {checkpoint.format for checkpoint in source.checkpoints}
+    if any(name.startswith("Keras") for name in formats):
+        return KERAS
+    return READ if any(name.startswith(("TensorFlow", "Caffe")) for name in formats) else LIVE

@@ -23,7 +23,14 @@ KERAS = "A network of Keras needs no conversion: build it in Keras and load thes
 EQUIVALENT = "keras.applications.{name} is such a network, with weights of its own"
 TRUNK = "Its ResNet alone can be converted: prefix={prefix!r} (--prefix={prefix})"
 ADAPTER = "Merge the adapter into its base model (merge_and_unload in peft), save that model's weights and convert them"
-FLOATS = "Save the network's weights before quantization, as float32, and convert those"
+FLOATS = (
+    "Save the network's weights before it is prepared for quantization, as float32, and convert those; or convert the "
+    "live module from before"
+)
+PLAIN = (
+    "Convert the live module, whose program applies them: converters.convert(module). Or make the weights plain before "
+    "saving: prune.remove, parametrize.remove_parametrizations, remove_weight_norm, remove_spectral_norm"
+)
 MODEL_WEIGHTS = "Give the file with the model's weights, which the trainer wrote beside it"
 
 
@@ -55,6 +62,9 @@ STATES = (
     Signature("a network quantized by torch.ao, or prepared for it", "zero_point", way=FLOATS),
     Signature("a network quantized by torch.ao", "_packed_params", way=FLOATS),
     Signature("a network prepared for quantization by torch.ao", "activation_post_process", way=FLOATS),
+    Signature("a network with masks of torch.nn.utils.prune", "weight_orig weight_mask", way=PLAIN),
+    Signature("a network with parametrized weights (torch.nn.utils.parametrize)", "parametrizations.", way=PLAIN),
+    Signature("a network with spectral_norm", "weight_orig weight_u", way=PLAIN),
     Signature("the state of an optimizer, which holds no weights", "exp_avg exp_avg_sq", way=MODEL_WEIGHTS),
     Signature("the state of an optimizer, which holds no weights", "momentum_buffer", way=MODEL_WEIGHTS),
     Signature("a network quantized by bitsandbytes", "weight.absmax", way=FLOATS),
@@ -293,6 +303,7 @@ BACKBONES = (
     Signature("GPT-2 (transformers)", "wte wpe h.#.attn.c_attn", way=READ),
     Signature("a language model", "embed_tokens layers.#.self_attn.q_proj", way=READ),
     Signature("an encoder of timm", "encoder.model.", known=True),
+    Signature("a network with weight_norm", "weight_g weight_v", way=PLAIN),
     Signature("AlexNet (torchvision)", "features.# classifier.#", shapes={"features.0.weight": (64, 3, 11, 11)}),
     Signature("a video ResNet (torchvision)", "layer#.#.conv#.# stem.#"),
 )

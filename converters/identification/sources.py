@@ -223,6 +223,11 @@ def _array(value: Any) -> np.ndarray:
         return np.asarray(value)
     import torch
 
+    if value.is_quantized:
+        raise ConversionError(
+            "The torch module is quantized: its weights are no plain arrays. Convert the module from before the "
+            "quantization. Received: a tensor of the type " + str(value.dtype)
+        )
     tensor = value.detach().cpu()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes

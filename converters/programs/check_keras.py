@@ -1,6 +1,6 @@
 """A Keras file that holds a whole model, held against the network that is built for its weights."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import keras
 
@@ -12,6 +12,7 @@ from converters.memory import lazy_zeros
 from converters.programs import from_keras, from_keras_config
 from converters.programs.compare_programs import Comparison, compare_programs, refusal
 from converters.programs.keras_ends import add_end
+from converters.programs.keras_layers import AUGMENTATIONS
 from converters.programs.steps import ProgramStep, StepFactory
 from converters.reading import Checkpoint
 from converters.reading.keras.configuration import LayerCall, LayerGraph, read_graph
@@ -90,7 +91,30 @@ def _check(
             raise ConversionError(refusal(checkpoint.path.name, what, comparison.differences, size, _ADVICE))
         notes += comparison.notes
     sizes = " and ".join(f"{rows} x {columns}" for rows, columns in _sizes(graph))
-    return [f"the configuration in the file describes this network ({sizes} pixels)", *dict.fromkeys(notes)]
+    sentence = f"the configuration in the file describes this network ({sizes} pixels)"
+    return [sentence, *dict.fromkeys(notes), *_other_notes(graph)]
+
+
+def _other_notes(graph: LayerGraph) -> list[str]:
+    """What the file's model has besides its function on float32 images."""
+    notes = []
+    if augmenting := [call.name for call in graph.calls if call.kind in AUGMENTATIONS]:
+        notes.append(f"left out, since they change images in training alone: {', '.join(augmenting)}")
+    policies = {_policy(call.options.get("dtype")) for call in graph.calls} - {"float32"}
+    if policies:
+        notes.append(
+            f"the file's layers compute in {' and '.join(sorted(policies))}; the model computes in float32, and its "
+            "results differ from theirs by that rounding (about 1e-3, for bfloat16 1e-2)"
+        )
+    return notes
+
+
+def _policy(dtype: object) -> str:
+    """The name of a layer's precision; float32 where none is stated."""
+    if isinstance(dtype, Mapping):
+        config = dtype.get("config")
+        dtype = config.get("name") if isinstance(config, Mapping) else None
+    return dtype if isinstance(dtype, str) else "float32"
 
 
 def _usual(source: Source, fit: Fit, graph: LayerGraph) -> keras.Model:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from converters.identification.keras_kernels import channels_before_dense
-from converters.programs.keras_layers import other_layer, read_layer
+from converters.programs.keras_layers import AUGMENTATIONS, other_layer, read_layer
 from converters.programs.steps import ProgramStep, StepFactory
 from converters.reading.keras.configuration import LayerCall, LayerGraph, Result
 
@@ -75,6 +75,8 @@ class _ConfigReader:
         if kind == "Flatten" and len(inputs) == 1 and not call.arguments:
             return self.flatten(call, inputs[0])
         options, strange = self.in_order(call, vectors), dict(call.arguments)
+        if kind in AUGMENTATIONS:  # a recorded training=True gives way to what the model is called with
+            strange.pop("training", None)
         if kind == "Dense":
             if not vectors and steps and steps[0].size != (1, 1):
                 strange["reads"] = "every pixel"

@@ -10,7 +10,16 @@ from tfseg.types import Size
 Options = Mapping[str, Any]
 """Configuration of a layer."""
 
-_IDENTITY = {
+# Layers that change images in training alone.
+AUGMENTATIONS = frozenset(
+    f"Random{what}"
+    for what in (
+        *("Flip", "Rotation", "Zoom", "Contrast", "Translation", "Brightness", "Shear", "ColorJitter", "Hue", "Height"),
+        *("Saturation", "GaussianBlur", "Erasing", "Sharpness", "Posterization", "Invert", "Grayscale", "Width"),
+        *("ColorDegeneration", "Perspective", "ElasticTransform"),
+    )
+) | {"MixUp", "CutMix", "RandAugment", "AugMix"}
+_IDENTITY = AUGMENTATIONS | {
     *("Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization"),
     *("Flatten", "Identity", "tfseg>Metadata"),
 }

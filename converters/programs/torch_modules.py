@@ -20,9 +20,14 @@ from tfseg.nets import blocks
 from tfseg.types import Size
 
 _LISTED = 4
+_LIVE = (
+    "A live module tells what it computes: load it in torch and pass it alone, converters.convert(module), which "
+    "builds its own program; or give its ONNX export."
+)
 _ODD = (65, 97)  # every stride leaves a rest, so that rounding up shows
 _EVEN = (128, 192)  # no stride leaves a rest, so that enlargements are whole numbers
 _NN = "torch.nn.modules"
+_QUANTIZED = ("torch.ao.", "torch.nn.quantized", "torch.nn.qat", "torch.nn.intrinsic", "torch.quantization")
 _FROZEN = "torchvision.ops.misc.FrozenBatchNorm2d"
 _BEYOND = {"pooling of the whole map", "averages of unequal parts"}
 
@@ -79,7 +84,7 @@ def check_modules(
         f"{source.name} has the tensors of {fit.family.name} {fit.network.name}, and its modules compute something "
         f"else: {'; '.join(differing[:_LISTED])}{more}. If it was made with another output stride or convention, say "
         "so: output_stride=, convention= (--output_stride, --convention). Another network with these tensors: network= "
-        "(--network)."
+        f"(--network). {_LIVE}"
     )
 
 
@@ -133,7 +138,7 @@ def check_forward(source: Source, fit: Fit, *, named: bool, why: str = "") -> li
         f"{source.name} has the tensors of {fit.family.name} {fit.network.name}, but {reason}{kept} code that is not "
         f"known here: {listed}. Expected the modules of a public network. If it does compute {fit.network.name}, save "
         f"model.state_dict(), or where only its classes are your own, say network={fit.network.name!r} "
-        f"(--network={fit.network.name}); or export it to ONNX, which tells what it computes."
+        f"(--network={fit.network.name}). {_LIVE}"
     )
 
 
@@ -296,6 +301,8 @@ def _other_differences(tree: ModuleTree, program: _Program, headless: bool) -> I
     ops = {step.op for step in program.others}
     for record in tree.values():
         kind = record.origin.rpartition(".")[2]
+        if record.origin.startswith(_QUANTIZED):
+            yield f"{record.name} is a {record.origin}, which is quantized or prepared for it"
         if not record.origin.startswith((f"{_NN}.", "timm.layers.activations.")):
             continue
         if kind in _ACTIVATIONS:

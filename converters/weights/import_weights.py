@@ -90,6 +90,12 @@ def mapping_advice(candidates: Candidates, shapes: Shapes, plan: ImportPlan) -> 
         return f"The file fits no network known here; nearest is {' '.join(candidates.best.names)}."
     fit, source = candidates.matches[0], candidates.source
     known = f"The file is a {fit.network.name} of {fit.family.name}"
+    if plan.missing and all("/moving_" in name for name in plan.missing) and not plan.unexpected:
+        return (
+            f"{known}, but {len(plan.missing) // 2} of its normalizations have no running averages. GroupNorm, "
+            "InstanceNorm and a BatchNorm with track_running_stats=False have such tensors, which do not tell which "
+            "one it is. Convert the live module, whose program does: converters.convert(module)."
+        )
     shape = source.shapes.get(fit.classes)
     classes = shape and (fit.network.table.shape(fit.classes, shape) or shape)[-1]
     target = fit.network.table.path(fit.classes) or ""

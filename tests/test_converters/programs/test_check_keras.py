@@ -68,6 +68,35 @@ def test_softmax_after_the_scores_is_built(tmp_path, suffix):
     assert fcn.name == "fcn32s"
 
 
+def before(layer, model):
+    image = keras.Input(model.input_shape[1:])
+    return keras.Model(image, model(layer(image)))
+
+
+def test_layers_of_training_alone_are_left_out(tmp_path):
+    augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])
+    public = before(augmentation, vgg())
+    model, receipt = converters.convert(saved(public, tmp_path / "m.keras"))
+    assert relative(output(model, images(*SIZE)), public.predict(images(*SIZE), verbose=0)) <= 1e-5
+    assert any("in training alone: random_flip" in note for note in receipt.notes)
+
+
+@pytest.mark.parametrize("layer", [layers.Rescaling(2.0), layers.RandomCrop(*SIZE), layers.Resizing(*SIZE)])
+def test_layers_that_change_every_image_are_refused(tmp_path, layer):
+    with pytest.raises(ConversionError, match="block1_conv1"):
+        converters.convert(saved(before(layer, vgg()), tmp_path / "m.keras"))
+
+
+def test_half_precision_is_said(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        public = vgg()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    _, receipt = converters.convert(saved(public, tmp_path / "m.keras"))
+    assert any("compute in mixed_float16" in note for note in receipt.notes)
+
+
 @pytest.mark.parametrize(
     ("pool", "message"),
     [({"padding": "same"}, "block1_pool"), ({"end": layers.Activation("tanh")}, "tanh")],

@@ -205,3 +205,36 @@ def test_the_end_of_a_live_drnseg_counts(change):
     module.forward = forward
     with pytest.raises(ConversionError):
         converters.convert(module, family="fyu/drnseg")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_modules_are_refused_by_that_word(tmp_path):
+    module = torch.ao.quantization.quantize_dynamic(onnx_files.net("resnet18"), {nn.Linear})
+    with pytest.raises(ConversionError, match="quantized"):
+        converters.convert(_saved(module, tmp_path, "pickled"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_tensors_of_a_live_module_are_refused():
+    module = nn.Sequential(torch.ao.nn.quantized.Conv2d(3, 8, 3))
+    with pytest.raises(ConversionError, match="quantized"):
+        converters.convert(module)
+
+
+def test_weights_in_half_precision_are_said():
+    _, receipt = converters.convert({k: v.half() for k, v in onnx_files.net("resnet18").state_dict().items()})
+    assert any("float16" in note for note in receipt.notes)
+
+
+def test_networks_without_running_averages_point_to_the_live_module():
+    state = onnx_files.net("resnet18").state_dict()
+    with pytest.raises(ConversionError, match=r"GroupNorm.*converters.convert\(module\)"):
+        converters.convert({key: value for key, value in state.items() if "running" not in key})
+
+
+@pytest.mark.parametrize("words", ["weight_orig weight_mask", "weight_g weight_v"])
+def test_reparametrized_weights_are_named(words):
+    state = onnx_files.net("resnet18").state_dict()
+    weight = state.pop("conv1.weight")
+    with pytest.raises(ConversionError, match="live module, whose program applies them"):
+        converters.convert(state | {f"conv1.{word}": weight for word in words.split()})
