@@ -135,8 +135,7 @@ def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) 
     if not is_available():
         receipt.notes.append("nothing was compared: onnxruntime is not installed (pip install onnxruntime)")
         return BuiltGraph(model, receipt)
-    run = _reported(runner(path, traced.image, freed=traced.freed))
-    name = f"{FilePath(path).name} in onnxruntime"
+    name, run = _witness(path, traced)
     verdict = verify(
         model,
         Original(name, run, _double(path, traced) if double.is_available() else None),
@@ -150,6 +149,16 @@ def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) 
     return BuiltGraph(model, receipt)
 
 
+def _witness(path: Path, traced: TracedGraph) -> tuple[str, Any]:
+    """What the model is compared with, and its name: onnxruntime, or what else runs a file that it does not open."""
+    try:
+        return f"{FilePath(path).name} in onnxruntime", _reported(runner(path, traced.image, freed=traced.freed))
+    except ConversionError:
+        if not double.is_available():
+            raise
+        return f"{FilePath(path).name} in the onnx package's own implementation", _double(path, traced)
+
+
 def _double(path: Path, traced: TracedGraph) -> Any:
     """A runner in double precision, which is made when it is asked for the first time."""
     made: list[Any] = []
@@ -160,8 +169,8 @@ def _double(path: Path, traced: TracedGraph) -> Any:
             return made[0](images)
         except Exception as error:  # the reference implementation's own classes
             raise ConversionError(
-                "the network amplifies rounding, and the onnx package cannot run it in double precision, which would "
-                f"tell it from an error: {type(error).__name__}: {str(error)[:200]}. Nothing is returned."
+                "the onnx package's own implementation does not run it in double precision, which would tell rounding "
+                f"from an error: {type(error).__name__}: {str(error)[:200]}. Nothing is returned."
             ) from error
 
     return run

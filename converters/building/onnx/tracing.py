@@ -436,7 +436,7 @@ def _repeats(array: np.ndarray, axis: int) -> bool:
 
 
 def _weights(array: np.ndarray, dtype: str = "float32") -> np.ndarray:
-    return np.ascontiguousarray(array, dtype) if array.dtype.kind == "f" else np.array(array)
+    return np.array(array, dtype, order="C") if array.dtype.kind == "f" else np.array(array)
 
 
 def _shared(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
