@@ -110,6 +110,17 @@ class Laid:
         return Laid(x, self.axes, self.shapes)
 
 
+def with_leading_axes(laid: Laid, rank: int) -> Laid:
+    """The tensor with axes of size 1 before its own, as arithmetic adds them to the one that has fewer."""
+    more = rank - laid.rank
+    if not more:
+        return laid
+    laid = laid.plain()
+    tensor = ops.expand_dims(laid.tensor, tuple(range(more)))
+    axes = (*range(more), *(axis + more for axis in laid.axes))
+    return Laid(tensor, axes, tuple(((1,) * more + tuple(shape)) for shape in laid.shapes))
+
+
 def usual_axes(rank: int) -> tuple[int, ...]:
     """The order of axes in which Keras keeps tensors of this rank."""
     return MAP if rank == 4 else tuple(range(rank))

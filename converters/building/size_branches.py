@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
 
-# At these sizes, what is odd stays odd however often it is halved and rounded up, and multiples are rare.
-_MORE = ((5, 326, 261), (7, 197, 389), (11, 263, 194), (13, 171, 325))
+# What is odd at these sizes stays odd however often it is halved, rounded up (the first three) or down (the others).
+_MORE = ((5, 449, 257), (7, 193, 513), (11, 257, 321), (13, 447, 255), (5, 191, 511), (7, 255, 319))
 _NEEDED = 3
 
 Shape = tuple[int, int, int]
@@ -46,12 +46,14 @@ def longest_programs(
     if len(shapes) > 2 and all(shape[1:] != shapes[0][1:] for shape in shapes[1:]) and _is_free_of_sizes(traces):
         return LongestPrograms([program for _, program in traces], [])
     traces += [(shape, export(shape)) for shape in shapes[2:]]
-    if len({_steps(program) for _, program in traces}) > 1:
-        for batch, height, width in _MORE:
-            shape = (batch, height // multiple * multiple, width // multiple * multiple)
-            traces.append((shape, export(shape)))
-    longest = max((_steps(program) for _, program in traces), key=len)
-    programs = [program for _, program in traces if _steps(program) == longest]
+    branches = len({_steps(program) for _, program in traces}) > 1
+    for number, (batch, height, width) in enumerate(_MORE if branches else (), 1):
+        shape = (batch, height // multiple * multiple, width // multiple * multiple)
+        traces.append((shape, export(shape)))
+        if number % _NEEDED == 0 and len(_longest(traces)) > _NEEDED:
+            break
+    programs = _longest(traces)
+    longest = _steps(programs[0])
     if len(programs) < min(_NEEDED, len(shapes)):
         counts = ", ".join(f"{len(_steps(program))} at {h} x {w} pixels" for (_, h, w), program in traces)
         raise _refusal(name, counts)
@@ -84,6 +86,12 @@ def _numbers(value: Any) -> list[Any]:
     if isinstance(value, list | tuple):
         return [number for part in value for number in _numbers(part)]
     return [value] if isinstance(value, int | float) else []
+
+
+def _longest(traces: Sequence[tuple[Shape, Any]]) -> list[Any]:
+    """The programs with most steps, all with the same ones."""
+    longest = max((_steps(program) for _, program in traces), key=len)
+    return [program for _, program in traces if _steps(program) == longest]
 
 
 def require_equal_steps(name: str, programs: Sequence[Any]) -> None:

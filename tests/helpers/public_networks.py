@@ -90,7 +90,9 @@ def _timm(name):
 def _smp(name):
     import_torchvision()
     decoder, _, encoder = name.partition("-")
-    return getattr(pytest.importorskip("segmentation_models_pytorch"), decoder)(encoder, encoder_weights=None, classes=3)
+    return getattr(pytest.importorskip("segmentation_models_pytorch"), decoder)(
+        encoder, encoder_weights=None, classes=3
+    )
 
 
 def _transformers(name):
@@ -102,7 +104,9 @@ def _transformers(name):
         "upernet-convnext": lambda: library.UperNetForSemanticSegmentation(
             library.UperNetConfig(
                 backbone_config=library.ConvNextConfig(
-                    depths=[1, 1, 2, 1], hidden_sizes=[32, 64, 96, 128], out_features=["stage1", "stage2", "stage3", "stage4"]
+                    depths=[1, 1, 2, 1],
+                    hidden_sizes=[32, 64, 96, 128],
+                    out_features=["stage1", "stage2", "stage3", "stage4"],
                 ),
                 hidden_size=64,
                 auxiliary_in_channels=96,
@@ -111,20 +115,37 @@ def _transformers(name):
         ),
         "mobilevit-deeplab": lambda: library.MobileViTForSemanticSegmentation(
             library.MobileViTConfig(
-                hidden_sizes=[64, 80, 96], neck_hidden_sizes=[16, 16, 24, 48, 64, 80, 320], expand_ratio=2.0, num_labels=21
+                hidden_sizes=[64, 80, 96],
+                neck_hidden_sizes=[16, 16, 24, 48, 64, 80, 320],
+                expand_ratio=2.0,
+                num_labels=21,
             )
         ),
-        "mobilenetv2-deeplab": lambda: library.MobileNetV2ForSemanticSegmentation(library.MobileNetV2Config(num_labels=21)),
+        "mobilenetv2-deeplab": lambda: library.MobileNetV2ForSemanticSegmentation(
+            library.MobileNetV2Config(num_labels=21)
+        ),
         "dpt": lambda: library.DPTForSemanticSegmentation(
             library.DPTConfig(
-                hidden_size=96, num_hidden_layers=4, num_attention_heads=3, intermediate_size=192, backbone_out_indices=[0, 1, 2, 3],
-                neck_hidden_sizes=[24, 48, 96, 96], fusion_hidden_size=32, num_labels=19,
+                hidden_size=96,
+                num_hidden_layers=4,
+                num_attention_heads=3,
+                intermediate_size=192,
+                backbone_out_indices=[0, 1, 2, 3],
+                neck_hidden_sizes=[24, 48, 96, 96],
+                fusion_hidden_size=32,
+                num_labels=19,
             )
         ),
         "beit": lambda: library.BeitForSemanticSegmentation(
             library.BeitConfig(
-                hidden_size=96, num_hidden_layers=4, num_attention_heads=3, intermediate_size=192, out_indices=[1, 2, 3, 4],
-                image_size=160, use_relative_position_bias=True, num_labels=19,
+                hidden_size=96,
+                num_hidden_layers=4,
+                num_attention_heads=3,
+                intermediate_size=192,
+                out_indices=[1, 2, 3, 4],
+                image_size=160,
+                use_relative_position_bias=True,
+                num_labels=19,
             )
         ),
     }[name]()

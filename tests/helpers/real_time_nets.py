@@ -22,7 +22,9 @@ class Refinement(nn.Module):
     def __init__(self, inputs, outputs):
         super().__init__()
         self.conv = _unit(inputs, outputs)
-        self.attention = nn.Sequential(nn.Conv2d(outputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.Sigmoid())
+        self.attention = nn.Sequential(
+            nn.Conv2d(outputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.Sigmoid()
+        )
 
     def forward(self, x):
         x = self.conv(x)

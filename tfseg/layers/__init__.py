@@ -14,7 +14,7 @@ from tfseg.layers.pixel_shuffle import PixelShuffle
 from tfseg.layers.resample import Resample
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
-from tfseg.layers.rolled import Rolled
+from tfseg.layers.shuffle_channels import ShuffleChannels
 from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced
 from tfseg.layers.unpooling import MaximumPlaces, Unpooling
 from tfseg.layers.weight_tensor import WeightTensor
@@ -45,7 +45,7 @@ __all__ = [
     "Rescale",
     "ReshapeLike",
     "ResizeLike",
-    "Rolled",
+    "ShuffleChannels",
     "Unpooling",
     "WeightTensor",
     "WindowPooling",

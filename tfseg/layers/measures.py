@@ -8,11 +8,10 @@ from keras import ops
 from tfseg.types import Tensor
 
 Measure: TypeAlias = int | list[int]
-"""A number; or `[input, axis, times, plus, over, modulus, scale, least, most]`, where the last seven may be left out.
+"""A number; or `[input, axis, times, plus, over, modulus, scale, least]`, of which the last six may be left out.
 
 With n, the size of that axis of that input, it is `(n * times + plus) // over`; with a modulus that is not 0,
-`(n * times + plus) % modulus // over`. Where most is not 0, it is at most that; then it is multiplied by the scale, and
-at least the number `least`.
+`(n * times + plus) % modulus // over`. It is multiplied by the scale, and at least the last number.
 """
 
 
@@ -50,13 +49,11 @@ def known_measure(dim: Measure, inputs: Sequence[Any]) -> int | None:
 
 
 def _evaluated(dim: Sequence[int], size: Any) -> Any:
-    times, plus, over, modulus, scale, least, most = (*dim[2:], *(1, 0, 1, 0, 1, 0, 0)[len(dim) - 2 :])
+    times, plus, over, modulus, scale, least = (*dim[2:], *(1, 0, 1, 0, 1, 0)[len(dim) - 2 :])
     value = size if times == 1 else size * times
     value = value + plus if plus else value
     value = value % modulus if modulus else value
     value = value if over == 1 else value // over
-    if most:
-        value = min(value, most) if isinstance(value, int) else ops.minimum(value, most)
     value = value if scale == 1 else value * scale
     if not least:
         return value

@@ -141,8 +141,7 @@ class Replaced(keras.layers.Layer):
         x, part = inputs
         before, after = [slice(None)] * len(x.shape), [slice(None)] * len(x.shape)
         before[self.axis] = slice(0, self.start)
-        pieces = [x[tuple(before)]] if self.start else []
-        pieces.append(part)
+        pieces = [x[tuple(before)], part]
         if self.stop is not None:
             after[self.axis] = slice(self.stop, None)
             pieces.append(x[tuple(after)])

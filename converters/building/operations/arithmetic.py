@@ -10,7 +10,7 @@ from keras import ops
 
 from converters.building.builder import Builder, Handler, Weight
 from converters.building.graph import Ref, Sizes
-from converters.building.laid import Laid
+from converters.building.laid import Laid, with_leading_axes
 from converters.building.operations.kinds import alike, as_numbers, is_floating
 from tfseg.layers.with_weight import WithWeight
 
@@ -80,7 +80,8 @@ def _two(b: Builder, layer: Any, function: Any, x: Laid, y: Laid) -> Laid:
     if x.mixed and x.mixed == y.mixed:
         return b.laid(b.layer(layer, [x.tensor, y.tensor]) if layer else function(x.tensor, y.tensor), x.axes, x.mixed)
     if x.rank != y.rank:
-        raise b.refusal("combines tensors with other numbers of axes")
+        rank = max(x.rank, y.rank)
+        return _two(b, layer, function, with_leading_axes(x, rank), with_leading_axes(y, rank))
     if str(x.tensor.dtype) == "bool" == str(y.tensor.dtype):
         raise b.refusal("computes with truth values")
     x, y = x.plain(), y.plain()

@@ -45,10 +45,13 @@ class Measures:
         Raises:
             RefusedStep: nothing in the network tells it.
         """
-        found = self.search(sides)
-        if found is None:
-            raise self.b.refusal(f"makes {what} whose size no map of the network has")
-        return found
+        size = self.search(sides)
+        if size is None:
+            raise self.b.refusal(
+                f"makes {what} whose size no map of the network has; give example=, an image, and the model is "
+                "built for its size alone"
+            )
+        return size
 
     def search(self, sides: Sides) -> Measure | None:
         """The same; None where nothing tells it."""
@@ -85,16 +88,6 @@ class Measures:
             if tuple(-size % divisor for size in sizes) == sides:
                 return self._measure(_Axis(self.laid.tensor, self.laid.place(axis), sizes), -1, 0, 1, divisor)
         return None
-
-    def search_switch(self, values: Sides, axis: int) -> Measure | None:
-        """A number where an axis of the tensor at hand is long, 0 where it is short; None: no such number."""
-        pairs = list(zip(values, self.laid.sizes(axis), strict=True))
-        numbers = {value for value in values if value}
-        short = [size for value, size in pairs if not value]
-        if len(numbers) != 1 or not short or max(short) >= min(size for value, size in pairs if value):
-            return None
-        at_hand = _Axis(self.laid.tensor, self.laid.place(axis), self.laid.sizes(axis))
-        return self._measure(at_hand, 1, 0, max(short) + 1, 0, numbers.pop(), 0, 1)
 
     def _axes(self, few: bool = False) -> Iterator[_Axis]:
         """Axes that may tell a size: its own, then those of maps, the latest first, then others; or only a few."""

@@ -7,14 +7,13 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.graph import Sizes
 from converters.building.laid import Laid
 from converters.building.operations.convolutions import pair
 from converters.building.operations.measures import Measures
 from converters.building.operations.shapes import cut, permute
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.reshape_like import ReshapeLike
-from tfseg.layers.rolled import Rolled
+from tfseg.layers.shuffle_channels import ShuffleChannels
 from tfseg.layers.side_by_side import SideBySide
 
 
@@ -35,24 +34,11 @@ def roll(b: Builder, input: Laid, shifts: Any, dims: Any = ()) -> Laid:
     if not axes or any(axis % laid.rank == 0 for axis in axes):
         raise b.refusal("moves numbers from one image of the batch to another")
     if not all(isinstance(step, int) for step in steps):
-        return _rolled_by_size(b, laid, steps, axes)
+        raise b.refusal("moves numbers by what the size of the image says")
     x = laid.tensor
     for step, axis in zip(steps, axes, strict=True):
         x = ops.roll(x, step, axis=laid.place(axis))
     return b.laid(x, laid.axes)
-
-
-def _rolled_by_size(b: Builder, laid: Laid, steps: Sequence[Any], axes: Sequence[int]) -> Laid:
-    """The same, by numbers that are 0 where an axis is short."""
-    measures = Measures(b, laid)
-    shifts = [
-        measures.search_switch(step.values, axis) if isinstance(step, Sizes) else step
-        for step, axis in zip(steps, axes, strict=True)
-    ]
-    if None in shifts:
-        raise b.refusal("moves numbers by what the size of the image says")
-    places = [laid.place(axis) for axis in axes]
-    return b.laid(b.layer(Rolled, measures.packed(), axes=places, shifts=shifts), laid.axes)
 
 
 def movedim(b: Builder, input: Laid, source: Any, destination: Any) -> Laid:
@@ -91,13 +77,23 @@ def index(b: Builder, input: Laid, indices: Sequence[Any]) -> Laid:
     if not isinstance(input, Laid) or len(chosen) != 1 or not isinstance(chosen[0][1], np.ndarray):
         raise b.refusal("chooses entries by numbers that the network computes, or of several axes")
     axis, numbers = chosen[0]
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise b.refusal("chooses entries by something else than a list of numbers")
-    return taken(b, input, axis, numbers)
+    if numbers.dtype.kind not in "iu":
+        raise b.refusal("chooses entries by a mask")
+    if numbers.ndim == 1:
+        return taken(b, input, axis, numbers)
+    laid = input.in_order()
+    if axis == 0 or len(set(laid.sizes(axis))) > 1:
+        raise b.refusal("reads a table of places on an axis whose size depends on the image")
+    places = numbers % laid.sizes(axis)[0]
+    rank = laid.rank + numbers.ndim - 1
+    return b.laid(ops.take(laid.tensor, places.astype("int32"), axis=laid.place(axis)), range(rank))
 
 
 def channel_shuffle(b: Builder, input: Laid, groups: int) -> Laid:
     """Channels of groups, one of each in turn."""
+    if input.rank == 4:
+        laid = input.as_map()
+        return b.laid(b.layer(ShuffleChannels, laid.tensor, groups=groups), laid.axes)
     channels = input.sizes(1)[0]
     return taken(b, input, 1, np.arange(channels).reshape(groups, -1).T.ravel())
 

@@ -37,6 +37,8 @@ def _resized(
             size = int(rows) if rows == columns else (int(rows), int(columns))
             return b.laid(b.layer(keras.layers.UpSampling2D, laid.tensor, size=size, interpolation="nearest"))
         if whole and rows == columns and how == "bilinear" and not (align_corners or antialias):
+            if None in laid.tensor.shape[1:3]:  # Keras's layer cannot be traced by TensorFlow at an unknown size
+                return b.laid(b.layer(Rescale, laid.tensor, scale=rows, interpolation="bilinear"))
             return b.laid(b.layer(keras.layers.UpSampling2D, laid.tensor, size=int(rows), interpolation="bilinear"))
         if rows == columns and how == "bilinear" and align_corners and not antialias:
             return b.laid(b.layer(Rescale, laid.tensor, scale=rows, interpolation="bilinear_align_corners"))

@@ -244,7 +244,7 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     fixed = len(set(sizes)) == 1
     first = starts[0]
     rest = {size - stop for size, stop in zip(sizes, ends, strict=True)}
-    if laid.rank == 4 and axis in (2, 3) and len(set(starts)) == 1 and len(rest) == 1:
+    if laid.axes == MAP and axis in (2, 3) and len(set(starts)) == 1 and len(rest) == 1:
         crop = [(0, 0), (0, 0)]
         crop[axis - 2] = (first, rest.pop())
         x = laid.as_map().tensor
@@ -258,19 +258,23 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     if fixed and len(set(starts)) == 1 and len(rest) == 1 and step == 1:
         return _part(b, laid, axis, first, ends[0], shapes)
     measures = Measures(b, laid)
-    begin = _bound(b, measures, start or 0, starts, sizes)
-    stop = None if ends == list(sizes) else _bound(b, measures, end, ends, sizes)
-    options = {"axis": laid.place(axis), "start": begin, "stop": stop, "step": step}
-    if options["axis"] == 0:
+    if laid.sizes(axis) == _image(b).sizes(0):
         raise b.refusal("cuts the batch")
+    begin = _bound(measures, start or 0, starts)
+    stop = None if ends == list(sizes) else _bound(measures, end, ends)
+    options = {"axis": laid.place(axis), "start": begin, "stop": stop, "step": step}
     return Laid(b.layer(AxisSlice, measures.packed(), **options), laid.axes, shapes)
 
 
-def _bound(b: Builder, measures: Measures, value: Any, bounds: list[int], sizes: Sides) -> Any:
+def _bound(measures: Measures, value: Any, bounds: list[int]) -> Any:
     """Where a part begins or ends: a number from either end, or what the size of the image says."""
     if isinstance(value, int):
         return value  # its range is checked
     return measures.find(tuple(bounds), "a part")
+
+
+def _image(b: Builder) -> Laid:
+    return next(value for value in b.values.values() if isinstance(value, Laid))
 
 
 def _bounds(b: Builder, value: Any, sizes: Sides, default: int | None) -> list[int]:
@@ -302,21 +306,6 @@ def select(b: Builder, input: Laid, dim: int, index: int) -> Laid:
     tensor = ops.take(laid.tensor, index, axis=place)
     left = [other for other in laid.axes if other != axis]
     return b.laid(tensor, [other - (other > axis) for other in left])
-
-
-def index(b: Builder, input: Any, indices: Sequence[Any]) -> Laid:
-    """`x[:, :, table]`: entries of one axis in another order, or repeated."""
-    places = [axis for axis, part in enumerate(indices) if part is not None]
-    if not isinstance(input, Laid) or len(places) != 1 or not isinstance(indices[places[0]], np.ndarray):
-        raise b.refusal("reads places that the network computes, or several axes at once")
-    laid, (axis,) = input.plain(), places
-    table = indices[axis]
-    if table.dtype.kind not in "iu" or axis == 0 or len(set(laid.sizes(axis))) > 1:
-        raise b.refusal("reads places by a mask, or of an axis whose size depends on the image")
-    laid = laid if table.ndim == 1 else laid.in_order()
-    places_read = table % laid.sizes(axis)[0]
-    tensor = ops.take(laid.tensor, places_read.astype("int32"), axis=laid.place(axis))
-    return b.laid(tensor, laid.axes if table.ndim == 1 else range(laid.rank + table.ndim - 1))
 
 
 def split(b: Builder, input: Laid, parts: list[int], axis: int) -> list[Laid]:
@@ -366,17 +355,6 @@ def _same(b: Builder, input: Laid, **_: Any) -> Laid:
     return input
 
 
-def roll(b: Builder, input: Laid, shifts: Any, dims: Any = ()) -> Laid:
-    """Numbers moved around along axes."""
-    laid = input.plain()
-    dims = [dims] if isinstance(dims, int) else list(dims)
-    shifts = [shifts] if isinstance(shifts, int) else list(shifts)
-    x = laid.tensor
-    for shift, dim in zip(shifts, dims, strict=True):
-        x = ops.roll(x, shift, axis=laid.place(dim))
-    return b.laid(x, laid.axes)
-
-
 HANDLERS: dict[str, Handler] = {
     "permute": permute,
     "transpose": transpose,
@@ -392,12 +370,10 @@ HANDLERS: dict[str, Handler] = {
     "stack": stack,
     "slice": cut,
     "select": select,
-    "index": index,
     "split": _split,
     "split_with_sizes": lambda b, input, split_sizes, dim=0: split(b, input, list(split_sizes), dim),
     "chunk": chunk,
     "unbind": unbind,
     "getitem": getitem,
-    "roll": roll,
     **dict.fromkeys(("contiguous", "clone", "alias", "detach", "lift_fresh_copy"), _same),
 }

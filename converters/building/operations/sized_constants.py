@@ -15,6 +15,9 @@ from tfseg.layers.sized_constants import Counted, Filled, Replaced
 _UNBOUNDED = 2**31  # what traces write for an end that is left out
 
 
+_NARROW = frozenset("float16 bfloat16 half int8 uint8 int16 complex64 complex128".split())
+
+
 def _kind(dtype: Any, default: str) -> str:
     """Keras's name of a torch type; integers have 32 bits, as everywhere in a model."""
     if dtype is None:
@@ -82,8 +85,22 @@ def replaced(b: Builder, input: Any, src: Any, dim: int = 0, start: Any = None, 
     laid = input.plain()
     part = src.arranged(laid.axes)
     stop = None if end is None or end >= min(_UNBOUNDED, *laid.sizes(dim)) else end
-    tensor = b.layer(Replaced, [laid.tensor, part.tensor], axis=laid.place(dim), start=start or 0, stop=stop)
-    return b.laid(tensor, laid.axes)
+    options = {"axis": laid.place(dim), "start": start or 0, "stop": stop}
+    return b.laid(b.layer(Replaced, [laid.tensor, part.tensor], **options), laid.axes)
+
+
+def replaced_entry(b: Builder, input: Any, src: Any, dim: int, index: Any) -> Laid:
+    """`x[index] = part`, where the part lacks the axis."""
+    if not (isinstance(input, Laid) and isinstance(src, Laid) and isinstance(index, int)):
+        raise b.refusal("replaces an entry by a constant, or one that the size of the image chooses")
+    laid = input.plain()
+    axis = dim % laid.rank
+    if len(set(laid.sizes(axis))) > 1:
+        raise b.refusal("replaces an entry of an axis whose size depends on the image")
+    place, entry = laid.place(axis), index % laid.sizes(axis)[0]
+    part = src.arranged([other - (other > axis) for other in laid.axes if other != axis])
+    options = {"axis": place, "start": entry, "stop": None if entry + 1 == laid.sizes(axis)[0] else entry + 1}
+    return b.laid(b.layer(Replaced, [laid.tensor, ops.expand_dims(part.tensor, place)], **options), laid.axes)
 
 
 def cumsum(b: Builder, input: Laid, dim: int, dtype: Any = None) -> Laid:
@@ -93,39 +110,17 @@ def cumsum(b: Builder, input: Laid, dim: int, dtype: Any = None) -> Laid:
     return b.laid(ops.cumsum(tensor, axis=x.place(dim)), x.axes)
 
 
-def negation(b: Builder, input: Laid) -> Laid:
-    """The opposite of truth."""
-    if input.tensor.dtype != "bool":
-        raise b.refusal("turns the bits of numbers")
-    return b.laid(ops.logical_not(input.tensor), input.axes)
-
-
 def converted(b: Builder, input: Laid, dtype: Any = None, **_: Any) -> Laid:
     """Another type: between kinds of numbers; all floating-point numbers have one type."""
+    name = str(dtype).removeprefix("torch.")
+    if name in _NARROW:
+        raise b.refusal(f"rounds or wraps its numbers to {name}, and the model computes in {keras.config.floatx()}")
     kind = _kind(dtype, input.tensor.dtype)
     if kind == input.tensor.dtype or (kind == keras.config.floatx() and "float" in input.tensor.dtype):
         return input
     if "float" in input.tensor.dtype and kind != "bool" and kind != "int32":
         raise b.refusal("converts numbers to another type")
     return b.laid(ops.cast(input.tensor, kind), input.axes, input.mixed)
-
-
-def _compared(function: Any) -> Handler:
-    def handler(b: Builder, input: Any, other: Any) -> Laid:
-        if not isinstance(input, Laid) or not isinstance(other, int | float):
-            raise b.refusal("compares with numbers that the network computes")
-        return b.laid(function(input.tensor, other), input.axes, input.mixed)
-
-    return handler
-
-
-def masked_fill(b: Builder, input: Laid, mask: Any, value: Any) -> Laid:
-    """A number wherever a mask says so."""
-    number = value.item() if isinstance(value, np.ndarray) else value
-    if not (isinstance(input, Laid) and isinstance(mask, Laid)) or input.rank != mask.rank:
-        raise b.refusal("has a mask of another form")
-    x = input.plain()
-    return b.laid(ops.where(mask.arranged(x.axes).tensor, ops.cast(number, x.tensor.dtype), x.tensor), x.axes)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -136,12 +131,7 @@ HANDLERS: dict[str, Handler] = {
     "fill": fill,
     "_assert_tensor_metadata": lambda b, **_: None,  # a check of the trace
     "slice_scatter": replaced,
+    "select_scatter": replaced_entry,
     "cumsum": cumsum,
-    **dict.fromkeys(("bitwise_not", "logical_not"), negation),
     **dict.fromkeys(("to", "_to_copy"), converted),
-    "ne": _compared(ops.not_equal),
-    "eq": _compared(ops.equal),
-    "gt": _compared(ops.greater),
-    "lt": _compared(ops.less),
-    "masked_fill": masked_fill,
 }
