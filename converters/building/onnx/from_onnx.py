@@ -18,6 +18,8 @@ from converters.types import Shape
 _BATCHES = (2, 3, 5)
 _SQUARES = (224, 256, 384, 512, 240, 288, 299, 320, 518, 640)
 _CHANNELS_LAST = (0, 3, 1, 2)
+_OLDEST = 7  # since then, operators broadcast as they do now
+_FLOATS = (0, 1, 10, 11, 16)  # element types of an image: not stated, or floating point
 _LARGEST = 16384  # a side of the image beyond it is no image's
 _LEAST_LITERAL = 5  # sides of maps below it are too common as numbers
 
@@ -78,6 +80,11 @@ def programs(graph: OnnxGraph, name: str) -> Iterator[TracedGraph]:
     Raises:
         ConversionError: a graph that is no program of an image, by the first node that says so.
     """
+    if graph.opset < _OLDEST:
+        raise ConversionError(
+            f"states version {graph.opset} of ONNX's operators; 9 to 21 are known here. Export the network again, with "
+            "opset_version=17."
+        )
     graph = split_fused(graph)
     nodes = live_nodes(graph)
     image = _image(graph, nodes)
@@ -257,6 +264,11 @@ def _image(graph: OnnxGraph, nodes: Sequence[OnnxNode]) -> Image:
         raise ConversionError(
             f"takes the input {name!r} of {len(shape)} axes; an image (batch, channels, height, width) is expected. "
             f"Received: {_words(shape)}"
+        )
+    if graph.types.get(name, 0) not in _FLOATS:
+        raise ConversionError(
+            f"takes images of whole numbers: its input {name!r} has ONNX's element type {graph.types[name]}, and a "
+            "Keras model takes floats. Export a module whose forward takes an image of floats."
         )
     batch, *rest = shape or (None,) * 4
     last = shape is not None and _is_channels_last(shape, name, nodes)

@@ -36,8 +36,8 @@ def live_nodes(graph: OnnxGraph) -> list[OnnxNode]:
             kept.append(node)
             needed.update(_read(node))
     kept.reverse()
-    for node in _with_bodies(kept):
-        _check(graph, node)
+    for node in kept:
+        check_node(node, graph.has_functions)
     return kept
 
 
@@ -61,16 +61,15 @@ def _read(node: OnnxNode) -> Iterable[str]:
                 yield from _read(inner)
 
 
-def _with_bodies(nodes: Iterable[OnnxNode]) -> Iterable[OnnxNode]:
-    for node in nodes:
-        yield node
-        if node.type == "If":
-            for value in node.attributes.values():
-                if isinstance(value, OnnxSubgraph):
-                    yield from _with_bodies(value.nodes)
+def check_node(node: OnnxNode, has_functions: bool = False) -> None:
+    """Refuses a node that no Keras model can be, by its name.
 
-
-def _check(graph: OnnxGraph, node: OnnxNode) -> None:
+    Args:
+        node: operation.
+        has_functions: whether the file defines operators of its own.
+    Raises:
+        ConversionError: naming it.
+    """
     where = f"the node {node.name or (node.outputs or [''])[0]!r}"
     if _QUANTIZED.fullmatch(node.type):
         raise ConversionError(
@@ -88,7 +87,7 @@ def _check(graph: OnnxGraph, node: OnnxNode) -> None:
             "step before it."
         )
     if node.domain not in _OWN_DOMAINS and (node.domain, node.type) not in _FUSED:
-        advice = " The file defines such operators: export it with inlined functions." if graph.has_functions else ""
+        advice = " The file defines such operators: export it with inlined functions." if has_functions else ""
         raise ConversionError(
             f"{where} is {node.type} of the operator set {node.domain!r}, which is not ONNX's.{advice} "
             "Export the network with ONNX's operators alone, or pass the live torch module."

@@ -14,6 +14,7 @@ import numpy as np
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.building.onnx.folding import Arguments, Unfoldable, fold, read_tensor
 from converters.building.onnx.fusions import Fuser
+from converters.building.onnx.liveness import check_node
 from converters.building.onnx.names import module_of
 from converters.building.onnx.values import PLACES, Computed, Known, OtherSize, Value
 from converters.errors import ConversionError
@@ -157,6 +158,7 @@ class Tracer:
         for name, tensor in body.tensors.items():
             self.values[name] = Known(name, (self._read(tensor),) * len(self.images))
         for node in body.nodes:
+            check_node(node, self.graph.has_functions)
             self._node(node)
         return [value for name in body.outputs if (value := self.value(name)) is not None]
 

@@ -300,3 +300,53 @@ def test_literals_of_a_file_of_one_size_are_not_taken_elsewhere(tmp_path):
     model, receipt = check(path, size=(24, 32))
     assert model.input_shape == (None, 24, 32, 3)
     assert any("computes with 768, as the size may say" in note for note in receipt.notes)
+
+
+def test_linear_resizes_are_traced_at_unknown_sizes(tmp_path):
+    """Keras's UpSampling2D is not: neither training on images of several sizes nor an export would work."""
+    import tensorflow as tf
+
+    nodes = [*NODES[:2], node("Resize", "b  s", "c", mode="linear"), ("Conv", "c last.weight", "y", {})]
+    tensors = {**WEIGHTS, "s": np.array([1, 1, 2, 2], "float32")}
+    model, _ = check(onnx_graphs.write(tmp_path / "net.onnx", nodes, tensors))
+    traced = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    image = images(33, 45)
+    assert relative(traced(image), model(image)) <= 1e-6
+
+
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.INT64])
+def test_images_of_whole_numbers_are_refused(tmp_path, kind):
+    def change(model):
+        model.graph.input[0].type.tensor_type.elem_type = kind
+        model.graph.node.insert(0, helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT))
+        model.graph.node[1].input[0] = "f"
+
+    with pytest.raises(ConversionError, match="takes images of whole numbers"):
+        converters.convert(edited(tmp_path / "net.onnx", change))
+
+
+def test_half_precision(tmp_path):
+    """The model computes with the file's numbers in single precision: the proof is in double precision."""
+
+    def change(model):
+        for tensor in model.graph.initializer:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype("float16"), tensor.name))
+        for part in (*model.graph.input, *model.graph.output):
+            part.type.tensor_type.elem_type = TensorProto.FLOAT16
+
+    path = edited(tmp_path / "net.onnx", change)
+    model, receipt = converters.convert(path)
+    assert any("in double precision" in note for note in receipt.notes)
+    image = images(20, 30)
+    half = onnx_graphs.write(
+        tmp_path / "single.onnx", NODES, {k: v.astype("float16").astype("float32") for k, v in WEIGHTS.items()}
+    )
+    assert relative(model(image), onnx_graphs.run(half, image)[0]) <= 1e-5
+
+
+def test_an_old_opset_is_refused(tmp_path):
+    def change(model):
+        model.opset_import[0].version = 6
+
+    with pytest.raises(ConversionError, match="version 6 of ONNX's operators; 9 to 21"):
+        converters.convert(edited(tmp_path / "net.onnx", change))
