@@ -10,8 +10,9 @@ from typing import Any
 
 from converters.building.assemble import Assembly, BuiltProgram, assemble, finish
 from converters.building.exported_program import open_exported
-from converters.building.from_torch import Traced, trace, trace_own_size
+from converters.building.from_torch import Traced, trace, trace_own_size, trace_size
 from converters.building.hooks import hook_note, hooked_modules
+from converters.building.module_inputs import ImageShape, image_shape, require_traceable, results_kept
 from converters.building.stochastic_depth import RandomDepth, mark_depths
 from converters.building.training_form import read_program_form, read_training_form
 from converters.building.verify import TOLERANCE
@@ -27,7 +28,9 @@ PROGRAM = "torch.export program"
 """The same for a program in a file."""
 
 
-def build_from_module(module: Any, *, channels: int | None = None, tolerance: float = TOLERANCE) -> BuiltProgram:
+def build_from_module(
+    module: Any, *, channels: int | None = None, example: Any = None, tolerance: float = TOLERANCE
+) -> BuiltProgram:
     """A Keras model that computes what a live torch module computes in evaluation mode.
 
     The module is traced at several sizes of the image. The model is built step by step and compared with the module at
@@ -36,6 +39,8 @@ def build_from_module(module: Any, *, channels: int | None = None, tolerance: fl
     Args:
         module: live torch module that takes one image `(batch, channels, height, width)`.
         channels: channels of the image; by default those of the module's first convolution.
+        example: an image that the module takes, a tensor `(batch, channels, height, width)`. Where the network cannot
+            be built for any size, it is built for that one.
         tolerance: largest max |difference| / max |reference| of any output.
     Raises:
         ConversionError: a module that cannot be traced; a step that Keras cannot compute exactly, with its module and
@@ -43,11 +48,13 @@ def build_from_module(module: Any, *, channels: int | None = None, tolerance: fl
     """
     import torch
 
+    require_traceable(module)
+    shape = None if example is None else image_shape(module, example)
     copied = _copied(module)
     depths, others = mark_depths(copied)
     with torch.no_grad():
         try:
-            assembly, reason = _assembled(copied, channels, depths)
+            assembly, reason = _assembled(copied, channels, shape, depths)
         except ConversionError as error:
             if hooked := hooked_modules(module):
                 raise ConversionError(f"{error} Note that {hook_note(hooked)}.") from error
@@ -80,11 +87,16 @@ def build_from_exported(path: Path, *, tolerance: float = TOLERANCE) -> BuiltPro
     return built
 
 
-def _assembled(module: Any, channels: int | None, depths: dict[str, RandomDepth]) -> tuple[Assembly, str]:
-    """The model for any size of the image; or else for the size that the module states, and why for no other one."""
+def _assembled(
+    module: Any, channels: int | None, shape: ImageShape | None, depths: dict[str, RandomDepth]
+) -> tuple[Assembly, str]:
+    """The model for any size of the image; or else for the size that is stated, and why for no other one."""
+    channels = shape.channels if shape else channels
     try:
         return _assemble(module, trace(module, channels=channels), depths), ""
     except ConversionError as error:
+        if shape:
+            return _assemble(module, trace_size(module, shape.channels, shape.size), depths), str(error)
         stated = trace_own_size(module, channels=channels)
         if stated is None:
             raise
@@ -104,7 +116,9 @@ def _copied(module: Any) -> Any:
         ConversionError: a module that cannot be copied.
     """
     try:
-        return copy.deepcopy(module).float().eval()
+        # What a module computed from its parameters and kept, as torch.nn.utils.weight_norm does, is copied as numbers.
+        kept = {id(value): value.detach().clone() for part in module.modules() for value in results_kept(part)}
+        return copy.deepcopy(module, kept).float().eval()
     except Exception as error:  # whatever the module keeps: locks, results with gradients
         raise ConversionError(
             f"The torch module {type(module).__name__} cannot be copied, and a run may change what it keeps: "

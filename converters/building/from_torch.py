@@ -76,7 +76,9 @@ def trace(module: Any, *, channels: int | None = None) -> Traced:
     raise ConversionError(
         f"The torch module {type(module).__name__} does not run on an image (1, channels, height, width) at any size "
         f"that was tried. torch says: {_first_line(error)}. Expected: a module whose forward takes one image. Sizes "
-        "from 97 x 162 to 640 x 640 pixels were tried. Received: a module that takes something else, or another size."
+        "from 98 x 147 to 640 x 640 pixels were tried. Received: a module that takes something else, or another size. "
+        "For another size, give an image that it takes: example=torch.zeros(1, channels, height, width). A module that "
+        "takes several tensors becomes one of one image by a module around it that makes or splits them."
     )
 
 
@@ -97,8 +99,21 @@ def trace_own_size(module: Any, *, channels: int | None = None) -> Traced | None
 
 
 def _traced_square(module: Any, channels: int, side: int) -> Traced:
-    programs = [_export(module, (batch, channels, side, side)) for batch in (2, 3, 5)]
-    return Traced(_aligned(module, programs), ((side, side),), (side, side), 1)
+    return trace_size(module, channels, (side, side))
+
+
+def trace_size(module: Any, channels: int, size: tuple[int, int]) -> Traced:
+    """The program of a module for images of one size.
+
+    Args:
+        module: live torch module, as for `trace`.
+        channels: channels of the image.
+        size: its height and width.
+    Raises:
+        ConversionError: the module cannot be traced; with torch's own reason.
+    """
+    programs = [_export(module, (batch, channels, *size)) for batch in (2, 3, 5)]
+    return Traced(_aligned(module, programs), (size,), size, 1)
 
 
 def trace_sizes(module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int, int]], bool]) -> Traced | None:
@@ -236,7 +251,22 @@ def _array(value: Any) -> np.ndarray:
 
 def _shapes(nodes: Sequence[Any]) -> tuple[tuple[int, ...], ...] | None:
     values = [node.meta.get("val") for node in nodes]
-    return tuple(tuple(map(int, value.shape)) for value in values) if all(hasattr(v, "shape") for v in values) else None
+    if not all(hasattr(value, "shape") for value in values):
+        return None
+    try:
+        return tuple(tuple(map(int, value.shape)) for value in values)
+    except Exception as error:  # torch's own: the size is no number
+        raise ConversionError(
+            f"The step {nodes[0].name} ({nodes[0].target}) gives as many numbers as the data say. In a Keras model, "
+            f"the image alone says the size of a map.{_place(nodes[0])} Replace it by a choice that keeps the size, "
+            "such as torch.where."
+        ) from error
+
+
+def _place(node: Any) -> str:
+    """The line of the source that a step is from, as a sentence."""
+    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
+    return f" It is at: {' '.join(part.strip() for part in trace[-2:])}." if trace else ""
 
 
 def _step(nodes: Sequence[Any]) -> GraphStep:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -57,6 +57,7 @@ class _Request:
     classes: Sequence[str] | None
     colors: Sequence[Sequence[int]] | None
     allow_nonfinite: bool
+    example: Any = None
 
     @property
     def is_of_families(self) -> bool:
@@ -83,6 +84,7 @@ def convert(
     classes: Sequence[str] | None = None,
     colors: Sequence[Sequence[int]] | None = None,
     allow_nonfinite: bool = False,
+    example: Any = None,
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
@@ -117,6 +119,8 @@ def convert(
         classes: names of the classes that the model is to carry; by default those of the family's data set.
         colors: `(red, green, blue)`, 0..255, of each class.
         allow_nonfinite: accept NaN and infinite weights.
+        example: for a live torch module, an image that it takes: a tensor `(batch, channels, height, width)`. A module
+            that cannot be built for any size is built for that one.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
         ConversionError: a file that cannot be read, is not identified or does not fit, or an option that its family
@@ -134,7 +138,9 @@ def convert(
             f"preprocessing is one of {', '.join(map(repr, specs.PREPROCESSING))}. Received: {preprocessing!r}"
         )
     form = BuildRequest(num_classes, output_stride, convention, include_top, aux, multi_scale)
-    request = _Request(family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite)
+    request = _Request(
+        family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite, example
+    )
     if isinstance(path, str | os.PathLike) and is_exported_program(path):
         return _convert_exported(path, request)
     source = open_source(path)
@@ -154,7 +160,7 @@ def _convert_program(source: Source, request: _Request, refusal: ConversionError
     """
     try:
         if source.module is not None:
-            model, receipt = build_from_module(source.module)
+            model, receipt = build_from_module(source.module, example=request.example)
         else:
             model, receipt = build_from_source(source, allow_nonfinite=request.allow_nonfinite)
     except ConversionError as error:

@@ -228,6 +228,16 @@ def _array(value: Any) -> np.ndarray:
             "The torch module is quantized: its weights are no plain arrays. Convert the module from before the "
             "quantization. Received: a tensor of the type " + str(value.dtype)
         )
+    if value.is_meta:
+        raise ConversionError(
+            "The torch module holds no numbers: its tensors are on the device meta, which has none. Build it on the CPU "
+            "and load its weights, then convert it. Received: a tensor on the device meta"
+        )
+    if value.layout != torch.strided:
+        raise ConversionError(
+            "The torch module holds a sparse tensor, which is no plain array. Make it a dense one, tensor.to_dense(), "
+            f"then convert the module. Received: a tensor of the layout {value.layout}"
+        )
     tensor = value.detach().cpu()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes

@@ -4,10 +4,12 @@ A step is text: a module that is constructed ("nn.Conv2d(3, 4, 3)"), or an expre
 two, of another map `y`. So a module that fails can be read, and built again from its text.
 """
 
+import copy
 import random as randomness
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -612,3 +614,33 @@ def images_that_run(module: nn.Module, multiple: int = 1) -> list[torch.Tensor]:
             continue
         runnable.append(image)
     return runnable
+
+
+def excess(module: nn.Module, model: Any, multiple: int = 1) -> float:
+    """How far a model is from its module, in tolerances: more than 1 is wrong.
+
+    The tolerance is 1e-5 of the largest value, or ten times torch's own error in single precision, if that is more.
+    """
+    worst = 0.0
+    for image in images_that_run(module, multiple):
+        with torch.no_grad():
+            expected = _listed(module(image))
+            exact = _listed(copy.deepcopy(module).double()(image.double()))
+        results = _listed(model(image.permute(0, 2, 3, 1).numpy()))
+        for result, reference, double in zip(results, expected, exact, strict=True):
+            result = np.asarray(result, "float64")
+            result = result.transpose(0, 3, 1, 2) if result.ndim == 4 else result
+            assert result.shape == tuple(reference.shape), (result.shape, tuple(reference.shape), tuple(image.shape))
+            finite = torch.isfinite(reference).numpy()
+            assert np.array_equal(finite, np.isfinite(result)), tuple(image.shape)
+            result, reference, double = (
+                np.where(finite, np.asarray(part, "float64"), 0) for part in (result, reference, double)
+            )
+            largest = np.abs(reference).max(initial=1e-30)
+            rounding = np.abs(reference - double).max(initial=0) / largest
+            worst = max(worst, float(np.abs(result - reference).max(initial=0) / largest / max(1e-5, 10 * rounding)))
+    return worst
+
+
+def _listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, list | tuple) else [result]

@@ -248,6 +248,7 @@ HANDLERS: dict[str, Handler] = {
             "floor": ops.floor,
             "ceil": ops.ceil,
             "trunc": ops.trunc,
+            "round": ops.round,
             "tan": ops.tan,
             "sinh": ops.sinh,
             "cosh": ops.cosh,
