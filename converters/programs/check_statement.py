@@ -1,6 +1,6 @@
 """A model that exists, held against the form that a configuration beside the weights states."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ import keras
 import tfseg
 from converters.errors import ConversionError
 from converters.identification.agreement import Agreement
+from converters.identification.file_names import NameEvidence
 from converters.identification.fit import Fit
 from converters.identification.sources import Source
 from converters.memory import lazy_zeros
@@ -51,6 +52,50 @@ def check_statement(source: Source, model: keras.Model, fit: Fit, agreement: Agr
     return list(agreement.notes)
 
 
+def check_name(source: Source, model: keras.Model, name: NameEvidence) -> None:
+    """Refuses a model of another network than the one that the file's name says, where only the name tells.
+
+    Args:
+        source: source of the weights.
+        model: model that its weights are to go into.
+        name: what the file's name says.
+    Raises:
+        ConversionError: naming the network, and the layers that differ.
+    """
+    said = [fit for fit in (name.fit, *name.unclear) if fit and fit.network.name in specs.RESNET_DOUBLES]
+    differing = {fit.network.name: _other_layers(source, model, fit, {}) for fit in said}
+    if not said or not all(differing.values()):
+        return
+    layers = ", ".join(sorted(set().union(*differing.values())))
+    names = " or ".join(differing)
+    usual, _ = specs.RESNET_DOUBLES[said[0].network.name]
+    raise ConversionError(
+        f"The name of {source.name} says {names}, a network with the same tensors, and the model is another one. Not "
+        f"those of {names} are: {layers}. Received: a model {model.name}. Build tfseg.build({said[0].network.name!r}) "
+        f"or a segmenter on it; or, if the name is wrong, say what the weights are of: network={usual!r}."
+    )
+
+
+def check_beginning(source: Source, model: keras.Model, fit: Fit) -> None:
+    """Refuses a model that strides or pools at its beginning as another network with the same tensors does.
+
+    Args:
+        source: source of the weights, which is what its family says.
+        model: model that its weights are to go into, in any output stride.
+        fit: network that the source is.
+    Raises:
+        ConversionError: naming the layers that differ.
+    """
+    options = {**fit.family.options, **fit.network.options}
+    if fit.network.name in specs.RESNETS and (layers := _other_layers(source, model, fit, options)):
+        form = "".join(f", {key}={value!r}" for key, value in options.items())
+        raise ConversionError(
+            f"{source.name} is {' '.join(fit.names)}, and the model is another network with the same tensors. Other "
+            f"layers are: {', '.join(sorted(layers))}. Received: a model {model.name}. Build "
+            f"tfseg.build({fit.network.name!r}{form}, ...), or let converters.convert build it."
+        )
+
+
 def _check_beginning(source: Source, model: keras.Model, fit: Fit, agreement: Agreement) -> None:
     """Refuses a model whose stem or second stage is another ResNet's than the stated one."""
     name = fit.network.name
@@ -58,17 +103,21 @@ def _check_beginning(source: Source, model: keras.Model, fit: Fit, agreement: Ag
     if name not in doubles or not agreement.evidence or not (agreement.binding or name in specs.RESNET_DOUBLES):
         return
     options = {key: value for key, value in agreement.options.items() if key == "stride_in"}
-    with blocks.blank_weights(lazy_zeros):
-        stated = _beginning(tfseg.build(name, width=fit.sizes(source.shapes).width, **options))
-    has = _beginning(model)
-    different = [layer for layer in stated.keys() & has.keys() if stated[layer] != has[layer]]
-    if different:
+    if different := _other_layers(source, model, fit, options):
         form = "".join(f", {key}={value!r}" for key, value in options.items())
         raise ConversionError(
             f"{source.name}: {agreement.evidence[0]}. The model is another network with the same tensors. Not those of "
             f"{name}{form} are: {', '.join(sorted(different))}. Received: a model {model.name}. Build "
             f"tfseg.build({name!r}{form}, ...) or a segmenter on it, or let converters.convert build it."
         )
+
+
+def _other_layers(source: Source, model: keras.Model, fit: Fit, options: Mapping[str, Any]) -> list[str]:
+    """The layers at the beginning of a model that are not those of a network."""
+    with blocks.blank_weights(lazy_zeros):
+        stated = _beginning(tfseg.build(fit.network.name, width=fit.sizes(source.shapes).width, **options))
+    has = _beginning(model)
+    return [layer for layer in stated.keys() & has.keys() if stated[layer] != has[layer]]
 
 
 def _beginning(model: keras.Model) -> dict[str, object]:

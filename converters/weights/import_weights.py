@@ -11,7 +11,8 @@ from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH
 from converters.identification.sources import Source, open_source
 from converters.programs.check_source import check_source
-from converters.programs.check_statement import check_statement
+from converters.programs.check_statement import check_beginning, check_name, check_statement
+from converters.programs.torch_modules import check_forward, check_modules
 from converters.types import Shapes, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.plan import ImportPlan, plan_by_path, plan_import
@@ -25,6 +26,7 @@ def import_weights(
     skip: Sequence[str] = (),
     *,
     family: str | Family | None = None,
+    network: str | None = None,
     prefix: str | None = None,
     allow_nonfinite: bool = False,
 ) -> Receipt:
@@ -39,12 +41,13 @@ def import_weights(
         skip: regular expressions, found anywhere in a variable's path or a tensor's key: those are left alone.
         family: name of a family, or the record itself: only its networks are tried. "tfseg/paths" reads tensors that
             are named by variable path.
+        network: name of the network that the weights are of. It overrules a label or a file name that says otherwise.
         prefix: text before the network's keys in the source, as "model.encoder."; by default it is found.
         allow_nonfinite: accept NaN and infinite weights.
     Returns: the receipt.
     Raises:
         ConversionError: before anything is written. It lists everything that is missing, unexpected, of another shape,
-            there twice, or not finite.
+            there twice, or not finite; or it says what the source states of itself, which the model is not.
 
     Example:
         >>> classifier = {"conv1.weight": np.ones((64, 3, 7, 7), "float32")}
@@ -65,15 +68,22 @@ def import_weights(
         # The trunks of keras.applications have tfseg's names, and may go into more than a network of the same names.
         fits = candidates.matches
     else:
-        candidates = identify_source(opened, family=family, skip=skip, prefix=prefix)
-        fits = candidates.fits
+        candidates = identify_source(opened, family=family, skip=skip, prefix=prefix, network=network)
+        named = [fit for fit in candidates.fits if network in (None, fit.network.name)]
+        fits = named or candidates.fits
     opened, skip = candidates.source, candidates.skip
     fit, plan = _best_plan(fits, opened, shapes, skip)
     others = list(candidates.alternatives(fit))
     receipt = Receipt(opened.name, model.name, *fit.names, others=others, prefix=prefix)
     receipt.preprocessing = specs.PREPROCESSING[fit.family.preprocessing]
-    receipt.notes += check_statement(opened, model, fit, candidates.agree(fit, network=model.name))
+    receipt.notes += check_statement(opened, model, fit, candidates.agree(fit, network=network))
+    if network is None:
+        check_name(opened, model, candidates.name)
     receipt.notes += [*candidates.name_notes(model.name), *check_source(opened, model, fit, skip=skip, named=True)]
+    if opened.modules and not plan.problems:
+        check_beginning(opened, model, fit)
+        check_modules(opened, model, fit, asked=True, whole=model.name == fit.network.name)
+        receipt.notes += check_forward(opened, fit, named=True)
     advice = mapping_advice(candidates, shapes, plan)
     return fill_model(model, opened, plan, receipt, advice=advice, allow_nonfinite=allow_nonfinite)
 

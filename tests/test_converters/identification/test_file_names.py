@@ -84,7 +84,7 @@ def test_what_was_asked_for_is_built_and_the_name_is_noted(tmp_path, state):
     model, receipt = converters.convert(path, network="resnet50")
     assert model.name == "resnet50"
     assert any("the file name says resnetaa50" in note for note in receipt.notes)
-    receipt = converters.import_weights(model, path)
+    receipt = converters.import_weights(model, path, network="resnet50")
     assert any("the file name says resnetaa50" in note for note in receipt.notes)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import checkpoints
+from helpers import checkpoints, onnx_files
 from helpers.references import images, output, relative
 
 import converters
@@ -184,3 +184,35 @@ def test_family_restricts_the_candidates():
 def test_family_of_paths_refuses_foreign_names():
     with pytest.raises(ConversionError, match=r"(?s)Missing: 33\n  conv1_1/kernel.*Unexpected: 39\n  conv1_1.weight"):
         converters.import_weights(fcn("fcn32s"), checkpoints.state(FCN), family="tfseg/paths")
+
+
+CHANGED = {"epsilon": "resnet18", "strides": "resnet50", "double": "resnet50_caffe_padded"}
+
+
+@pytest.mark.parametrize("kind", ["live", "pickled"])
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_module_that_is_another_function_is_refused(tmp_path, kind, change):
+    module = onnx_files.net(CHANGED[change].partition("_")[0], width=1 / 16)
+    if change == "epsilon":
+        module.bn1.eps = 0.1
+    if change == "strides":
+        module.layer2[0].conv1.stride, module.layer2[0].conv2.stride = (2, 2), (1, 1)
+    if kind == "pickled":
+        torch.save(module, tmp_path / "net.pth")
+    model = tfseg.build(CHANGED[change], include_top=True, num_classes=7, width=1 / 16)
+    before = model.get_weights()
+    with pytest.raises(ConversionError, match=r"bn1 has eps|layer2.0.conv1 has stride|conv3_block1"):
+        converters.import_weights(model, module if kind == "live" else tmp_path / "net.pth")
+    assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["label", "name"])
+def test_what_a_file_says_of_itself_is_refused_or_overruled(tmp_path, kind):
+    state = onnx_files.net("resnet18", width=1 / 16).state_dict()
+    path = tmp_path / ("net.pth" if kind == "label" else "resnetblur18.pth")
+    torch.save({"arch": "resnet_of_mine", "state_dict": state} if kind == "label" else state, path)
+    model = tfseg.build("resnet18", include_top=True, num_classes=7, width=1 / 16)
+    with pytest.raises(ConversionError, match=r"resnet_of_mine|resnetblur18"):
+        converters.import_weights(model, path)
+    receipt = converters.import_weights(model, path, network="resnet18")
+    assert any("resnet_of_mine" in note or "resnetblur18" in note for note in receipt.notes)
