@@ -17,6 +17,7 @@ from converters.errors import ConversionError
 from converters.identification.sources import Source
 from converters.reading.files import naming
 from converters.reading.onnx.model_file import OnnxGraph
+from converters.reading.tensors import Tensor
 from converters.types import Path
 from converters.weights.receipts import Receipt
 
@@ -130,6 +131,9 @@ def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) 
         tensors={key: _NUMBER if key in traced.arguments else "" for key in graph.tensors},
         sizes=_sizes(traced),
     )
+    tensors = [tensor for tensor in graph.tensors.values() if isinstance(tensor, Tensor)]
+    if any(tensor.dtype.name in ("float16", "bfloat16") for tensor in tensors):
+        receipt.notes.append("the file computes in half precision, the model in single precision with its numbers")
     if traced.freed:
         receipt.notes.append("the file states one size of the image, and none of its steps depends on it")
     if not is_available():

@@ -115,8 +115,8 @@ def _cast(arguments: Arguments) -> Any:
     return x.astype(dtype)
 
 
-def _size(shape: Sequence[int]) -> list[int]:
-    sizes = [int(size) for size in shape]
+def _size(shape: np.ndarray) -> list[int]:
+    sizes = [int(size) for size in shape.reshape(-1)]
     if min(sizes, default=0) < 0:
         raise ValueError("negative size")
     return sizes

@@ -13,6 +13,7 @@ from converters.building.onnx.values import PLACES, Computed, OtherSize, Value
 from converters.errors import ConversionError
 from converters.reading.onnx.fused_nodes import split_fused
 from converters.reading.onnx.model_file import OnnxGraph, OnnxNode
+from converters.reading.tensors import Tensor
 from converters.types import Shape
 
 _BATCHES = (2, 3, 5)
@@ -153,7 +154,9 @@ class _Tracing:
     def __init__(self, graph: OnnxGraph, nodes: Sequence[OnnxNode], image: Image, name: str) -> None:
         self.graph, self.nodes, self.image, self.name = graph, nodes, image, name
         self.parameters = frozenset(
-            key for key, tensor in graph.tensors.items() if tensor.dtype.kind not in "iub" and tensor.shape
+            key
+            for key, tensor in graph.tensors.items()
+            if isinstance(tensor, Tensor) and tensor.dtype.kind not in "iub" and tensor.shape
         )
 
     def fixed(self, size: tuple[int, int]) -> TracedGraph:
@@ -288,7 +291,7 @@ def _first_kernel(graph: OnnxGraph, name: str, nodes: Sequence[OnnxNode]) -> int
     """The channels that the first convolution wants."""
     for node in nodes:
         tensor = graph.tensors.get(node.inputs[1]) if node.type == "Conv" and len(node.inputs) > 1 else None
-        if tensor is not None and len(tensor.shape) == 4:
+        if isinstance(tensor, Tensor) and len(tensor.shape) == 4:
             groups = node.attributes.get("group") or 1
             return int(tensor.shape[1]) * (groups if isinstance(groups, int) else 1)
     return 3

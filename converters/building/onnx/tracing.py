@@ -141,7 +141,9 @@ class Tracer:
         if node.type == "Size":
             return Known(node.outputs[0], tuple(np.array(np.prod(shape), "i8") for shape in x.shapes))
         first, last = node.attributes.get("start") or 0, node.attributes.get("end")
-        parts = [shape[first:last] for shape in x.shapes]  # type: ignore[misc]
+        if not isinstance(first, int) or not isinstance(last, int | None):
+            raise ConversionError(f"the node {node.name!r}, Shape, has a start or an end that is no number.")
+        parts = [shape[first:last] for shape in x.shapes]
         return Known(node.outputs[0], _shared([np.array(part, "i8") for part in parts]))
 
     def _branch(self, call: "Call") -> list[Value]:
@@ -307,7 +309,9 @@ class Call:
             return self.attribute(name, default)
         value = self.weight(index, f"a number {name}")
         self.tracer.arguments.update(value.parents)
-        return value.arrays[0].reshape(()).item() if value.arrays[0].size == 1 else default
+        if value.arrays[0].size != 1:
+            raise self.refusal(f"has {value.arrays[0].size} numbers {name} instead of one")
+        return value.arrays[0].reshape(()).item()
 
     def arguments(self) -> list[Arguments]:
         """The inputs that are known, and the attributes, at each traced size."""

@@ -49,7 +49,8 @@ _CONSTANTS = 16  # numbers of a Constant node that are a scale or a mean, not we
 _STATED_AXES = 8  # axes of an input whose sizes are read; images have four
 
 
-class OnnxSubgraph(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class OnnxSubgraph:
     """A graph inside a node: a branch of `If`, the body of a loop. It reads values of the graph around it, too.
 
     Attributes:

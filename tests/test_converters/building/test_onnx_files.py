@@ -1,4 +1,4 @@
-"""ONNX files as tools write them, and as nobody should: exact, or one error that says why."""
+"""ONNX files as tools write them, and as none should: exact, or one error that says why."""
 
 import keras
 import numpy as np

@@ -147,8 +147,12 @@ def matmul(call: Call) -> Computed:
     """A product of matrices, one of which may be of the file."""
     left, right = call.inputs[0], call.inputs[1]
     if isinstance(right, Known) and isinstance(left, Computed):
-        if len(right.shapes[0]) == 2:
-            return product(call, left, transposed_matrix(call, call.weight(1, "a matrix")))
+        matrix = call.weight(1, "a matrix")
+        if len(matrix.shapes[0]) > 2 and set(matrix.shapes[0][:-2]) == {1} and left.rank >= len(matrix.shapes[0]):
+            array = matrix.arrays[0].reshape(matrix.shapes[0][-2:])
+            matrix = call.made(array, "matrix", matrix.parents)
+        if len(matrix.shapes[0]) == 2:
+            return product(call, left, transposed_matrix(call, matrix))
         raise call.refusal("multiplies by several matrices of the file")
     if isinstance(left, Known) and isinstance(right, Computed):
         if len(left.shapes[0]) != 2 or right.rank < 2:

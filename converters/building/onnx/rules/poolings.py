@@ -28,12 +28,14 @@ def maximum(call: Call) -> list[Value]:
     windows = _windows(call, x)
     ceil_mode = bool(call.attribute("ceil_mode", 0))
     shapes = [(*shape[:2], *windows.outputs(shape, index, ceil_mode)) for index, shape in enumerate(x.shapes)]
+    if windows.stride == windows.kernel:
+        _check_literal_windows(call, windows)
     padding = windows.padding
     if not windows.is_even or any(2 * pad > side for pad, side in zip(padding, windows.kernel, strict=True)):
         if ceil_mode and len({shape[2:] for shape in x.shapes}) > 1:
             raise call.refusal("rounds up, and pads one side more than the other")
         x, padding = padded(call, x, windows.pads, _LOWEST), [0, 0]
-    given = {
+    given: dict[str, Any] = {
         "kernel_size": list(windows.kernel),
         "stride": list(windows.stride),
         "padding": padding,
@@ -117,7 +119,7 @@ def _check_literal_windows(call: Call, windows: Window) -> None:
     if literals is None or windows.any_pads:
         return
     if any(side > _SMALL_WINDOW or side in literals for side in windows.kernel):
-        call.literal(f"averages windows of {windows.kernel[0]} x {windows.kernel[1]} pixels, as the size may say")
+        call.literal(f"pools windows of {windows.kernel[0]} x {windows.kernel[1]} pixels, as the size may say")
 
 
 def whole_average(call: Call) -> Computed:

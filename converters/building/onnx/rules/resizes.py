@@ -154,6 +154,8 @@ def pad(call: Call) -> Computed:
     value = call.number(2, "value", 0.0) or 0.0
     if not any(side for pads in around for pair in pads for side in pair):
         return x
+    if min(side for pads in around for pair in pads for side in pair) < 0:
+        call.literal("cuts pixels off, as the size may say")
     if call.tracer.literals is not None and _strides_next(call):
         call.literal("pads a map before a step that strides, as the size may say")
     if any(pads[0] != (0, 0) for pads in around):
@@ -180,7 +182,8 @@ def _strides_next(call: Call) -> bool:
     return any(
         call.node.outputs[0] in node.inputs
         and node.type in ("Conv", "MaxPool", "AveragePool")
-        and max(node.attributes.get("strides") or (1,), default=1) > 1  # type: ignore[type-var]
+        and isinstance(strides := node.attributes.get("strides"), tuple)
+        and max(strides) > 1
         for node in call.tracer.graph.nodes
     )
 

@@ -58,6 +58,8 @@ def _resolved(call: Call, shape: Shape, sizes: list[int], index: int, literal: b
     if stated and literal and sizes and sizes[0] > 0 and sizes[0] % stated == 0:
         of_batch = [sizes[0] // stated * batch, *sizes[1:]]
         if -1 in sizes or math.prod(of_batch) == total:
+            if shape[0] % batch:
+                raise call.refusal("merges the batch, which is not its first axis")
             sizes = of_batch
     rest = math.prod(size for size in sizes if size != -1)
     if sizes.count(-1) > 1 or (-1 in sizes and (rest == 0 or total % rest)):
