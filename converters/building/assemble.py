@@ -13,6 +13,7 @@ from converters.building.from_torch import Traced
 from converters.building.hooks import hook_note, hooked_modules, require_repeatable
 from converters.building.operations import HANDLERS
 from converters.building.record import make_record
+from converters.building.shuffles import fuse_shuffles
 from converters.building.source_facts import source_facts
 from converters.building.trainable import carry_trainable
 from converters.building.training_form import TrainingForm, in_training_form, plain_module
@@ -65,7 +66,7 @@ def assemble(traced: Traced, form: TrainingForm, batch: int | None = None) -> As
     Raises:
         ConversionError: a step that Keras cannot compute exactly.
     """
-    graph, notes, frozen = in_training_form(traced.graph, form)
+    graph, notes, frozen = in_training_form(fuse_shuffles(traced.graph), form)
     builder = Builder(graph, HANDLERS)
     model = builder.build(traced.fixed, batch)
     notes += carry_trainable(builder, model, frozen)

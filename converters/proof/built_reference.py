@@ -36,7 +36,7 @@ def run_built(module: Any, images: np.ndarray, record: BuiltRecord) -> Reference
         if layer not in layers and hasattr(output, "detach") and output.ndim == len(row.axes):
             # Copied at once: a ReLU in place would change the tensor later.
             array = output.detach().cpu().float().numpy().copy()
-            layers[layer] = row.module, array if array.ndim == 4 and row.axes == _MAP else array.transpose(row.axes)
+            layers[layer] = row.module, array.transpose(row.axes)
 
     hooks = [
         parts[row.module].register_forward_hook(lambda _part, _inputs, output, layer=layer: keep(layer, output))
@@ -53,7 +53,8 @@ def run_built(module: Any, images: np.ndarray, record: BuiltRecord) -> Reference
 def _named(name: str, result: Any) -> list[tuple[str, np.ndarray]]:
     """Every tensor of a result, in the order in which a built model gives them."""
     if hasattr(result, "detach"):
-        return [(name, result.detach().cpu().float().numpy().copy())]
+        array = result.detach().cpu().float().numpy().copy()
+        return [(name, array.transpose(_MAP) if array.ndim == len(_MAP) else array)]
     if isinstance(result, Mapping) or hasattr(result, "keys"):
         return [row for key in result for row in _named(str(key), result[key])]
     if isinstance(result, list | tuple):

@@ -175,17 +175,20 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _compare(layer: str, value: np.ndarray, name: str, expected: np.ndarray) -> LayerComparison:
-    for candidate in (expected, np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected):
+    fitting = [
+        candidate.reshape(value.shape)
+        for candidate in (expected, np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected)
         # A fully connected layer of one network may be a 1x1 convolution in the other.
-        if candidate.shape == value.shape or _long_axes(candidate) == _long_axes(value):
-            expected = candidate.reshape(value.shape)
-            break
-    else:
+        if candidate.shape == value.shape or _long_axes(candidate) == _long_axes(value)
+    ]
+    if not fitting:
         raise ConversionError(
             f"{layer} gives {value.shape} and the reference's {name} {expected.shape}: these are not the same layer. "
             "Was the reference built with the same output stride?"
         )
-    difference = float(np.abs(value - expected).max(initial=0))
+    # A map with as many channels as rows and columns fits in either order: it is meant in the order in which it agrees.
+    differences = [float(np.abs(value - candidate).max(initial=0)) for candidate in fitting]
+    difference = min(differences)
     scale = float(np.abs(expected).max(initial=0))
     return LayerComparison(layer, name, value.shape, difference, difference / scale if scale else difference)
 

@@ -8,8 +8,9 @@ import keras
 from tfseg import graphs
 from tfseg.specs import CONVENTIONS
 from tfseg.surgery.calls import GriddedCall, GriddedTensor
-from tfseg.surgery.dilation_rules import rule_of
-from tfseg.surgery.dilation_surgeon import DilationSurgeon
+from tfseg.surgery.dilation_rules import convolution, pooling, rule_of
+from tfseg.surgery.dilation_surgeon import WAY_OUT, DilationSurgeon
+from tfseg.surgery.grids import window_of
 
 
 def dilate(
@@ -68,9 +69,19 @@ def _dilate_call(
     """The maps that one call of the original makes in the new model."""
     call = GriddedCall(operation, args, kwargs)
     if not any(tracked.grid for tracked in call.maps):
+        _check_place(surgeon, call)
         return call.result(surgeon.copies.of(operation), None)
     if getattr(operation, "data_format", None) == "channels_first":
         surgeon.refuse(call, "its channels come first", 'Build the model with data_format="channels_last".')
     results = rule_of(operation)(surgeon, call)
     surgeon.note_strides(results)
     return results
+
+
+def _check_place(surgeon: DilationSurgeon, call: GriddedCall) -> None:
+    """Refuses a layer that strides over a map whose pixels have no known place: its stride could not be taken."""
+    if rule_of(call.operation) not in (convolution, pooling) or not call.maps:
+        return
+    sizes = tuple(call.maps[0].tensor.shape)[1:-1]
+    if len(sizes) == 2 and None in sizes and max(window_of(call.operation).strides) > 1:
+        surgeon.refuse(call, "a layer before it took the place on the image from its map", WAY_OUT)

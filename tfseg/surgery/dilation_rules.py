@@ -160,6 +160,13 @@ def pixelwise(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor
     return call.result(surgeon.copies.of(operation), PixelGrid.joined(grids))
 
 
+def with_weight(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`WithWeight`, whose weight may be one number a channel, or have rows and columns of its own."""
+    if any(side != 1 for side in call.operation.shape[:-1]):
+        return unknown(surgeon, call, "its weight has rows and columns")
+    return pixelwise(surgeon, call)
+
+
 def works_on_channels(operation: keras.Operation) -> bool:
     """Whether the axis of a pixelwise layer is that of the channels."""
     axes = keras.tree.flatten(getattr(operation, "axis", -1))
@@ -283,9 +290,10 @@ LAYERS = _table(
     ("Conv2DTranspose DepthwiseConv2DTranspose UpSampling2D", upsampling),
     ("Resizing CenterCrop RandomCrop Rescale", resampling),
     ("DilatedPooling DensePadding", dilated_before),
+    ("WithWeight", with_weight),
     ("ResizeLike", resize_like),
     ("CropLike", crop_like),
-    ("AdaptiveAveragePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole_map),
+    ("AdaptiveAveragePooling AdaptivePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole_map),
     ("GlobalAveragePooling2D GlobalMaxPooling2D", whole_map),
     ("Activation ELU Identity LeakyReLU PReLU ReLU Softmax", pixelwise),
     ("ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout2D", pixelwise),
