@@ -95,6 +95,8 @@ class Family:
         public: builder of the public implementation, a torch module without weights, or None if none can be installed:
             `public(name, num_classes=, output_stride=, aux=)`, where `name` is the network's `public`.
         multiple_of: number of which the public implementation needs the sides of an image to be multiples.
+        ends_at_logits: whether the public implementation returns its logits as small as they are. Its users enlarge
+            them, and the network here does.
         outputs: slice of the public implementation's results that the model's outputs correspond to.
         preprocessing_otherwise: further names of preprocessing -> which files want it.
         file_words: regular expression, in lower case: a file whose name has it is of this family, if it fits.
@@ -129,6 +131,7 @@ class Family:
     distinct: str = ""
     public: Callable[..., Any] | None = None
     multiple_of: int = 1
+    ends_at_logits: bool = False
     outputs: slice = dataclasses.field(default_factory=lambda: slice(None))
     preprocessing_otherwise: Mapping[str, str] = dataclasses.field(default_factory=dict)
     file_words: str = NEVER

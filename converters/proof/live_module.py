@@ -101,7 +101,7 @@ def _result_difference(
     expected = np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected
     if expected.shape != ours.shape:
         small = values.get("logits")
-        if small is not None and small.shape == expected.shape and not _enlarges(family):
+        if small is not None and small.shape == expected.shape and family.ends_at_logits:
             note = "The module ends at its logits, which the network enlarges to the size of the image"
             return _value_difference(small, name, expected), note
         if [side for side in expected.shape if side > 1] == [side for side in ours.shape if side > 1]:
@@ -124,11 +124,6 @@ def _probabilities_difference(ours: np.ndarray, values: Mapping[str, np.ndarray]
         if words := _value_difference(result, name, wanted):
             return words
     return ""
-
-
-def _enlarges(family: Family) -> bool:
-    """Whether the public networks of the family enlarge their result themselves."""
-    return family.name.startswith(("torchvision/", "qubvel/", "wkentaro/"))
 
 
 def _value_difference(ours: np.ndarray, name: str, expected: np.ndarray) -> str:

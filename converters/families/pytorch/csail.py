@@ -89,6 +89,7 @@ def _family(decoder: str, head: str, rows: tuple[Row, ...], worst: str, **fields
         datasets=("ade20k",),
         head=HEAD,
         features=FEATURES,
+        ends_at_logits=True,
         conventions=("previous",),
         parts={"encoder": r"conv1\.", "decoder": r"conv_last"},
         public=_public,

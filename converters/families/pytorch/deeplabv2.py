@@ -45,6 +45,7 @@ def _family(
         head=HEAD,
         features=FEATURES,
         conventions=("new",),
+        ends_at_logits=True,
         **fields,
     )
 

@@ -81,4 +81,5 @@ MMSEG = Family(
     options={"output_stride": 8, "convention": "previous"},
     conventions=("previous",),
     datasets=("voc", "cityscapes", "ade20k"),
+    ends_at_logits=True,
 )

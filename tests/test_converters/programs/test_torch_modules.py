@@ -238,3 +238,24 @@ def test_reparametrized_weights_are_named(words):
     weight = state.pop("conv1.weight")
     with pytest.raises(ConversionError, match="live module, whose program applies them"):
         converters.convert(state | {f"conv1.{word}": weight for word in words.split()})
+
+
+class Scores(nn.Module):
+    """A network whose forward returns its scores as small as they are."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image):
+        return self.network.classifier(self.network.backbone(image)["out"])
+
+
+@pytest.mark.full
+def test_a_live_module_that_ends_small_is_built_as_it_is():
+    module = Scores(onnx_files.net("fcn_resnet50", width=1 / 16)).eval()
+    model, receipt = converters.convert(module)
+    assert receipt.family == "torch module"
+    assert relative(output(model, IMAGE), torch_output(module, IMAGE)) <= 1e-5
+    with pytest.raises(ConversionError, match="has the shape"):
+        converters.convert(module, network="fcn_resnet50")
