@@ -10,12 +10,14 @@ from tfseg.layers.group_normalization import GroupNormalization
 from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
 from tfseg.layers.metadata import Metadata
-from tfseg.layers.pixel_shuffle import PixelShuffle
+from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.resample import Resample
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
 from tfseg.layers.shuffle_channels import ShuffleChannels
+from tfseg.layers.side_by_side import SideBySide
 from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced
+from tfseg.layers.transposed_convolution import TransposedConvolution
 from tfseg.layers.unpooling import MaximumPlaces, Unpooling
 from tfseg.layers.weight_tensor import WeightTensor
 from tfseg.layers.window_pooling import WindowPooling
@@ -39,6 +41,7 @@ __all__ = [
     "MaximumPlaces",
     "Metadata",
     "PixelShuffle",
+    "PixelUnshuffle",
     "Repeated",
     "Replaced",
     "Resample",
@@ -46,6 +49,8 @@ __all__ = [
     "ReshapeLike",
     "ResizeLike",
     "ShuffleChannels",
+    "SideBySide",
+    "TransposedConvolution",
     "Unpooling",
     "WeightTensor",
     "WindowPooling",
