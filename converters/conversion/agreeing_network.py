@@ -19,7 +19,7 @@ from converters.programs.torch_modules import check_forward, check_modules
 
 @dataclasses.dataclass(frozen=True)
 class AgreeingNetwork:
-    """An empty network that is what the source says of itself, as far as it says anything.
+    """An empty network that is what the source says of itself, where it says anything.
 
     Attributes:
         fit: network whose names the tensors have.

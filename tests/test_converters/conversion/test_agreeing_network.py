@@ -1,4 +1,4 @@
-"""Of several networks with the same tensors, the one is built that a file's own description agrees with."""
+"""The network that is built is the one, of several with the same tensors, that the file itself describes."""
 
 import keras
 import pytest
