@@ -7,10 +7,11 @@ has another shape if that is so in every block.
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from converters.families.family import FamilyNetwork
+from converters.names.tables import Table
 from converters.types import Shape, Shapes
 
 _TRUNK = re.compile(r"(conv|level)\d_")
@@ -25,6 +26,29 @@ _KINDS = (
     (r"(\d_conv)?/bias", "convolutions without biases", "a bias in every convolution"),
     (r"_bn/gamma", "no BatchNorm", "a BatchNorm after every convolution"),
 )
+
+
+class Placed(NamedTuple):
+    """A variable of a file, with its place in a network.
+
+    Attributes:
+        path: path of the variable.
+        key: key in the file.
+        layer: name of its layer.
+        counts: whether it says what network it is: a kernel, a bias or a factor.
+        in_trunk: whether its layer is one of a stage.
+        stage, number, kind: stage, number of the block and kind of variable in it (see `Trunk`); no stage outside the
+            blocks.
+    """
+
+    path: str
+    key: str
+    layer: str
+    counts: bool
+    in_trunk: bool
+    stage: str
+    number: int
+    kind: str
 
 
 class Trunk(NamedTuple):
@@ -51,45 +75,61 @@ def describe_differences(network: FamilyNetwork, shapes: Shapes) -> list[str]:
     whole = network.whole
     if whole and any(whole.table.path(key) and not network.table.path(key) for key in shapes):
         network = whole
-    paths = {path: key for key in shapes if (path := network.table.path(key))}
+    placed = _placed(network.table, tuple(shapes))
+    paths = {variable.path: variable.key for variable in placed}
     expected = _expected(network)
-    trunk = _trunk(path for path in paths if _counts(network, path))
+    trunk = _trunk(_counted(network, placed))
     problems = [
         *_absent_requirements(network, shapes),
         *_other_numbers(network, shapes),
         *_other_counts(expected, trunk),
         *_other_kinds(expected, trunk),
-        *_other_layers(network, expected, trunk, paths),
+        *_other_layers(network, expected, trunk, paths, {variable.layer for variable in placed}),
     ]
     return problems or list(_other_shapes(network, expected, paths, shapes))
 
 
 @functools.cache
 def _expected(network: FamilyNetwork) -> Trunk:
-    return _trunk(network.variables(1.0))
+    return _trunk(_place(path, "") for path in network.variables(1.0))
 
 
-def _counts(network: FamilyNetwork, path: str) -> bool:
-    """Whether a file's variable is compared: those that the network enumerates, and others of the same layers."""
-    if not path.endswith(("/kernel", "/bias", "/gamma")):
-        return False
+@functools.lru_cache(64)  # many networks share one table
+def _placed(table: Table, keys: tuple[str, ...]) -> tuple[Placed, ...]:
+    """The variables of a file, each once: of keys with one path the last one counts."""
+    paths = {path: key for key in keys if (path := table.path(key))}
+    return tuple(_place(path, key) for path, key in paths.items())
+
+
+def _place(path: str, key: str) -> Placed:
+    layer, counts = path.rpartition("/")[0], path.endswith(("/kernel", "/bias", "/gamma"))
+    match = _BLOCK.fullmatch(path) or _VGG.fullmatch(path)
+    stage, number, kind = match.groups() if match else ("", "0", "")
+    return Placed(path, key, layer, counts, bool(_TRUNK.match(path)), stage, int(number), kind)
+
+
+def _counted(network: FamilyNetwork, placed: Iterable[Placed]) -> Iterator[Placed]:
+    """The variables that are compared: those that the network enumerates, and others of the same layers."""
     expected = network.variables(1.0)
-    if path in expected:
-        return True
-    if path.endswith("/gamma"):  # enumerated only where the networks of a family differ in their BatchNorms
-        return False
-    return bool(_TRUNK.match(path) or re.fullmatch(network.complete, path.rpartition("/")[0]))
+    complete = re.compile(network.complete)
+    for variable in placed:
+        if not variable.counts:
+            continue
+        # Factors are enumerated only where the networks of a family differ in their BatchNorms.
+        alike = variable.path[-6:] != "/gamma" and (variable.in_trunk or complete.fullmatch(variable.layer))
+        if alike or variable.path in expected:
+            yield variable
 
 
-def _trunk(paths: "Iterator[str] | Shapes") -> Trunk:
+def _trunk(placed: Iterable[Placed]) -> Trunk:
     trunk = Trunk({}, {}, [])
-    for path in paths:
-        if match := _BLOCK.fullmatch(path) or _VGG.fullmatch(path):
-            stage, number, kind = match.groups()
-            trunk.blocks[stage] = max(int(number), trunk.blocks.get(stage, 0))
-            trunk.kinds.setdefault(kind, []).append(path)
+    for variable in placed:
+        if variable.stage:
+            if variable.number > trunk.blocks.get(variable.stage, 0):
+                trunk.blocks[variable.stage] = variable.number
+            trunk.kinds.setdefault(variable.kind, []).append(variable.path)
         else:
-            trunk.others.append(path)
+            trunk.others.append(variable.path)
     return trunk
 
 
@@ -135,8 +175,9 @@ def _in_words(kind: str, column: int) -> str:
     return f"has {'no ' if column == 1 else ''}{kind} in its blocks"
 
 
-def _other_layers(network: FamilyNetwork, expected: Trunk, trunk: Trunk, paths: Mapping[str, str]) -> Iterator[str]:
-    layers = {path.rpartition("/")[0] for path in paths}
+def _other_layers(
+    network: FamilyNetwork, expected: Trunk, trunk: Trunk, paths: Mapping[str, str], layers: Collection[str]
+) -> Iterator[str]:
     for path in expected.others:
         layer, _, variable = path.rpartition("/")
         if variable == "kernel" and layer not in layers and not re.fullmatch(network.optional, layer):

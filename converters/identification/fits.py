@@ -223,7 +223,7 @@ class _Strangers:
     """The tensors that a table does not know: how many, and the first few, for a list that ends with dots."""
 
     def __init__(self, shapes: Shapes, known: Collection[str]) -> None:
-        self.number = len(shapes) - sum(key in shapes for key in known)
+        self.number = len(shapes) - len(shapes.keys() & known)
         self.first = list(itertools.islice((key for key in shapes if key not in known), LISTED + 1))
 
 

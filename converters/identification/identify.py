@@ -17,7 +17,7 @@ from converters.types import Weights
 
 # Tensors in all subtrees that are looked at. Files of people have a few copies of a network with hundreds of tensors;
 # hostile ones have many of both.
-_MOST_LOOKS = 300_000
+_MOST_LOOKS = 60_000
 
 
 @dataclasses.dataclass(frozen=True)

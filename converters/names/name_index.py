@@ -73,7 +73,8 @@ class NameIndex:
 
 def _alternatives(patterns: Iterable[str]) -> list[re.Pattern[str]]:
     """Few expressions of which one fits if one of many does."""
-    plain, particular = [], []
+    plain: list[str] = []
+    particular: list[str] = []
     for pattern in patterns:
         (particular if _PARTICULAR.search(pattern) else plain).append(pattern)
     return [*map(re.compile, particular), re.compile("|".join(f"(?:{pattern})" for pattern in plain) or "(?!)")]

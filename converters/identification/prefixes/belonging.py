@@ -1,7 +1,7 @@
 """What of a file belongs to the network in one of its subtrees, what is left out, and what may read its features."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from converters.identification.heads import HEAD_NAMES
@@ -42,9 +42,14 @@ class Judge:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        names = [source.name_in_file(key).split(".") for key in source]
-        self._training = any(map(_is_self_supervised, names))
-        self._lone_is_head = not self._training and not any("prototypes" in name for parts in names for name in parts)
+        parts: set[str] = set()  # of all keys: few, where keys are many
+        outer: set[str] = set()  # those that hold modules
+        for key in source:
+            of_key = source.name_in_file(key).split(".")
+            parts.update(of_key)
+            outer.update(of_key[:-2])
+        self._training = any(map(_SELF_SUPERVISED.fullmatch, parts)) or any(map(_PREDICTOR.fullmatch, outer))
+        self._lone_is_head = not self._training and not any("prototypes" in part for part in parts)
 
     def sort(self, inside: Mapping[str, str], outside: Mapping[str, str], known: Collection[str]) -> Belonging:
         """What belongs to the network, what is left out and why, and what is strange.
@@ -96,8 +101,3 @@ class Judge:
 
     def _is_projection(self, name: str) -> bool:
         return self._training and bool(_PROJECTION.fullmatch(name))
-
-
-def _is_self_supervised(parts: Sequence[str]) -> bool:
-    """Whether a key of these parts is one of training without labels."""
-    return any(map(_SELF_SUPERVISED.fullmatch, parts)) or any(map(_PREDICTOR.fullmatch, parts[:-2]))

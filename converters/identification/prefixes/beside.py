@@ -65,6 +65,7 @@ _PREPARATION = re.compile(
 _MOST_CHANNELS = 16
 
 
+@functools.lru_cache(50_000)  # each view of a file looks at the same tensors
 def why_beside(name: str, shape: Shape, dtype: np.dtype, *, lone_is_head: bool) -> str:
     """What a tensor is that no network reads; nothing if it may be part of one.
 

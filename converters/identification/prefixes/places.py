@@ -18,8 +18,6 @@ _VGG_PLACES = {"0": "features", "2": "classifier"}  # 1 is a pooling
 _LEAST_KERNELS = 8  # no network known here has fewer
 _MOST_PLACES = 50
 _MOST_LEVELS = 20  # of modules around a network; hostile keys have thousands
-# Tensors that all subtrees together may be compared with: hostile files have many of both.
-_MOST_TENSORS = 1_000_000
 
 
 class Reading(NamedTuple):
@@ -47,7 +45,7 @@ class Place(NamedTuple):
 
 
 class Names:
-    """The names of a file in their order, so that those under a prefix lie together.
+    """The names of a file, sorted, so that those under a prefix lie together.
 
     Args:
         names: key -> name in the file, without what wrappers put in.
@@ -55,10 +53,9 @@ class Names:
     """
 
     def __init__(self, names: Mapping[str, str], shapes: Shapes) -> None:
-        self.in_file = list(names.values())
-        self._sorted = sorted((name, len(shapes[key]) == 4) for key, name in names.items())
-        self._names = [name for name, _ in self._sorted]
-        self._kernels = list(itertools.accumulate((kernel for _, kernel in self._sorted), initial=0))
+        keys = sorted(names, key=names.__getitem__)
+        self._names = [names[key] for key in keys]
+        self._kernels = list(itertools.accumulate((len(shapes[key]) == 4 for key in keys), initial=0))
 
     def under(self, prefix: str) -> Sequence[str]:
         """The names that begin with a prefix, without it.
@@ -93,15 +90,15 @@ def places_of(names: Mapping[str, str], shapes: Shapes) -> list[Place]:
         names: key -> name in the file, without what wrappers put in.
         shapes: key -> shape.
     """
-    index = Names(names, shapes)
     beginnings = _beginnings()
     endings = tuple(beginnings)
-    most = max(1, min(_MOST_PLACES, _MOST_TENSORS // max(len(names), 1)))
+    firsts = [name for name in names.values() if name.endswith(endings)]
+    index = Names(names if firsts else {}, shapes)
     tried: set[tuple[str, str]] = set()
     places: list[Place] = []
-    for name in (name for name in index.in_file if name.endswith(endings)):
+    for name in firsts:
         for prefix, kind in _ways(name, beginnings):
-            if len(places) >= most or (prefix, kind) in tried or index.kernels(prefix) < _LEAST_KERNELS:
+            if len(places) >= _MOST_PLACES or (prefix, kind) in tried or index.kernels(prefix) < _LEAST_KERNELS:
                 continue
             tried.add((prefix, kind))
             if _READINGS[kind].fits(index, prefix):

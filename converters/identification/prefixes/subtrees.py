@@ -1,6 +1,7 @@
 """The subtrees of a file that may be a network, each as a view."""
 
 import copy
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -52,8 +53,12 @@ class _File:
     def __init__(self, source: Source) -> None:
         self.source, self.short = source, without_wrapping({key: key for key in source})
         self.places = places_of(self.short, source.shapes)
-        self.judge = Judge(source)
         self._kernels: dict[Place, frozenset[tuple[str, Shape]]] = {}
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """What says which tensors belong to the network in a subtree."""
+        return Judge(self.source)
 
     def names_in(self, place: Place) -> Iterator[tuple[str, str]]:
         """`(key, name in the network)` of the tensors of a subtree."""
@@ -72,7 +77,7 @@ class _File:
                 continue
             if copies and text.startswith(copies):
                 copied[source.name_in_file(key)] = COPY
-            elif not any(re.search(pattern, text) or re.search(pattern, source.name_in_file(key)) for pattern in skip):
+            elif not (skip and _is_found(skip, text, source.name_in_file(key))):
                 outside[key] = _relative(text, place.prefix)
         kept, left_out, strange = self.judge.sort(inside, outside, known_names(inside.values()))
         keys = {key: inside.get(key) or outside[key] for key in kept}
@@ -112,6 +117,10 @@ def subtrees(source: Source) -> Iterator[Subtree]:
         if tensors.graph is None and any("." in key for key in tensors):
             file = _File(tensors)
             yield from (Subtree(file, place) for place in file.places)
+
+
+def _is_found(patterns: Sequence[str], *names: str) -> bool:
+    return any(re.search(pattern, name) for pattern in patterns for name in names)
 
 
 def with_other_sets(source: Source, network: FamilyNetwork) -> Source:

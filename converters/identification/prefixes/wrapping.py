@@ -13,5 +13,9 @@ def without_wrapping(names: Mapping[str, str]) -> dict[str, str]:
         names: key -> name.
     Returns: key -> name.
     """
-    short = {key: ".".join(part for part in name.split(".") if part not in _WRAPPING) for key, name in names.items()}
+    short = {key: _without(name) if "mod" in name else name for key, name in names.items()}
     return short if len(set(short.values())) == len(short) else dict(names)
+
+
+def _without(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPING)
