@@ -52,7 +52,7 @@ def build_from_module(
     shape = None if example is None else image_shape(module, example)
     copied = _copied(module)
     depths, others = mark_depths(copied)
-    with torch.no_grad():
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # a compiled module is run as it is written
         try:
             assembly, reason = _assembled(copied, channels, shape, depths)
         except ConversionError as error:

@@ -69,6 +69,9 @@ def _rounded(b: Builder, function: Any, input: Any, other: Any, mode: str) -> La
     if function is not ops.divide or not isinstance(input, Laid) or not isinstance(other, int | float):
         raise b.refusal("has a rounding of its own")
     if is_floating(input.tensor):
+        if mode == "floor" and math.frexp(other)[0] not in (0.5, -0.5):
+            # torch computes it from the remainder: 1.0 // 0.1 is 9, and the quotient 10.
+            raise b.refusal("rounds quotients down whose divisor is no power of two")
         quotient = input.tensor / float(other)
         return b.laid(ops.floor(quotient) if mode == "floor" else ops.trunc(quotient), input.axes, input.mixed)
     if mode != "floor":
