@@ -69,8 +69,10 @@ class TransposedConvolution(keras.layers.Layer):
             # Rows of the depthwise kernel: channels, then the filters of each.
             x = ops.depthwise_conv(x, kernel, 1, "valid", "channels_last", self.dilation_rate)
         else:
-            parts = zip(ops.split(x, self.groups, axis=3), ops.split(kernel, self.groups, axis=2), strict=True)
-            parts = [ops.conv(part, weights, 1, "valid", "channels_last", self.dilation_rate) for part, weights in parts]
+            pairs = zip(ops.split(x, self.groups, axis=3), ops.split(kernel, self.groups, axis=2), strict=True)
+            parts = [
+                ops.conv(part, weights, 1, "valid", "channels_last", self.dilation_rate) for part, weights in pairs
+            ]
             x = ops.concatenate(parts, axis=3) if len(parts) > 1 else parts[0]
         return x if self.bias is None else x + ops.cast(self.bias, self.compute_dtype)
 

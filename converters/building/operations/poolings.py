@@ -47,7 +47,7 @@ def max_pool2d(
     # A last window that begins after the map and its first padding does not exist in torch.
     late = ceil_mode and any(pad > size - step for pad, size, step in zip(pads, kernel, stride, strict=True))
     if rates != (1, 1) or late:
-        config = {"padding": pads, "dilation_rate": rates, "ceil_mode": ceil_mode}
+        config: dict[str, Any] = {"padding": pads, "dilation_rate": rates, "ceil_mode": ceil_mode}
         return _maxima(b, b.layer(WindowPooling, x, pool_size=kernel, mode="max", strides=stride, **config))
     ends = [step - 1 if ceil_mode else 0 for step in stride]
     around = tuple((pad, pad + end) for pad, end in zip(pads, ends, strict=True))
@@ -128,7 +128,7 @@ def avg_pool2d(
         if not ceil_mode and count_include_pad:
             x = b.layer(keras.layers.ZeroPadding2D, x, suffix="pad", padding=tuple((pad, pad) for pad in pads))
             return b.laid(b.layer(keras.layers.AveragePooling2D, x, pool_size=kernel, strides=stride))
-    config = {
+    config: dict[str, Any] = {
         "padding": pads,
         "ceil_mode": ceil_mode,
         "count_include_pad": count_include_pad,

@@ -27,7 +27,7 @@ def _resized(
     if x.rank != 4:
         raise b.refusal("resizes something else than a map (batch, channels, height, width)")
     laid = x.as_map()
-    options = {"interpolation": how, "align_corners": align_corners, "antialias": antialias}
+    options: dict[str, Any] = {"interpolation": how, "align_corners": align_corners, "antialias": antialias}
     if scales:
         rows, columns = (float(scale) for scale in scales)
         if rows == columns == 1:
@@ -121,7 +121,11 @@ def pad(b: Builder, input: Laid, pad: Sequence[Any], mode: str = "constant", val
         return b.laid(ops.pad(laid.tensor, around, constant_values=float(value or 0)), laid.axes)
     if mode == "reflect" and min(sizes) >= 0:
         return b.laid(ops.pad(laid.tensor, around, mode="reflect"), laid.axes)
-    config = {"padding": [list(sides) for sides in around[1:]], "border": mode, "value": float(value or 0)}
+    config: dict[str, Any] = {
+        "padding": [list(sides) for sides in around[1:]],
+        "border": mode,
+        "value": float(value or 0),
+    }
     return b.laid(b.layer(BorderPadding, laid.tensor, **config), laid.axes)
 
 
@@ -151,7 +155,7 @@ def _around(b: Builder, laid: Laid, pad: Sequence[Any], mode: str, value: Any) -
         padding[laid.place(axis)][index % 2] = _measured(b, measures, sides, axis)
     if padding[0] != [0, 0]:
         raise b.refusal("pads the batch")
-    config = {"padding": padding[1:], "border": mode, "value": float(value or 0)}
+    config: dict[str, Any] = {"padding": padding[1:], "border": mode, "value": float(value or 0)}
     return b.laid(b.layer(BorderPadding, measures.packed(), **config), laid.axes)
 
 
