@@ -154,13 +154,17 @@ def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) 
 
 
 def _witness(path: Path, traced: TracedGraph) -> tuple[str, Any]:
-    """What the model is compared with, and its name: onnxruntime, or what else runs a file that it does not open."""
+    """What the model is compared with, and its name: onnxruntime, or what else runs a file that it does not run."""
+    name = FilePath(path).name
     try:
-        return f"{FilePath(path).name} in onnxruntime", _reported(runner(path, traced.image, freed=traced.freed))
+        run = _reported(runner(path, traced.image, freed=traced.freed))
+        height, width = traced.checks[0]
+        run(np.zeros((traced.image.batch or 1, traced.image.channels, height, width), "float32"))
     except ConversionError:
         if not double.is_available():
             raise
-        return f"{FilePath(path).name} in the onnx package's own implementation", _double(path, traced)
+        return f"{name} in the onnx package's own implementation", _double(path, traced)
+    return f"{name} in onnxruntime", run
 
 
 def _double(path: Path, traced: TracedGraph) -> Any:

@@ -100,7 +100,7 @@ def programs(graph: OnnxGraph, name: str) -> Iterator[TracedGraph]:
     try:
         literals = _literals(exported.graph, size)
         yield from _grids(tracing, literals, freed=True, stated=size)
-    except OtherSize as error:
+    except ConversionError as error:
         why = str(error)
     yield exported._replace(why=why)
 

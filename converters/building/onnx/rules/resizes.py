@@ -10,6 +10,7 @@ from converters.building.onnx.rules.windows import padded
 from converters.building.onnx.tracing import Call, Rule, integer
 from converters.building.onnx.values import Computed, Known
 
+_ALIGNED = {"half_pixel": False, "align_corners": True}
 _PADS = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
@@ -114,6 +115,9 @@ def _torch_step(
             asked.coordinates == "pytorch_half_pixel" and all(min(shape[2:]) > 1 for shape in shapes)
         )
         return ("upsample_bilinear2d", {"align_corners": False}) if usual else ("", {})
+    usual_kernel = asked.cubic == -0.75 and not asked.exclude_outside
+    if asked.method == "cubic" and usual_kernel and scales is None and asked.coordinates in _ALIGNED:
+        return "upsample_bicubic2d", {"align_corners": _ALIGNED[asked.coordinates]}
     if asked.method == "nearest":
         if (asked.coordinates, asked.rounding) == ("asymmetric", "floor"):
             return "upsample_nearest2d", {}
