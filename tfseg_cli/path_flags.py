@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
@@ -19,14 +19,7 @@ def existing_file(name: str, help_text: str) -> flags.FlagHolder[str]:
         name: name of the flag.
         help_text: its meaning.
     """
-
-    def convert(value: str) -> str:
-        path = expanded(value)
-        if not path.is_file():
-            raise InvalidValueError(f"expected a file. There is {'a directory' if path.is_dir() else 'nothing'} there")
-        return str(path)
-
-    return define(name, None, help_text, Parser(convert, "a file"))
+    return _existing(name, help_text, "a file", pathlib.Path.is_file)
 
 
 def existing_directory(name: str, help_text: str) -> flags.FlagHolder[str]:
@@ -36,14 +29,25 @@ def existing_directory(name: str, help_text: str) -> flags.FlagHolder[str]:
         name: name of the flag.
         help_text: its meaning.
     """
+    return _existing(name, help_text, "a directory", pathlib.Path.is_dir)
 
+
+def _existing(
+    name: str, help_text: str, wanted: str, is_there: Callable[[pathlib.Path], bool]
+) -> flags.FlagHolder[str]:
     def convert(value: str) -> str:
         path = expanded(value)
-        if not path.is_dir():
-            raise InvalidValueError(f"expected a directory. There is {'a file' if path.is_file() else 'nothing'} there")
+        if not is_there(path):
+            raise InvalidValueError(f"expected {wanted}. There is {_what_is(path)} there")
         return str(path)
 
-    return define(name, None, help_text, Parser(convert, "a directory"))
+    return define(name, None, help_text, Parser(convert, wanted))
+
+
+def _what_is(path: pathlib.Path) -> str:
+    if path.is_dir():
+        return "a directory"
+    return "a file" if path.is_file() else "nothing"
 
 
 def exported_folder(name: str, help_text: str) -> flags.FlagHolder[str]:
@@ -57,8 +61,7 @@ def exported_folder(name: str, help_text: str) -> flags.FlagHolder[str]:
     def convert(value: str) -> str:
         path = expanded(value)
         if not path.is_dir():
-            there = "a file" if path.is_file() else "nothing"
-            raise InvalidValueError(f"expected a folder that `tfseg export` wrote. There is {there} there")
+            raise InvalidValueError(f"expected a folder that `tfseg export` wrote. There is {_what_is(path)} there")
         if not (path / "metadata.json").is_file():
             raise InvalidValueError("expected a folder that `tfseg export` wrote. It has no metadata.json")
         if not any(entry.name.isdigit() and entry.is_dir() for entry in path.iterdir()):

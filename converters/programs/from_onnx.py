@@ -85,7 +85,7 @@ class _GraphReader:
         if node.type == "Shape":
             return self.shape(node, inputs)
         rule = RULES.get(node.type) if node.domain in ("", "ai.onnx") else None
-        if rule is not None and isinstance(inputs[0], Map):
+        if rule is not None:
             try:
                 result = rule(self.context, node, inputs)
             # The graph is anybody's: what is not as its operator wants it equals no step of a network.

@@ -1,6 +1,6 @@
 """The rule of each operator of ONNX.
 
-A rule gets the graph around the node, the node, and what it reads; the first input depends on the image. It returns the
+A rule gets the graph around the node, the node, and what it reads: something of it depends on the image. It returns the
 map that the node makes, or None (or raises, see `converters.programs.from_onnx`) where it does not say what that is.
 
 Reference: https://onnx.ai/onnx/operators

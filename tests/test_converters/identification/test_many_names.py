@@ -84,7 +84,7 @@ def test_a_hundred_thousand_tensors_are_refused_by_what_they_are(prefix):
 
 
 def test_subtrees_that_were_not_looked_at_are_told():
-    """Of many complete trunks with something strange beside them, some are looked at; `prefix` finds the others."""
+    """Some of many complete trunks with something strange beside them are looked at; `prefix` finds the others."""
     first = FAMILIES["torchvision/vgg"].network("vgg11")
     keys = [first.table.key(path) for path in first.variables(1.0)]
     shapes = {first.table.key(path): shape for path, shape in first.variables(1.0).items()}
@@ -127,7 +127,7 @@ def test_forms_are_those_of_all_names(text):
 
 
 def test_patterns_with_groups_stay_apart():
-    """As alternatives of one expression, the group of the second would be another."""
+    """The group of the second would be another one, were they alternatives of one expression."""
     rows = (("a", "a", "conv"),)
     first, second = Table(rows, ((r"(x|y)\.(z)", "one"),)), Table(rows, ((r"(b)\1", "two"),))
     known = NameIndex([first, second]).known(["bb", "x.z", "bx"])

@@ -159,6 +159,18 @@ def test_a_resize_to_the_same_size_is_no_step(scale, op):
     assert (end.op, end.size) == (op, (8 * scale, 8 * scale))
 
 
+@pytest.mark.parametrize(
+    ("op", "by", "plus"), [("Mul", 2, 0), ("Add", 1, 2), ("Sub", -1, 2)], ids=["product", "sum", "difference"]
+)
+def test_constant_may_stand_first(op, by, plus):
+    helper = pytest.importorskip("onnx").helper
+    two = helper.make_node("Constant", [], ["two"], value=helper.make_tensor("two", 1, [], [2]))
+    (end,) = _program(two, helper.make_node(op, ["two", "image"], ["y"]))
+    assert (end.op, end.facts["by"], end.facts["plus"]) == ("multiplication", by, plus)
+    (end,) = _program(two, helper.make_node("Div", ["two", "image"], ["y"]))
+    assert end.op == "division"
+
+
 def test_sizes_are_computed():
     node = OnnxNode("Slice", "", ["x", "starts", "ends"], ["y"], {})
     shape, start, end = np.array([1, 3, 65, 97]), np.array([2]), np.array([4])
