@@ -106,6 +106,7 @@ def _convert() -> int:
     from converters.conversion import save
     from converters.families import FAMILIES
     from converters.identification.sources import open_source
+    from converters.reading.pytorch.exported_program import is_exported_program
 
     check_name(_FAMILY, list(FAMILIES), "families")
     check_name(_NETWORK, tfseg.list_models(), "networks")
@@ -115,7 +116,8 @@ def _convert() -> int:
         _check_count(_DATASET, len(names))
         classes, colors = classes or list(names), colors or list(palette)
     image = _photograph() if _VERIFY.value else None
-    source = open_source(_CHECKPOINT.value, progress=show_download)
+    programs = [path for path in _CHECKPOINT.value if is_exported_program(path)]
+    source = _CHECKPOINT.value if programs else open_source(_CHECKPOINT.value, progress=show_download)
     model, receipt = convert(
         source,
         family=_FAMILY.value,

@@ -141,8 +141,9 @@ def convert(
     request = _Request(
         family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite, example
     )
-    if isinstance(path, str | os.PathLike) and is_exported_program(path):
-        return _convert_exported(path, request)
+    single = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
+    if isinstance(single, str | os.PathLike) and is_exported_program(single):
+        return _convert_exported(single, request)
     source = open_source(path)
     try:
         return _convert_known(source, request)

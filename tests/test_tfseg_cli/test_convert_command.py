@@ -28,6 +28,20 @@ def test_convert_writes_model_and_receipt(tmp_path):
     assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"
 
 
+@pytest.mark.filterwarnings("ignore")  # torch.export's own
+def test_convert_builds_a_program_of_torch_export(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU()).eval()
+    auto = torch.export.Dim.AUTO
+    program = torch.export.export(module, (torch.zeros(2, 3, 32, 48),), dynamic_shapes=({0: auto, 2: auto, 3: auto},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    result = run(CONVERT, "--checkpoint=net.pt2", "--output=net.keras", "--preprocessing=torch", cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert "torch.export program, Sequential" in result.out
+    model = keras.saving.load_model(tmp_path / "net.keras")
+    assert model.output_shape == (None, None, None, 4)
+    assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"
+
+
 def test_convert_reads_flags_from_a_file(tmp_path):
     checkpoints.save(tmp_path / "vgg.pth", checkpoints.state("torchvision/vgg"))
     flags = "--checkpoint=vgg.pth\n--network=fcn16s\n--num_classes=5\n--skip=fc7\n--skip=conv1_2\n--output=fcn16s.weights.h5\n"

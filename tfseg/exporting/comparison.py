@@ -44,7 +44,8 @@ class ArtifactComparison:
             if logits.shape[:3] != images.shape[:3]:
                 raise ValueError(
                     "A segmentation model gives every pixel logits. Received: "
-                    f"{job.model.name!r}, {images.shape} to {logits.shape}"
+                    f"{job.model.name!r}, {images.shape} to {logits.shape}. Enlarge smaller ones: "
+                    "tfseg.layers.ResizeLike()([model.output, model.input]) is the output of a model that has them."
                 )
             examples |= {f"pixels_{index}": pixels, f"images_{index}": images}
             self._logits.append(logits)

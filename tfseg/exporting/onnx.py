@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tfseg.exporting.job import ExportJob
+from tfseg.exporting.onnx_operations import add_operations
 from tfseg.native_operations import native_operations
 from tfseg.types import Tensor
 
@@ -48,6 +49,7 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
 
     network = Network()
     network.built = True
+    add_operations()
     with _as_one_graph(), native_operations(job.network, gradients=False), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # from the way in which Keras adapts tf2onnx to NumPy 2
         network.export(path, format="onnx", verbose=False, input_signature=[signature], opset_version=_OPSET)

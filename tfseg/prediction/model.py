@@ -110,7 +110,14 @@ def predict_batch(
 
     blocks = slide(see, images, window, overlap, taper=True)  # computes nothing yet, but refuses bad arguments
     if tuple(scales) == (1.0,) and not flip and window[0] >= size[0] and window[1] >= size[1]:
-        return ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
+        result = ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
+        if result.shape != images.shape[:3]:
+            raise ValueError(
+                f"The model {model.name!r} has no logits for every pixel. Received: {images.shape} to "
+                f"{result.shape}. Enlarge them: tfseg.layers.ResizeLike()([model.output, model.input]) is the output "
+                "of a model that has."
+            )
+        return result
     classes = None
     for rows, columns, values in blocks:
         if classes is None:

@@ -27,9 +27,19 @@ NETS = {
     "fcn_resnet": lambda: tfseg.FCN(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5, aux=True),
     "pspnet": lambda: tfseg.PSPNet(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5, filters=16),
     "resnext": lambda: tfseg.FCN(tfseg.ResNet(RESNEXT, width=1 / 8), 5),
+    "gelu": lambda: gelu_segmenter(),
     "optimized_fcn32s": lambda: optimized(tfseg.FCN32s(5, width=1 / 32)),
     "optimized_resnet": lambda: optimized(tfseg.FCN(tfseg.ResNet(RESNET, width=1 / 8, output_stride=8), 5)),
 }
+
+
+def gelu_segmenter():
+    """An exact GELU: TensorFlow's complementary error function, which tf2onnx lacks."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="gelu")(
+        tfseg.layers.Metadata(specs.PREPROCESSING["torch"])(image)
+    )
+    return keras.Model(image, tfseg.layers.ResizeLike()([keras.layers.Conv2D(5, 1)(x), image]))
 
 
 def optimized(model, fixed_size=None):
