@@ -244,7 +244,9 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     fixed = len(set(sizes)) == 1
     first = starts[0]
     rest = {size - stop for size, stop in zip(sizes, ends, strict=True)}
-    if laid.axes == MAP and axis in (2, 3) and len(set(starts)) == 1 and len(rest) == 1:
+    # Where all traced sizes are odd, one entry less is as likely the largest even number.
+    parity = isinstance(end, Sizes) and all(size % 2 for size in sizes)
+    if laid.axes == MAP and axis in (2, 3) and len(set(starts)) == 1 and len(rest) == 1 and not parity:
         crop = [(0, 0), (0, 0)]
         crop[axis - 2] = (first, rest.pop())
         x = laid.as_map().tensor
