@@ -58,7 +58,7 @@ def longest_programs(
         counts = ", ".join(f"{len(_steps(program))} at {h} x {w} pixels" for (_, h, w), program in traces)
         raise _refusal(name, counts)
     others = [(height, width) for (_, height, width), program in traces if _steps(program) != longest]
-    return LongestPrograms(programs[: len(shapes)], others)
+    return LongestPrograms(programs, others)
 
 
 def _is_free_of_sizes(traces: Sequence[tuple[Shape, Any]]) -> bool:
