@@ -3,12 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from converters.building.onnx.folding import Arguments
+from converters.building.onnx.arguments import Arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Resizing:
         }
 
 
-def resizing(arguments: "Arguments", shape: Sequence[int]) -> Resizing:
+def resizing(arguments: Arguments, shape: Sequence[int]) -> Resizing:
     """What a Resize or Upsample asks for, at one shape of its input.
 
     Args:
@@ -100,7 +99,7 @@ def resizing(arguments: "Arguments", shape: Sequence[int]) -> Resizing:
     )
 
 
-def resize(arguments: "Arguments") -> np.ndarray:
+def resize(arguments: Arguments) -> np.ndarray:
     """The result for a constant, axis by axis.
 
     Args:

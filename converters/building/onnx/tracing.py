@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
-from converters.building.onnx.folding import Arguments, Unfoldable, fold, read_tensor
+from converters.building.onnx.arguments import Arguments, Unfoldable
+from converters.building.onnx.folding import fold, read_tensor
 from converters.building.onnx.fusions import Fuser
 from converters.building.onnx.liveness import check_node
 from converters.building.onnx.names import module_of
