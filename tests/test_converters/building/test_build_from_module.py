@@ -246,7 +246,7 @@ def test_what_no_noise_shows_is_refused(function):
         _padded_to_even,
         _bounded_in_place,
         lambda x: functional.interpolate(x, scale_factor=1.001),
-        lambda x: functional.interpolate(x, scale_factor=49.0),
+        lambda x: functional.interpolate(functional.adaptive_avg_pool2d(x, 2), scale_factor=49.0),
         lambda x: x.clamp(0.5, -0.5),
         lambda x: functional.avg_pool2d(x, 2, divisor_override=3),
         lambda x: x.argmax(1, keepdim=True) / 2,
@@ -261,7 +261,8 @@ def test_what_no_noise_shows_is_exact(function):
     model, _ = converters.convert(module)
     for image in (images(1, 30, batch=3), images(45, 2), 40 * images(9, 8).round(), images(1030, 5)):
         try:
-            expected = run(module, image)
+            # Torch's "nearest" differs between orders of memory: the usual one counts.
+            expected = run(module, np.ascontiguousarray(image.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1))
         except RuntimeError:  # a window that is larger than the map
             continue
         result = np.asarray(model(image), "float64")
