@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import onnx_graphs
 from helpers.references import images, randomized_state, relative
+from helpers.run_command import run
 from helpers.torchvision_cpu import import_torchvision
 
 import converters
@@ -176,3 +177,16 @@ def test_what_is_asked_for_is_not_built_from_the_graph(tmp_path):
     for options in ({"network": "resnet18"}, {"family": "torchvision/resnet"}, {"output_stride": 8}):
         with pytest.raises(ConversionError):
             converters.convert(path, **options)
+
+
+@pytest.mark.full
+def test_the_commands_build_and_inspect_a_graph(tmp_path):
+    path = export(randomized_state(Small()), tmp_path / "street.onnx", "torchscript", (32, 48))
+    inspected = run("tfseg_cli.inspect", "street.onnx", cwd=tmp_path)
+    assert inspected.code == 0
+    assert "`tfseg convert` builds it from its own graph" in inspected.out
+    converted = run("tfseg_cli.convert", "street.onnx", "--output=street.keras", cwd=tmp_path)
+    assert converted.code == 0, converted.err
+    assert "street.onnx in onnxruntime" in converted.out
+    model = keras.saving.load_model(tmp_path / "street.keras")
+    assert relative(model(images(34, 46)), onnx_graphs.run(path, images(34, 46))[0]) <= 1e-5
