@@ -68,7 +68,7 @@ def test_averaged_features_need_a_word(tmp_path):
     with pytest.raises(converters.ConversionError, match="include_top=False"):
         converters.convert(path, network="resnet18")
     model, receipt = converters.convert(path)  # nothing asked for: the graph as it is
-    assert (receipt.family, model.output_shape) == ("ONNX graph", (None, 512))
+    assert (receipt.family, model.output_shape) == ("ONNX graph", (None, 64))
     features = torch.nn.Sequential(*list(module.children())[:-2])
     assert any("left out" in note for note in assert_same(path, features, include_top=False).notes)
 
