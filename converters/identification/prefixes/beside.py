@@ -55,6 +55,8 @@ _KEYS = (
     # A BatchNorm without factors normalizes what a loss compares.
     (r"bn\.(running_mean|running_var|num_batches_tracked)", TRAINING_HEAD),
 )
+FASTAI_HEAD = "of fastai's head"
+_FASTAI = re.compile(r"fastai_head\.\d+\.\w+")
 # The weight of a loss, as a tensor without a module or of a module that is no layer.
 _LOSS_WEIGHT = re.compile(r"weights?|(.*\.)?((class|cls|pos|task|label|sample|pixel|balance)_weights?|weights)")
 # Buffers that prepare images: one number for each channel.
@@ -85,6 +87,8 @@ def why_beside(name: str, shape: Shape, dtype: np.dtype, *, lone_is_head: bool) 
             return why
     if len(shape) <= 1 and _LOSS_WEIGHT.fullmatch(name):
         return "of a loss"
+    if len(shape) <= 2 and _FASTAI.fullmatch(name):
+        return FASTAI_HEAD
     for pattern, why in _KEYS:
         if re.fullmatch(pattern, name):
             return why

@@ -72,13 +72,16 @@ class _File:
         source, copies = self.source, self._copies(place)
         inside = {key: name for key, name in self.names_in(place) if name}
         outside, copied = {}, {}
+        # fastai has a body and a head, in this order; its head begins with two poolings and a BatchNorm.
+        parent = place.prefix.removesuffix("0.")
+        fastai = parent != place.prefix and f"{parent}1.2.running_mean" in self.short.values()
         for key, text in self.short.items():
             if key in inside:
                 continue
             if copies and text.startswith(copies):
                 copied[source.name_in_file(key)] = COPY
             elif not (skip and _is_found(skip, text, source.name_in_file(key))):
-                outside[key] = _relative(text, place.prefix)
+                outside[key] = _relative(text, place.prefix, "fastai_head" if fastai else "head")
         kept, left_out, strange = self.judge.sort(inside, outside, known_names(inside.values()))
         keys = {key: inside.get(key) or outside[key] for key in kept}
         if len(set(keys.values())) < len(keys):  # a second head of the same name
@@ -142,10 +145,9 @@ def with_other_sets(source: Source, network: FamilyNetwork) -> Source:
     return noted
 
 
-def _relative(text: str, prefix: str) -> str:
+def _relative(text: str, prefix: str, head: str) -> str:
     """A key beside a subtree as the module that holds both names it."""
     parent = prefix.rstrip(".").rpartition(".")[0]
     parent = f"{parent}." if parent else ""
     name = text.removeprefix(parent)
-    # fastai has a body and a head, in this order.
-    return f"head.{name[2:]}" if prefix == f"{parent}0." and name.startswith("1.") else name
+    return f"{head}.{name[2:]}" if prefix == f"{parent}0." and name.startswith("1.") else name

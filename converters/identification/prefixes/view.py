@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from converters.identification.prefixes.beside import PREPARATION
+from converters.identification.prefixes.beside import FASTAI_HEAD, PREPARATION
 from converters.identification.sources import Source
 from converters.reading.pytorch.module_tree import ModuleTree
 
@@ -48,6 +48,11 @@ class View:
             sentences.append(f"also complete under {', '.join(also)}: prefix= (--prefix) chooses")
         if self.left_out or self.strange:
             sentences.append(f"left out: {_grouped([*self.left_out, *self.strange])}")
+        if FASTAI_HEAD in self.left_out.values():
+            sentences.append(
+                "fastai's head is left out: its tensors do not tell its poolings and activations. The model gives the "
+                "features; the live module converts as a whole"
+            )
         if PREPARATION in self.left_out.values():
             sentences.append("the mean and std beside the network prepare its images: compare them with preprocessing")
         return tuple(sentences)

@@ -220,10 +220,17 @@ def test_lone_projection_is_no_classifier(tmp_path):
         converters.convert(tmp_path / "net.pth")
 
 
-def test_head_of_fastai_needs_a_word(tmp_path):
+def test_head_of_fastai_is_left_out(tmp_path):
     head = norm("1.2", 1024) | {"1.4.weight": ZEROS(16, 1024)} | norm("1.6", 16) | {"1.8.weight": ZEROS(3, 16)}
     candidates, fit = identified(under("0.", numbered()) | head, tmp_path)
     assert fit.network.name == "resnet18"
+    assert_same(candidates.source, trunk())
+    assert any("fastai's head is left out" in note for note in candidates.source.notes)
+
+
+def test_other_head_of_two_layers_needs_a_word(tmp_path):
+    head = {"1.2.weight": ZEROS(16, 512), "1.2.bias": ZEROS(16), "1.4.weight": ZEROS(3, 16), "1.4.bias": ZEROS(3)}
+    candidates, fit = identified(under("0.", numbered()) | head, tmp_path)
     with pytest.raises(ConversionError, match="include_top=False"):
         fit.check_head(candidates.source)
 
