@@ -48,7 +48,7 @@ DOORS = {("tfseg.loading", "converters")}
 NUMERIC = {"keras", "numpy"}
 EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pycocotools", "ray", "scipy", "tensorflow"}
 # What runs exported artifacts.
-RUNTIMES = {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "safetensors"}
+RUNTIMES = {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "safetensors", "tf2onnx"}
 # The web server, and how a SavedModel's description is read.
 SERVING = {"aiohttp", "google"}
 # Implementations to compare with.

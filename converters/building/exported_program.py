@@ -153,7 +153,7 @@ def _image(program: Any) -> tuple[tuple[int, ...], tuple[bool, bool, bool]]:
     """The shape of the image, and whether batch, height and width are free."""
     names = list(program.graph_signature.user_inputs)
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    shapes = [getattr(values.get(name), "shape", None) for name in names]
+    shapes: list[Any] = [getattr(values.get(name), "shape", None) for name in names]
     if len(names) != 1 or shapes[0] is None or len(shapes[0]) != _IMAGE_RANK:
         words = ", ".join(
             f"{name} {'no tensor' if s is None else list(s)}" for name, s in zip(names, shapes, strict=True)
@@ -164,7 +164,7 @@ def _image(program: Any) -> tuple[tuple[int, ...], tuple[bool, bool, bool]]:
         )
     if program.graph_signature.user_inputs_to_mutate:
         raise ConversionError("writes into the image that it is given. A Keras model cannot do that.")
-    (shape,) = shapes
+    shape: tuple[Any, ...] = tuple(shapes[0])
     free = tuple(not isinstance(shape[axis], int) for axis in (0, 2, 3))
     sizes = tuple(size if isinstance(size, int) else int(size.node.hint or 0) for size in shape)
     return sizes, (free[0], free[1], free[2])

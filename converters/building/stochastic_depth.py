@@ -37,7 +37,7 @@ def mark_depths(module: Any) -> tuple[dict[str, RandomDepth], list[str]]:
     """
     import torch
 
-    class Marker(torch.nn.Module):  # type: ignore[misc]
+    class Marker(torch.nn.Module):
         """Stands for a dropped branch: a dropout of evaluation mode, which a trace has as a step."""
 
         def __init__(self, rate: float) -> None:

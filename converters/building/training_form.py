@@ -97,9 +97,11 @@ def _run(module: Any, shape: Shape) -> tuple[dict[str, list[TrainingCall]], set[
     import torch
     from torch.overrides import TorchFunctionMode
 
-    stack, calls, random = [""], {}, set()
+    stack = [""]
+    calls: dict[str, list[TrainingCall]] = {}
+    random: set[str] = set()
 
-    class Watch(TorchFunctionMode):  # type: ignore[misc]
+    class Watch(TorchFunctionMode):
         def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             name = getattr(function, "__name__", "")
