@@ -211,7 +211,7 @@ def _beside_weight(b: Builder, laid: Laid, value: np.ndarray, name: str, dim: in
     target = [letters[axis] for axis in laid.axes[1:]]
     shape = [value.shape[axis] for axis in laid.axes[1:]]
     weights = {"weight": Weight(name, f"{' '.join(letters)} -> {' '.join(target)}")}
-    config = {"axis": laid.place(dim), "before": before, "shape": shape}
+    config: dict[str, Any] = {"axis": laid.place(dim), "before": before, "shape": shape}
     return Laid(b.layer(JoinWeight, laid.tensor, weights, **config), laid.axes, laid.shapes)
 
 
@@ -264,7 +264,7 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
         raise b.refusal("cuts the batch")
     begin = _bound(measures, start or 0, starts)
     stop = None if ends == list(sizes) else _bound(measures, end, ends)
-    options = {"axis": laid.place(axis), "start": begin, "stop": stop, "step": step}
+    options: dict[str, Any] = {"axis": laid.place(axis), "start": begin, "stop": stop, "step": step}
     return Laid(b.layer(AxisSlice, measures.packed(), **options), laid.axes, shapes)
 
 

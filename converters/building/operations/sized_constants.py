@@ -85,7 +85,7 @@ def replaced(b: Builder, input: Any, src: Any, dim: int = 0, start: Any = None, 
     laid = input.plain()
     part = src.arranged(laid.axes)
     stop = None if end is None or end >= min(_UNBOUNDED, *laid.sizes(dim)) else end
-    options = {"axis": laid.place(dim), "start": start or 0, "stop": stop}
+    options: dict[str, Any] = {"axis": laid.place(dim), "start": start or 0, "stop": stop}
     return b.laid(b.layer(Replaced, [laid.tensor, part.tensor], **options), laid.axes)
 
 
@@ -99,7 +99,11 @@ def replaced_entry(b: Builder, input: Any, src: Any, dim: int, index: Any) -> La
         raise b.refusal("replaces an entry of an axis whose size depends on the image")
     place, entry = laid.place(axis), index % laid.sizes(axis)[0]
     part = src.arranged([other - (other > axis) for other in laid.axes if other != axis])
-    options = {"axis": place, "start": entry, "stop": None if entry + 1 == laid.sizes(axis)[0] else entry + 1}
+    options: dict[str, Any] = {
+        "axis": place,
+        "start": entry,
+        "stop": None if entry + 1 == laid.sizes(axis)[0] else entry + 1,
+    }
     return b.laid(b.layer(Replaced, [laid.tensor, ops.expand_dims(part.tensor, place)], **options), laid.axes)
 
 
