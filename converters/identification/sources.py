@@ -230,8 +230,8 @@ def _array(value: Any) -> np.ndarray:
         )
     if value.is_meta:
         raise ConversionError(
-            "The torch module holds no numbers: its tensors are on the device meta, which has none. Build it on the CPU "
-            "and load its weights, then convert it. Received: a tensor on the device meta"
+            "The torch module holds no numbers: its tensors are on the device meta, which has none. Build it on the "
+            "CPU and load its weights, then convert it. Received: a tensor on the device meta"
         )
     if value.layout != torch.strided:
         raise ConversionError(

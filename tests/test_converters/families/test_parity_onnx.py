@@ -189,7 +189,10 @@ def test_strides_in_the_first_convolution_of_a_block_are_another_network(tmp_pat
     path = export(module, tmp_path / "net.onnx", "anonymous")
     model = tfseg.build("fcn_resnet50", width=1 / 8)
     before = [np.array(weight) for weight in model.get_weights()]
-    for attempt in (lambda: converters.convert(path, network="fcn_resnet50"), lambda: converters.import_weights(model, path)):
+    for attempt in (
+        lambda: converters.convert(path, network="fcn_resnet50"),
+        lambda: converters.import_weights(model, path),
+    ):
         with pytest.raises(
             converters.ConversionError, match=r"(?s)something else\. .*layer2\.0\.conv1: stride 2; in the network 1"
         ):
