@@ -9,10 +9,16 @@ from converters.reading.pickle.numpy_arrays import PickledArray
 from converters.reading.tensors import AnyTensor, Tensor, Unreadable
 
 # Keys under which weights lie. The first one that holds tensors counts. Averaged weights come before those of the last
-# step. The order of the first four is timm's, so that a file gives the same weights here and there.
+# step. The order of timm's own keys is timm's, so that a file gives the same weights here and there.
 WRAPPERS = (
     "state_dict_ema",
     "model_ema",
+    "ema_state_dict",
+    "ema_model",
+    "ema",
+    "params_ema",
+    "swa_model",
+    "swa_state_dict",
     "state_dict",
     "model",
     "model_state_dict",
@@ -21,9 +27,7 @@ WRAPPERS = (
     "net",
     "network",
     "weights",
-    "params_ema",
     "params",
-    "ema",
     "module",
     "blobs",
     # Self-supervised training keeps an average of its network beside it; VISSL keeps its own deep below.
