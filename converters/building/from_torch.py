@@ -16,6 +16,7 @@ import numpy as np
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.building.mutations import plain_name, without_changes
 from converters.building.size_branches import longest_programs, require_equal_steps
+from converters.building.size_probes import sizes_to_compare
 from converters.building.trainable import trained_names
 from converters.errors import ConversionError
 
@@ -138,13 +139,22 @@ def _traced(module: Any, channels: int, grid: Grid, allowed: Callable[[tuple[int
         batch, height, width = shape
         return _export(module, (batch, channels, height, width))
 
-    programs, others = longest_programs(type(module).__name__, export, grid.traces, grid.multiple)
+    takes = allowed or (lambda size: _eager_error(module, (1, channels, *size)) is None)
+
+    def unlike(shapes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]] | None:
+        sizes = [(height, width) for _, height, width in shapes]
+        return sizes_to_compare(module, channels, sizes, grid.multiple, takes)
+
+    name = type(module).__name__
+    programs, fewer = longest_programs(name, export, grid.traces, grid.multiple)
+    others = unlike(grid.traces[: len(programs)])
+    if others is None and len(programs) == 2:  # two traces alone do not tell
+        programs, fewer = longest_programs(name, export, grid.traces, grid.multiple, all_sizes=True)
     graph = _aligned(module, programs)
     # A slice that cuts nothing off the traced sizes, as x[:, :, :400], is traced as "alias": longer images tell.
     checks = (*grid.checks, *_LONG) if any(step.op == "alias" for step in graph.steps) else grid.checks
-    checks = (*checks, *others)
-    allowed = allowed or (lambda size: _eager_error(module, (1, channels, *size)) is None)
-    runs = [size for size in checks if allowed(size)]
+    checks = (*checks, *fewer, *(others or []))
+    runs = [size for size in checks if takes(size)]
     return Traced(graph, tuple(runs), None, grid.multiple)
 
 

@@ -30,7 +30,7 @@ class LongestPrograms(NamedTuple):
 
 
 def longest_programs(
-    name: str, export: Callable[[Shape], Any], shapes: Sequence[Shape], multiple: int
+    name: str, export: Callable[[Shape], Any], shapes: Sequence[Shape], multiple: int, *, all_sizes: bool = False
 ) -> LongestPrograms:
     """Programs of several sizes with equal steps: the longest that the network has.
 
@@ -39,11 +39,17 @@ def longest_programs(
         export: gives the program of a shape.
         shapes: shapes to trace.
         multiple: sides of images must be multiples of this number.
+        all_sizes: trace all shapes even if the first two say that no number depends on the size.
     Raises:
         ConversionError: too few sizes have the longest program.
     """
     traces = [(shape, export(shape)) for shape in shapes[:2]]
-    if len(shapes) > 2 and all(shape[1:] != shapes[0][1:] for shape in shapes[1:]) and _is_free_of_sizes(traces):
+    if (
+        not all_sizes
+        and len(shapes) > 2
+        and all(shape[1:] != shapes[0][1:] for shape in shapes[1:])
+        and _is_free_of_sizes(traces)
+    ):
         return LongestPrograms([program for _, program in traces], [])
     traces += [(shape, export(shape)) for shape in shapes[2:]]
     branches = len({_steps(program) for _, program in traces}) > 1

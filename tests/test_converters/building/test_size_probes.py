@@ -1,0 +1,62 @@
+"""What a network does only at sizes far from those that are traced is found, and refused where the model differs."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from converters import ConversionError
+from converters.building.build import build_from_module
+from converters.building.size_probes import sizes_to_compare
+
+
+class _Then(nn.Module):
+    """A convolution, and then a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.conv(x))
+
+
+def _kernel_by_size(x):
+    kernel = 3 if x.shape[2] > 400 else 5
+    return functional.avg_pool2d(x, kernel, 1, kernel // 2)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(_kernel_by_size, id="another kernel in large images"),
+        pytest.param(lambda x: x[:, :, :700], id="a cut of long images"),
+        pytest.param(lambda x: functional.interpolate(x, size=(min(x.shape[2], 600), x.shape[3])), id="a bound"),
+        pytest.param(lambda x: x[..., ::2] if x.shape[3] > 1500 else x, id="another step in wide images"),
+        pytest.param(lambda x: x + (1.0 if x.shape[2] > 4000 else 0.0), id="another number in long images"),
+    ],
+)
+def test_what_only_other_sizes_show_is_refused(function):
+    with pytest.raises(ConversionError, match=r"A size that depends on the image|differs from its source"):
+        build_from_module(_Then(function))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(functional.relu, id="no sizes"),
+        pytest.param(lambda x: functional.interpolate(x, scale_factor=2.0, mode="bilinear"), id="a factor"),
+        pytest.param(lambda x: functional.interpolate(functional.max_pool2d(x, 2), size=x.shape[2:]), id="a size"),
+        pytest.param(lambda x: functional.adaptive_avg_pool2d(x, 1), id="a global average"),
+    ],
+)
+def test_usual_networks_are_compared_at_no_further_size(function):
+    traced = [(193, 255), (256, 321), (319, 384), (331, 203)]
+    assert sizes_to_compare(_Then(function).eval(), 3, traced, 1, lambda size: True) == []
+
+
+def test_a_network_that_reads_numbers_is_not_probed():
+    module = _Then(lambda x: x * float(x.mean())).eval()
+    with torch.no_grad():
+        assert sizes_to_compare(module, 3, [(193, 255)], 1, lambda size: True) is None
