@@ -107,7 +107,7 @@ class Builder:
                 self.tensors[step.name] = value
         outputs = self._outputs(self.graph.outputs)
         model = keras.Model(image, outputs, name=_name(self.graph.name) or "network")
-        used = {operation.name for operation in model.operations}  # some steps compute what nobody reads
+        used = {operation.name for operation in model.operations}  # no one reads the results of some steps
         self.layers = {name: steps for name, steps in self.layers.items() if name in used}
         self.origins = [origin for origin in self.origins if origin.layer.name in used]
         for layer, variable, tensor, layout in self.origins:
