@@ -19,7 +19,11 @@ def existing_file(name: str, help_text: str) -> flags.FlagHolder[str]:
         name: name of the flag.
         help_text: its meaning.
     """
-    return _existing(name, help_text, "a file", pathlib.Path.is_file)
+
+    def convert(value: str) -> str:
+        return _existing(value, "a file", pathlib.Path.is_file)
+
+    return define(name, None, help_text, Parser(convert, "a file"))
 
 
 def existing_directory(name: str, help_text: str) -> flags.FlagHolder[str]:
@@ -29,19 +33,18 @@ def existing_directory(name: str, help_text: str) -> flags.FlagHolder[str]:
         name: name of the flag.
         help_text: its meaning.
     """
-    return _existing(name, help_text, "a directory", pathlib.Path.is_dir)
 
-
-def _existing(
-    name: str, help_text: str, wanted: str, is_there: Callable[[pathlib.Path], bool]
-) -> flags.FlagHolder[str]:
     def convert(value: str) -> str:
-        path = expanded(value)
-        if not is_there(path):
-            raise InvalidValueError(f"expected {wanted}. There is {_what_is(path)} there")
-        return str(path)
+        return _existing(value, "a directory", pathlib.Path.is_dir)
 
-    return define(name, None, help_text, Parser(convert, wanted))
+    return define(name, None, help_text, Parser(convert, "a directory"))
+
+
+def _existing(value: str, wanted: str, is_there: Callable[[pathlib.Path], bool]) -> str:
+    path = expanded(value)
+    if not is_there(path):
+        raise InvalidValueError(f"expected {wanted}. There is {_what_is(path)} there")
+    return str(path)
 
 
 def _what_is(path: pathlib.Path) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
-from converters.building.onnx.arguments import Arguments, Unfoldable
-from converters.building.onnx.folding import fold, read_tensor
 from converters.building.onnx.fusions import Fuser
 from converters.building.onnx.liveness import check_node
 from converters.building.onnx.names import module_of
 from converters.building.onnx.values import PLACES, Computed, Known, OtherSize, Value
 from converters.errors import ConversionError
+from converters.programs.onnx.arguments import Arguments, Unfoldable, read_tensor
+from converters.programs.onnx.folding import fold
 from converters.reading.onnx.model_file import OnnxGraph, OnnxNode, OnnxSubgraph
 from converters.types import Shape
 
@@ -298,6 +298,20 @@ class Call:
         value = self.known(index, what)
         if not value.is_fixed:
             raise self.refusal(f"has {what} that depends on the size of the image")
+        return value
+
+    def kernel(self, what: str) -> Known:
+        """The weights of a convolution or a matrix, the second input.
+
+        Raises:
+            ConversionError: as `weight`, and whole numbers, as a quantized network has.
+        """
+        value = self.weight(1, what)
+        if value.arrays[0].dtype.kind != "f":
+            raise ConversionError(
+                f"is a quantized network: {self._where()} has {what} of {value.arrays[0].dtype} numbers. Export the "
+                "network in float32, before it is quantized."
+            )
         return value
 
     def number(self, index: int, name: str, default: Any = None) -> Any:

@@ -52,7 +52,13 @@ def run(module, image):
     return result.numpy().transpose(0, 2, 3, 1) if result.ndim == 4 else result.numpy()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# The others take longer: a page of docs/ has them, with many more.
+QUICK = {"mobilenet_v3_small", "squeezenet1_1", "ResNeSt"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in NETWORKS]
+)
 def test_public_networks(tmp_path, name):
     module = randomized_state(NETWORKS[name]())
     model, receipt = converters.convert(module)
@@ -101,6 +107,7 @@ def _shuffled(x):
 
 
 def _tokens(x):
+    x = functional.max_pool2d(x, 8)  # attention over all pixels would take gigabytes
     batch, channels, height, width = x.shape
     tokens = x.flatten(2).transpose(1, 2)
     attended = functional.scaled_dot_product_attention(tokens, tokens, tokens)
@@ -185,7 +192,7 @@ class TwoInputs(nn.Module):
     [
         (Branching, r"torch.export cannot trace Branching"),
         (TwoInputs, r"does not run on an image"),
-        (lambda: Function(lambda x: x.cumsum(1)), r"the step cumsum .*no counterpart"),
+        (lambda: Function(lambda x: x.cummax(1)[0]), r"the step cummax"),
         (lambda: Function(lambda x: torch.sort(x, 1)[0]), r"the step sort"),
     ],
 )

@@ -54,10 +54,10 @@ CASES = [
 ]
 QUICK = (
     ("torchvision", "squeezenet1_1"),
-    ("torchvision", "shufflenet_v2_x0_5"),
+    pytest.param("torchvision", "shufflenet_v2_x0_5", marks=pytest.mark.full),
     ("timm", "lcnet_050"),
     ("timm", "convnext_atto"),
-    ("segmentation_models_pytorch", "Unet-resnet18"),
+    pytest.param("segmentation_models_pytorch", "Unet-resnet18", marks=pytest.mark.full),
 )
 _AXES = {"image": {0: "batch", 2: "height", 3: "width"}}
 

@@ -35,10 +35,6 @@ def test_all_four_slim(network, record):
     check(network, SIZES[:3], record, SLIM)
 
 
-def test_fcn8s_at_full_width(record):
-    check("fcn8s", SIZES[:1], record)
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("network", CLASSES)
 def test_all_four_at_full_width(network, record):

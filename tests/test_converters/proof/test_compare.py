@@ -69,11 +69,13 @@ def test_unusable_reference_is_refused(reference, message):
         converters.compare(model, reference, images(65, 65))
 
 
-def test_another_dilation_convention_diverges_at_its_first_layer():
+def test_another_dilation_convention_diverges_at_its_first_layer(tmp_path):
     """The `new` convention has the same tensors and another function: compare names the layer where they diverge."""
     module = torchvision_net("resnet50", replace_stride_with_dilation=[False, True, True])
     for convention, first in (("previous", None), ("new", "conv4_block1_2_conv"), ("one", "conv5_block1_2_conv")):
         model = tfseg.ResNet(50, output_stride=8, convention=convention, include_top=True)
-        converters.import_weights(model, module)
+        checkpoint = tmp_path / "resnet50.pth"
+        torch.save(module.state_dict(), checkpoint)  # tensors alone say nothing of a convention
+        converters.import_weights(model, checkpoint)
         row = converters.compare(model, module, images(65, 83)).first_divergence()
         assert (row and row.layer) == first

@@ -205,12 +205,20 @@ def test_quantized_networks_are_refused(file):
             converters.convert(path)
 
 
-def test_weights_that_the_graph_computes_are_refused(file):
+def test_weights_that_the_graph_computes_are_computed_beforehand(file):
     make = onnx.helper.make_node
+    factor = onnx.numpy_helper.from_array(np.float32(3), "factor")
     nodes = [make("Mul", ["conv1.weight", "factor"], ["w"]), make("Conv", ["image", "w"], ["result"], name="first")]
-    path = file(model_of(kernel(), kernel("factor", ()), nodes=nodes))
+    path = file(model_of(kernel(), factor, nodes=nodes))
+    model, _ = converters.convert(path)
+    (weights,) = model.get_weights()
+    np.testing.assert_array_equal(weights, 3 * onnx.numpy_helper.to_array(kernel()).transpose(2, 3, 1, 0))
     with pytest.raises(converters.ConversionError, match="the weight 'w' of the node 'first' is computed by the graph"):
-        converters.convert(path)
+        converters.convert(path, family="torchvision/resnet")
+
+
+def test_nodes_in_a_circle_are_refused(file):
+    make = onnx.helper.make_node
     nodes = [make("Add", ["b", "image"], ["result"]), make("Relu", ["result"], ["b"])]
     with pytest.raises(converters.ConversionError, match="stands before the one that makes its input 'b'"):
         converters.convert(file(model_of(kernel(), nodes=nodes)))

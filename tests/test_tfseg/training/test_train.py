@@ -90,6 +90,7 @@ def test_new_run_needs_a_model(tmp_path):
         training.train(None, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE)
 
 
+@pytest.mark.full
 def test_both_heads_are_trained(tmp_path):
     dataset = scenes(tmp_path / "data")
     before = weights(resnet_with_aux())

@@ -16,7 +16,7 @@ def _weights(call: Call, kernel: Known, first: int = 2) -> dict[str, Any]:
 
 def convolution(call: Call) -> Computed:
     """A convolution of maps or of sequences."""
-    x, kernel = call.computed(), call.weight(1, "a kernel")
+    x, kernel = call.computed(), call.kernel("a kernel")
     outputs, inputs, *pixels = kernel.shapes[0]
     groups = call.attribute("group", 1)
     if x.rank not in (3, 4):
@@ -43,7 +43,7 @@ def convolution(call: Call) -> Computed:
 
 def transposed(call: Call) -> Computed:
     """A transposed convolution of maps."""
-    x, kernel = call.computed(), call.weight(1, "a kernel")
+    x, kernel = call.computed(), call.kernel("a kernel")
     if x.rank != 4 or len(kernel.shapes[0]) != 4:
         raise call.refusal(f"is a transposed convolution of {x.rank - 2} axes")
     inputs, outputs, *pixels = kernel.shapes[0]
@@ -99,7 +99,7 @@ def gemm(call: Call) -> Computed:
     x = call.computed()
     if call.attribute("transA", 0) or x.rank != 2:
         raise call.refusal("transposes what the network computes")
-    kernel = call.weight(1, "a matrix")
+    kernel = call.kernel("a matrix")
     alpha, beta = float(call.attribute("alpha", 1.0)), float(call.attribute("beta", 1.0))
     matrix = kernel if call.attribute("transB", 0) else transposed_matrix(call, kernel)
     if alpha != 1:

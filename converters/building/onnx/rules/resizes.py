@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.resampling import Resizing, resizing
 from converters.building.onnx.rules.windows import padded
 from converters.building.onnx.tracing import Call, Rule, integer
 from converters.building.onnx.values import Computed, Known
+from converters.programs.onnx.resampling import Resizing, resizing
 
 _ALIGNED = {"half_pixel": False, "align_corners": True}
 _PADS = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}

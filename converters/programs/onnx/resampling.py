@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.arguments import Arguments
+from converters.programs.onnx.arguments import Arguments
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,3 +43,15 @@ class Arguments:
         """A list of integers that is an input or an attribute; None if it is neither."""
         given = self[index] if self.has(index) else self.attribute(name)
         return None if given is None else [int(number) for number in np.ravel(given)]
+
+
+def read_tensor(tensor: Any) -> np.ndarray:
+    """The numbers of a tensor, floats in single or double precision.
+
+    Raises:
+        ConversionError: a tensor that cannot be read.
+    """
+    array = tensor.check().read()
+    if array.dtype.name in ("bfloat16", "float16"):
+        return array.astype("float32")
+    return array
