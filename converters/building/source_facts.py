@@ -1,7 +1,6 @@
-"""What a live module says of its preprocessing and classes, in the words of timm, transformers, smp and torchvision."""
+"""What a live module says of its preprocessing and classes, in the words of timm, transformers and torchvision."""
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ def source_facts(module: Any) -> SourceFacts:
     """
     preprocessing = classes = None
     notes = []
-    for name, read in (("pretrained_cfg", _timm), ("weights", _torchvision), ("_hub_mixin_config", _smp)):
+    for name, read in (("pretrained_cfg", _timm), ("weights", _torchvision)):
         value = getattr(module, name, None)
         if preprocessing is None and value is not None and (stated := read(value)):
             preprocessing = stated
@@ -72,22 +71,6 @@ def _torchvision(weights: Any) -> dict[str, Any] | None:
         return None
     made = transforms()
     return _preprocessing("RGB", 255.0, getattr(made, "mean", None), getattr(made, "std", None))
-
-
-def _smp(config: Any) -> dict[str, Any] | None:
-    """What smp says of an encoder: its package is there if the module is."""
-    encoder, package = _entry(config, "encoder_name"), sys.modules.get("segmentation_models_pytorch")
-    if not isinstance(encoder, str) or package is None:
-        return None
-    try:
-        parameters = package.encoders.get_preprocessing_params(encoder, _entry(config, "encoder_weights") or "imagenet")
-    except Exception:  # an encoder, or weights of it, that this version does not know
-        return None
-    scale = 255.0 if list(parameters.get("input_range") or (0, 1))[-1] == 1 else 1.0
-    order = str(parameters.get("input_space", "RGB"))
-    if order not in ("RGB", "BGR"):
-        return None
-    return _preprocessing(order, scale, parameters.get("mean"), parameters.get("std"))
 
 
 def _id2label(config: Any) -> list[str] | None:
