@@ -59,12 +59,22 @@ def build_from_module(
             if hooked := hooked_modules(module):
                 raise ConversionError(f"{error} Note that {hook_note(hooked)}.") from error
             raise
-        if others:
-            assembly.notes.append(f"these drop branches in training as no layer can: {', '.join(others[:4])}")
-        if reason:
-            assembly.notes.append(f"at other sizes it could not be built: {reason}")
         name = f"the torch module {type(module).__name__}"
-        return finish(assembly, copied, module, source=name, family=FAMILY, tolerance=tolerance)
+
+        def finished(assembly: Assembly, reason: str) -> BuiltProgram:
+            if others:
+                assembly.notes.append(f"these drop branches in training as no layer can: {', '.join(others[:4])}")
+            if reason:
+                assembly.notes.append(f"at other sizes it could not be built: {reason}")
+            return finish(assembly, copied, module, source=name, family=FAMILY, tolerance=tolerance)
+
+        try:
+            return finished(assembly, reason)
+        except ConversionError as error:  # a size was not understood: the one that is asked for needs none
+            if shape is None or reason:
+                raise
+            one_size = _assemble(copied, trace_size(copied, shape.channels, shape.size), depths)
+            return finished(one_size, str(error))
 
 
 def build_from_exported(path: Path, *, tolerance: float = TOLERANCE) -> BuiltProgram:

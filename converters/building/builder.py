@@ -105,6 +105,7 @@ class Builder:
             self.calls.claim(step.name, [leaf.tensor for leaf in _leaves(value) if isinstance(leaf, Laid)])
             if isinstance(value, np.ndarray):
                 self.tensors[step.name] = value
+                self.parents.setdefault(step.name, [])  # made of sizes alone
         outputs = self._outputs(self.graph.outputs)
         model = keras.Model(image, outputs, name=_name(self.graph.name) or "network")
         used = {operation.name for operation in model.operations}  # no one reads the results of some steps

@@ -17,7 +17,7 @@ from helpers.public_networks import NETWORKS
 from helpers.references import images
 
 REFUSED = {  # what cannot be built exactly yet -> words of the refusal
-    "torchvision/swin_t": "other steps at other sizes",
+    "torchvision/swin_t": "A size that depends on the image was not understood",
     "torchvision/swin_v2_t": "other steps at other sizes",
     "timm/tiny_vit_5m_224": "A size that depends on the image was not understood",
     "timm/cpubone_nano": "A size that depends on the image was not understood",
