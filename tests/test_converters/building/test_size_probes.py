@@ -1,7 +1,9 @@
 """What a network does only at sizes far from those that are traced is found, and refused where the model differs."""
 
+import numpy as np
 import pytest
 import torch
+from helpers.references import relative
 from torch import nn
 from torch.nn import functional
 
@@ -60,3 +62,13 @@ def test_a_network_that_reads_numbers_is_not_probed():
     module = _Then(lambda x: x * float(x.mean())).eval()
     with torch.no_grad():
         assert sizes_to_compare(module, 3, [(193, 255)], 1, lambda size: True) is None
+
+
+def test_an_example_gives_the_size_at_which_it_is_built():
+    module = _Then(lambda x: x[:, :, :700])
+    with torch.no_grad():
+        expected = module(torch.ones(1, 3, 64, 96)).numpy()
+    model, receipt = build_from_module(module, example=torch.zeros(1, 3, 64, 96))
+    assert model.input_shape == (None, 64, 96, 3)
+    assert "at other sizes it could not be built" in str(receipt.notes)
+    assert relative(model(np.ones((1, 64, 96, 3), "float32")), expected.transpose(0, 2, 3, 1)) <= 1e-6
