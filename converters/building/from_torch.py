@@ -24,7 +24,7 @@ from converters.errors import ConversionError
 # are halved; the fourth breaks what they agree in. No two axes agree: what depends on the size differs between traces.
 _ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 331, 203))
 # Sides of every remainder by 8 that the traces lack, and small ones, at which a network may branch.
-_CHECKS = ((98, 147), (52, 101), (62, 35))
+_CHECKS = ((98, 147), (52, 101), (62, 35), (48, 40))
 
 
 _LONG = ((2048, 64), (64, 2048))
