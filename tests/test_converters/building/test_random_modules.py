@@ -30,7 +30,9 @@ def is_built(random):
     return True
 
 
-@hypothesis.settings(max_examples=20, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(
+    max_examples=20, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
 @hypothesis.given(strategies.randoms(use_true_random=False))
 def test_random_modules_are_exact_or_refused(random):
     is_built(random)
