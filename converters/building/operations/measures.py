@@ -69,9 +69,9 @@ class Measures:
                 if tuple(size * divisor for size in axis.sizes) == sides:
                     return self._measure(axis, divisor)
                 if tuple(-(-size // divisor) * divisor for size in axis.sizes) == sides:
-                    return self._measure(axis, 1, divisor - 1, divisor, 0, divisor)
+                    return self._measure(axis, 1, divisor - 1, divisor, 0, divisor) if _varies(axis, divisor) else None
                 if tuple(size // divisor * divisor for size in axis.sizes) == sides:
-                    return self._measure(axis, 1, 0, divisor, 0, divisor)
+                    return self._measure(axis, 1, 0, divisor, 0, divisor) if _varies(axis, divisor) else None
             if tuple(max(size, min(sides)) for size in axis.sizes) == sides:
                 return self._measure(axis, 1, 0, 1, 0, 1, min(sides))
         for axis in self._axes(few=True):
@@ -106,6 +106,11 @@ class Measures:
                 return [number, axis.place, *rest]
         self.inputs.append(axis.tensor)
         return [len(self.inputs) - 1, axis.place, *rest]
+
+
+def _varies(axis: _Axis, divisor: int) -> bool:
+    """Whether the traced sizes tell a multiple of the divisor from a constant difference: 331 to 330 may be either."""
+    return len({size % divisor for size in axis.sizes}) > 1
 
 
 _FACTORS = (1, -1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17)
