@@ -4,9 +4,10 @@ Where the longest program computes the same at every size, it is the program: a 
 nothing. Whether it does is tested: the model is compared with the network at a size of each of the other programs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from converters.building.size_probes import numbers_in
 from converters.errors import ConversionError
 
 # What is odd at these sizes stays odd however often it is halved, rounded up (the first three) or down (the others).
@@ -81,19 +82,10 @@ def _is_free_of_sizes(traces: Sequence[tuple[Shape, Any]]) -> bool:
             axes = zip(*(tuple(value.shape)[1:] for value in values), strict=False)
             if any(tuple(axis) == batches for axis in axes):
                 return False  # a size that looks like the batch
-        numbers = zip(*(_numbers((node.args, dict(node.kwargs))) for node in nodes), strict=False)
+        numbers = zip(*(numbers_in((node.args, dict(node.kwargs))) for node in nodes), strict=False)
         if any(len(set(number)) > 1 and tuple(number) != batches for number in numbers):
             return False
     return True
-
-
-def _numbers(value: Any) -> list[Any]:
-    """All numbers in the arguments of a step, in order."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [number for part in value for number in _numbers(part)]
-    return [value] if isinstance(value, int | float) else []
 
 
 def _longest(traces: Sequence[tuple[Shape, Any]]) -> list[Any]:

@@ -111,7 +111,7 @@ def _dispatched(hollow: Any, channels: int, size: Size) -> list[_Dispatched] | N
         """Writes down each operation."""
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            steps.append(_Dispatched(str(func), tuple(_numbers((args, kwargs or {})))))
+            steps.append(_Dispatched(str(func), tuple(numbers_in((args, kwargs or {})))))
             return func(*args, **(kwargs or {}))
 
     parameter = next(iter(hollow.parameters()), torch.zeros(()))
@@ -124,11 +124,12 @@ def _dispatched(hollow: Any, channels: int, size: Size) -> list[_Dispatched] | N
     return steps
 
 
-def _numbers(value: Any) -> list[Any]:
+def numbers_in(value: Any) -> list[Any]:
+    """All numbers in the arguments of a step, in order."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return [number for part in value for number in _numbers(part)]
+        return [number for part in value for number in numbers_in(part)]
     return [value] if isinstance(value, int | float) else []
 
 
