@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfseg.types import Tensor
@@ -68,7 +69,7 @@ class Resample(keras.layers.Layer):
         rows, columns = ops.shape(x)[1:3]
         channels = x.shape[3]
         if self.scales:
-            height, width = (_scaled(side, scale) for side, scale in zip((rows, columns), self.scales, strict=True))
+            height, width = (scaled_size(side, scale) for side, scale in zip((rows, columns), self.scales, strict=True))
         else:
             height, width = ops.shape(inputs[1])[1:3]
         x = ops.matmul(self._weights(height, rows, 0), ops.reshape(x, (-1, rows, columns * channels)))
@@ -95,7 +96,7 @@ class Resample(keras.layers.Layer):
             sizes: Sequence[Any] = reference.shape[1:3]
         else:
             x = inputs
-            sizes = [side and _scaled(side, scale) for side, scale in zip(x.shape[1:3], self.scales, strict=True)]
+            sizes = [side and scaled_size(side, scale) for side, scale in zip(x.shape[1:3], self.scales, strict=True)]
         return keras.KerasTensor((x.shape[0], *sizes, x.shape[3]), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -110,10 +111,20 @@ class Resample(keras.layers.Layer):
         }
 
 
-def _scaled(pixels: Tensor, scale: float) -> Tensor:
+def scaled_size(pixels: Tensor, scale: float) -> Tensor:
+    """Pixels of a side after it was scaled, as ONNX's runtimes round it: in single precision.
+
+    Args:
+        pixels: pixels before; a number, or a scalar tensor.
+        scale: factor.
+
+    Example:
+        >>> tfseg.layers.resample.scaled_size(40, 1.3)  # 51.999999 in double precision: 1.3 is a float32 in a file
+        52
+    """
     if isinstance(pixels, int):
-        return math.floor(pixels * scale)
-    return ops.cast(ops.floor(ops.cast(pixels, "float64") * scale), "int32")
+        return math.floor(np.float32(pixels) * np.float32(scale))
+    return ops.cast(ops.floor(ops.cast(pixels, "float32") * scale), "int32")
 
 
 def axis_weights(

@@ -73,7 +73,8 @@ def resizing(arguments: Arguments, shape: Sequence[int]) -> Resizing:
         scales = [1.0] * len(shape)
         for axis, scale in zip(axes, np.ravel(given), strict=True):
             scales[axis] = float(scale)
-        sizes = tuple(math.floor(size * scale) for size, scale in zip(shape, scales, strict=True))
+        # In single precision, as onnxruntime rounds it.
+        sizes = tuple(math.floor(np.float32(side) * np.float32(by)) for side, by in zip(shape, scales, strict=True))
         factors: tuple[float, ...] | None = tuple(scales)
     else:
         full = list(shape)

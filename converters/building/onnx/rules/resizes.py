@@ -119,6 +119,8 @@ def _torch_step(
     if asked.method == "cubic" and usual_kernel and scales is None and asked.coordinates in _ALIGNED:
         return "upsample_bicubic2d", {"align_corners": _ALIGNED[asked.coordinates]}
     if asked.method == "nearest":
+        if scales is not None and not (scales[0].is_integer() or math.log2(scales[0]).is_integer()):
+            return "", {}  # the sizes are rounded otherwise too: 40 * 1.3 is 52 in single precision, not in double
         if (asked.coordinates, asked.rounding) == ("asymmetric", "floor"):
             return "upsample_nearest2d", {}
         if scales is not None and scales[0] == int(scales[0]) and _is_torchs(asked, int(scales[0])):
