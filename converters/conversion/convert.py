@@ -32,6 +32,7 @@ from converters.weights.plan import plan_import
 from converters.weights.receipts import Receipt
 from tfseg import palettes, specs
 from tfseg.nets import blocks
+from tfseg.outputs import logits_of
 
 _HALF = ("float16", "bfloat16")
 
@@ -289,7 +290,7 @@ def _name_classes(model: keras.Model, classes: Sequence[str] | None, colors: Seq
     """
     if classes is None and colors is None:
         return
-    output = model.output[0] if isinstance(model.output, list | tuple) else model.output
+    output = logits_of(model.output)
     for option, values in (("classes", classes), ("colors", colors)):
         if values is not None and len(values) != output.shape[-1]:
             raise ConversionError(

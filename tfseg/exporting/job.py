@@ -13,6 +13,7 @@ import numpy as np
 
 from tfseg.images import find_images, read_image
 from tfseg.layers.metadata import metadata
+from tfseg.outputs import logits_of
 from tfseg.prediction.model import check_segmenter, preprocessing_of
 from tfseg.preprocessing import preprocess, preprocessing_entries
 from tfseg.types import Array, Path, Preprocessing, Size, Tensor
@@ -56,8 +57,8 @@ class ExportJob:
             raise ValueError(f"A functional or Sequential Keras model is exported. Received: {model!r}")
         check_segmenter(model)
         self.model = model
-        has_several_outputs = isinstance(model.output, list | tuple)
-        self.network = keras.Model(model.input, model.output[0], name=model.name) if has_several_outputs else model
+        logits = logits_of(model.output)
+        self.network = model if logits is model.output else keras.Model(model.input, logits, name=model.name)
         self.shape = _shape(model, size)
         self.num_classes = self.network.output_shape[-1]
         self._preprocessing, self._receipt = preprocessing, receipt

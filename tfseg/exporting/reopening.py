@@ -102,7 +102,7 @@ def keras(artifact: pathlib.Path, examples: Any) -> Results:
     sys.path.append(str(pathlib.Path(__file__).parents[2]))
     import keras
 
-    import tfseg  # noqa: F401  (its layers)
+    import tfseg.outputs  # and its layers
 
     yield "version", keras.__version__
     if artifact.suffix == ".keras":
@@ -112,9 +112,8 @@ def keras(artifact: pathlib.Path, examples: Any) -> Results:
         model = keras.models.model_from_json(architecture.read_text())
         _load_weights(model, artifact)
     for index, images in _images(examples):
-        output = model(images, training=False)
-        output = output[0] if isinstance(output, list | tuple) else output
-        yield f"logits_{index}", keras.ops.convert_to_numpy(output)
+        logits = tfseg.outputs.logits_of(model(images, training=False))
+        yield f"logits_{index}", keras.ops.convert_to_numpy(logits)
 
 
 def _load_weights(model: Any, artifact: pathlib.Path) -> None:

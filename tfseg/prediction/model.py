@@ -11,6 +11,7 @@ from keras import ops
 
 from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata
+from tfseg.outputs import logits_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import preprocess
 from tfseg.types import Path, Preprocessing, Size
@@ -151,7 +152,14 @@ def check_segmenter(model: keras.Model) -> None:
         model: any Keras model.
     """
     output = getattr(model, "output", None)  # a model that was never called has none
-    output = output[0] if isinstance(output, list | tuple) else output
+    output = logits_of(output)
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) > 1:
+        raise ValueError(
+            f"A segmentation model takes one image, and {model.name!r} takes {len(inputs)} inputs: "
+            f"{', '.join(tensor.name for tensor in inputs)}. Call it on arrays, model([...]), or put a functional "
+            "model of one image around it."
+        )
     input_shape: Any = getattr(model, "input_shape", ())
     output_shape: Any = getattr(output, "shape", ())
     if len(input_shape) != 4 or len(output_shape) != 4 or input_shape[-1] != 3:
@@ -201,8 +209,7 @@ def _compiled(model: keras.Model, name: str, finish: Callable[[Any], Any]) -> Ca
         def function(x: Any) -> Any:
             alive = reference()
             assert alive is not None  # the caller holds it
-            output = alive(x, training=False)
-            return finish(output[0] if isinstance(output, list | tuple) else output)
+            return finish(logits_of(alive(x, training=False)))
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf

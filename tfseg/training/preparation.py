@@ -1,7 +1,7 @@
 """Preparation of a model for a recipe: frozen variables, BatchNorm, optimizer and losses."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from tfseg import metrics, optimizers
 from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata
 from tfseg.losses import CrossEntropy
+from tfseg.outputs import trained_keys, trained_outputs
 from tfseg.prediction.model import check_segmenter, preprocessing_of
 from tfseg.training.recipes import Recipe, checked_batch_norm, find_recipe
 from tfseg.training.schedules import Poly
@@ -152,17 +153,19 @@ def compile_model(
         options.setdefault("jit_compile", False)
     pixel_losses, loss_weights = make_losses(model, recipe, ignore_class=ignore_class)
     metric = metrics.ConfusionMatrix(outputs_of(model)[0].shape[-1], ignore_class)
-    single = len(pixel_losses) == 1
     optimizer = make_optimizer(recipe, steps)
     if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)  # small gradients would become 0 in float16
-    model.compile(
-        optimizer,
-        pixel_losses[0] if single else pixel_losses,
-        loss_weights=None if single else loss_weights,
-        metrics=[metric] if single else [[metric], *([] for _ in loss_weights[1:])],
-        **options,
-    )
+    if isinstance(model.output, Mapping):
+        keys = trained_keys(model.output)
+        options |= {"loss": dict(zip(keys, pixel_losses, strict=True)), "metrics": {keys[0]: [metric]}}
+        options["loss_weights"] = dict(zip(keys, loss_weights, strict=True))
+    elif len(pixel_losses) > 1:
+        options |= {"loss": pixel_losses, "metrics": [[metric], *([] for _ in loss_weights[1:])]}
+        options["loss_weights"] = loss_weights
+    else:
+        options |= {"loss": pixel_losses[0], "metrics": [metric]}
+    model.compile(optimizer, **options)
 
 
 def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
@@ -208,9 +211,9 @@ def make_losses(
 
 
 def outputs_of(model: keras.Model) -> list[Tensor]:
-    """The symbolic outputs of a model as a list.
+    """The symbolic outputs of a model that have a loss, as a list: the logits first.
 
     Args:
         model: a functional Keras model.
     """
-    return list(model.output) if isinstance(model.output, list | tuple) else [model.output]
+    return trained_outputs(model.output)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from tfseg.native_operations import native_operations
+from tfseg.outputs import trained_outputs
 from tfseg.training.preparation import make_losses
 from tfseg.training.recipes import Recipe
 from tfseg.types import Tensor
@@ -38,9 +39,8 @@ def make_step(
         sum_over_devices = functools.partial(context.all_reduce, tf.distribute.ReduceOp.SUM)
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
-            outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
             loss_value = tf.constant(0.0)
-            for loss, weight, output in zip(pixel_losses, loss_weights, outputs, strict=True):
+            for loss, weight, output in zip(pixel_losses, loss_weights, trained_outputs(outputs), strict=True):
                 total, divisor = loss.totals(masks, output)
                 divisor = sum_over_devices(divisor) if recipe.reduction == "mean" else divisor
                 loss_value += weight * total / tf.maximum(divisor, 1e-12)
