@@ -1,0 +1,1 @@
+"""Networks whose code is installed: their package builds the module, and the file's tensors fill it."""

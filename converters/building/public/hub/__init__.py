@@ -1,0 +1,1 @@
+"""Folders of a model hub: the network that config.json names, built by its own package."""
