@@ -21,6 +21,7 @@ from converters.building.verify import Original, verify
 from converters.identification.sources import open_source
 from converters.weights.built_record import remember
 from converters.weights.receipts import Receipt
+from tfseg.layers.metadata import set_size_multiple
 
 _COUNTER = "num_batches_tracked"
 _USUAL_MOMENTUM = 0.9
@@ -116,6 +117,7 @@ def finish(
         dtypes={key: str(dtype) for key, dtype in state.dtypes.items()},
     )
     remember(model, record)
+    set_size_multiple(model, traced.multiple)
     _carry_facts(model, receipt, original)
     return BuiltProgram(model, receipt)
 

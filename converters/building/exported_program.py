@@ -225,7 +225,7 @@ def _traced(
         judge = guarded if free[1] and free[2] else bare  # guards say which sizes are allowed
         probe = 2 if free[0] or (judge is bare and batch_free) else batch
         for grid in (GRIDS[0], _SMALL, *GRIDS[1:]):
-            if grid.multiple > 1 and _runs(judge, (probe, channels, *_odd(grid))):
+            if grid.multiple > 1 and all(_runs(judge, (probe, channels, *size)) for size in _odd(grid)):
                 break  # it takes other sizes than multiples: those of the grids above are too large or too small
             fitted = grid if own_batch is None else _with_batch(grid, own_batch)
             traced = trace_sizes(module, channels, fitted, lambda size: _runs(judge, (probe, channels, *size)))
@@ -239,14 +239,14 @@ def _traced(
         raise ConversionError(
             f"does not run on an image {list(shape)}, for which it was exported. Export it again with this torch."
         )
-    fixed = traced._replace(fixed=(height, width))
+    fixed = traced._replace(fixed=(height, width), checks=((height, width),))
     return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, (height, width), False)])
 
 
-def _odd(grid: Grid) -> tuple[int, int]:
-    """A size that is no multiple."""
+def _odd(grid: Grid) -> list[tuple[int, int]]:
+    """Sizes that are no multiples. A program of multiples may run at some of them: maps of 47 and 48 may agree."""
     height, width = grid.checks[0]
-    return height - 1, width - 1
+    return [(height - less, width - fewer) for less, fewer in ((1, 1), (3, 5), (5, 3))]
 
 
 def _size_note(batch: int | None, size: tuple[int, int] | None, sizeless: bool) -> str:

@@ -11,6 +11,7 @@ from keras import ops
 
 from tfseg.exporting.formats import Format, Runtime
 from tfseg.exporting.job import ExportJob, resize
+from tfseg.layers.metadata import size_multiple
 from tfseg.types import Array, Size
 
 SIZES = ((64, 96), (65, 83), (97, 128))  # height and width of the images, where the network takes any size
@@ -34,13 +35,15 @@ class ArtifactComparison:
     def __init__(self, job: ExportJob, folder: pathlib.Path) -> None:
         self._job, self._folder = job, folder
         batch_size, height, width, _ = job.shape
-        self.sizes: list[Size] = list(dict.fromkeys((height or tall, width or wide) for tall, wide in SIZES))
+        step = size_multiple(job.model)
+        sizes = [(-(-tall // step) * step, -(-wide // step) * step) for tall, wide in SIZES]
+        self.sizes: list[Size] = list(dict.fromkeys((height or tall, width or wide) for tall, wide in sizes))
         examples: dict[str, Any] = {}
         self._logits: list[Array] = []
         for index, size in enumerate(self.sizes):
             pixels = _images(job, batch_size or _BATCH_SIZE, size)
             images = job.preprocess(pixels)
-            logits = ops.convert_to_numpy(job.network(images, training=False)).astype("float32")
+            logits = _logits(job, images)
             if logits.shape[:3] != images.shape[:3]:
                 raise ValueError(
                     "A segmentation model gives every pixel logits. Received: "
@@ -111,6 +114,22 @@ class ArtifactComparison:
             )
         with np.load(results) as arrays:
             return dict(arrays)
+
+
+def _logits(job: ExportJob, images: Any) -> Array:
+    """The logits of the model for a batch.
+
+    Raises:
+        ValueError: a model that does not take images of this size.
+    """
+    try:
+        return ops.convert_to_numpy(job.network(images, training=False)).astype("float32")
+    except Exception as error:  # TensorFlow's, on maps that do not fit
+        height, width = images.shape[1:3]
+        raise ValueError(
+            f"The model {job.model.name!r} does not take images of {height}x{width} pixels, with which artifacts are "
+            f"compared: {str(error).strip()[:200]}. Give a size that it takes: size= (--size)."
+        ) from error
 
 
 def _check(name: str, difference: float, equal_pixels: float, format: Format) -> None:

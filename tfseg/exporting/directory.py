@@ -147,5 +147,9 @@ def _write(format: Format, job: ExportJob, artifact: pathlib.Path) -> None:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a converter that does not know an operation raises nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"The model {job.model.name!r} cannot be written as {artifact.name}: {reason}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:400]
+        free = artifact.suffix == ".tflite" and None in job.shape[1:]
+        advice = ". LiteRT computes more for images of one size: size= (--size)" if free else ""
+        raise ValueError(
+            f"The model {job.model.name!r} cannot be written as {artifact.name}: {reason}{advice}"
+        ) from error

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfseg.layers.measures import as_inputs, known_measure, measure, plain_measures
+from tfseg.layers.measures import as_inputs, known_measure, measure, plain_measures, scaled
 from tfseg.types import Tensor
 
 _Taps = list[tuple[Tensor, Tensor]]
@@ -199,10 +199,7 @@ class Interpolate(keras.layers.Layer):
     def _outputs(self, inputs: Sequence[Tensor], axis: int) -> Any:
         if self.sizes is not None:
             return measure(self.sizes[axis - 1], inputs)
-        pixels, scale = ops.shape(inputs[0])[axis], (self.scales or ())[axis - 1]
-        if isinstance(pixels, int):
-            return int(pixels * scale)
-        return ops.cast(ops.floor(ops.cast(pixels, "float64") * scale), "int32")  # in double precision, as in torch
+        return scaled(ops.shape(inputs[0])[axis], (self.scales or ())[axis - 1])
 
     def _along(self, x: Tensor, axis: int, pixels: Any, outputs: Any, small: Any) -> Tensor:
         # torch computes the places of "nearest" in single precision, whatever the map has.

@@ -1,5 +1,6 @@
 """Sizes that are known only when an image comes: integers computed from the axes of a layer's inputs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -13,6 +14,8 @@ Measure: TypeAlias = int | list[int]
 With n, the size of that axis of that input, it is `(n * times + plus) // over`; with a modulus that is not 0,
 `(n * times + plus) % modulus // over`. It is multiplied by the scale, and at least the last number.
 """
+
+_PARTS = 64  # factors of so many parts, such as 2 or 0.75, give whole parts of a pixel
 
 
 def as_inputs(inputs: Any) -> list[Any]:
@@ -46,6 +49,22 @@ def known_measure(dim: Measure, inputs: Sequence[Any]) -> int | None:
         return dim
     size = inputs[dim[0]].shape[dim[1]]
     return None if size is None else int(_evaluated(dim, size))
+
+
+def scaled(pixels: Any, scale: float) -> Any:
+    """`floor(pixels * scale)`, as torch computes it.
+
+    Args:
+        pixels: length of an axis, as a number or a tensor of integers.
+        scale: factor.
+    """
+    if isinstance(pixels, int):
+        return math.floor(pixels * scale)
+    parts = float(scale) * _PARTS
+    if parts.is_integer():  # exact in integers, which LiteRT has, unlike double precision
+        return pixels * int(parts) // _PARTS
+    # Double precision, as in torch and for numbers: in single precision 0.7 x 90 would be 63 and not 62.
+    return ops.cast(ops.floor(ops.cast(pixels, "float64") * scale), "int32")
 
 
 def _evaluated(dim: Sequence[int], size: Any) -> Any:

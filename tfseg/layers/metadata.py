@@ -26,6 +26,7 @@ class Metadata(keras.layers.Layer):
         classes: names of the classes; None: unknown.
         colors: `(red, green, blue)`, 0..255, for each class; None: unknown.
         source: what `converters` knows of the program that the model was built from; None for other models.
+        multiple: the sides of images are multiples of this number of pixels; 1: any size.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
     Example:
@@ -42,6 +43,7 @@ class Metadata(keras.layers.Layer):
         classes: Sequence[str] | None = None,
         colors: Sequence[Sequence[int]] | None = None,
         source: Mapping[str, Any] | None = None,
+        multiple: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,6 +51,7 @@ class Metadata(keras.layers.Layer):
         self.classes = classes
         self.colors = colors
         self.source = source
+        self.multiple = multiple
 
     def call(self, inputs: Tensor) -> Tensor:
         """The input itself."""
@@ -63,6 +66,8 @@ class Metadata(keras.layers.Layer):
         facts: dict[str, Any] = {"preprocessing": self.preprocessing, "classes": self.classes, "colors": self.colors}
         if self.source is not None:
             facts["source"] = self.source
+        if self.multiple > 1:
+            facts["multiple"] = self.multiple
         return super().get_config() | {key: _plain(value) for key, value in facts.items()}
 
 
@@ -111,6 +116,27 @@ def set_metadata(model: keras.Model, **facts: Any) -> None:
         raise ValueError(f"A model carries preprocessing, classes and colors. Received: {', '.join(sorted(unknown))}")
     for key, value in facts.items():
         setattr(layer, key, _plain(value))
+
+
+def size_multiple(model: keras.Model) -> int:
+    """The number of pixels of which the sides of a model's images are multiples; 1: any size.
+
+    Args:
+        model: any Keras model.
+    """
+    return int(getattr(_metadata_layer(model), "multiple", 1))
+
+
+def set_size_multiple(model: keras.Model, multiple: int) -> None:
+    """Lets a model say which images it takes.
+
+    Args:
+        model: Keras model with a `Metadata` layer.
+        multiple: number of pixels of which the sides of its images are multiples.
+    """
+    layer = _metadata_layer(model)
+    assert layer is not None  # models that are built have one
+    layer.multiple = multiple
 
 
 def _metadata_layer(model: keras.Model) -> Metadata | None:

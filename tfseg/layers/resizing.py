@@ -1,6 +1,5 @@
 """Maps of another size, which may be known only when an image comes: what Keras lacks, or computes unlike torch."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 from keras import ops
 
 from tfseg import specs
+from tfseg.layers.measures import scaled
 from tfseg.types import Tensor
 
 
@@ -116,10 +116,7 @@ class Rescale(ResizeLike):
         return _along_axes(inputs, self._weights, *map(self._size, ops.shape(inputs)[1:3]))
 
     def _size(self, pixels: Tensor) -> Tensor:
-        if isinstance(pixels, int):
-            return math.floor(pixels * self.scale) + self.extra
-        # Double precision, as in torch and in the line above: in single precision 0.7 x 90 would be 63 and not 62.
-        return ops.cast(ops.floor(ops.cast(pixels, "float64") * self.scale), "int32") + self.extra
+        return scaled(pixels, self.scale) + self.extra
 
     def _step(self, input_size: Tensor, output_size: Tensor) -> float:
         return 1 / self.scale

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,9 +10,10 @@ import numpy as np
 from keras import ops
 
 from tfseg.images import read_image, to_rgb
-from tfseg.layers.metadata import metadata
+from tfseg.layers.metadata import metadata, size_multiple
 from tfseg.outputs import logits_of
-from tfseg.prediction.windows import slide, views
+from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes
+from tfseg.prediction.windows import Block, slide, softmax, views
 from tfseg.preprocessing import preprocess
 from tfseg.types import Path, Preprocessing, Size
 
@@ -29,8 +30,10 @@ def predict(
     flip: bool = False,
     window: Size | None = None,
     overlap: float = 1 / 3,
+    threshold: float | None = None,
+    return_probabilities: bool = False,
 ) -> np.ndarray:
-    """The class of every pixel, at the image's own size.
+    """The class of every pixel, at the image's own size; or the probability of every class.
 
     With `window`, memory is bounded. For an image 20,000 pixels wide, only the logits of one window are held, and those
     of the rows that windows share.
@@ -46,10 +49,15 @@ def predict(
         window: `(height, width)` in pixels of the window that slides over a larger image; None for the whole image.
             Windows are blended where they overlap, and each window is seen at all scales.
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+        threshold: smallest probability of a class, such as 0.5. Pixels whose most probable class is less probable
+            become void: 255, or 65535 if there are more than 255 classes. None: every pixel has a class.
+        return_probabilities: whether the probabilities of all classes are returned, not the classes.
     Returns: integers `(height, width)`, or `(batch, height, width)` for a batch: uint8 up to 256 classes, else int32.
+        With `return_probabilities`, float32 `(height, width, num_classes)`, or `(batch, height, width, num_classes)`.
     Raises:
         ValueError: the image has another shape; the model does not say its preprocessing or is no segmenter of RGB
-            images; or a scale, the window or the overlap is invalid.
+            images; a scale, the window, the overlap or the threshold is invalid; or probabilities are wanted of a
+            model whose classes do not exclude each other.
 
     Example:
         >>> model = tfseg.load("street.pth")
@@ -58,6 +66,8 @@ def predict(
         ((360, 480), dtype('uint8'))
         >>> bool(classes.max() < 11)
         True
+        >>> tfseg.predict(model, "street.png", return_probabilities=True).shape
+        (360, 480, 11)
     """
     if isinstance(image, str | os.PathLike):
         array = read_image(image)
@@ -69,16 +79,14 @@ def predict(
         raise ValueError(
             f"An image is (height, width, 3) or (batch, height, width, 3), RGB, 0 to 255. Received: shape {array.shape}"
         )
-    classes = predict_batch(
-        model,
-        array if array.ndim == 4 else array[None],
-        preprocessing or preprocessing_of(model),
-        scales=scales,
-        flip=flip,
-        window=window,
-        overlap=overlap,
-    )
-    return classes if array.ndim == 4 else classes[0]
+    how = {"scales": scales, "flip": flip, "window": window, "overlap": overlap}
+    images, preprocessing = array if array.ndim == 4 else array[None], preprocessing or preprocessing_of(model)
+    if return_probabilities:
+        check_threshold(threshold)
+        result = predict_probabilities(model, images, preprocessing, **how)
+    else:
+        result = predict_batch(model, images, preprocessing, **how, threshold=threshold)
+    return result if array.ndim == 4 else result[0]
 
 
 def predict_batch(
@@ -90,6 +98,7 @@ def predict_batch(
     flip: bool = False,
     window: Size | None = None,
     overlap: float = 1 / 3,
+    threshold: float | None = None,
 ) -> np.ndarray:
     """Integers `(batch, height, width)`: what `predict` returns for images `(batch, height, width, 3)`.
 
@@ -101,31 +110,102 @@ def predict_batch(
         flip: whether the model sees the mirrored images, too.
         window: `(height, width)` in pixels of the window that slides over larger images; None for whole images.
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+        threshold: smallest probability of a class, see `predict`.
+    Raises:
+        ValueError: an argument is invalid.
     """
+    check_threshold(threshold)
+    if threshold is not None:
+        check_segmenter(model)
+        check_probabilities(model)
     size = images.shape[1:3]
-    window = window or size
-
-    def see(part: np.ndarray) -> np.ndarray:
-        # Preprocessed window by window: in floats the whole image would take four times its memory.
-        return views(logits_function(model), scales, flip)(preprocess(part, preprocessing))
-
-    blocks = slide(see, images, window, overlap, taper=True)  # computes nothing yet, but refuses bad arguments
-    if tuple(scales) == (1.0,) and not flip and window[0] >= size[0] and window[1] >= size[1]:
-        result = ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
-        if result.shape != images.shape[:3]:
-            raise ValueError(
-                f"The model {model.name!r} has no logits for every pixel. Received: {images.shape} to "
-                f"{result.shape}. Enlarge them: tfseg.layers.ResizeLike()([model.output, model.input]) is the output "
-                "of a model that has."
-            )
-        return result
+    whole = window is None or (window[0] >= size[0] and window[1] >= size[1])
+    blocks = _blocks(model, images, preprocessing, scales, flip, window or size, overlap)  # refuses bad arguments
+    if whole and tuple(scales) == (1.0,) and not flip and threshold is None:
+        return _checked_shape(
+            model, images, ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
+        )
     classes = None
-    for rows, columns, values in blocks:
+    for rows, columns, values in blocks if threshold is None else _probabilities(blocks, scales, flip):
+        part = sure_classes(values, threshold)
         if classes is None:
-            classes = np.empty(images.shape[:3], _class_dtype(values.shape[-1]))
-        classes[:, rows, columns] = values.argmax(axis=-1)
+            classes = np.empty(images.shape[:3], part.dtype)
+        classes[:, rows, columns] = part
     assert classes is not None  # there is at least one block
     return classes
+
+
+def predict_probabilities(
+    model: keras.Model,
+    images: np.ndarray,
+    preprocessing: Preprocessing,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: Size | None = None,
+    overlap: float = 1 / 3,
+) -> np.ndarray:
+    """Float32 `(batch, height, width, num_classes)`: the probabilities of the classes, of which `predict_batch` says
+    the largest.
+
+    Args:
+        model: segmentation model.
+        images: RGB images of one size, 0 to 255.
+        preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it.
+        scales: factors by which the sides of the images are resized.
+        flip: whether the model sees the mirrored images, too.
+        window: `(height, width)` in pixels of the window that slides over larger images; None for whole images.
+        overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+    Raises:
+        ValueError: the classes of the model do not exclude each other.
+    """
+    check_segmenter(model)
+    check_probabilities(model)
+    probabilities = None
+    blocks = _blocks(model, images, preprocessing, scales, flip, window or images.shape[1:3], overlap)
+    for rows, columns, values in _probabilities(blocks, scales, flip):
+        if probabilities is None:
+            probabilities = np.empty((*images.shape[:3], values.shape[-1]), "float32")
+        probabilities[:, rows, columns] = values
+    assert probabilities is not None  # there is at least one block
+    return probabilities
+
+
+def _blocks(
+    model: keras.Model,
+    images: np.ndarray,
+    preprocessing: Preprocessing,
+    scales: Sequence[float],
+    flip: bool,
+    window: Size,
+    overlap: float,
+) -> Iterator[Block]:
+    """Blocks of logits, or of probabilities if several views are averaged; refuses bad arguments at once."""
+
+    def see(part: np.ndarray) -> np.ndarray:
+        function = logits_function(model)
+        network = as_logits(model, lambda part: _checked_shape(model, part, function(part)))
+        # Preprocessed window by window: in floats the whole image would take four times its memory.
+        return views(network, scales, flip)(preprocess(part, preprocessing))
+
+    return slide(see, images, window, overlap, taper=True)
+
+
+def _probabilities(blocks: Iterator[Block], scales: Sequence[float], flip: bool) -> Iterator[Block]:
+    """The blocks with probabilities in place of logits."""
+    single = tuple(scales) == (1.0,) and not flip
+    return ((rows, columns, softmax(values) if single else values) for rows, columns, values in blocks)
+
+
+def _checked_shape(model: keras.Model, images: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """What the model computes for images, or a ValueError if it has another height or width."""
+    if result.shape[:3] != images.shape[:3]:
+        raise ValueError(
+            f"The model {model.name!r} has no logits for every pixel. Received: {images.shape} to "
+            f"{result.shape}. Enlarge them: tfseg.layers.ResizeLike()([model.output, model.input]) is the output "
+            "of a model that has."
+        )
+    return result
 
 
 def preprocessing_of(model: keras.Model) -> Preprocessing:
@@ -228,5 +308,12 @@ def _checked_size(model: keras.Model, batch: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"The model {model.name!r} takes images of {expected_size}, height and width. Received: {size}. Resize "
             f"them, or slide a window over larger ones: window={expected_size}"
+        )
+    multiple = size_multiple(model)
+    if any(side % multiple for side in size):
+        window = tuple(max(side // multiple, 1) * multiple for side in (512, 512))
+        raise ValueError(
+            f"The model {model.name!r} takes images whose sides are multiples of {multiple} pixels. Received: {size}. "
+            f"Resize them, or slide a window over larger ones: window={window}"
         )
     return batch

@@ -20,6 +20,7 @@ from converters.reading.onnx.model_file import OnnxGraph
 from converters.reading.tensors import Tensor
 from converters.types import Path
 from converters.weights.receipts import Receipt
+from tfseg.layers.metadata import set_size_multiple
 
 FAMILY = "ONNX graph"
 """What a receipt calls the family of a model that was built from an ONNX file's own graph."""
@@ -122,6 +123,7 @@ def _check_finite(traced: TracedGraph) -> None:
 def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) -> BuiltGraph:
     builder = Builder(traced.graph, HANDLERS)
     model = builder.build(traced.fixed)
+    set_size_multiple(model, traced.multiple)
     receipt = account(
         traced.graph,
         builder,

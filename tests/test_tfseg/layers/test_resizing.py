@@ -7,6 +7,7 @@ from helpers.layer_outputs import check_layer, from_torch, to_torch
 from helpers.references import images, relative
 
 from tfseg.layers import AdaptiveAveragePooling, Rescale, ResizeLike
+from tfseg.layers.interpolate import Interpolate
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
@@ -58,6 +59,20 @@ def test_wide_maps_are_exact_in_half_precision():
     ours = keras.ops.convert_to_numpy(ResizeLike(dtype="float16")([ramp, np.zeros((1, 2, 3000, 1), "float32")]))
     reference = from_torch(functional.interpolate(to_torch(ramp), size=(2, 3000), mode="bilinear"))
     assert np.abs(ours.astype("float32") - reference).max() <= 2e-3
+
+
+@pytest.mark.parametrize("scale", [2, 0.5, 0.75, 1.5, 0.7])
+def test_unknown_sizes_need_no_double_precision_where_parts_of_a_pixel_are_whole(scale):
+    """LiteRT has no double precision. A factor such as 0.7 needs it."""
+    tf = pytest.importorskip("tensorflow")
+    layers = [Rescale(scale), Interpolate("nearest", scales=(scale, scale))]
+    for layer, attribute in zip(layers, ("_size", "_outputs"), strict=True):
+        sizes = getattr(layer, attribute)
+        given = tf.TensorSpec((1, None, 3, 1)) if attribute == "_outputs" else tf.TensorSpec((), tf.int32)
+        size = (lambda x, sizes=sizes: sizes([x], 1)) if attribute == "_outputs" else sizes
+        graph = tf.function(size).get_concrete_function(given).graph
+        double = any(tensor.dtype == tf.float64 for node in graph.get_operations() for tensor in node.outputs)
+        assert double == (scale == 0.7)
 
 
 def test_an_unknown_interpolation_is_refused():
