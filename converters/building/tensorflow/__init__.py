@@ -1,0 +1,1 @@
+"""Programs of TensorFlow as Keras models: frozen graphs, SavedModels and MetaGraphs."""

@@ -1,0 +1,450 @@
+"""Axes: exchanged, merged, split, cut and joined; sizes; and branches on what is known."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from converters.building.onnx.tracing import Rule, collapsed, integer
+from converters.building.onnx.values import Known, OtherSize
+from converters.building.tensorflow.rules.poolings import without
+from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.values import CHANNELS_LAST, Dead, Meaning, Ordered, inverse
+from converters.types import Shape
+
+_INTEGERS = {3: "i4", 9: "i8"}  # DT_INT32, DT_INT64
+_NO_END = 2**31
+
+
+def shape(call: GraphCall) -> Known:
+    """The shape of a tensor, which is known at each traced size."""
+    kind = _INTEGERS.get(int(call.attribute("out_type", 3)), "i4")
+    return Known(call.node.name, tuple(np.array(sizes, kind) for sizes in call.computed().seen))
+
+
+def size(call: GraphCall) -> Known:
+    """The number of a tensor's numbers."""
+    return Known(call.node.name, tuple(np.array(math.prod(sizes), "i4") for sizes in call.computed().seen))
+
+
+def rank(call: GraphCall) -> Known:
+    """The number of a tensor's axes."""
+    return Known(call.node.name, (np.array(call.computed().rank, "i4"),) * len(call.tracer.images))
+
+
+def zeros(value: float) -> Rule:
+    """A constant in the shape of a tensor.
+
+    Args:
+        value: the number.
+    """
+
+    def rule(call: GraphCall) -> Known:
+        x = call.computed()
+        return Known(call.node.name, tuple(np.broadcast_to(np.float32(value), sizes) for sizes in x.seen))
+
+    return rule
+
+
+def reshaped(call: GraphCall, x: Ordered, shapes: Sequence[Shape], order: Sequence[int] = ()) -> Ordered:
+    """The same numbers in another shape; several reshapes after each other are one.
+
+    Args:
+        call: node.
+        x: tensor, with its axes in TensorFlow's order.
+        shapes: its new shape at each traced size, in the order of the step.
+        order: the axis of the step that each new axis is.
+    Raises:
+        ValueError: another number of numbers.
+    """
+    base = x.base if isinstance(x.base, Ordered) and not x.order else x
+    for old, new in zip(base.shapes, shapes, strict=True):
+        if math.prod(old) != math.prod(new):
+            raise ValueError(f"{'x'.join(map(str, old))} is not {'x'.join(map(str, new))}")
+    if tuple(shapes) == base.shapes and not base.order:
+        return base
+    return call.make("reshape", shapes, x.kind, order=order, base=base, input=base)
+
+
+def reshape(call: GraphCall) -> Ordered:
+    """Another shape, with TensorFlow's minus one."""
+    x = call.computed()
+    wanted = call.numbers(1, "a shape")
+    literal = len({tuple(sizes) for sizes in wanted}) == 1
+    shapes = [
+        _resolved(call, sizes, asked, index, literal)
+        for index, (sizes, asked) in enumerate(zip(x.seen, wanted, strict=True))
+    ]
+    if tuple(shapes) == x.seen:
+        return x
+    return reshaped(call, call.plain(x), shapes)
+
+
+def _resolved(call: GraphCall, old: Shape, asked: Sequence[int], index: int, literal: bool) -> Shape:
+    """The new shape. In a graph for a batch of one size, its first axis may have the batch as a number."""
+    sizes, total = list(asked), math.prod(old)
+    stated, batch = call.tracer.batch, call.tracer.batches[index]
+    if stated and literal and sizes and sizes[0] > 0 and sizes[0] % stated == 0 and stated != batch:
+        of_batch = [sizes[0] // stated * batch, *sizes[1:]]
+        if -1 in sizes or math.prod(of_batch) == total:
+            sizes = of_batch
+    rest = math.prod(part for part in sizes if part != -1)
+    if sizes.count(-1) > 1 or (-1 in sizes and (rest == 0 or total % rest)):
+        raise ValueError(f"{'x'.join(map(str, old))} does not become {sizes}")
+    return tuple(total // rest if part == -1 else part for part in sizes)
+
+
+def squeeze(call: GraphCall) -> Ordered:
+    """Axes of size 1 left out."""
+    x = call.computed()
+    given = [int(axis) for axis in call.attribute("squeeze_dims", ())]
+    seen = x.seen
+    places = [place % x.rank for place in given] or [p for p in range(x.rank) if {s[p] for s in seen} == {1}]
+    if any(sizes[place] != 1 for sizes in seen for place in places):
+        raise ValueError("an axis that is larger than 1")
+    axes = [x.axis(place) for place in places]
+    shapes = [tuple(part for axis, part in enumerate(sizes) if axis not in axes) for sizes in x.shapes]
+    if not axes:
+        return x
+    return call.make("reshape", shapes, x.kind, order=without(x.axes, axes), input=x)
+
+
+def expand(call: GraphCall) -> Ordered:
+    """A new axis of size 1."""
+    x = call.plain(call.computed())
+    (place,) = call.fixed_numbers(1, "an axis")
+    place %= x.rank + 1
+    return reshaped(call, x, [(*sizes[:place], 1, *sizes[place:]) for sizes in x.shapes])
+
+
+def transpose(call: GraphCall) -> Ordered:
+    """Axes in another order, which only is noted."""
+    x = call.computed()
+    dims = call.fixed_numbers(1, "an order")
+    if sorted(dims) != list(range(x.rank)):
+        raise ValueError(f"an order {dims} of {x.rank} axes")
+    order = tuple(x.axes[place] for place in dims)
+    return Ordered(x.name, x.shapes, x.kind, None, () if order == tuple(range(x.rank)) else order)
+
+
+def concat(call: GraphCall) -> Meaning:
+    """Tensors joined along an axis."""
+    last = call.node.type == "ConcatV2"
+    values = call.inputs[:-1] if last else call.inputs[1:]
+    (place,) = call.fixed_numbers(len(call.inputs) - 1 if last else 0, "an axis")
+    first = next(value for value in values if isinstance(value, Ordered))
+    order, axis = first.axes, first.axis(place)
+    parts: list[Any] = []
+    for value in values:
+        if isinstance(value, Ordered):
+            parts.append(call.ordered(value, order))
+            continue
+        if not value.is_fixed and collapsed(value).shape != value.shapes[0]:
+            raise call.refusal("joins a constant whose size depends on the image")
+        array = collapsed(value).transpose(inverse(order))
+        parts.append(call.made(np.ascontiguousarray(array), f"turned{len(parts)}", value.parents))
+    shapes = []
+    for index, sizes in enumerate(first.shapes):
+        for part in parts:
+            other = part.shapes[index]
+            if any(a != b for at, (a, b) in enumerate(zip(other, sizes, strict=True)) if at != axis):
+                raise ValueError(f"{'x'.join(map(str, other))} beside {'x'.join(map(str, sizes))}")
+        shapes.append((*sizes[:axis], sum(part.shapes[index][axis] for part in parts), *sizes[axis + 1 :]))
+    if len(parts) == 1:
+        return first
+    return call.make("cat", shapes, first.kind, order=order, tensors=parts, dim=axis)
+
+
+def pack(call: GraphCall) -> Ordered:
+    """Tensors joined along a new axis."""
+    parts = [call.plain(call.computed(index)) for index in range(len(call.inputs))]
+    place = int(call.attribute("axis", 0)) % (parts[0].rank + 1)
+    shapes = [(*sizes[:place], len(parts), *sizes[place:]) for sizes in parts[0].shapes]
+    if len(parts) == 1:
+        return reshaped(call, parts[0], shapes)
+    return call.make("stack", shapes, parts[0].kind, tensors=parts, dim=place)
+
+
+def split(call: GraphCall) -> list[Meaning]:
+    """An axis in parts: equal ones, or of given sizes."""
+    given = call.node.type == "SplitV"
+    x = call.computed(0 if given else 1)
+    (place,) = call.fixed_numbers(2 if given else 0, "an axis")
+    axis = x.axis(place)
+    if x.is_free(axis):
+        raise call.refusal("splits an axis whose size depends on the image or the batch")
+    whole, number = x.sizes(axis)[0], int(call.attribute("num_split", 1))
+    parts = call.fixed_numbers(1, "sizes of the parts") if given else [whole // number] * number
+    if -1 in parts:
+        parts[parts.index(-1)] = whole - sum(part for part in parts if part != -1)
+    if sum(parts) != whole or min(parts) < 1:
+        raise ValueError(f"parts of {parts} entries of {whole}")
+    results = call.make("split_with_sizes", [()] * len(x.shapes), x.kind, input=x, split_sizes=parts, dim=axis)
+    return [
+        call.make(
+            "getitem",
+            [(*sizes[:axis], part, *sizes[axis + 1 :]) for sizes in x.shapes],
+            x.kind,
+            order=x.axes,
+            input=results,
+            index=index,
+        )
+        for index, part in enumerate(parts)
+    ]
+
+
+def unpack(call: GraphCall) -> list[Meaning]:
+    """Each entry of an axis, which disappears."""
+    x = call.computed()
+    axis = x.axis(int(call.attribute("axis", 0)))
+    if x.is_free(axis):
+        raise call.refusal("takes an axis apart whose size depends on the image or the batch")
+    return [_entry(call, x, axis, index) for index in range(x.sizes(axis)[0])]
+
+
+def _entry(call: GraphCall, x: Ordered, axis: int, index: int) -> Ordered:
+    shapes = [(*sizes[:axis], *sizes[axis + 1 :]) for sizes in x.shapes]
+    return call.make("select", shapes, x.kind, order=without(x.axes, [axis]), input=x, dim=axis, index=index)
+
+
+def slice_(call: GraphCall) -> Ordered:
+    """A part of each axis, by its beginning and its size."""
+    x = call.computed()
+    begins, sizes = call.numbers(1, "beginnings"), call.numbers(2, "sizes")
+    for place in range(x.rank):
+        starts = [begin[place] for begin in begins]
+        ends = [
+            seen[place] if length[place] == -1 else start + length[place]
+            for seen, length, start in zip(x.seen, sizes, starts, strict=True)
+        ]
+        whole = all(length[place] == -1 for length in sizes)
+        x = cut(call, x, x.axis(place), starts, None if whole else ends, 1)
+    return x
+
+
+def strided(call: GraphCall) -> Ordered:
+    """Parts and entries of axes, as Python writes them: `x[:, 1:-1, ::2, 0]`."""
+    x = call.computed()
+    masks = {name: int(call.attribute(f"{name}_mask", 0)) for name in ("begin", "end", "ellipsis", "new_axis")}
+    shrunk = int(call.attribute("shrink_axis_mask", 0))
+    begins, ends = call.numbers(1, "beginnings"), call.numbers(2, "ends")
+    steps = call.fixed_numbers(3, "steps")
+    if masks["new_axis"]:
+        return _with_new_axes(call, x, masks, shrunk, begins, ends, steps)
+    gone: list[int] = []
+    place = 0
+    for number, step in enumerate(steps):
+        bit = 1 << number
+        if masks["ellipsis"] & bit:
+            place += x.rank - (len(steps) - 1)
+            continue
+        axis = x.axis(place)
+        starts = [begin[number] for begin in begins]
+        stops = [end[number] for end in ends]
+        if shrunk & bit:
+            if len(set(starts)) != 1:
+                raise call.refusal("chooses an entry by what the size of the image says")
+            x = cut(call, x, axis, starts, [starts[0] + 1] * len(starts) if starts[0] != -1 else None, 1)
+            gone.append(axis)
+        else:
+            if step < 1:
+                raise call.refusal("reads an axis backwards")
+            starts = [0] * len(starts) if masks["begin"] & bit else starts
+            x = cut(call, x, axis, starts, None if masks["end"] & bit else stops, step)
+        place += 1
+    if not gone:
+        return x
+    shapes = [tuple(part for axis, part in enumerate(sizes) if axis not in gone) for sizes in x.shapes]
+    return call.make("reshape", shapes, x.kind, order=without(x.axes, gone), input=x)
+
+
+def _with_new_axes(
+    call: GraphCall, x: Ordered, masks: Any, shrunk: int, begins: Any, ends: Any, steps: Sequence[int]
+) -> Ordered:
+    """`x[:, None]`: whole axes and new ones, nothing else."""
+    x = call.plain(x)
+    sizes: list[list[int]] = [[] for _ in x.shapes]
+    place = 0
+    for number, step in enumerate(steps):
+        bit = 1 << number
+        if masks["new_axis"] & bit:
+            sizes = [[*known, 1] for known in sizes]
+            continue
+        if masks["ellipsis"] & bit:
+            count = x.rank - sum(1 for other in range(len(steps)) if not (masks["new_axis"] | bit) & (1 << other))
+        elif masks["begin"] & masks["end"] & bit and step == 1 and not shrunk & bit:
+            count = 1
+        else:
+            raise call.refusal("cuts axes and makes new ones together")
+        sizes = [[*known, *seen[place : place + count]] for known, seen in zip(sizes, x.shapes, strict=True)]
+        place += count
+    return reshaped(call, x, [(*known, *seen[place:]) for known, seen in zip(sizes, x.shapes, strict=True)])
+
+
+def cut(call: GraphCall, x: Ordered, axis: int, starts: list[int], ends: list[int] | None, step: int) -> Ordered:
+    """A part of one axis of the step.
+
+    Args:
+        call: node.
+        x: tensor.
+        axis: axis of the step.
+        starts: where the part begins, at each traced size.
+        ends: where it ends; None: at the end of the axis.
+        step: distance of its entries.
+    """
+    shapes, whole = [], True
+    for index, sizes in enumerate(x.shapes):
+        length = sizes[axis]
+        part = slice(starts[index], None if ends is None else ends[index], step).indices(length)
+        shapes.append((*sizes[:axis], len(range(*part)), *sizes[axis + 1 :]))
+        whole = whole and part == (0, length, 1)
+    if any(0 in sizes for sizes in shapes):
+        raise ValueError("a part without entries")
+    literal = ends is not None and len(set(ends)) == 1 and x.is_free(axis) and abs(ends[0]) < _NO_END
+    if literal and ends is not None and ends[0] >= 0:
+        if ends[0] > 1:  # one entry is there at any size
+            call.literal(f"ends at the place {ends[0]} of an axis that depends on the image")
+        if whole:
+            raise call.refusal("cuts at a place that larger images have and the traced ones lack")
+    if whole:
+        return x
+    end = None if ends is None else integer(ends)
+    return call.make(
+        "slice", shapes, x.kind, order=x.axes, input=x, dim=axis, start=integer(starts), end=end, step=step
+    )
+
+
+def gather(call: GraphCall) -> Ordered:
+    """Entries of an axis, whose numbers are known."""
+    x = call.computed()
+    places = call.weight(1, "places").arrays[0]
+    call.numbers(1, "places")
+    (place,) = call.fixed_numbers(2, "an axis") if call.has(2) else (0,)
+    if int(call.attribute("batch_dims", 0)):
+        raise call.refusal("chooses entries image by image")
+    axis = x.axis(place)
+    if x.is_free(axis):
+        raise call.refusal("chooses entries of an axis whose size depends on the image or the batch")
+    if places.size and not 0 <= places.min() <= places.max() < x.sizes(axis)[0]:
+        raise ValueError(f"the place {places.max()} of {x.sizes(axis)[0]}")
+    if places.ndim == 0:
+        return _entry(call, x, axis, int(places))
+    if places.ndim > 1:
+        raise call.refusal("chooses entries in several axes")
+    shapes = [(*sizes[:axis], places.size, *sizes[axis + 1 :]) for sizes in x.shapes]
+    index = [int(number) for number in places]
+    return call.make("index_select", shapes, x.kind, order=x.axes, input=x, dim=axis, index=index)
+
+
+def reverse(call: GraphCall) -> Ordered:
+    """Axes read backwards."""
+    x = call.computed()
+    axes = [x.axis(place) for place in call.fixed_numbers(1, "axes")]
+    if any(len(set(x.sizes(axis))) > 1 and axis == 0 for axis in axes):
+        raise call.refusal("reads the batch backwards")
+    return call.alike("flip", x, dims=axes) if axes else x
+
+
+def tile(call: GraphCall) -> Ordered:
+    """Axes repeated as a whole; those of size 1 as often as the size of the image says."""
+    x = call.computed()
+    repeats = call.numbers(1, "repeats")
+    seen = [
+        tuple(a * b for a, b in zip(sizes, times, strict=True)) for sizes, times in zip(x.seen, repeats, strict=True)
+    ]
+    if tuple(seen) == x.seen:
+        return x
+    shapes = [tuple(sizes[place] for place in inverse(x.axes)) for sizes in seen]
+    changed = [a for a in range(x.rank) if [s[a] for s in shapes] != list(x.sizes(a))]
+    if all(set(x.sizes(axis)) == {1} for axis in changed):
+        size = [integer(sizes) for sizes in zip(*shapes, strict=True)]
+        return call.make("expand", shapes, x.kind, order=x.axes, input=x, size=size)
+    for axis in changed:
+        times = {new[axis] // old[axis] for new, old in zip(shapes, x.shapes, strict=True)}
+        if len(times) != 1 or axis == 0:
+            raise call.refusal("repeats the batch, or as often as the size of the image says")
+        number = times.pop()
+        wide = [(*sizes[:axis], sizes[axis] * number, *sizes[axis + 1 :]) for sizes in x.shapes]
+        x = call.make("cat", wide, x.kind, order=x.axes, tensors=[x] * number, dim=axis)
+    return x
+
+
+def depth_to_space(call: GraphCall) -> Ordered:
+    """Channels that become pixels: TensorFlow has those of one pixel together, torch those of one channel."""
+    x, side = call.map(), int(call.attribute("block_size", 1))
+    channels = x.sizes(1)[0]
+    if channels % side**2:
+        raise ValueError(f"{channels} channels in blocks of {side}")
+    shapes = [(batch, number // side**2, rows * side, columns * side) for batch, number, rows, columns in x.shapes]
+    if channels > side**2:
+        places = np.arange(channels).reshape(side, side, channels // side**2).transpose(2, 0, 1).reshape(-1)
+        order = [int(place) for place in places]
+        x = call.make("index_select", x.shapes, order=x.axes, input=x, dim=1, index=order)
+    return call.make("pixel_shuffle", shapes, order=call.map_order, input=x, upscale_factor=side)
+
+
+def space_to_depth(call: GraphCall) -> Ordered:
+    """Pixels that become channels."""
+    x, side = call.map(), int(call.attribute("block_size", 1))
+    if any(part % side for axis in (2, 3) for part in x.sizes(axis)):
+        raise ValueError(f"a map that blocks of {side} do not tile")
+    shapes = [(b, c * side**2, rows // side, columns // side) for b, c, rows, columns in x.shapes]
+    parts = [(b, c, h // side, side, w // side, side) for b, c, h, w in x.shapes]
+    x = call.make("reshape", parts, input=x)
+    dims = (0, 3, 5, 1, 2, 4)
+    x = call.make("permute", [tuple(sizes[axis] for axis in dims) for sizes in parts], input=x, dims=list(dims))
+    return call.make("reshape", shapes, order=CHANNELS_LAST if call.is_channels_last else (), input=x)
+
+
+def switch(call: GraphCall) -> list[Meaning]:
+    """A branch on what is known: one of the two results is never there."""
+    data, condition = call.inputs
+    if isinstance(data, Dead) or isinstance(condition, Dead):
+        return [Dead(), Dead()]
+    if not isinstance(condition, Known):
+        raise call.refusal(
+            "branches on values that the network computes, so that it has no fixed program. Freeze the part without "
+            "the branch"
+        )
+    chosen = {bool(np.all(array)) for array in condition.arrays}
+    if len(chosen) != 1:
+        raise OtherSize("computes other steps at other sizes of the image, and a Keras model has the same at all")
+    return [Dead(), data] if chosen.pop() else [data, Dead()]
+
+
+def merge(call: GraphCall) -> list[Meaning]:
+    """The result of the branch that is taken."""
+    for index, value in enumerate(call.inputs):
+        if not isinstance(value, Dead):
+            return [value, Known(f"{call.node.name}:1", (np.array(index, "i4"),) * len(call.tracer.images))]
+    return [Dead(), Dead()]
+
+
+RULES: dict[str, Rule] = {
+    "Shape": shape,
+    "Size": size,
+    "Rank": rank,
+    "ZerosLike": zeros(0.0),
+    "OnesLike": zeros(1.0),
+    "Reshape": reshape,
+    "Squeeze": squeeze,
+    "ExpandDims": expand,
+    "Transpose": transpose,
+    "ConcatV2": concat,
+    "Concat": concat,
+    "Pack": pack,
+    "Split": split,
+    "SplitV": split,
+    "Unpack": unpack,
+    "Slice": slice_,
+    "StridedSlice": strided,
+    "Gather": gather,
+    "GatherV2": gather,
+    "ReverseV2": reverse,
+    "Tile": tile,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+    **dict.fromkeys(("Switch", "RefSwitch"), switch),
+    **dict.fromkeys(("Merge", "RefMerge"), merge),
+}
