@@ -81,7 +81,9 @@ _PREFIX = flag_types.text(
     "is found.",
 )
 _PROTOTXT = path_flags.existing_file(
-    "prototxt", "Caffe's description of the network: the file is refused unless it describes the network that is built."
+    "prototxt",
+    "Caffe's description of the network, as deploy.prototxt: any network of common layers is built from it. With "
+    "--family or --network, the file is refused unless it describes that network.",
 )
 _ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare with the public implementation, and fail if it differs.")

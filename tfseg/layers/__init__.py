@@ -14,6 +14,7 @@ from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.resample import Resample
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
+from tfseg.layers.response_normalization import ResponseNormalization
 from tfseg.layers.shuffle_channels import ShuffleChannels
 from tfseg.layers.side_by_side import SideBySide
 from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced
@@ -48,6 +49,7 @@ __all__ = [
     "Rescale",
     "ReshapeLike",
     "ResizeLike",
+    "ResponseNormalization",
     "ShuffleChannels",
     "SideBySide",
     "TransposedConvolution",

@@ -19,6 +19,7 @@ class MaximumPlaces(keras.layers.Layer):
 
     Args:
         pool_size: pixels of the window and distance between windows: one number, or rows and columns.
+        ceil_mode: whether a last window that ends after the map counts.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html, return_indices
 
@@ -28,16 +29,20 @@ class MaximumPlaces(keras.layers.Layer):
         [5, 2]
     """
 
-    def __init__(self, pool_size: int | Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, pool_size: int | Sequence[int], ceil_mode: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_size = pair(pool_size)
+        self.ceil_mode = ceil_mode
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The places `(batch, height // rows, width // columns, channels)`, integers."""
+        """The places `(batch, height // rows, width // columns, channels)`, integers; with `ceil_mode` rounded up."""
         height, width = self.pool_size
         pixels = ops.shape(inputs)[2]
-        rows, columns = ops.shape(inputs)[1] // height, pixels // width
         channels = inputs.shape[3]
+        if self.ceil_mode:  # what is added after the map never is a maximum
+            around = ((0, 0), (0, height - 1), (0, width - 1), (0, 0))
+            inputs = ops.pad(inputs, around, constant_values=float("-inf"))
+        rows, columns = (size // window for size, window in zip(ops.shape(inputs)[1:3], self.pool_size, strict=True))
         x = inputs[:, : rows * height, : columns * width]
         x = ops.reshape(x, (-1, rows, height, columns, width, channels))
         x = ops.reshape(ops.transpose(x, (0, 1, 3, 5, 2, 4)), (-1, rows, columns, channels, height * width))
@@ -48,12 +53,16 @@ class MaximumPlaces(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Shape and type of the places; an unknown size stays unknown."""
-        sides = [pixels and pixels // size for pixels, size in zip(inputs.shape[1:3], self.pool_size, strict=True)]
+        more = [size - 1 if self.ceil_mode else 0 for size in self.pool_size]
+        sides = [
+            pixels and (pixels + added) // size
+            for pixels, added, size in zip(inputs.shape[1:3], more, self.pool_size, strict=True)
+        ]
         return keras.KerasTensor((inputs.shape[0], *sides, inputs.shape[3]), dtype="int32")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
-        return super().get_config() | {"pool_size": self.pool_size}
+        return super().get_config() | {"pool_size": self.pool_size, "ceil_mode": self.ceil_mode}
 
 
 @keras.saving.register_keras_serializable("tfseg")

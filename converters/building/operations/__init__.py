@@ -4,6 +4,7 @@ from converters.building.builder import Handler
 from converters.building.operations import (
     activations,
     arithmetic,
+    caffe_steps,
     comparisons,
     convolutions,
     normalizations,
@@ -21,6 +22,7 @@ HANDLERS: dict[str, Handler] = {
     **sized_constants.HANDLERS,
     **products.HANDLERS,
     **onnx_steps.HANDLERS,
+    **caffe_steps.HANDLERS,
     **convolutions.HANDLERS,
     **normalizations.HANDLERS,
     **activations.HANDLERS,

@@ -76,9 +76,10 @@ def max_pool2d_with_indices(
     side_by_side = (not stride or pair(stride) == kernel) and pair(padding) == (0, 0) and pair(dilation) == (1, 1)
     if not read:
         return [maxima, None]
-    if not side_by_side or ceil_mode:
+    if not side_by_side:
         raise b.refusal("gives the places of maxima in windows that overlap, or are padded")
-    places = b.layer(MaximumPlaces, input.as_map().tensor, suffix="places", pool_size=kernel)
+    config: dict[str, Any] = {"pool_size": kernel, "ceil_mode": ceil_mode}
+    places = b.layer(MaximumPlaces, input.as_map().tensor, suffix="places", **config)
     return [maxima, Laid(places, maxima.axes, maxima.shapes)]
 
 

@@ -12,6 +12,8 @@ from converters.reading.tensors import Tensor
 # Parts in the order in which a layer has them. Blobs of other types go by their index.
 PARTS = {
     "Convolution": ("weight", "bias"),
+    "ConvolutionDepthwise": ("weight", "bias"),
+    "DepthwiseConvolution": ("weight", "bias"),
     "Deconvolution": ("weight", "bias"),
     "InnerProduct": ("weight", "bias"),
     "BatchNorm": ("mean", "variance", "factor"),
@@ -20,8 +22,12 @@ PARTS = {
     "BN": ("gamma", "beta", "mean", "variance"),
     "PReLU": ("slope",),
 }
-_COMPLETE = {"BatchNorm", "BN"}  # types with all of their blobs; with fewer or more, their order is unknown
-_AXES = {"Convolution": 4, "Deconvolution": 4, "InnerProduct": 2}  # of `weight`; every other part has one
+# Types with all of their blobs: with fewer or more, their order is unknown, but for these forms of forks.
+_COMPLETE = {"BatchNorm", "BN"}
+_NVIDIA = ("mean", "variance", "factor", "gamma", "beta")  # a BatchNorm that scales, of NVIDIA's Caffe
+_FOLDED = ("gamma", "beta")  # SegNet's BN, whose statistics are in its factors
+_AXES = dict.fromkeys(("Convolution", "Deconvolution", "ConvolutionDepthwise", "DepthwiseConvolution"), 4)
+_AXES["InnerProduct"] = 2  # axes of `weight`; every other part has one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +66,7 @@ def name_blobs(layer: str, kind: str, blobs: Sequence[Tensor], *, transposed: bo
     names = PARTS.get(kind)
     if names is None:
         return {f"{layer}.{index}": tensor for index, tensor in enumerate(blobs)}
+    names = _form(kind, blobs) or names
     if kind in _COMPLETE and len(blobs) != len(names):
         raise ConversionError(
             f"the layer {layer!r} ({kind}) has {len(blobs)} blobs. Expected {len(names)}: {', '.join(names)}. NVIDIA's "
@@ -78,10 +85,22 @@ def name_blobs(layer: str, kind: str, blobs: Sequence[Tensor], *, transposed: bo
     if factor := parts.pop("factor", None):
         if factor.shape != (1,):
             raise ConversionError(f"the factor of the layer {layer!r} is one number. Received: shape {factor.shape}.")
-        parts = {
-            part: Averaged(tensor.block, tensor.dtype, tensor.shape, factor=factor) for part, tensor in parts.items()
+        parts |= {
+            part: Averaged(tensor.block, tensor.dtype, tensor.shape, factor=factor)
+            for part, tensor in parts.items()
+            if part in ("mean", "variance")
         }
     return {f"{layer}.{part}": tensor for part, tensor in parts.items()}
+
+
+def _form(kind: str, blobs: Sequence[Tensor]) -> tuple[str, ...] | None:
+    """The parts of a normalization as forks of Caffe write them, told by the number and the shapes of its blobs."""
+    if kind == "BN" and len(blobs) == len(_FOLDED):
+        return _FOLDED
+    if kind == "BatchNorm" and len(blobs) == len(_NVIDIA):
+        counts = [math.prod(blob.shape) for blob in blobs]
+        return _NVIDIA if counts == [counts[0], counts[0], 1, counts[0], counts[0]] else None
+    return None
 
 
 def _with_axes(tensor: Tensor, axes: int, subject: str) -> Tensor:

@@ -7,6 +7,7 @@ Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto
 """
 
 import dataclasses
+import functools
 import math
 import re
 
@@ -59,6 +60,14 @@ class CaffeLayer:
     phases: list[int] = dataclasses.field(default_factory=list)
     transposed: bool = False
 
+    @functools.cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Its blobs, in the shapes that the file gives them.
+
+        Raises: ConversionError for a blob whose shape and count differ.
+        """
+        return tuple(_tensor(blob, f"blob {index} of the layer {self.name!r}") for index, blob in enumerate(self.blobs))
+
     @property
     def trains_only(self) -> bool:
         """Whether the layer is there in training alone."""
@@ -79,27 +88,30 @@ def load(data: memoryview) -> dict[str, Tensor | str]:
     Raises: ConversionError for a damaged file, a network of before 2014 (V0), and a layer of NVCaffe's BatchNorm. Also
         for a blob whose shape and count differ, and for two layers of one name.
     """
-    name = None
-    layers: dict[str, CaffeLayer] = {}
-    for number, value in fields(data):
-        if not isinstance(value, memoryview):
-            continue
-        if number == NetField.NAME:
-            name = text(value)
-        elif number == NetField.LAYERS:
-            _keep(_layer(value), layers)
-        elif number == NetField.V1_LAYERS:
-            _keep(_v1_layer(value), layers)
+    name = next((text(value) for number, value in fields(data) if number == NetField.NAME), "")
     tensors: dict[str, Tensor] = {}
-    for layer in layers.values():
-        blobs = [_tensor(blob, f"blob {index} of the layer {layer.name!r}") for index, blob in enumerate(layer.blobs)]
-        tensors |= name_blobs(layer.name, layer.type, blobs, transposed=layer.transposed)
+    for layer in weighted_layers(data).values():
+        tensors |= name_blobs(layer.name, layer.type, layer.tensors, transposed=layer.transposed)
     if not tensors:
         raise ConversionError(
             "holds no layer with weights. Expected a Caffe network (.caffemodel). The file may be cut short, or of "
             "another kind."
         )
     return ({"name": name} if name else {}) | tensors
+
+
+def weighted_layers(data: memoryview) -> dict[str, CaffeLayer]:
+    """The layers with weights, by name.
+
+    Args:
+        data: bytes of the file.
+    Raises: ConversionError for a damaged file, a network of before 2014 (V0), and two layers of one name.
+    """
+    layers: dict[str, CaffeLayer] = {}
+    for number, value in fields(data):
+        if isinstance(value, memoryview) and number in (NetField.LAYERS, NetField.V1_LAYERS):
+            _keep(_layer(value) if number == NetField.LAYERS else _v1_layer(value), layers)
+    return layers
 
 
 def _layer(message: memoryview) -> CaffeLayer:

@@ -31,17 +31,29 @@ def load(file: "h5py.File", data: memoryview) -> dict[str, Tensor] | None:
         data: bytes of the file.
     Raises: ConversionError for a layer that lacks a blob, and for blobs of shapes that no known layer has.
     """
-    import h5py
-
-    root = hdf5.child(file, _BLOBS)
-    if not isinstance(root, h5py.Group):
+    layers = weighted_layers(file, data)
+    if layers is None:
         return None
     tensors: dict[str, Tensor] = {}
-    for name, blobs in _layers(root, (), data):
+    for name, blobs in layers.items():
         tensors |= name_blobs(name, _type(name, [blob.shape for blob in blobs]), blobs)
     if not tensors:
         raise ConversionError("holds no layer with weights in its group `data`.")
     return tensors
+
+
+def weighted_layers(file: "h5py.File", data: memoryview) -> dict[str, list[Tensor]] | None:
+    """The blobs of the layers with weights, by the layer's name; None for an HDF5 file that is not Caffe's.
+
+    Args:
+        file: the open file.
+        data: bytes of the file.
+    Raises: ConversionError for a layer that lacks a blob.
+    """
+    import h5py
+
+    root = hdf5.child(file, _BLOBS)
+    return dict(_layers(root, (), data)) if isinstance(root, h5py.Group) else None
 
 
 def _layers(group: "h5py.Group", path: tuple[str, ...], data: memoryview) -> Iterator[tuple[str, list[Tensor]]]:

@@ -7,12 +7,13 @@ fork, https://github.com/hszhao/PSPNet.
 import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
 from converters.reading.caffe import caffemodel
+from converters.reading.caffe.message_fields import messages, pixel_pair, single, values
 from converters.reading.files import naming
-from converters.reading.protobuf.text_format import FieldValue, Message, Word, parse
+from converters.reading.protobuf.text_format import Message, Word, parse
 from converters.reading.strangers import is_web_page
 from converters.types import Path
 
@@ -64,21 +65,9 @@ WINDOWS: dict[str, dict[str, tuple[str, str, int]]] = {
     "Pooling": _WINDOW,
 }
 
-# Constants that may be written as their number.
-_CONSTANTS = {
-    "pool": ("MAX", "AVE", "STOCHASTIC"),
-    "operation": ("PROD", "SUM", "MAX"),
-    "round_mode": ("CEIL", "FLOOR"),
-    "norm_region": ("ACROSS_CHANNELS", "WITHIN_CHANNEL"),
-    "phase": ("TRAIN", "TEST"),
-}
-_TRUTHS = {"true": True, "True": True, "t": True, "1": True, "false": False, "False": False, "f": False, "0": False}
-
 
 Sizes = tuple[int | None, ...] | None
 """Sizes of a blob, as far as the file states them."""
-
-Value = TypeVar("Value", str, bool, int, float, Message)
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,7 @@ def read_prototxt(path: Path) -> PrototxtNet:
     """
     path = pathlib.Path(path)
     with naming(path):
-        return _net(parse(_text(path)))
+        return make_net(parse(_text(path)))
 
 
 def _text(path: pathlib.Path) -> str:
@@ -149,7 +138,13 @@ def _text(path: pathlib.Path) -> str:
     return text
 
 
-def _net(fields: Message) -> PrototxtNet:
+def make_net(fields: Message) -> PrototxtNet:
+    """The network of a message's fields.
+
+    Args:
+        fields: message of a whole network.
+    Raises: ConversionError as `read_prototxt`.
+    """
     layers = []
     for message in [*fields.get("layers", []), *fields.get("layer", [])]:
         if not isinstance(message, Message):
@@ -166,16 +161,16 @@ def _net(fields: Message) -> PrototxtNet:
             "describes no layers. Expected the prototxt of a network, as deploy.prototxt; that of a solver names it "
             f"under net. Received: {'fields ' + ', '.join(list(fields)[:6]) if fields else 'nothing'}."
         )
-    inputs: dict[str, Sizes] = dict(zip(_values(fields, "input", str), _input_sizes(fields), strict=False))
+    inputs: dict[str, Sizes] = dict(zip(values(fields, "input", str), _input_sizes(fields), strict=False))
     for layer in layers:
         if not layer.bottoms:
             inputs |= dict(zip(layer.tops, _layer_sizes(layer), strict=False))
-    return PrototxtNet(_single(fields, "name", ""), inputs, tuple(layers))
+    return PrototxtNet(single(fields, "name", ""), inputs, tuple(layers))
 
 
 def _input_sizes(fields: Message) -> Iterator[Sizes]:
     """The sizes of the inputs in order, then None for each input without stated sizes."""
-    flat = _values(fields, "input_dim", int)
+    flat = values(fields, "input_dim", int)
     yield from (tuple(flat[start : start + 4]) for start in range(0, len(flat) - 3, 4))
     yield from _shapes(fields, "input_shape")
     yield from [None] * len(fields.get("input", ()))
@@ -184,30 +179,30 @@ def _input_sizes(fields: Message) -> Iterator[Sizes]:
 def _layer_sizes(layer: PrototxtLayer) -> Iterator[Sizes]:
     """The sizes of the blobs of a layer that reads none: as it states them, or as a data layer crops its images."""
     for message_name in ("input_param", "dummy_data_param"):
-        for message in _messages(layer.fields, message_name):
+        for message in messages(layer.fields, message_name):
             yield from _shapes(message, "shape")
-    for message in _messages(layer.fields, "transform_param"):
-        if side := _single(message, "crop_size", 0):
+    for message in messages(layer.fields, "transform_param"):
+        if side := single(message, "crop_size", 0):
             yield (None, None, side, side)
     yield from [None] * len(layer.tops)
 
 
 def _shapes(fields: Message, name: str) -> list[Sizes]:
-    return [tuple(_values(shape, "dim", int)) for shape in _messages(fields, name)]
+    return [tuple(values(shape, "dim", int)) for shape in messages(fields, name)]
 
 
 def _layer(fields: Message) -> PrototxtLayer:
-    name = _single(fields, "name", "")
+    name = single(fields, "name", "")
     with naming(f"the layer {name!r}, line {fields.line}"):
-        kind = _single(fields, "type", "")
+        kind = single(fields, "type", "")
         kind = _modern(kind) if isinstance(kind, Word) else kind
-        names = [_single(param, "name", "") for param in _messages(fields, "param")]
+        names = [single(param, "name", "") for param in messages(fields, "param")]
         shared = names or [param for param in fields.get("param", ()) if isinstance(param, str)]  # in V1, without name:
         return PrototxtLayer(
             name,
             kind,
-            tuple(_values(fields, "bottom", str)),
-            tuple(_values(fields, "top", str)),
+            tuple(values(fields, "bottom", str)),
+            tuple(values(fields, "top", str)),
             _parameters(fields, kind),
             tuple(shared),
             fields,
@@ -223,65 +218,24 @@ def _parameters(fields: Message, kind: str) -> dict[str, Any]:
     if kind not in DEFAULTS:
         return {}
     message_name, defaults = DEFAULTS[kind]
-    message = _single(fields, message_name, Message())
+    message = single(fields, message_name, Message())
     parameters = {
-        field: tuple(_values(message, field, float)) if isinstance(default, tuple) else _single(message, field, default)
+        field: tuple(values(message, field, float)) if isinstance(default, tuple) else single(message, field, default)
         for field, default in defaults.items()
     }
     for name, (both, each, pixels) in WINDOWS.get(kind, {}).items():
-        parameters[name] = _pair(message, both, (f"{each}_h", f"{each}_w"), pixels)
+        parameters[name] = pixel_pair(message, both, (f"{each}_h", f"{each}_w"), pixels)
     if "concat_dim" in message:
         parameters["axis"] = parameters["concat_dim"]
     return parameters
 
 
-def _pair(fields: Message, both: str, each: tuple[str, str], default: int) -> tuple[int, ...]:
-    """Pixels along rows and columns: one number for both, one for each, or a field for each."""
-    if any(name in fields for name in each):
-        return tuple(_single(fields, name, default) for name in each)
-    numbers = _values(fields, both, int) or [default]
-    return (numbers[0], numbers[0]) if len(numbers) == 1 else tuple(numbers)
-
-
 def _in_test(fields: Message) -> bool:
     """Whether a layer is there in the phase TEST, without stages and at level 0."""
-    include, exclude = ([_meets(rule) for rule in _messages(fields, field)] for field in ("include", "exclude"))
+    include, exclude = ([_meets(rule) for rule in messages(fields, field)] for field in ("include", "exclude"))
     return (not include or any(include)) and not any(exclude)
 
 
 def _meets(rule: Message) -> bool:
-    levels = _single(rule, "min_level", 0) <= 0 <= _single(rule, "max_level", 0)
-    return levels and "stage" not in rule and _single(rule, "phase", "TEST") == "TEST"
-
-
-def _single(fields: Message, name: str, default: Value) -> Value:
-    """The value of a field that stands there once, of the default's type.
-
-    Raises: ConversionError for a value of another type, and for several.
-    """
-    values = fields.get(name, [])
-    if len(values) > 1:
-        raise ConversionError(f"{name} stands there {len(values)} times where one value is expected.")
-    return _typed(values[0], type(default), name) if values else default
-
-
-def _values(fields: Message, name: str, kind: type[Value]) -> list[Value]:
-    return [_typed(value, kind, name) for value in fields.get(name, ())]
-
-
-def _messages(fields: Message, name: str) -> list[Message]:
-    return [value for value in fields.get(name, ()) if isinstance(value, Message)]
-
-
-def _typed(value: FieldValue, kind: type[Value], name: str) -> Value:
-    converted: object = value
-    if kind is str and isinstance(value, int) and 0 <= value < len(_CONSTANTS.get(name, ())):
-        converted = _CONSTANTS[name][value]
-    elif kind is bool:
-        converted = _TRUTHS.get(str(value))
-    elif kind is float and isinstance(value, int | float):
-        converted = float(value)
-    if isinstance(converted, kind):
-        return converted
-    words = {str: "text", bool: "true or false", int: "a whole number", float: "a number", Message: "a message"}
-    raise ConversionError(f"{name} is {words[kind]}. Received: {'a message' if isinstance(value, dict) else value!r}.")
+    levels = single(rule, "min_level", 0) <= 0 <= single(rule, "max_level", 0)
+    return levels and "stage" not in rule and single(rule, "phase", "TEST") == "TEST"

@@ -289,7 +289,7 @@ def test_refused_prototxt_reads_no_weights(tmp_path, monkeypatch):
     prototxt.write_text(prototxt.read_text().replace("offset: 19", "offset: 18"))
     monkeypatch.setattr("converters.conversion.convert.fill_model", lambda *_, **__: pytest.fail("weights were read"))
     with pytest.raises(ConversionError, match="score: offset 18; in the network 19"):
-        converters.convert(weights, prototxt=prototxt)
+        converters.convert(weights, network="fcn32s", prototxt=prototxt)
 
 
 @pytest.mark.full
