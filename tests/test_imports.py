@@ -46,7 +46,7 @@ FLOORS = {
 DOORS = {("tfseg.loading", "converters")}
 
 NUMERIC = {"keras", "numpy"}
-EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pycocotools", "ray", "scipy", "tensorflow"}
+EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pillow_heif", "pycocotools", "ray", "scipy", "tensorflow"}
 # What runs exported artifacts.
 RUNTIMES = {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "safetensors", "tf2onnx"}
 # The web server, and how a SavedModel's description is read.
@@ -197,7 +197,7 @@ def test_each_floor_has_its_libraries():
 
 def test_what_few_need_is_imported_in_functions():
     """At the head of a module it would be asked of everyone."""
-    rare = PUBLIC | RUNTIMES | {"matplotlib", "ray"}
+    rare = PUBLIC | RUNTIMES | {"matplotlib", "pillow_heif", "ray"}
     assert offenders(lambda module, imported: root(imported) in rare and not imported.inside) == {}
 
 

@@ -2,9 +2,11 @@
 
     tfseg predict --model=street.keras photos/*.jpg --output=maps
 
-For photos/NAME.jpg it writes maps/NAME.png, a mask whose pixel values are the classes, and maps/NAME_overlay.jpg.
-Results that exist are kept, so that an interrupted run continues where it stopped. Images that failed are listed in
-maps/failures.json.
+For photos/NAME.jpg it writes maps/NAME.png, a mask whose pixel values are the classes, and maps/NAME_overlay.jpg. The
+folders in a directory are searched, too, as with a quoted pattern that has **. Their results lie in the same folders.
+
+Results that exist are kept, so that an interrupted run continues where it stopped; those of another image, model or
+other settings are made again. Images that failed are listed in maps/failures.json.
 
 On several machines that see the same files, run --shard=0/4 to --shard=3/4, one on each; or use a Ray cluster:
 
@@ -13,6 +15,7 @@ On several machines that see the same files, run --shard=0/4 to --shard=3/4, one
 
 import importlib.util
 import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -21,6 +24,7 @@ from tfseg_cli.launch import UsageError, check_name, launch
 from tfseg_cli.quiet import load_library
 
 _SHOWN = 20  # failures on the screen; failures.json has all
+_NAMED = 3  # files that a line names
 
 _MODEL = path_flags.model_source(
     "model",
@@ -28,7 +32,7 @@ _MODEL = path_flags.model_source(
     "published file.",
 )
 _IMAGES = path_flags.path_patterns(
-    "images", "Images, directories of images, or quoted patterns, such as 'photos/**/*.jpg'."
+    "images", "Images, directories with images at any depth, or quoted patterns, such as 'photos/**/*.jpg'."
 )
 _OUTPUT = path_flags.output_directory("output", "Directory of the results; it is created if it does not exist.")
 _PREPROCESSING = flag_types.text(
@@ -39,6 +43,19 @@ _PREPROCESSING = flag_types.text(
 )
 _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to draw overlays, or to write masks alone.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Whether to replace results that exist.")
+_PROBABILITIES = flags.DEFINE_bool(
+    "probabilities",
+    False,
+    "Whether to write NAME_probabilities.npy, too: the probability of each class, float32, height x width x classes.",
+)
+_THRESHOLD = flag_types.number(
+    "threshold",
+    None,
+    "Smallest probability of a class, such as 0.5: less probable pixels become void, 255. By default every pixel has a "
+    "class.",
+    least=0,
+    below=1,
+)
 _SHARD = flag_types.share("shard", (0, 1), "Which images: 0/4 the first of four shares, 3/4 the last; default: all.")
 _SCALES = flag_types.numbers("scales", (1.0,), "Sizes at which the model sees an image, such as 0.5,1,1.5.", above=0)
 _FLIP = flags.DEFINE_bool("flip", False, "Whether the model sees the mirrored image, too.")
@@ -77,13 +94,9 @@ def main() -> None:
 
 def _predict() -> int | str:
     _check_cluster()
-    output = pathlib.Path(_OUTPUT.value)
-    index, count = _SHARD.value
-    selected = _chosen_images(output)[index::count]
-    if not selected or (not _OVERWRITE.value and planned_images.all_done(selected, output, overlays=_OVERLAYS.value)):
-        planned_images.remove_failures(output, _SHARD.value)
-        print(f"{output}: 0 images predicted, {len(selected)} kept, 0 failed")
-        return 0
+    for place in _IMAGES.value:
+        if not planned_images.has_images(place):
+            raise UsageError(f"--images={place}: expected a directory with images, a file, or a pattern of files")
     if _CLUSTER.value == "ray" and importlib.util.find_spec("ray") is None:
         raise ValueError('--cluster=ray needs Ray Data: pip install "tfseg[ray]"')
 
@@ -96,6 +109,8 @@ def _predict() -> int | str:
         from tfseg.prediction.ray import Ray
 
         cluster = Ray(_RAY_ADDRESS.value, _WORKERS.value, _WORKER_CPUS.value, _WORKER_GPUS.value)
+    output = pathlib.Path(_OUTPUT.value)
+    _check_output(output)  # before the model is loaded, which may take long
     outcome = tfseg.predict_files(
         tfseg.load(_MODEL.value),
         _IMAGES.value,
@@ -111,8 +126,16 @@ def _predict() -> int | str:
         overlap=_OVERLAP.value,
         pixels=_PIXELS.value,
         max_pixels=_MAX_PIXELS.value,
+        threshold=_THRESHOLD.value,
+        probabilities=_PROBABILITIES.value,
     )
     print(f"{output}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
+    if outcome.renewed:
+        print(f"{outcome.renewed} of them had results of another image, another model or other settings")
+    if outcome.unverified:
+        print(f"{_some(outcome.unverified)} kept, made from something unknown: --overwrite makes them again")
+    if outcome.left_out:
+        print(f"{_some(outcome.left_out)} left out: no images by their names")
     lines = [f"failed: {image}: {reason}" for image, reason in outcome.failed]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more: {outcome.failures}"]
@@ -126,23 +149,21 @@ def _check_cluster() -> None:
                 raise UsageError(f"--{name} is for a Ray cluster: add --cluster=ray, or leave it out")
 
 
-def _chosen_images(output: pathlib.Path) -> list[pathlib.Path]:
-    """Sorted paths of the images of all shares.
+def _check_output(output: pathlib.Path) -> None:
+    """Refuses images that cannot be predicted into the output directory."""
+    from tfseg.images import search
+    from tfseg.prediction import folders, records
 
-    Raises:
-        UsageError: there are no images, or they cannot be predicted into the output directory.
-    """
-    images: set[pathlib.Path] = set()
-    for place in _IMAGES.value:
-        matches = planned_images.images_at(place)
-        if not matches:
-            raise UsageError(f"--images={place}: expected a directory with images, a file, or a pattern of files")
-        images.update(matches)
     try:
-        planned_images.check_images(sorted(images), output)
-    except planned_images.PlanError as error:
+        folders.check_images(search(_IMAGES.value, without=[output], marker=records.PREFIX).folders, output)
+    except folders.PlanError as error:
         raise UsageError(f"--output={output}: {error}") from None
-    return sorted(images)
+
+
+def _some(paths: Sequence[pathlib.Path]) -> str:
+    """The number of files, and the names of the first ones."""
+    names = ", ".join(map(str, paths[:_NAMED])) + (", ..." if len(paths) > _NAMED else "")
+    return f"{len(paths)} {'file' if len(paths) == 1 else 'files'} ({names})"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from PIL import Image
 
 import tfseg
 from tfseg.images import find_images
-from tfseg.prediction import folders
+from tfseg.prediction.records import PREFIX
 
 COMMAND = "tfseg_cli.predict"
 NAMES, COLORS = (
@@ -53,7 +53,7 @@ def photos(tmp_path):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(PREFIX))
 
 
 def test_help_describes_the_command_and_every_flag():
@@ -61,7 +61,7 @@ def test_help_describes_the_command_and_every_flag():
     assert "class of every pixel" in out
     for flag in (
         "--model --images --output --preprocessing --[no]overlays --[no]overwrite --shard --scales --[no]flip --window "
-        "--overlap --pixels --max_pixels --cluster --engine --ray_address --workers --worker_cpus --worker_gpus"
+        "--overlap --pixels --max_pixels --threshold --[no]probabilities --cluster --engine --ray_address --workers --worker_cpus --worker_gpus"
     ).split():
         assert flag in out
     assert "Alias for --cluster." in out
@@ -72,7 +72,7 @@ def test_default_flags_are_the_default_settings():
 from absl import flags
 from tfseg.prediction.batches import PredictionSettings
 from tfseg_cli import predict
-names = ("overlap", "pixels", "max_pixels", "flip", "window", "scales")
+names = ("overlap", "pixels", "max_pixels", "flip", "window", "scales", "threshold")
 print([name for name in names if flags.FLAGS[name].default != getattr(PredictionSettings("torch"), name)])
 """
     code, out, err = run_command.forked(script)  # a process has the flags of one command only
@@ -133,20 +133,36 @@ def test_tilde_is_the_home_directory(model_file, photos, tmp_path, monkeypatch):
     assert names(photos) == ["a.jpg", "b.v2.png"]
 
 
-def test_results_that_exist_are_counted_before_anything_is_loaded(model_file, photos, tmp_path):
+@pytest.mark.full
+def test_results_are_kept_renewed_and_left_to_their_owner(model_file, photos, tmp_path):
     maps = tmp_path / "maps"
-    maps.mkdir()
-    for name in ("a.png", "a_overlay.jpg", "b.v2.png", "b.v2_overlay.jpg", "failures.json"):
-        (maps / name).write_bytes(b"")
     words = [photos, f"--model={model_file}", f"--output={maps}"]
-    code, out, err = run(
-        *words, before="sys.modules['keras'] = sys.modules['tensorflow'] = sys.modules['tfseg'] = None"
+    (photos / "notes.txt").write_text("no image")
+    (photos / "c.psd").write_bytes(b"8BPS")
+    out = run(*words).out
+    assert out == f"{maps}: 2 images predicted, 0 kept, 0 failed\n" + (
+        left_out := f"2 files ({photos}/c.psd, {photos}/notes.txt) left out: no images by their names\n"
     )
-    assert (code, out, err) == (0, f"{maps}: 0 images predicted, 2 kept, 0 failed\n", "")
-    assert names(maps) == ["a.png", "a_overlay.jpg", "b.v2.png", "b.v2_overlay.jpg"]  # no failures are left
-    (maps / "b.v2_overlay.jpg").unlink()
-    assert "1 images predicted, 1 kept" in run(*words).out
+    assert run(*words).out == f"{maps}: 0 images predicted, 2 kept, 0 failed\n" + left_out
+    (maps / "b.v2.png").write_bytes(b"mine")
+    code, out, _ = run(*words, "--flip", "--nooverlays")
+    assert code == 0
+    assert f"{maps}: 1 images predicted, 1 kept, 0 failed\n1 of them had results of another image" in out
+    assert f"1 file ({maps}/b.v2.png) kept, made from something unknown: --overwrite makes them again\n" in out
     assert "2 images predicted, 0 kept" in run(*words, "--overwrite").out
+
+
+@pytest.mark.full
+def test_probabilities_and_void_are_written(model, model_file, photos, tmp_path):
+    words = [photos, f"--model={model_file}", f"--output={tmp_path}/maps", "--probabilities", "--threshold=0.3"]
+    assert run(*words, "--nooverlays").code == 0
+    probabilities = np.load(tmp_path / "maps" / "a_probabilities.npy")
+    np.testing.assert_allclose(
+        probabilities, tfseg.predict(model, photos / "a.jpg", return_probabilities=True), atol=1e-6
+    )
+    with Image.open(tmp_path / "maps" / "a.png") as mask:
+        expected = np.where(probabilities.max(-1) < np.float32(0.3), 255, probabilities.argmax(-1))
+        np.testing.assert_array_equal(mask, expected)
 
 
 def test_only_the_first_failures_are_printed(model_file, tmp_path):
@@ -167,6 +183,7 @@ def test_only_the_first_failures_are_printed(model_file, tmp_path):
         ("--window=64", "--window=64: expected height,width in pixels, such as 320,480"),
         ("--scales=1,big", "--scales=1,big: expected numbers above 0 with commas between them, such as 0.5,1,1.5"),
         ("--overlap=1", "--overlap=1: expected a number of at least 0 and below 1"),
+        ("--threshold=1", "--threshold=1: expected a number of at least 0 and below 1"),
         ("--pixels=0", "--pixels=0: expected a whole number of at least 1"),
         ("--max_pixels=1e6", "--max_pixels=1e6: expected a whole number of at least 1"),
         ("--worker_cpus=0", "--worker_cpus=0: expected a whole number of at least 1"),
@@ -236,4 +253,6 @@ def test_ctrl_c_leaves_whole_files_and_no_traceback(model_file, photos, tmp_path
         with Image.open(output / name) as image:
             image.load()
     images = find_images(photos / "[0-9]*.jpg")
-    assert [task.image for task in folders.plan(images, output)] == images[len(done) // 2 :]
+    assert done == sorted(
+        f"{image.stem}{end}" for image in images[: len(done) // 2] for end in (".png", "_overlay.jpg")
+    )

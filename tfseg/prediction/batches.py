@@ -8,15 +8,19 @@ import pathlib
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from tfseg import drawing
+from tfseg import drawing, specs
 from tfseg.images import MAX_PIXELS, image_size, read_image
 from tfseg.layers.metadata import ModelMetadata, metadata
+from tfseg.outputs import logits_of
+from tfseg.prediction.fingerprint import ImageMark, image_mark, plain
 from tfseg.prediction.folders import ImageTask
-from tfseg.prediction.model import predict_batch
+from tfseg.prediction.model import predict_batch, predict_probabilities
+from tfseg.prediction.probabilities import check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import preprocess
 from tfseg.types import Preprocessing, Size
@@ -26,11 +30,32 @@ CHUNK = 32  # tasks that may share batches: whoever works on a chunk makes the s
 _LONGEST_SIDE = 60_000  # pixels of an overlay with its legend: a JPEG has at most 65,535
 _THREADS = min(8, os.cpu_count() or 1)
 
-TaskResult = tuple[pathlib.Path, str | None]
-"""The path of an image, and why it failed; None if its files are written."""
 
-ReadImage = np.ndarray | Exception | None
-"""An image, or what reading it raised; None for a large image, which is read when it has the memory to itself."""
+class TaskResult(NamedTuple):
+    """What became of a task.
+
+    Attributes:
+        image: path of the image.
+        reason: why it failed; None if its files are written.
+        mark: what tells the image that was read from another one; None if it failed.
+    """
+
+    image: pathlib.Path
+    reason: str | None
+    mark: ImageMark | None = None
+
+
+class ReadImage(NamedTuple):
+    """An image as it was read.
+
+    Attributes:
+        pixels: the image, or what reading it raised; None for a large image, which is read when it has the memory to
+            itself.
+        mark: what tells the file from another one, from before it was read.
+    """
+
+    pixels: np.ndarray | Exception | None
+    mark: ImageMark | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +71,7 @@ class PredictionSettings:
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
         pixels: number of pixels that the model sees at once.
         max_pixels: largest number of pixels of an image; larger images fail.
+        threshold: smallest probability of a class; less probable pixels become void. None: every pixel has a class.
     """
 
     preprocessing: Preprocessing
@@ -55,14 +81,23 @@ class PredictionSettings:
     overlap: float = 1 / 3
     pixels: int = 2**22
     max_pixels: int = MAX_PIXELS
+    threshold: float | None = None
 
     def check(self) -> None:
         """Raises ValueError now for what would otherwise fail for every image."""
         if min(self.pixels, self.max_pixels) < 1:
             raise ValueError(f"pixels and max_pixels are at least 1. Received: {self.pixels} and {self.max_pixels}")
+        check_threshold(self.threshold)
         black = np.zeros((1, 1, 1, 3), "uint8")
         preprocess(black, self.preprocessing)
         slide(views(lambda images: images, self.scales, self.flip), black, self.window or (1, 1), self.overlap)
+
+    def that_change_results(self) -> dict[str, Any]:
+        """The settings on which results depend, as JSON stores them."""
+        preprocessing = self.preprocessing
+        named = specs.PREPROCESSING.get(preprocessing) if isinstance(preprocessing, str) else preprocessing
+        values = dataclasses.asdict(dataclasses.replace(self, preprocessing=named or preprocessing))
+        return plain({name: value for name, value in values.items() if name != "max_pixels"})
 
 
 Cluster = Callable[[keras.Model, list[ImageTask], PredictionSettings], Generator[TaskResult, None, None]]
@@ -72,7 +107,7 @@ Cluster = Callable[[keras.Model, list[ImageTask], PredictionSettings], Generator
 def predict_tasks(
     model: keras.Model, tasks: Iterable[ImageTask], settings: PredictionSettings
 ) -> Generator[TaskResult, None, None]:
-    """Yields `(image, None)` when the files of a task are written, and `(image, reason)` if it failed.
+    """Yields a `TaskResult` when the files of a task are written, or when it failed.
 
     Threads read images before the model needs them, and write results while it computes.
 
@@ -83,22 +118,27 @@ def predict_tasks(
     Raises:
         OSError: results cannot be written.
     """
-    facts = metadata(model)
+    facts = _with_void(metadata(model), logits_of(model.output).shape[-1], settings.threshold)
     reading, writing = (ThreadPoolExecutor(_THREADS) for _ in range(2))
-    unwritten: collections.deque[tuple[pathlib.Path, Future[None]]] = collections.deque()
+    unwritten: collections.deque[tuple[TaskResult, Future[None]]] = collections.deque()
     try:
         for batch in _batches(_read_ahead(reading, tasks, settings), settings.pixels):
             try:
-                images, classes = _predicted(model, batch, settings)
+                images, classes, probabilities = _predicted(model, batch, settings)
             except Exception as error:  # a broken file raises nearly anything, and must not end a long run
                 reason = _reason(error)
-                yield from ((task.image, reason) for task, _ in batch)
+                yield from (TaskResult(task.image, reason) for task, _ in batch)
                 continue
-            for (task, _), image, mask in zip(batch, images, classes, strict=True):
-                unwritten.append((task.image, writing.submit(_write, task, image, mask, facts, settings.pixels)))
+            for index, (task, read) in enumerate(batch):
+                result = TaskResult(task.image, None, read.mark)
+                part = None if probabilities is None else probabilities[index]
+                unwritten.append(
+                    (result, writing.submit(_write, task, images[index], classes[index], part, facts, settings))
+                )
             # Large images are written before the next one is read: two may not fit in memory.
-            most_unwritten = 0 if classes[0].size > settings.pixels else CHUNK
-            del batch, images, classes, image, mask
+            large = classes[0].size > settings.pixels or probabilities is not None
+            most_unwritten = 0 if large else CHUNK
+            del batch, images, classes, probabilities, read, part
             while unwritten and (len(unwritten) > most_unwritten or unwritten[0][1].done()):
                 yield _written(*unwritten.popleft())
         while unwritten:
@@ -106,6 +146,15 @@ def predict_tasks(
     finally:  # also after Ctrl-C: files that are begun are finished
         for pool in (reading, writing):
             pool.shutdown(cancel_futures=True)
+
+
+def _with_void(facts: ModelMetadata, num_classes: int, threshold: float | None) -> ModelMetadata:
+    """Metadata in which void has a name, for the legend."""
+    if threshold is None:
+        return facts
+    void, names = void_of(num_classes), facts["classes"] or []
+    numbered = [f"class {index}" for index in range(len(names), void)]
+    return {**facts, "classes": [*names, *numbered, "void"]}
 
 
 # Lines in which TensorFlow says where an error happened; they come before the line that says what happened.
@@ -118,9 +167,9 @@ def _reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _written(image: pathlib.Path, future: Future[None]) -> TaskResult:
+def _written(result: TaskResult, future: Future[None]) -> TaskResult:
     future.result()
-    return image, None
+    return result
 
 
 def _read_ahead(
@@ -138,12 +187,13 @@ def _read_ahead(
 
 def _read(path: pathlib.Path, settings: PredictionSettings) -> ReadImage:
     try:
+        mark = image_mark(path)  # before it is read: a file that changes meanwhile is another one the next time
         width, height = image_size(path)
         if settings.pixels < width * height <= settings.max_pixels:
-            return None
-        return read_image(path, max_pixels=settings.max_pixels)
+            return ReadImage(None, mark)
+        return ReadImage(read_image(path, max_pixels=settings.max_pixels), mark)
     except Exception as error:
-        return error
+        return ReadImage(error)
 
 
 Batch = list[tuple[ImageTask, ReadImage]]
@@ -153,48 +203,59 @@ def _batches(read: Iterable[tuple[ImageTask, Future[ReadImage]]], limit: int) ->
     """Yields tasks with images of one size, up to `limit` pixels together. A task without an image is a batch."""
     groups: dict[tuple[int, ...], Batch] = {}
     for count, (task, future) in enumerate(read, 1):
-        image = future.result()
-        if isinstance(image, np.ndarray):
-            group = groups.setdefault(image.shape, [])
-            group.append((task, image))
-            if (len(group) + 1) * image[..., 0].size > limit:
-                yield groups.pop(image.shape)
+        read = future.result()
+        if isinstance(read.pixels, np.ndarray):
+            shape = read.pixels.shape
+            group = groups.setdefault(shape, [])
+            group.append((task, read))
+            if (len(group) + 1) * read.pixels[..., 0].size > limit:
+                yield groups.pop(shape)
         else:
-            yield [(task, image)]
+            yield [(task, read)]
         if count % CHUNK == 0:
             yield from groups.values()
             groups = {}
     yield from groups.values()
 
 
-def _predicted(model: keras.Model, batch: Batch, settings: PredictionSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Images `(batch, height, width, 3)` and their classes `(batch, height, width)`."""
+def _predicted(
+    model: keras.Model, batch: Batch, settings: PredictionSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Images `(batch, height, width, 3)`, their classes `(batch, height, width)`, and their probabilities if wanted."""
     arrays = []
-    for task, image in batch:
-        if isinstance(image, Exception):
-            raise image
-        arrays.append(read_image(task.image, max_pixels=settings.max_pixels) if image is None else image)
+    for task, read in batch:
+        if isinstance(read.pixels, Exception):
+            raise read.pixels
+        arrays.append(read_image(task.image, max_pixels=settings.max_pixels) if read.pixels is None else read.pixels)
     images = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
     window = settings.window
     if window is None and images[0, ..., 0].size > settings.pixels:
         window = (math.isqrt(settings.pixels), math.isqrt(settings.pixels))
-    classes = predict_batch(
-        model,
-        images,
-        settings.preprocessing,
-        scales=settings.scales,
-        flip=settings.flip,
-        window=window,
-        overlap=settings.overlap,
-    )
-    return images, classes
+    how: dict[str, Any] = {"scales": settings.scales, "flip": settings.flip}
+    how |= {"window": window, "overlap": settings.overlap}
+    if any(task.probabilities for task, _ in batch):
+        probabilities = predict_probabilities(model, images, settings.preprocessing, **how)
+        return images, sure_classes(probabilities, settings.threshold), probabilities
+    classes = predict_batch(model, images, settings.preprocessing, **how, threshold=settings.threshold)
+    return images, classes, None
 
 
-def _write(task: ImageTask, image: np.ndarray, classes: np.ndarray, facts: ModelMetadata, limit: int) -> None:
-    """Writes the files of a task. If the image has more than `limit` pixels, its overlay shows every n-th pixel."""
+def _write(
+    task: ImageTask,
+    image: np.ndarray,
+    classes: np.ndarray,
+    probabilities: np.ndarray | None,
+    facts: ModelMetadata,
+    settings: PredictionSettings,
+) -> None:
+    """Writes the files of a task. The overlay of an image of more than `pixels` pixels shows every n-th one."""
+    if task.probabilities and probabilities is not None:
+        with atomic(task.probabilities, overwrite=True) as unfinished:
+            np.save(unfinished, probabilities)
     if task.overlay:
-        step = math.ceil(max(math.sqrt(classes.size / limit), max(classes.shape) / _LONGEST_SIDE))
-        picture = drawing.overlay(image[::step, ::step], classes[::step, ::step], facts["colors"], facts["classes"])
+        step = math.ceil(max(math.sqrt(classes.size / settings.pixels), max(classes.shape) / _LONGEST_SIDE))
+        small = image[::step, ::step], classes[::step, ::step]
+        picture = drawing.overlay(*small, facts["colors"], facts["classes"])
         with atomic(task.overlay, overwrite=True) as unfinished:
             picture.save(unfinished, quality=92)
     if task.mask:

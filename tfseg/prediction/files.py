@@ -1,23 +1,29 @@
 """A folder of any size through one model, in this process or on a cluster."""
 
 import contextlib
+import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import keras
 
-from tfseg.images import MAX_PIXELS, find_images
+from tfseg.images import MAX_PIXELS, search
 from tfseg.prediction import folders
 from tfseg.prediction.batches import Cluster, PredictionSettings, predict_tasks
+from tfseg.prediction.fingerprint import model_mark
 from tfseg.prediction.model import check_segmenter, preprocessing_of
+from tfseg.prediction.probabilities import check_probabilities
+from tfseg.prediction.provenance import Provenance
+from tfseg.prediction.records import PREFIX, Records
 from tfseg.progress import ProgressOption, track
 from tfseg.types import Path, Preprocessing, Size
 from tfseg.writing import atomic, remove_unfinished
 
 
-class PredictionOutcome(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class PredictionOutcome:
     """What `predict_files` did.
 
     Attributes:
@@ -25,12 +31,20 @@ class PredictionOutcome(NamedTuple):
         kept: how many images had their results already.
         failed: sorted `(path, reason)` of the images that could not be read or predicted.
         failures: the file that lists the failed images; None if there are none.
+        renewed: how many of the predicted images had results from another image, model or settings.
+        unverified: sorted paths of results that were kept although it is unknown what they were made from: no run has
+            written them, or they were changed afterwards.
+        left_out: sorted paths of the files in directories that are no images by their suffix, and of directories that
+            were not entered.
     """
 
     predicted: int
     kept: int
     failed: list[tuple[pathlib.Path, str]]
     failures: pathlib.Path | None
+    renewed: int = 0
+    unverified: list[pathlib.Path] = dataclasses.field(default_factory=list)
+    left_out: list[pathlib.Path] = dataclasses.field(default_factory=list)
 
 
 def predict_files(
@@ -50,16 +64,24 @@ def predict_files(
     overlap: float = 1 / 3,
     pixels: int = 2**22,
     max_pixels: int = MAX_PIXELS,
+    threshold: float | None = None,
+    probabilities: bool = False,
 ) -> PredictionOutcome:
     """Masks and overlays of a folder of any size. An interrupted run continues where it stopped.
 
     Writes `out/<stem>.png`, a mask whose values are the classes, and `out/<stem>_overlay.jpg`; a file is whole or not
-    there. Results that exist are kept. Images that failed are listed in `out/failures.json`, or for a shard in
-    `failures-0-of-4.json`; the next run tries them again.
+    there. An image in a folder below the directory, or below the fixed beginning of a pattern, gets its results in the
+    same folder of `out`.
+
+    Results that exist are kept if they were made from the same image and model and with the same settings; otherwise
+    they are made again. The hidden files `out/.tfseg-results*.jsonl` say what each was made from. A file that no run
+    has written, or that was changed afterwards, is never replaced without `overwrite`. Images that failed are listed in
+    `out/failures.json`, or for a shard in `failures-0-of-4.json`; the next run tries them again.
 
     Args:
         model: segmentation model; its class names and colors are used.
-        images: a directory of images, a file, a pattern of files such as `photos/**/*.jpg`, or several of these.
+        images: a directory with images at any depth, a file, a pattern of files such as `photos/**/*.jpg`, or several
+            of these. Hidden directories and directories of results are not searched.
         out: directory of the results; it is created if it does not exist. Here and in `images`, `~` is the home
             directory.
         shard: `(i, n)`: every n-th image from the i-th on, for n runs on one machine or several.
@@ -77,6 +99,9 @@ def predict_files(
         pixels: number of pixels that the model sees at once. Images of one size share a batch up to it. Without a
             `window`, a larger image is seen through windows of that many pixels, and its overlay is drawn smaller.
         max_pixels: largest number of pixels of an image, see `tfseg.read_image`; larger images fail.
+        threshold: smallest probability of a class, see `tfseg.predict`; less probable pixels become void.
+        probabilities: whether to write `out/<stem>_probabilities.npy`, too: float32 `(height, width, num_classes)`. The
+            memory must hold them for a whole image, and twice for images of one batch.
     Raises:
         ValueError: there are no images, two images would become one file, or the model or an argument is invalid.
         OSError: results cannot be written.
@@ -86,32 +111,73 @@ def predict_files(
         >>> outcome = tfseg.predict_files(model, "street.png", "maps", progress=False)
         >>> outcome.predicted, outcome.kept, outcome.failed
         (1, 0, [])
-        >>> sorted(path.name for path in pathlib.Path("maps").iterdir())
+        >>> sorted(path.name for path in pathlib.Path("maps").glob("[!.]*"))
         ['street.png', 'street_overlay.jpg']
     """
     check_segmenter(model)
     if cluster is not None and not callable(cluster):
         raise ValueError(f"cluster is None or a tfseg.prediction.ray.Ray. Received: {cluster!r}")
+    if probabilities or threshold is not None:
+        check_probabilities(model)
     settings = PredictionSettings(
-        preprocessing or preprocessing_of(model), scales, flip, window, overlap, pixels, max_pixels
+        preprocessing or preprocessing_of(model), scales, flip, window, overlap, pixels, max_pixels, threshold
     )
     settings.check()
-    paths, out = find_images(images), pathlib.Path(out).expanduser()
-    folders.check_images(paths, out)  # all of them, so that every shard refuses the same folder
-    selected = folders.share(paths, shard)
-    tasks = folders.plan(selected, out, overlays=overlays, overwrite=overwrite)
+    out = pathlib.Path(out).expanduser()
+    places = search(images, without=[out], marker=PREFIX)
+    folders.check_images(places.folders, out)  # all of them, so that every shard refuses the same folder
+    selected = folders.share(list(places.folders), shard)
+    share = "" if shard[1] == 1 else f"-{shard[0]}-of-{shard[1]}"
+    provenance = Provenance(Records(out), model_mark(model), settings.that_change_results())
+    tasks = folders.plan(
+        (
+            folders.all_results(image, places.folders[image], out, overlays=overlays, probabilities=probabilities)
+            for image in selected
+        ),
+        (lambda image, result: True) if overwrite else provenance.is_outdated,
+    )
+    failed = _predict(model, tasks, settings, provenance, share, cluster or predict_tasks, progress) if tasks else []
+    failures = _list_failures(out / f"failures{share}.json", failed)
+    return PredictionOutcome(
+        predicted=len(tasks) - len(failed),
+        kept=len(selected) - len(tasks),
+        failed=failed,
+        failures=failures,
+        renewed=len(provenance.renewed - {image for image, _ in failed}),
+        unverified=sorted(provenance.unverified),
+        left_out=places.left_out,
+    )
+
+
+def _predict(
+    model: keras.Model,
+    tasks: list[folders.ImageTask],
+    settings: PredictionSettings,
+    provenance: Provenance,
+    share: str,
+    cluster: Cluster,
+    progress: ProgressOption,
+) -> list[tuple[pathlib.Path, str]]:
+    """Writes the files of the tasks and their record; returns the failed images and the reasons, sorted."""
     failed = []
-    if tasks:
-        out.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing((cluster or predict_tasks)(model, tasks, settings)) as results:
-            for image, reason in track(results, progress, total=len(tasks)):
-                if reason:
-                    failed.append((image, reason))
-        remove_unfinished(path for task in tasks for path in (task.mask, task.overlay) if path)
-    failed.sort()
-    name = "failures.json" if shard[1] == 1 else f"failures-{shard[0]}-of-{shard[1]}.json"
-    failures = _list_failures(out / name, failed)
-    return PredictionOutcome(len(tasks) - len(failed), len(selected) - len(tasks), failed, failures)
+    task_of = {os.path.abspath(task.image): task for task in tasks}  # a cluster has absolute paths
+    written = [result for task in tasks for result in task.results]
+    provenance.records.directory.mkdir(parents=True, exist_ok=True)
+    for directory in {result.parent for result in written}:
+        directory.mkdir(parents=True, exist_ok=True)
+    with (
+        provenance.records.begin(share, written, provenance.model, provenance.settings) as journal,
+        contextlib.closing(cluster(model, tasks, settings)) as results,
+    ):
+        for image, reason, mark in track(results, progress, total=len(tasks)):
+            task = task_of[os.path.abspath(image)]
+            if reason:
+                failed.append((task.image, reason))
+            elif mark:
+                for result in task.results:
+                    journal.add(result, mark)
+    remove_unfinished(written)
+    return sorted(failed)
 
 
 def _list_failures(path: pathlib.Path, failed: list[tuple[pathlib.Path, str]]) -> pathlib.Path | None:

@@ -2,12 +2,14 @@
 
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from tfseg.types import Path
-
 Item = TypeVar("Item")
+
+
+class PlanError(ValueError):
+    """Images that cannot be predicted into the output directory; the message says why."""
 
 
 class ImageTask(NamedTuple):
@@ -16,6 +18,12 @@ class ImageTask(NamedTuple):
     image: pathlib.Path
     mask: pathlib.Path | None
     overlay: pathlib.Path | None
+    probabilities: pathlib.Path | None = None
+
+    @property
+    def results(self) -> list[pathlib.Path]:
+        """The files to write."""
+        return [path for path in self[1:] if path]
 
 
 def share(items: Sequence[Item], shard: tuple[int, int]) -> Sequence[Item]:
@@ -33,49 +41,76 @@ def share(items: Sequence[Item], shard: tuple[int, int]) -> Sequence[Item]:
     return items[index::count]
 
 
+def all_results(
+    image: pathlib.Path,
+    folder: pathlib.PurePath,
+    output: pathlib.Path,
+    *,
+    overlays: bool = True,
+    probabilities: bool = False,
+) -> ImageTask:
+    """An image and all files that are wanted for it: `<stem>.png`, `<stem>_overlay.jpg`, `<stem>_probabilities.npy`.
+
+    Args:
+        image: path of the image.
+        folder: folder of the image below the place that was searched; its results lie in the same folder of `output`.
+        output: directory of the results.
+        overlays: whether to draw overlays.
+        probabilities: whether to write the probabilities of all classes.
+    """
+    directory, stem = output / folder, image.stem
+    return ImageTask(
+        image,
+        directory / f"{stem}.png",
+        directory / f"{stem}_overlay.jpg" if overlays else None,
+        directory / f"{stem}_probabilities.npy" if probabilities else None,
+    )
+
+
 def plan(
-    images: Iterable[pathlib.Path], output: Path, *, overlays: bool = True, overwrite: bool = False
+    tasks: Iterable[ImageTask], needed: Callable[[pathlib.Path, pathlib.Path], bool] = lambda image, result: False
 ) -> list[ImageTask]:
-    """What is left to do: `<stem>.png` and `<stem>_overlay.jpg` of each image that does not have both of them yet.
+    """What is left to do: the files that do not exist yet, and those that are needed anyhow.
 
     Args:
-        images: paths of the images.
+        tasks: images, and all files that are wanted for them.
+        needed: function from an image and a file that exists for it: whether the file is made again.
+    """
+    listed: dict[pathlib.Path, set[str]] = {}
+
+    def missing(image: pathlib.Path, result: pathlib.Path | None) -> pathlib.Path | None:
+        if result is None:
+            return None
+        directory = result.parent
+        if directory not in listed:
+            # Listed once: on a network drive, asking for a million files one by one takes hours.
+            listed[directory] = set(os.listdir(directory)) if directory.is_dir() else set()
+        return result if result.name not in listed[directory] or needed(image, result) else None
+
+    planned = [ImageTask(task.image, *(missing(task.image, result) for result in task[1:])) for task in tasks]
+    return [task for task in planned if task.results]
+
+
+def check_images(images: Mapping[pathlib.Path, pathlib.PurePath], output: pathlib.Path) -> None:
+    """Refuses images whose results would replace each other, or an image.
+
+    Args:
+        images: paths of the images -> their folders, see `all_results`.
         output: directory of the results.
-        overlays: whether to draw overlays, or to write masks alone.
-        overwrite: whether to replace results that exist.
     Raises:
-        ValueError: two images have the same stem, or images lie in the output directory.
+        PlanError: two images of one folder have the same stem, or an image lies in a directory of the results.
     """
-    output, images = pathlib.Path(output), list(images)
-    check_images(images, output)
-    # The directory is listed once: on a network drive, asking for a million files one by one takes hours.
-    existing = set(os.listdir(output)) if output.is_dir() and not overwrite else set()
-
-    def missing(name: str) -> pathlib.Path | None:
-        return None if name in existing else output / name
-
-    tasks = [
-        ImageTask(image, missing(f"{image.stem}.png"), missing(f"{image.stem}_overlay.jpg") if overlays else None)
-        for image in images
-    ]
-    return [task for task in tasks if task.mask or task.overlay]
-
-
-def check_images(images: Iterable[pathlib.Path], output: pathlib.Path) -> None:
-    """Raises ValueError if two images have the same stem, or if an image lies in the output directory.
-
-    Args:
-        images: paths of the images.
-        output: directory of the results.
-    """
-    stems: dict[str, pathlib.Path] = {}
-    is_output: dict[pathlib.Path, bool] = {}  # directory of images -> whether it is the output directory
-    for image in images:
-        if (first := stems.setdefault(image.stem, image)) is not image:
-            raise ValueError(
-                f"{first} and {image} would both become {output / image.stem}.png: predict them into two directories."
+    firsts: dict[pathlib.PurePath, pathlib.Path] = {}
+    directories = {output / folder for folder in images.values()}
+    resolved = {directory.resolve() for directory in directories}
+    is_output: dict[pathlib.Path, bool] = {}  # directory of images -> whether results are written there
+    for image, folder in images.items():
+        if (first := firsts.setdefault(folder / image.stem, image)) is not image:
+            raise PlanError(
+                f"{first} and {image} would both become {output / folder / image.stem}.png: predict them into two "
+                "directories, or name the directory above them, whose folders the results then have"
             )
         if image.parent not in is_output:
-            is_output[image.parent] = image.parent.resolve() == output.resolve()
+            is_output[image.parent] = image.parent.resolve() in resolved
         if is_output[image.parent]:
-            raise ValueError(f"{image} lies in the output directory, where masks might replace it: choose another one.")
+            raise PlanError(f"{image} lies in the output directory, where masks might replace it: choose another one")

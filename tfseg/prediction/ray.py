@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from tfseg.prediction.batches import CHUNK, PredictionSettings, TaskResult, predict_tasks
+from tfseg.prediction.fingerprint import ImageMark
 from tfseg.prediction.folders import ImageTask
 
 
@@ -100,8 +101,8 @@ class Ray:
             },
         )
         for row in done.iter_rows():
-            for image, reason in json.loads(row["results"]):
-                yield pathlib.Path(image), reason
+            for image, reason, mark in json.loads(row["results"]):
+                yield TaskResult(pathlib.Path(image), reason, mark and ImageMark(*mark))
 
     def count_workers(self, resources: dict[str, float]) -> int:
         """How many workers there will be.
@@ -132,7 +133,7 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Iterable[str]]) -> dict[str, list[str]]:
         results = [
-            [(str(image), reason) for image, reason in predict_tasks(self._model, unpacked(tasks), self._settings)]
+            [(str(image), *rest) for image, *rest in predict_tasks(self._model, unpacked(tasks), self._settings)]
             for tasks in batch["tasks"]
         ]
         return {"results": [json.dumps(result) for result in results]}

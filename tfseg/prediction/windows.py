@@ -40,7 +40,7 @@ def views(see: See, scales: Sequence[float] = (1.0,), flip: bool = False) -> See
             scaled = _resized(images, (max(1, round(height * scale)), max(1, round(width * scale))))
             for step in (1, -1)[: 1 + flip]:
                 logits = see(np.ascontiguousarray(scaled[:, :, ::step]))[:, :, ::step]
-                total = total + _resized(_softmax(logits), (height, width))
+                total = total + _resized(softmax(logits), (height, width))
         return total / (len(scales) * (1 + flip))
 
     return mean
@@ -140,6 +140,12 @@ def _resized(images: np.ndarray, size: Size) -> np.ndarray:
     return keras.ops.convert_to_numpy(keras.ops.image.resize(images, size, data_format="channels_last"))
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """The probabilities of the classes, float32.
+
+    Args:
+        logits: scores of the classes, in the last axis.
+    """
+    logits = logits.astype("float32", copy=False)  # 16-bit floats are too coarse for a sum
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponents / exponents.sum(axis=-1, keepdims=True)

@@ -1,7 +1,10 @@
 """Which images of a folder are predicted, and which files are written for them."""
 
+import pathlib
+
 import pytest
 
+from tfseg.images import search
 from tfseg.prediction import folders
 
 
@@ -15,6 +18,11 @@ def images(tmp_path):
     return paths
 
 
+def planned(images, output, needed=lambda image, result: False, **options):
+    tasks = [folders.all_results(image, pathlib.PurePath(), output, **options) for image in images]
+    return folders.plan(tasks, needed)
+
+
 def test_a_shard_is_every_nth_image():
     assert folders.share(list(range(10)), (1, 4)) == [1, 5, 9]
 
@@ -25,32 +33,41 @@ def test_invalid_shards_are_refused(shard):
         folders.share([1, 2, 3], shard)
 
 
-def test_images_of_one_stem_are_refused(tmp_path):
+def test_images_of_one_stem_and_folder_are_refused(tmp_path):
+    here = pathlib.PurePath()
     for first, second in (("x/a.jpg", "x/a.png"), ("x/a.jpg", "y/a.jpg")):
         message = rf"{first} and .*{second} would both become .*a.png: predict them into two directories"
-        with pytest.raises(ValueError, match=message):
-            folders.plan([tmp_path / first, tmp_path / second], tmp_path / "maps")
+        with pytest.raises(folders.PlanError, match=message):
+            folders.check_images({tmp_path / first: here, tmp_path / second: here}, tmp_path / "maps")
+    apart = {tmp_path / "x/a.jpg": pathlib.PurePath("x"), tmp_path / "y/a.jpg": pathlib.PurePath("y")}
+    folders.check_images(apart, tmp_path / "maps")
 
 
-def test_images_in_the_output_directory_are_refused(images):
+def test_images_in_the_directories_of_results_are_refused(images):
     photos = images[0].parent
-    with pytest.raises(ValueError, match=r"a.jpg lies in the output directory"):
-        folders.plan(images, photos / ".." / "photos")
+    with pytest.raises(folders.PlanError, match=r"a.jpg lies in the output directory"):
+        folders.check_images(search(photos).folders, photos / ".." / "photos")
+    with pytest.raises(folders.PlanError, match=r"a.jpg lies in the output directory"):
+        folders.check_images(search(photos.parent).folders, photos.parent)
 
 
 def test_only_missing_files_are_planned(images, tmp_path):
     output = tmp_path / "maps"
     output.mkdir()
     (output / "a.png").write_bytes(b"")
-    a, b = folders.plan(images, output)
-    assert a == (images[0], None, output / "a_overlay.jpg")
-    assert b == (images[1], output / "b.v2.png", output / "b.v2_overlay.jpg")
-    assert folders.plan(images, output, overlays=False) == [(images[1], output / "b.v2.png", None)]
+    a, b = planned(images, output)
+    assert a == (images[0], None, output / "a_overlay.jpg", None)
+    assert b == (images[1], output / "b.v2.png", output / "b.v2_overlay.jpg", None)
+    assert planned(images, output, overlays=False) == [(images[1], output / "b.v2.png", None, None)]
     (output / "a_overlay.jpg").write_bytes(b"")
-    assert folders.plan(images, output) == [b]
+    assert planned(images, output) == [b]
+    task = planned(images, output, probabilities=True)[0]
+    assert task.results == [output / "a_probabilities.npy"]
 
 
-def test_overwrite_plans_files_that_exist(images, tmp_path):
+def test_files_that_are_needed_are_planned_though_they_exist(images, tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    tasks = folders.plan(images, tmp_path, overwrite=True)
+    asked = []
+    tasks = planned(images, tmp_path, lambda *paths: asked.append(paths) or True)
     assert [task.mask for task in tasks] == [tmp_path / "a.png", tmp_path / "b.v2.png"]
+    assert asked == [(images[0], tmp_path / "a.png")]

@@ -249,3 +249,79 @@ def test_a_model_of_four_channels_is_refused():
         ValueError, match=r"turns images \(batch, height, width, 3\).*Received: .*\(None, None, None, 4\)"
     ):
         tfseg.predict(segmenter(channels=4), pixels(8, 8, 3))
+
+
+# ------------------------------------------------------------------------------------------------------ probabilities
+
+
+def softmax(logits):
+    exponents = np.exp(np.asarray(logits, "float64") - np.max(logits, axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def test_probabilities_are_the_softmax_of_the_logits(model):
+    batch = pixels(2, 20, 30, 3)
+    prepared = BY_HAND["caffe"](batch.astype("float64")).astype("float32")
+    wanted = softmax(keras.ops.convert_to_numpy(model(prepared)))
+    result = tfseg.predict(model, batch, return_probabilities=True)
+    assert (result.dtype, result.shape) == (np.float32, (2, 20, 30, 5))
+    np.testing.assert_allclose(result, wanted, atol=1e-5)
+    np.testing.assert_allclose(tfseg.predict(model, batch[1], return_probabilities=True), wanted[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"window": (12, 10)}, {"flip": True}, {"scales": (0.5, 1), "window": (12, 10)}], ids=str
+)
+def test_classes_are_the_most_probable_ones_unless_they_are_void(model, options):
+    image = pixels(20, 30, 3)
+    probabilities = tfseg.predict(model, image, return_probabilities=True, **options)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(tfseg.predict(model, image, **options), probabilities.argmax(-1))
+    threshold = float(np.median(probabilities.max(-1)))
+    classes = tfseg.predict(model, image, threshold=threshold, **options)
+    assert classes.dtype == np.uint8
+    np.testing.assert_array_equal(
+        classes, np.where(probabilities.max(-1) < np.float32(threshold), 255, probabilities.argmax(-1))
+    )
+    assert 0.3 < np.mean(classes == 255) < 0.7
+
+
+def test_void_is_no_class_of_many():
+    network = segmenter(256)
+    kernel, bias = network.layers[-1].weights
+    kernel.assign(np.zeros(kernel.shape))
+    bias.assign(np.where(np.arange(256) == 255, 9, 0))
+    assert (tfseg.predict(network, pixels(4, 4, 3), threshold=0.5) == 255).all()
+    bias.assign(np.zeros(256))
+    assert (tfseg.predict(network, pixels(4, 4, 3), threshold=0.5) == 65535).all()
+
+
+@pytest.mark.parametrize("resized", [False, True])
+@pytest.mark.parametrize("options", [{}, {"flip": True}], ids=str)
+def test_a_softmax_in_the_model_is_not_repeated(options, resized):
+    keras.utils.set_random_seed(0)
+    plain = segmenter()
+    output = keras.layers.Softmax()(plain.output)
+    if resized:
+        output = keras.layers.Activation("linear", dtype="float32")(output)
+    ended = keras.Model(plain.input, output)
+    image = pixels(9, 11, 3)
+    results = [tfseg.predict(network, image, return_probabilities=True, **options) for network in (plain, ended)]
+    np.testing.assert_allclose(*results, atol=1e-5)
+
+
+@pytest.mark.parametrize("maps", [1, 3])
+def test_probabilities_of_classes_that_do_not_exclude_each_other_are_refused(maps):
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Conv2D(maps, 1, activation="sigmoid")(image))
+    for options in ({"return_probabilities": True}, {"threshold": 0.5}):
+        with pytest.raises(
+            ValueError, match=rf"one of several classes for each pixel.*whose {maps} maps pass a sigmoid"
+        ):
+            tfseg.predict(network, pixels(4, 4, 3), preprocessing="torch", **options)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1, 50])
+def test_a_threshold_is_a_probability(model, threshold):
+    with pytest.raises(ValueError, match=r"threshold is a probability, at least 0 and below 1. Received: "):
+        tfseg.predict(model, pixels(4, 4, 3), threshold=threshold)

@@ -13,6 +13,7 @@ from PIL import Image
 import tfseg
 from tfseg.prediction import batches
 from tfseg.prediction.model import predict_batch
+from tfseg.prediction.records import PREFIX
 
 COLORS = [[70, 130, 180], [128, 64, 128], [0, 90, 0], [0, 0, 142], [220, 220, 0]]
 
@@ -47,7 +48,12 @@ def predict(model, photos, out, **options):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """The names of the files, without the record of what they were made from."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(PREFIX))
+
+
+def counts(outcome):
+    return outcome.predicted, outcome.kept, len(outcome.failed), outcome.renewed
 
 
 def read(path):
@@ -66,12 +72,51 @@ def test_masks_are_what_predict_returns_in_batches_of_one_size(model, photos, tm
         return predict_batch(network, images, *rest, **options)
 
     monkeypatch.setattr(batches, "predict_batch", counted)
-    assert predict(model, photos, tmp_path / "maps", pixels=1400) == (7, 0, [], None)
+    assert counts(predict(model, photos, tmp_path / "maps", pixels=1400)) == (7, 0, 0, 0)
     assert sorted(shapes) == [(1, 31, 33), (2, 20, 30), (2, 20, 30), (2, 30, 20)]  # at most 1400 pixels each
     assert names(tmp_path / "maps") == sorted(f"{i}{end}" for i in range(7) for end in (".png", "_overlay.jpg"))
     for index in range(7):
         expected = tfseg.predict(model, photos / f"{index}.png")
         np.testing.assert_array_equal(read(tmp_path / "maps" / f"{index}.png"), expected)
+
+
+def test_probabilities_are_written_beside_masks_with_void(model, photos, tmp_path):
+    outcome = predict(model, photos, tmp_path / "maps", pixels=700, probabilities=True, threshold=0.4)
+    assert (outcome.predicted, len(names(tmp_path / "maps"))) == (7, 21)
+    for index in range(7):
+        probabilities = np.load(tmp_path / "maps" / f"{index}_probabilities.npy")
+        options = {"window": (26, 26)} if index == 4 else {}
+        expected = tfseg.predict(model, photos / f"{index}.png", return_probabilities=True, **options)
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+        void = probabilities.max(-1) < np.float32(0.4)
+        assert void.any()
+        np.testing.assert_array_equal(
+            read(tmp_path / "maps" / f"{index}.png"), np.where(void, 255, probabilities.argmax(-1))
+        )
+    assert counts(predict(model, photos, tmp_path / "maps", pixels=700, threshold=0.4)) == (0, 7, 0, 0)
+
+
+def test_results_lie_in_the_folders_of_their_images(model, photos, tmp_path):
+    for folder in ("x", "y/z"):
+        (photos / folder).mkdir(parents=True)
+        Image.fromarray(pixels(20, 30, 3, seed=9)).save(photos / folder / "0.png")
+    for places in (photos, f"{photos}/**/*.png"):
+        outcome = predict(model, places, tmp_path / "maps", overlays=False)
+        assert outcome.predicted + outcome.kept == 9
+    masks = {str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.png")}
+    assert masks == {*(f"{index}.png" for index in range(7)), "x/0.png", "y/z/0.png"}
+    np.testing.assert_array_equal(
+        read(tmp_path / "maps" / "y" / "z" / "0.png"), tfseg.predict(model, photos / "x" / "0.png")
+    )
+
+
+def test_files_that_are_left_out_are_named(model, photos, tmp_path):
+    for name in ("notes.txt", "IMG_0007", ".DS_Store"):
+        (photos / name).write_bytes(b"")
+    outcome = predict(model, photos, tmp_path / "maps", overlays=False)
+    assert outcome.left_out == [photos / ".DS_Store", photos / "IMG_0007", photos / "notes.txt"]
+    assert outcome.predicted == 7
 
 
 def test_batches_end_with_their_chunk(model, photos, tmp_path, monkeypatch):
@@ -102,7 +147,7 @@ def test_shards_are_disjoint_and_together_everything(model, photos, tmp_path):
 
 
 def test_a_shard_may_have_no_images(model, photos, tmp_path):
-    assert predict(model, photos, tmp_path / "maps", shard=(8, 9)) == (0, 0, [], None)
+    assert counts(predict(model, photos, tmp_path / "maps", shard=(8, 9))) == (0, 0, 0, 0)
 
 
 def test_an_invalid_shard_is_refused(model, photos, tmp_path):
@@ -129,7 +174,8 @@ def test_results_are_kept_and_failed_images_are_tried_again(model, photos, tmp_p
     (out / "0.png").write_bytes(b"mine")
     (out / "1_overlay.jpg").unlink()
     (photos / "3.png").write_bytes(whole)
-    assert predict(model, photos, out) == (2, 5, [], None)
+    outcome = predict(model, photos, out)
+    assert (counts(outcome), outcome.failures) == ((2, 5, 0, 0), None)
     second = {name: (out / name).read_bytes() for name in names(out)}
     assert second == first | {name: second[name] for name in ("3.png", "3_overlay.jpg")} | {"0.png": b"mine"}
     assert predict(model, photos, out, overwrite=True).predicted == 7

@@ -19,6 +19,7 @@ import tfseg
 from tfseg.prediction.batches import CHUNK
 from tfseg.prediction.folders import ImageTask
 from tfseg.prediction.ray import Ray, model_bytes, model_from_bytes, packed, unpacked
+from tfseg.prediction.records import PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_the_cluster_has_room_for_the_workers():
 def test_tasks_are_sent_with_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tasks = [ImageTask(pathlib.Path("a b.jpg"), pathlib.Path("maps/ä.png"), None)]
-    assert unpacked(packed(tasks)) == [(tmp_path / "a b.jpg", tmp_path / "maps" / "ä.png", None)]
+    assert unpacked(packed(tasks)) == [(tmp_path / "a b.jpg", tmp_path / "maps" / "ä.png", None, None)]
 
 
 def test_a_sent_model_predicts_the_same(model):
@@ -110,7 +111,7 @@ def cluster():
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(PREFIX)}
 
 
 def workers():
@@ -138,7 +139,8 @@ def _descends(status):
 def test_two_workers_write_what_one_process_writes(model, photos, single_process, cluster, tmp_path):
     outcome = tfseg.predict_files(model, photos, tmp_path / "maps", cluster=Ray(workers=2, gpus=1), progress=False)
     expected, files = single_process
-    assert outcome[:3] == expected[:3]
+    assert outcome.failed == expected.failed
+    assert (outcome.predicted, outcome.kept) == (expected.predicted, expected.kept)
     assert [path.name for path, _ in outcome.failed] == ["007b.png", "bad.jpg"]
     assert contents(tmp_path / "maps") == files
     with pytest.raises(ValueError, match=r"has room for 2 workers of 1 CPUs and 0 GPUs. Received: workers=3"):
@@ -163,7 +165,8 @@ def test_the_work_of_a_killed_worker_is_repeated(model, photos, single_process, 
     os.kill(victims[0], signal.SIGKILL)
     assert len(list(out.glob("*.png"))) < 6 * CHUNK - 2  # the run has not ended
     run.join(timeout=200)
-    assert outcomes[0][:3] == single_process[0][:3]
+    assert outcomes[0].failed == single_process[0].failed
+    assert outcomes[0].predicted == single_process[0].predicted
     assert contents(out) == single_process[1]
 
 
