@@ -85,6 +85,12 @@ _PROTOTXT = path_flags.existing_file(
     "Caffe's description of the network, as deploy.prototxt: any network of common layers is built from it. With "
     "--family or --network, the file is refused unless it describes that network.",
 )
+_SIGNATURE = flag_types.text(
+    "signature", None, "For a SavedModel, the signature whose results the model has, if it has several."
+)
+_OUTPUTS = flag_types.texts(
+    "outputs", None, "For a TensorFlow graph, the nodes that are the results, such as logits/BiasAdd."
+)
 _ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare with the public implementation, and fail if it differs.")
 _IMAGE = path_flags.existing_file(
@@ -106,6 +112,7 @@ def _convert() -> int:
     import tfseg
     from converters import convert, verify
     from converters.conversion import save
+    from converters.conversion.convert_graph import graph_path
     from converters.families import FAMILIES
     from converters.identification.sources import open_source
     from converters.reading.pytorch.exported_program import is_exported_program
@@ -118,7 +125,9 @@ def _convert() -> int:
         _check_count(_DATASET, len(names))
         classes, colors = classes or list(names), colors or list(palette)
     image = _photograph() if _VERIFY.value else None
-    programs = [path for path in _CHECKPOINT.value if is_exported_program(path)]
+    programs = [
+        path for path in _CHECKPOINT.value if is_exported_program(path) or graph_path(path, _OUTPUTS.value or ())
+    ]
     source = _CHECKPOINT.value if programs else open_source(_CHECKPOINT.value, progress=show_download)
     model, receipt = convert(
         source,
@@ -137,6 +146,8 @@ def _convert() -> int:
         classes=classes,
         colors=colors,
         allow_nonfinite=_ALLOW_NONFINITE.value,
+        signature=_SIGNATURE.value,
+        outputs=_OUTPUTS.value or (),
     )
     if image is not None:
         verify(model, receipt, source, image)

@@ -21,9 +21,9 @@ KNOWN_FORMATS = (
 _SOURCE = "Convert the checkpoint or the .onnx file from which it was made"
 _MAPPING = "convert takes a mapping {name: array} with the names of a known family"
 _SAVED_MODEL = (
-    "is a TensorFlow SavedModel, a program whose weights have lost the names of their layers. Load it in the version "
-    "of Keras that wrote it and save its weights: model.save_weights('name.h5') in Keras 2, model.save('name.keras') "
-    "in Keras 3"
+    "is a TensorFlow SavedModel, a program whose weights have lost the names of their layers. convert (tfseg convert) "
+    "builds its network, if the whole folder is given. For the weights alone, load it in the version of Keras that "
+    "wrote it and save them: model.save_weights('name.h5') in Keras 2, model.save('name.keras') in Keras 3"
 )
 _EXPORTED = (
     "is a program of torch.export (.pt2) together with its weights. convert (tfseg convert) builds its network, with "
@@ -72,8 +72,9 @@ _FOREIGN = (
     (rb"\x08[\x01-\x0f]\x12%b\x0a%b\x0a[\x01-\x7f][ -~]" % (_VARINT, _VARINT), _CORE_ML),
     (
         rb"(?s)\x0a%b(\x0a%b[\w./^-]+)\x12[\x01-\x40][A-Z_]\w+" % (_VARINT, _VARINT),
-        "is a frozen TensorFlow graph, a program with its weights as constants. Convert the TensorFlow 1 checkpoint "
-        "from which it was frozen: public archives have one beside it (model.ckpt.index and model.ckpt.data-*)",
+        "is a frozen TensorFlow graph, a program with its weights as constants. convert (tfseg convert) builds its "
+        "network. For the weights alone, convert the TensorFlow 1 checkpoint from which it was frozen: public archives "
+        "have one beside it (model.ckpt.index and model.ckpt.data-*)",
     ),
     (
         rb"([\x81-\x8f]|\xde..|\xdf....)([\xa1-\xbf]|\xd9.)[A-Za-z_][\w.:/-]*[\x80-\x8f\xc7-\xc9\xd8\xde]",

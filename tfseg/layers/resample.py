@@ -17,6 +17,9 @@ COORDINATES = (
     "align_corners",
     "asymmetric",
     "tf_half_pixel_for_nn",
+    # The same as without the ending, with TensorFlow's rounding: the quotient of the sizes comes first.
+    "asymmetric_quotient",
+    "align_corners_quotient",
 )
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 METHODS = ("nearest", "linear", "cubic")
@@ -178,6 +181,10 @@ def _places(output: Tensor, old: Tensor, new: Tensor, scale: Tensor, coordinates
     """Where the pixels of the output lie on the input, in the order of operations of onnxruntime."""
     if coordinates == "align_corners":
         return output * (old - 1) / ops.maximum(new - 1, 1)
+    if coordinates == "align_corners_quotient":
+        return output * ((old - 1) / ops.maximum(new - 1, 1))
+    if coordinates == "asymmetric_quotient":
+        return output * (old / new)
     if coordinates == "asymmetric":
         return output / scale
     place = (output + 0.5) / scale

@@ -67,12 +67,10 @@ def parsed(message: Any, path: str) -> Any:
     Raises:
         ConversionError: a file that is none.
     """
-    from google.protobuf.message import DecodeError
-
     try:
         with open(path, "rb") as file:
             message.ParseFromString(file.read())
-    except (DecodeError, OSError) as error:
+    except Exception as error:  # of a class of protocol buffers
         raise ConversionError(
             f"{os.path.basename(path)} cannot be read as a {type(message).__name__} of TensorFlow "
             f"({str(error)[:100]}). The file is truncated or damaged; copy or download it again."

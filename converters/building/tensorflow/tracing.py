@@ -5,7 +5,7 @@ steps have maps with their channels first, and TensorFlow's have them last: each
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,10 @@ _PASSED = frozenset("Identity StopGradient ReadVariableOp EnsureShape Snapshot P
 _BLOCK_ENDS = frozenset(("BatchToSpaceND", "BatchToSpace"))
 
 
+Rule = Callable[["GraphCall"], Any]
+"""Takes a node and gives its result, or a list of its results."""
+
+
 class GraphTracer(Tracer):
     """One trace of a graph.
 
@@ -41,6 +45,7 @@ class GraphTracer(Tracer):
     """
 
     values: dict[str, Any]
+    rules: Mapping[str, Any]
 
     def run(self, nodes: Sequence[OnnxNode]) -> list[Any]:
         """Traces the nodes; returns the values of the graph's outputs."""
@@ -79,8 +84,8 @@ class GraphTracer(Tracer):
     def in_double(self) -> Mapping[str, np.ndarray]:  # type: ignore[override]
         """The constants of the program, computed in double precision from the file's."""
         if not hasattr(self, "_doubled"):
-            options = {"batch": self.batch, "literals": self.literals, "double": True}
-            again = type(self)(self.graph, self.rules, self.image, self.images, **options)  # type: ignore[arg-type]
+            options: dict[str, Any] = {"batch": self.batch, "literals": self.literals, "double": True}
+            again = type(self)(self.graph, self.rules, self.image, self.images, **options)
             again.is_channels_last, again.is_of_bytes = self.is_channels_last, self.is_of_bytes
             again.run(self.nodes)
             self._doubled = again.constants

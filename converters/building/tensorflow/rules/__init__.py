@@ -1,6 +1,5 @@
 """The rule of each of TensorFlow's operations: which steps it is."""
 
-from converters.building.onnx.tracing import Rule
 from converters.building.tensorflow.rules import (
     activations,
     arithmetic,
@@ -10,6 +9,7 @@ from converters.building.tensorflow.rules import (
     resizes,
     shapes,
 )
+from converters.building.tensorflow.tracing import Rule
 
 RULES: dict[str, Rule] = {
     **convolutions.RULES,

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Known
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import Meaning, Ordered, Random
 
 _FLOATS = frozenset((1, 2, 14, 19))  # DT_FLOAT, DT_DOUBLE, DT_BFLOAT16, DT_HALF
@@ -66,6 +65,12 @@ def cast(call: GraphCall) -> Meaning:
     raise call.refusal("rounds what the network computes to integers")
 
 
+def complement_of_erf(call: GraphCall) -> Ordered:
+    """1 - erf(x), written as the sum that a GELU has: 1 + erf(-x)."""
+    x = call.alike("erf", call.alike("mul", call.computed(), other=-1.0))
+    return call.alike("add", x, other=1.0)
+
+
 def floor(call: GraphCall) -> Meaning:
     """Rounded down; of random numbers between two integers, the lower one."""
     x = call.inputs[0]
@@ -92,7 +97,7 @@ RULES: dict[str, Rule] = {
         for kind, op in (
             *(("Relu", "relu"), ("Elu", "elu"), ("Selu", "selu"), ("Sigmoid", "sigmoid"), ("Tanh", "tanh")),
             *(("Softplus", "softplus"), ("Exp", "exp"), ("Expm1", "expm1"), ("Log", "log"), ("Log1p", "log1p")),
-            *(("Sqrt", "sqrt"), ("Rsqrt", "rsqrt"), ("Square", "square"), ("Neg", "neg"), ("Abs", "abs")),
+            *(("Sqrt", "sqrt"), ("Rsqrt", "rsqrt"), ("Square", "square"), ("Abs", "abs")),
             *(("Sign", "sign"), ("Ceil", "ceil"), ("Rint", "round"), ("Round", "round"), ("Erf", "erf")),
             *(("Sin", "sin"), ("Cos", "cos"), ("Reciprocal", "reciprocal"), ("Inv", "reciprocal")),
             ("LogicalNot", "logical_not"),
@@ -100,6 +105,8 @@ RULES: dict[str, Rule] = {
     },
     "Relu6": lambda call: call.alike("clamp", call.computed(), min=0.0, max=6.0),
     "LeakyRelu": lambda call: call.alike("leaky_relu", call.computed(), negative_slope=_float(call, "alpha", 0.2)),
+    "Neg": lambda call: call.alike("mul", call.computed(), other=-1.0),
+    "Erfc": complement_of_erf,
     "ClipByValue": clip,
     "Softmax": softmax("softmax"),
     "LogSoftmax": softmax("log_softmax"),

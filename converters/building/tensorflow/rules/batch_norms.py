@@ -89,16 +89,20 @@ class _Pattern:
 
     def _center(self, name: str, factor: str) -> tuple[str | None, str] | None:
         """`(beta, mean)` of a shift; beta may be missing."""
-        node = self._node(name, ("Sub", "Neg"))
+        node = self._node(name, ("Sub", "Neg", "Mul"))
         if node is None:
             return None
-        beta = node.inputs[0] if node.type == "Sub" else None
-        product = self._node(node.inputs[-1], ("Mul",))
+        product = node if node.type == "Mul" else self._node(node.inputs[-1], ("Mul",))
         if product is None:
             return None
         for mean, other in (product.inputs, product.inputs[::-1]):
-            if self._plain(other) == self._plain(factor):
-                return beta, mean
+            if self._plain(other) != self._plain(factor):
+                continue
+            if node.type != "Mul":
+                return (node.inputs[0] if node.type == "Sub" else None), mean
+            negative = self._node(mean, ("Neg",))  # without beta, the mean itself is negated
+            if negative is not None:
+                return None, negative.inputs[0]
         return None
 
     def _vector(self, name: str, channels: int, key: str, x: Ordered) -> Known | None:

@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Known
 from converters.building.tensorflow.rules.shapes import cut
 from converters.building.tensorflow.rules.windows import padded, window
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import CHANNELS_LAST, Ordered, Spaced
 
 

@@ -1,8 +1,7 @@
 """Normalizations."""
 
-from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Known
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import Ordered
 
 _MOMENTUM = 0.01  # Keras's share of the newest batch; a graph for inference does not say its own
@@ -31,4 +30,20 @@ def batch_norm(call: GraphCall) -> list[Ordered | Known]:
     return [result, *parts.values()]
 
 
-RULES: dict[str, Rule] = dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), batch_norm)
+def response_norm(call: GraphCall) -> Ordered:
+    """Local response normalization over neighboring channels."""
+    x = call.map()
+    return call.alike(
+        "response_norm",
+        x,
+        size=2 * int(call.attribute("depth_radius", 5)) + 1,
+        alpha=float(f"{float(call.attribute('alpha', 1.0)):.7g}"),
+        beta=float(f"{float(call.attribute('beta', 0.5)):.7g}"),
+        k=float(f"{float(call.attribute('bias', 1.0)):.7g}"),
+    )
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), batch_norm),
+    "LRN": response_norm,
+}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from converters.building.onnx.tracing import Rule, integer
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.onnx.tracing import integer
+from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import Ordered, inverse
 
 _MODES = {"REFLECT": "reflect"}
@@ -11,12 +11,12 @@ _RULES: dict[tuple[str, bool, bool], tuple[str, dict[str, Any]]] = {
     # (method, corners are aligned, pixels have centers) -> the step
     ("ResizeBilinear", False, True): ("upsample_bilinear2d", {"align_corners": False}),
     ("ResizeBilinear", True, False): ("upsample_bilinear2d", {"align_corners": True}),
-    ("ResizeBilinear", False, False): ("resample", {"method": "linear", "coordinates": "asymmetric"}),
+    ("ResizeBilinear", False, False): ("resample", {"method": "linear", "coordinates": "asymmetric_quotient"}),
     ("ResizeNearestNeighbor", False, False): ("upsample_nearest2d", {}),
     ("ResizeNearestNeighbor", False, True): ("_upsample_nearest_exact2d", {}),
     ("ResizeNearestNeighbor", True, False): (
         "resample",
-        {"method": "nearest", "coordinates": "align_corners", "rounding": "round_prefer_ceil"},
+        {"method": "nearest", "coordinates": "align_corners_quotient", "rounding": "round_prefer_ceil"},
     ),
 }
 _FURTHER = {"rounding": "floor", "cubic": -0.75, "exclude_outside": False}

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.tracing import Rule, collapsed, integer
+from converters.building.onnx.tracing import integer
 from converters.building.onnx.values import Known, OtherSize
 from converters.building.tensorflow.rules.poolings import without
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import CHANNELS_LAST, Dead, Meaning, Ordered, inverse
 from converters.types import Shape
 
@@ -103,11 +103,10 @@ def squeeze(call: GraphCall) -> Ordered:
     places = [place % x.rank for place in given] or [p for p in range(x.rank) if {s[p] for s in seen} == {1}]
     if any(sizes[place] != 1 for sizes in seen for place in places):
         raise ValueError("an axis that is larger than 1")
-    axes = [x.axis(place) for place in places]
-    shapes = [tuple(part for axis, part in enumerate(sizes) if axis not in axes) for sizes in x.shapes]
-    if not axes:
+    if not places:
         return x
-    return call.make("reshape", shapes, x.kind, order=without(x.axes, axes), input=x)
+    x = call.plain(x)  # so that what is left of a map of one pixel is its last axis
+    return reshaped(call, x, [tuple(n for at, n in enumerate(sizes) if at not in places) for sizes in x.shapes])
 
 
 def expand(call: GraphCall) -> Ordered:
@@ -140,9 +139,10 @@ def concat(call: GraphCall) -> Meaning:
         if isinstance(value, Ordered):
             parts.append(call.ordered(value, order))
             continue
-        if not value.is_fixed and collapsed(value).shape != value.shapes[0]:
-            raise call.refusal("joins a constant whose size depends on the image")
-        array = collapsed(value).transpose(inverse(order))
+        if not value.is_fixed:
+            parts.append(_filled(call, value, order))
+            continue
+        array = value.arrays[0].transpose(inverse(order))
         parts.append(call.made(np.ascontiguousarray(array), f"turned{len(parts)}", value.parents))
     shapes = []
     for index, sizes in enumerate(first.shapes):
@@ -154,6 +154,16 @@ def concat(call: GraphCall) -> Meaning:
     if len(parts) == 1:
         return first
     return call.make("cat", shapes, first.kind, order=order, tensors=parts, dim=axis)
+
+
+def _filled(call: GraphCall, value: Known, order: tuple[int, ...]) -> Ordered:
+    """A constant of one number whose size depends on the image."""
+    number = value.arrays[0].reshape(-1)[0]
+    if not all((array == number).all() for array in value.arrays):
+        raise call.refusal("joins a constant whose size depends on the image")
+    shapes = [tuple(sizes[place] for place in inverse(order)) for sizes in value.shapes]
+    size = [integer(sizes) for sizes in zip(*shapes, strict=True)]
+    return call.make("full", shapes, order=order, size=size, fill_value=float(number))
 
 
 def pack(call: GraphCall) -> Ordered:
@@ -224,62 +234,63 @@ def slice_(call: GraphCall) -> Ordered:
 
 
 def strided(call: GraphCall) -> Ordered:
-    """Parts and entries of axes, as Python writes them: `x[:, 1:-1, ::2, 0]`."""
+    """Parts and entries of axes, as Python writes them: `x[:, 1:-1, ::2, 0, None]`."""
     x = call.computed()
-    masks = {name: int(call.attribute(f"{name}_mask", 0)) for name in ("begin", "end", "ellipsis", "new_axis")}
-    shrunk = int(call.attribute("shrink_axis_mask", 0))
+    names = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+    begin, end, ellipsis, new, shrink = (int(call.attribute(f"{name}_mask", 0)) for name in names)
     begins, ends = call.numbers(1, "beginnings"), call.numbers(2, "ends")
     steps = call.fixed_numbers(3, "steps")
-    if masks["new_axis"]:
-        return _with_new_axes(call, x, masks, shrunk, begins, ends, steps)
-    gone: list[int] = []
+    kept: list[int | None] = []  # axes of the step that the result has; None for a new one
     place = 0
     for number, step in enumerate(steps):
         bit = 1 << number
-        if masks["ellipsis"] & bit:
-            place += x.rank - (len(steps) - 1)
+        if ellipsis & bit:
+            rest = sum(1 for other in range(number + 1, len(steps)) if not new >> other & 1)
+            kept += [x.axis(between) for between in range(place, x.rank - rest)]
+            place = x.rank - rest
+            continue
+        if new & bit:
+            kept.append(None)
             continue
         axis = x.axis(place)
-        starts = [begin[number] for begin in begins]
-        stops = [end[number] for end in ends]
-        if shrunk & bit:
+        place += 1
+        starts = [places[number] for places in begins]
+        stops = None if end & bit else [places[number] for places in ends]
+        if shrink & bit:
             if len(set(starts)) != 1:
                 raise call.refusal("chooses an entry by what the size of the image says")
             x = cut(call, x, axis, starts, [starts[0] + 1] * len(starts) if starts[0] != -1 else None, 1)
-            gone.append(axis)
+            continue  # the axis, which has one entry now, goes at the end
+        kept.append(axis)
+        if step == -1 and begin & end & bit:
+            if axis == x.axes[0]:
+                raise call.refusal("reads the batch backwards")
+            x = call.alike("flip", x, dims=[axis])
+        elif step < 1:
+            raise call.refusal("reads a part of an axis backwards")
         else:
-            if step < 1:
-                raise call.refusal("reads an axis backwards")
-            starts = [0] * len(starts) if masks["begin"] & bit else starts
-            x = cut(call, x, axis, starts, None if masks["end"] & bit else stops, step)
-        place += 1
-    if not gone:
+            x = cut(call, x, axis, [0] * len(starts) if begin & bit else starts, stops, step)
+    kept += [x.axis(between) for between in range(place, x.rank)]
+    return _with_axes(call, x, kept)
+
+
+def _with_axes(call: GraphCall, x: Ordered, kept: Sequence[int | None]) -> Ordered:
+    """A tensor with some axes of its step, in TensorFlow's order, and new ones of size 1; the others have one entry."""
+    gone = [axis for axis in range(x.rank) if axis not in kept]
+    if gone:
+        if len(gone) == 1 and not x.is_free(gone[0]):
+            x = _entry(call, x, gone[0], 0)
+        else:
+            shapes = [tuple(part for axis, part in enumerate(sizes) if axis not in gone) for sizes in x.shapes]
+            x = call.make("reshape", shapes, x.kind, order=without(x.axes, gone), input=x)
+    if None not in kept:
         return x
-    shapes = [tuple(part for axis, part in enumerate(sizes) if axis not in gone) for sizes in x.shapes]
-    return call.make("reshape", shapes, x.kind, order=without(x.axes, gone), input=x)
-
-
-def _with_new_axes(
-    call: GraphCall, x: Ordered, masks: Any, shrunk: int, begins: Any, ends: Any, steps: Sequence[int]
-) -> Ordered:
-    """`x[:, None]`: whole axes and new ones, nothing else."""
     x = call.plain(x)
-    sizes: list[list[int]] = [[] for _ in x.shapes]
-    place = 0
-    for number, step in enumerate(steps):
-        bit = 1 << number
-        if masks["new_axis"] & bit:
-            sizes = [[*known, 1] for known in sizes]
-            continue
-        if masks["ellipsis"] & bit:
-            count = x.rank - sum(1 for other in range(len(steps)) if not (masks["new_axis"] | bit) & (1 << other))
-        elif masks["begin"] & masks["end"] & bit and step == 1 and not shrunk & bit:
-            count = 1
-        else:
-            raise call.refusal("cuts axes and makes new ones together")
-        sizes = [[*known, *seen[place : place + count]] for known, seen in zip(sizes, x.shapes, strict=True)]
-        place += count
-    return reshaped(call, x, [(*known, *seen[place:]) for known, seen in zip(sizes, x.shapes, strict=True)])
+    wide = []
+    for sizes in x.shapes:
+        rest = iter(sizes)
+        wide.append(tuple(1 if axis is None else next(rest) for axis in kept))
+    return reshaped(call, x, wide)
 
 
 def cut(call: GraphCall, x: Ordered, axis: int, starts: list[int], ends: list[int] | None, step: int) -> Ordered:
