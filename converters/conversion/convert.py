@@ -14,6 +14,7 @@ from converters.building.onnx.build import build_from_source, graph_of
 from converters.conversion.agreeing_network import agreeing_network
 from converters.conversion.build_network import BuildRequest
 from converters.conversion.check_live import check_live
+from converters.conversion.convert_graph import build_graph, check_graph_options, graph_beside, graph_path
 from converters.conversion.rebuild_network import fill_by_path, rebuild_network
 from converters.errors import ConversionError
 from converters.families import Family
@@ -86,6 +87,8 @@ def convert(
     colors: Sequence[Sequence[int]] | None = None,
     allow_nonfinite: bool = False,
     example: Any = None,
+    signature: str | None = None,
+    outputs: Sequence[str] = (),
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
@@ -122,6 +125,10 @@ def convert(
         allow_nonfinite: accept NaN and infinite weights.
         example: for a live torch module, an image that it takes: a tensor `(batch, channels, height, width)`. A module
             that cannot be built for any size is built for that one.
+        signature: for a SavedModel, the key of the signature whose results the model has; by default
+            "serving_default", or the only one.
+        outputs: for a TensorFlow graph, names of the nodes that are the results, such as "logits/BiasAdd"; by default
+            those of the signature, or those that no other node reads.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
         ConversionError: a file that cannot be read, is not identified or does not fit, or an option that its family
@@ -145,10 +152,17 @@ def convert(
     single = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
     if isinstance(single, str | os.PathLike) and is_exported_program(single):
         return _convert_exported(single, request)
+    if (graph := graph_path(single, outputs)) is not None:
+        return _convert_graph(graph, request, signature, outputs)
     source = open_source(path)
+    meta_graph = graph_beside(source)
+    if meta_graph is None:
+        check_graph_options(signature, outputs)
     try:
         return _convert_known(source, request)
     except ConversionError as refusal:
+        if meta_graph is not None and not request.is_of_families:
+            return _convert_graph(meta_graph, request, signature, outputs, refusal)
         if request.is_of_families or not (source.module is not None or graph_of(source)):
             raise
         return _convert_program(source, request, refusal)
@@ -166,6 +180,28 @@ def _convert_program(source: Source, request: _Request, refusal: ConversionError
         else:
             model, receipt = build_from_source(source, allow_nonfinite=request.allow_nonfinite)
     except ConversionError as error:
+        raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
+    return _with_facts(model, receipt, request)
+
+
+def _convert_graph(
+    path: Path,
+    request: _Request,
+    signature: str | None,
+    outputs: Sequence[str],
+    refusal: ConversionError | None = None,
+) -> Conversion:
+    """`convert` for a program of TensorFlow: a frozen graph, a SavedModel, or the MetaGraph of a checkpoint.
+
+    Raises:
+        ConversionError: what cannot be built, and why the checkpoint is no known network.
+    """
+    options = {"for_families": request.is_of_families, "allow_nonfinite": request.allow_nonfinite}
+    try:
+        model, receipt = build_graph(path, signature=signature, outputs=outputs, **options)
+    except ConversionError as error:
+        if refusal is None:
+            raise
         raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
     return _with_facts(model, receipt, request)
 
