@@ -11,7 +11,6 @@ import numpy as np
 from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
-from tfseg.data.masks import VOID
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
 from tfseg.prediction.model import logits_function, preprocessing_of
 from tfseg.prediction.windows import slide, views
@@ -146,9 +145,9 @@ def evaluate(
         >>> evaluation.scores["pixel_accuracy"] > 0.8
         True
     """
-    counts, accuracies = ConfusionMatrix(dataset.num_classes), []
+    counts, accuracies = ConfusionMatrix(dataset.num_classes, dataset.labels.void_id), []
     for pair in track(dataset.pairs, progress, unit="photographs"):
-        image, mask = load(pair, dataset.labels)
+        image, mask = load(pair, dataset.labels, dataset.photographs)
         if shorter_side:
             image, mask = resize_pair(image, mask, shorter_side)
         classes = class_map(
@@ -160,7 +159,7 @@ def evaluate(
                 f"Received: class {classes.max()} in a prediction."
             )
         counts.update_classes(mask, classes)
-        counted = mask != VOID
+        counted = mask != dataset.labels.void_id
         accuracies.append(float((classes == mask)[counted].mean()) if counted.any() else float("nan"))
     return Evaluation(dataset, counts.matrix(), tuple(accuracies), published)
 
@@ -234,9 +233,9 @@ def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) 
     """
     from PIL import Image
 
-    image, mask = load(pair, dataset.labels)
-    predicted = class_map(model, image, **options).astype("uint8")
-    true = np.where(mask == VOID, predicted, mask)
+    image, mask = load(pair, dataset.labels, dataset.photographs)
+    predicted = class_map(model, image, **options).astype(dataset.labels.dtype)
+    true = np.where(mask == dataset.labels.void_id, predicted, mask)
     pictures = [drawing.overlay(image, classes, dataset.colors, dataset.classes) for classes in (predicted, true)]
     size = sum(picture.width for picture in pictures), max(picture.height for picture in pictures)
     sheet = Image.new("RGB", size, "white")

@@ -42,40 +42,73 @@ class _PixelLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
         self.pixel_reduction = reduction
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """The loss of a batch, a scalar of float32.
 
         Args:
             y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
             y_pred: logits `(batch, height, width, num_classes)`.
+            sample_weight: factor of the loss of each pixel, image or batch; as in Keras, the divisor stays the same.
+        Raises:
+            ValueError: as `totals`.
         """
-        total, divisor = self.totals(y_true, y_pred)
-        return total / ops.maximum(divisor, 1e-12)  # a batch without a pixel that counts has no loss, and no gradient
+        with keras.name_scope(self.name):
+            total, divisor = self.totals(y_true, y_pred, sample_weight)
+            return total / ops.maximum(divisor, 1e-12)  # a batch without a pixel that counts has no loss, no gradient
 
-    def totals(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum and the divisor of the loss, scalars of float32.
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The loss of a batch, a scalar of float32; see `__call__`.
 
         Args:
             y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
             y_pred: logits `(batch, height, width, num_classes)`.
+        """
+        return self(y_true, y_pred)
+
+    def totals(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The sum and the divisor of the loss, scalars of float32.
+
+        An id that is neither class nor ignored is an error: in a compiled function TensorFlow's InvalidArgumentError,
+        and where a compiler knows no errors (XLA), the loss is NaN.
+
+        Args:
+            y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
+            y_pred: logits `(batch, height, width, num_classes)`.
+            sample_weight: factor of the loss of each pixel, image or batch.
         Raises:
-            ValueError: another number of class weights than of classes.
+            ValueError: one-hot truth, another number of class weights than of classes, or an id that is neither class
+                nor ignored.
         """
         logits = ops.cast(y_pred, "float32")
+        count = logits.shape[-1]
+        _check_not_one_hot(y_true, count)
         classes = ops.reshape(ops.cast(y_true, "int32"), ops.shape(logits)[:-1])
-        weights = ops.cast(~is_ignored(classes, self.ignore_class), "float32")
+        ignored = is_ignored(classes, self.ignore_class)
+        strange = ~ignored & ((classes < 0) | (classes >= count))
+        valid = check_ids(strange, classes, count)
+        weights = ops.cast(~ignored & ~strange, "float32")
         classes = ops.where(weights > 0, classes, 0)
         if self.class_weights is not None:
-            if len(self.class_weights) != logits.shape[-1]:
+            if len(self.class_weights) != count:
                 raise ValueError(
-                    f"class_weights needs a number for each of the {logits.shape[-1]} classes. Received: "
-                    f"{len(self.class_weights)}"
+                    f"class_weights needs a number for each of the {count} classes. Received: {len(self.class_weights)}"
                 )
             weights *= ops.take(ops.convert_to_tensor(self.class_weights, "float32"), classes)
-        total, divisor = self._totals(logits, classes, weights)
-        return total, divisor if self.pixel_reduction == "mean" else ops.ones_like(divisor)
+        factors = ops.ones_like(weights) if sample_weight is None else _factors(sample_weight, weights)
+        total, divisor = self._totals(logits, classes, weights, factors)
+        return total * valid, divisor if self.pixel_reduction == "mean" else ops.ones_like(divisor)
 
-    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def __add__(self, other: "_PixelLoss | LossSum") -> "LossSum":
+        """The sum of two losses."""
+        return LossSum([self]) + other
+
+    def __mul__(self, factor: float) -> "LossSum":
+        """The loss times a number."""
+        return LossSum([self], [float(factor)])
+
+    __rmul__ = __mul__
+
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -107,8 +140,8 @@ class CrossEntropy(_PixelLoss):
         0.693
     """
 
-    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        return ops.sum(weights * _cross_entropy(logits, classes)), ops.sum(weights)
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+        return ops.sum(factors * weights * _cross_entropy(logits, classes)), ops.sum(weights)
 
 
 @keras.saving.register_keras_serializable("tfseg")
@@ -136,8 +169,8 @@ class OnlineHardExamples(_PixelLoss):
         super().__init__(**kwargs)
         self.fraction = fraction
 
-    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        losses = ops.reshape(weights * _cross_entropy(logits, classes), (-1,))
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+        losses = ops.reshape(factors * weights * _cross_entropy(logits, classes), (-1,))
         weights = ops.reshape(weights, (-1,))
         # Pixels that do not count come last, after losses of zero.
         order = ops.argsort(ops.where(weights > 0, -losses, float("inf")))
@@ -171,10 +204,10 @@ class Focal(_PixelLoss):
         super().__init__(**kwargs)
         self.gamma = gamma
 
-    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
         losses = _cross_entropy(logits, classes)
         wrong = ops.maximum(-ops.expm1(-losses), 1e-12)  # at 0, powers below 1 have no gradient
-        return ops.sum(weights * wrong**self.gamma * losses), ops.sum(weights)
+        return ops.sum(factors * weights * wrong**self.gamma * losses), ops.sum(weights)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
@@ -204,8 +237,8 @@ class Dice(_PixelLoss):
         super().__init__(**kwargs)
         self.smooth = smooth
 
-    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        counted = ops.cast(weights > 0, "float32")[..., None]
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+        counted = (factors * ops.cast(weights > 0, "float32"))[..., None]
         true = ops.one_hot(classes, logits.shape[-1], dtype="float32") * counted
         probabilities = ops.softmax(logits) * counted
         axes = tuple(range(len(logits.shape) - 1))
@@ -220,6 +253,78 @@ class Dice(_PixelLoss):
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
         return super().get_config() | {"smooth": self.smooth}
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class LossSum(keras.losses.Loss):
+    """A weighted sum of losses, which `Dice() + CrossEntropy()` and `0.5 * Dice() + Focal()` make.
+
+    Args:
+        losses: the losses of this module.
+        factors: factor of each; None: 1.
+        name: name of the loss; None: "loss_sum".
+
+    Example:
+        >>> truth, logits = np.array([[[0, 1]]]), np.zeros((1, 1, 2, 2), "float32")
+        >>> both = tfseg.losses.CrossEntropy() + 2 * tfseg.losses.Dice()
+        >>> round(float(both(truth, logits)), 3)  # log(2), and twice 1 - 2 / 3
+        1.193
+    """
+
+    def __init__(
+        self, losses: Sequence[_PixelLoss], factors: Sequence[float] | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(name=name or "loss_sum", reduction="sum")
+        self.losses = list(losses)
+        self.factors = [1.0] * len(self.losses) if factors is None else list(factors)
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """The loss of a batch, a scalar of float32; see `CrossEntropy`.
+
+        Args:
+            y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
+            y_pred: logits `(batch, height, width, num_classes)`.
+            sample_weight: factor of the loss of each pixel, image or batch.
+        """
+        parts = zip(self.losses, self.factors, strict=True)
+        return functools.reduce(operator.add, (factor * loss(y_true, y_pred, sample_weight) for loss, factor in parts))
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The loss of a batch, a scalar of float32; see `__call__`.
+
+        Args:
+            y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
+            y_pred: logits `(batch, height, width, num_classes)`.
+        """
+        return self(y_true, y_pred)
+
+    def __add__(self, other: "_PixelLoss | LossSum") -> "LossSum":
+        """The sum with another loss."""
+        if not isinstance(other, _PixelLoss | LossSum):
+            return NotImplemented
+        more = other if isinstance(other, LossSum) else LossSum([other])
+        return LossSum([*self.losses, *more.losses], [*self.factors, *more.factors])
+
+    def __mul__(self, factor: float) -> "LossSum":
+        """The sum times a number."""
+        return LossSum(self.losses, [factor * each for each in self.factors])
+
+    __rmul__ = __mul__
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
+        losses = [keras.saving.serialize_keras_object(loss) for loss in self.losses]
+        return {"losses": losses, "factors": self.factors, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LossSum":
+        """The loss of `get_config`.
+
+        Args:
+            config: its arguments.
+        """
+        losses = [keras.saving.deserialize_keras_object(loss) for loss in config["losses"]]
+        return cls(**{**config, "losses": losses})
 
 
 def median_frequency_weights(
@@ -262,6 +367,66 @@ def enet_weights(counts: Sequence[float] | Array, c: float = 1.02) -> Array:
     """
     share = np.asarray(counts, "float64") / np.sum(counts)
     return 1 / np.log(c + share)
+
+
+def _check_not_one_hot(y_true: Tensor, num_classes: int) -> None:
+    """Refuses one-hot truth, whose shape is that of the logits.
+
+    Raises:
+        ValueError: one-hot truth.
+    """
+    shape = tuple(y_true.shape)
+    if len(shape) == 4 and shape[-1] not in (1, None):
+        raise ValueError(
+            f"The truth holds class ids, (batch, height, width). Received: {shape}, which looks like one-hot truth of "
+            f"{num_classes} classes: pass np.argmax(truth, axis=-1)"
+        )
+
+
+def check_ids(strange: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """1, or NaN where some ids are neither class nor ignored; an error where errors are possible.
+
+    Args:
+        strange: which ids are neither class nor ignored.
+        classes: the ids.
+        num_classes: number of classes.
+    Raises:
+        ValueError: some are, outside compiled functions.
+    """
+    message = (
+        f"The truth holds ids that are neither one of the {num_classes} classes (0 to {num_classes - 1}) nor ignored. "
+        "Name further ids that are to be ignored: ignore_class=(255, -1)"
+    )
+    some = ops.any(strange)
+    try:
+        known: bool | None = bool(ops.convert_to_numpy(some))
+    except Exception:  # inside a compiled function nothing is known yet; every backend says so in its own way
+        known = None
+    if known:
+        ids = np.unique(ops.convert_to_numpy(classes)[ops.convert_to_numpy(strange)]).tolist()
+        raise ValueError(f"{message}. Received: {', '.join(map(str, ids[:8]))}")
+    if known is None and keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.debugging.assert_equal(some, False, message=message)
+    return ops.where(some, float("nan"), 1.0)
+
+
+def _factors(sample_weight: Tensor, weights: Tensor) -> Tensor:
+    """Factors of all pixels, of one for each pixel, image or batch."""
+    factors = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+    shape = tuple(factors.shape)
+    if len(shape) == 4 and shape[-1] == 1:
+        factors = ops.squeeze(factors, -1)
+    elif len(shape) == 2 and shape[-1] == 1:
+        factors = factors[..., None]
+    elif len(shape) == 1:
+        factors = factors[:, None, None]
+    elif len(shape) not in (0, 3):
+        raise ValueError(
+            f"sample_weight is (batch,), or (batch, height, width) as the truth. Received: an array of shape {shape}"
+        )
+    return factors * ops.ones_like(weights)
 
 
 def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:

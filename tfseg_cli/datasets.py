@@ -1,8 +1,11 @@
 """The flags with which commands choose a data set."""
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from tfseg_cli import choices, flag_types, path_flags
+from absl import flags
+
+from tfseg_cli import annotation_flags, choices, flag_types, path_flags
 from tfseg_cli.launch import UsageError, invalid
 from tfseg_cli.palette_files import read_palette
 
@@ -13,19 +16,55 @@ if TYPE_CHECKING:
 
 _DATA = path_flags.existing_directory("data", "Directory of the data set.")
 _DATASET = flag_types.choice(
-    "dataset", "folder", choices.DATA_SETS, "Its layout; folder: images/ and masks/ with equal names."
+    "dataset",
+    "folder",
+    choices.DATA_SETS,
+    "Its layout; folder: images/ and masks/ with equal names; coco_json, labelme and cvat: annotations of any classes.",
 )
 _NUM_CLASSES = flag_types.integer(
     "num_classes", None, "For a folder: ids in its masks are 0 to num_classes - 1.", least=1
 )
-_CLASSES = flag_types.texts("classes", None, "For a folder: names of the classes, in order of their ids.")
+_CLASSES = flag_types.texts(
+    "classes", None, "For a folder or annotations: names of the classes, in order of their ids."
+)
 _VOID = flag_types.integers(
-    "void", [choices.VOID], "For a folder: an ignored id in its masks; may be repeated.", least=0, most=65535
+    "void",
+    [],
+    "For a folder: an ignored value in its masks; may be repeated. By default 255, if no class has it.",
+    least=-(2**31),
+    most=2**32 - 1,
+)
+_MASK_VALUES = flag_types.whole_numbers(
+    "mask_values", "For a folder: the value of each class in its masks, in order, such as 0,255."
+)
+_REDUCE_ZERO_LABEL = flags.DEFINE_bool(
+    "reduce_zero_label", False, "For a folder: whether 0 in its masks is ignored, and 1 is the first class."
+)
+_IMAGES = flag_types.text(
+    "images", "images", "For a folder or annotations: directory of photographs; . is that of --data itself."
+)
+_MASKS = flag_types.text("masks", "masks", "For a folder: its directory of masks.")
+_MASK_PATTERN = flag_types.text(
+    "mask_pattern", None, "For a folder: how masks are named after photographs, such as {name}_mask."
+)
+_EXIF = flag_types.choice(
+    "exif",
+    "sizes",
+    choices.EXIF_RULES,
+    "For a folder: whether photographs are turned as their EXIF orientation says; sizes: if their masks fit then.",
+)
+_IMAGE_BITS = flag_types.integer(
+    "image_bits", None, "For a folder: bits of photographs in files of 16 bits, such as 12.", least=8, most=16
 )
 _PALETTE = path_flags.existing_file(
     "palette", "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
 )
 _SBD = path_flags.existing_directory("sbd", "Directory `dataset` of SBD, for the split trainaug of VOC.")
+
+
+flags.adopt_module_key_flags(annotation_flags)
+
+_SPLITS = ("train", "val", "valid", "validation", "test")
 
 
 def check_flags() -> None:
@@ -35,11 +74,12 @@ def check_flags() -> None:
         UsageError: the number of classes of a folder is not given, two flags give two numbers, or a palette is no
             palette.
     """
+    annotation_flags.check(_DATASET.value)
     if _DATASET.value != "folder":
         return
     names = _PALETTE.value and _palette()[1]
     classes = _CLASSES.value or names
-    if not classes and not _NUM_CLASSES.value:
+    if not classes and not _NUM_CLASSES.value and not _MASK_VALUES.value:
         raise UsageError("--num_classes is missing: how many classes do the masks have? Or --classes=, or --palette=")
     if _CLASSES.value and _NUM_CLASSES.value not in (None, len(_CLASSES.value)):
         raise invalid(_CLASSES, f"expected {_NUM_CLASSES.value} names, because of --num_classes={_NUM_CLASSES.value}")
@@ -66,33 +106,61 @@ def open_dataset(split: str | None, flag: str = "split") -> "data.Dataset":
         if split == "trainaug" and not _SBD.value:
             raise UsageError("--sbd is missing: the split trainaug is VOC and SBD together")
         return data.voc(root, split or "train", sbd=_SBD.value)
+    if kind in choices.ANNOTATIONS:
+        images = _IMAGES.value if _IMAGES.present else None
+        dataset = annotation_flags.open_dataset(kind, root, split, images, _CLASSES.value)
+        if _NUM_CLASSES.value not in (None, dataset.num_classes):
+            raise invalid(
+                _NUM_CLASSES, f"the annotations have {dataset.num_classes}: {', '.join(dataset.classes or ())}"
+            )
+        return dataclasses.replace(dataset, photographs=data.Photographs(_EXIF.value, _IMAGE_BITS.value))
     if kind != "folder":
         open_kind = {"cityscapes": data.cityscapes, "camvid": data.camvid, "ade20k": data.ade20k, "coco": data.coco}
         return open_kind[kind](root, **({"split": split} if split else {}))
     if split and not has_split(split):
-        places = f"neither images/{split} and masks/{split} nor a list {split}.txt is in {root}"
+        places = f"neither {_IMAGES.value}/{split} and {_MASKS.value}/{split} nor a list {split}.txt is in {root}"
         raise UsageError(f"--{flag}={split}: there is no such split: {places}")
     palette, names = _palette() if _PALETTE.value else (None, None)
     classes = _CLASSES.value or names
     return data.folder(
         root,
         split,
-        num_classes=_NUM_CLASSES.value or len(classes or ()),
-        void=tuple(_VOID.value),
+        num_classes=_NUM_CLASSES.value or len(classes or _MASK_VALUES.value or ()),
+        images=_IMAGES.value,
+        masks=_MASKS.value,
+        void=tuple(_VOID.value) or None,
         palette=palette,
         classes=classes,
+        mask_values=_MASK_VALUES.value,
+        reduce_zero_label=_REDUCE_ZERO_LABEL.value,
+        mask_pattern=_MASK_PATTERN.value,
+        exif=_EXIF.value,
+        image_bits=_IMAGE_BITS.value,
     )
 
 
 def has_split(split: str) -> bool:
-    """Whether the folder of --data has a split; data sets of other layouts always have theirs.
+    """Whether a folder or annotations have a split; data sets of other layouts always have theirs.
 
     Args:
         split: name of the split, or the path of its list.
     """
     from tfseg.data import folders
 
-    return _DATASET.value != "folder" or folders.has_split(_DATA.value, split)
+    if _DATASET.value in choices.ANNOTATIONS:
+        return annotation_flags.has_split(_DATASET.value, _DATA.value, split)
+    return _DATASET.value != "folder" or folders.has_split(_DATA.value, split, images=_IMAGES.value, masks=_MASKS.value)
+
+
+def other_splits(split: str | None) -> "list[data.Dataset]":
+    """The other splits of a folder, by the names that people give them; empty for the whole folder.
+
+    Args:
+        split: the split that is looked at; None or "": all of the folder.
+    """
+    if not split or _DATASET.value != "folder":
+        return []
+    return [open_dataset(name) for name in _SPLITS if name != split and has_split(name)]
 
 
 def open_protocol(name: str) -> "data.Dataset":

@@ -120,6 +120,20 @@ def numbers(
     return define(name, default, help_text, Parser(convert, expected))
 
 
+def whole_numbers(name: str, help_text: str) -> flags.FlagHolder[tuple[int, ...]]:
+    """Defines a flag for whole numbers with commas between them; without the flag, None.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+
+    def convert(text: str) -> tuple[int, ...]:
+        return tuple(map(_integer_parser(-(2**31), 2**32 - 1).convert, text.split(",")))
+
+    return define(name, None, help_text, Parser(convert, "whole numbers with commas between them, such as 0,255"))
+
+
 def size(name: str, help_text: str, default: tuple[int, int] | None = None) -> flags.FlagHolder[tuple[int, int]]:
     """Defines a flag for a height and a width in pixels: `320,480`.
 

@@ -2,8 +2,8 @@
 
     tfseg inspect-data mine --num_classes=5 --contact_sheet=mine.png
 
-Reads every photograph and mask once and reports unusable pairs, sizes and class frequencies. The exit code is 0 if all
-pairs can be used.
+Reads every photograph and mask once and reports unusable pairs, sizes, class frequencies and what is strange. The exit
+code is 0 if nothing spoils a training.
 """
 
 from absl import flags
@@ -30,13 +30,13 @@ def _inspect() -> int:
     from tfseg import data
 
     dataset = datasets.open_dataset(_SPLIT.value or None)
-    inspection = data.inspect_dataset(dataset, progress=True)
+    inspection = data.inspect_dataset(dataset, others=datasets.other_splits(_SPLIT.value), progress=True)
     if _CONTACT_SHEET.value:
         data.contact_sheet(dataset, _CONTACT_SHEET.value)
     print(inspection)
     if _CONTACT_SHEET.value:
         print(f"written to {_CONTACT_SHEET.value}")
-    return 1 if inspection.faults else 0
+    return 1 if inspection.spoils else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Text files with the colors of classes."""
 
+import codecs
 import os
 import pathlib
 
@@ -18,7 +19,9 @@ def read_palette(path: str | os.PathLike[str]) -> tuple[dict[tuple[int, int, int
     """
     palette: dict[tuple[int, int, int], int] = {}
     names: list[str] = []
-    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    content = pathlib.Path(path).read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    for number, line in enumerate(content.decode(encoding).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         *color, name = line.split(None, 3)

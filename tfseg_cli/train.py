@@ -32,6 +32,13 @@ _SPLIT = path_flags.split(
     "such split if --val_split is not given.",
 )
 _VAL_SPLIT = path_flags.split("val_split", None, "Split to validate on; by default there is no validation.")
+_VAL_SHARE = flag_types.number(
+    "val_share",
+    None,
+    "Random share of the photographs to validate on, such as 0.2; whole directories of a folder that has several.",
+    above=0,
+    below=1,
+)
 _MODEL = flag_types.text(
     "model", None, "The network, by default that of the weights; `tfseg list` prints the names of all."
 )
@@ -75,6 +82,8 @@ def _train() -> int:
         raise UsageError("--model is missing: what is to be trained? Or --weights=checkpoint, or both")
     if _OPTIONS.value and _MODEL.value is None:
         raise UsageError("--model is missing: --options are those of a network, such as --model=fcn8s")
+    if _VAL_SPLIT.value and _VAL_SHARE.value is not None:
+        raise UsageError("--val_split and --val_share both say what to validate on: give one of them")
     datasets.check_flags()
 
     load_library()
@@ -88,14 +97,14 @@ def _train() -> int:
     from tfseg.training.devices import strategy
 
     with strategy().scope():
-        dataset = _training_set()
+        dataset, validation = _training_sets()
         train(
             lambda: _build_model(dataset),
             dataset,
             _RUN.value,
             recipe=_recipe(dataset),
             epochs=_EPOCHS.value,
-            validation=datasets.open_dataset(_VAL_SPLIT.value, "val_split") if _VAL_SPLIT.value else None,
+            validation=validation,
             validate_every=_VALIDATE_EVERY.value,
             seed=_SEED.value,
             jit_compile=_XLA.value,
@@ -110,6 +119,18 @@ def _training_set() -> "data.Dataset":
         return datasets.open_dataset(_SPLIT.value or None)
     has_splits = _VAL_SPLIT.value or datasets.has_split("train")
     return datasets.open_dataset("train" if has_splits else None)
+
+
+def _training_sets() -> "tuple[data.Dataset, data.Dataset | None]":
+    """What to train on, and what to validate on: another split, or a random share of the first."""
+    dataset = _training_set()
+    if _VAL_SPLIT.value:
+        return dataset, datasets.open_dataset(_VAL_SPLIT.value, "val_split")
+    if _VAL_SHARE.value is None:
+        return dataset, None
+    from tfseg import data
+
+    return data.split_randomly(dataset, _VAL_SHARE.value, seed=_SEED.value)
 
 
 def _recipe(dataset: "data.Dataset") -> "Recipe":

@@ -168,3 +168,61 @@ def test_an_unknown_reduction_is_refused():
 def test_a_fraction_outside_its_range_is_refused(fraction):
     with pytest.raises(ValueError, match=rf"fraction is above 0 and at most 1. Received: {fraction}"):
         losses.OnlineHardExamples(fraction)
+
+
+ALL_LOSSES = [losses.CrossEntropy(), losses.Focal(), losses.OnlineHardExamples(), losses.Dice()]
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 5, 7, 1), (2,), (2, 1)])
+def test_sample_weights_of_one_change_nothing(loss, shape):
+    true, logits = batch()
+    assert float(loss(true, logits, sample_weight=np.ones(shape, "float32"))) == float(loss(true, logits))
+
+
+def test_sample_weights_are_factors_of_the_pixels_losses():
+    true, logits = batch()
+    factors = np.random.default_rng(1).uniform(0, 3, true.shape).astype("float32")
+    each = torch.nn.functional.cross_entropy(
+        torch.tensor(logits).permute(0, 3, 1, 2), torch.tensor(true).long(), ignore_index=255, reduction="none"
+    ).numpy()
+    expected = (each * factors).sum() / (true != 255).sum()
+    np.testing.assert_allclose(losses.CrossEntropy()(true, logits, sample_weight=factors), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"sample_weight is .batch,.*Received: an array of shape \(2, 5\)"):
+        losses.CrossEntropy()(true, logits, sample_weight=np.ones((2, 5)))
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("strange", [-1, CLASSES, 7])
+def test_ids_that_are_no_classes_are_an_error(loss, strange):
+    true, logits = batch()
+    true[0, 0, 0] = strange
+    with pytest.raises(ValueError, match=rf"neither one of the 4 classes.*Received: {strange}"):
+        loss(true, logits)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of the 4 classes"):
+        tf.function(lambda *arguments: loss(*arguments))(true, logits)
+    assert np.isnan(tf.function(lambda *arguments: loss(*arguments), jit_compile=True)(true, logits))
+    told = type(loss)(ignore_class=(255, strange))
+    ignored = np.where(true == strange, 255, true)
+    np.testing.assert_allclose(told(true, logits), loss(ignored, logits), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: loss.name)
+def test_one_hot_truth_is_refused_with_the_way(loss):
+    true, logits = batch()
+    with pytest.raises(ValueError, match=r"class ids.*\(2, 5, 7, 4\), which looks like one-hot.*np.argmax"):
+        loss(np.eye(CLASSES)[np.where(true == 255, 0, true)], logits)
+
+
+def test_losses_add_up(tmp_path):
+    true, logits = batch()
+    parts = losses.Dice(), losses.CrossEntropy(class_weights=WEIGHTS), losses.Focal()
+    both = parts[0] + 0.5 * parts[1] + parts[2] * 2
+    expected = sum(factor * float(part(true, logits)) for factor, part in zip((1, 0.5, 2), parts, strict=True))
+    np.testing.assert_allclose(both(true, logits), expected, rtol=1e-6)
+    model = keras.Sequential([keras.Input((5, 7, 3)), keras.layers.Conv2D(CLASSES, 1)])
+    model.compile("sgd", both)
+    model.fit(np.ones((2, 5, 7, 3)), true, sample_weight=np.ones(2), verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras").loss
+    np.testing.assert_allclose(again(true, logits), expected, rtol=1e-6)

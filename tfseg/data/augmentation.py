@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfseg.data.masks import VOID
+from tfseg.data.labels import VOID
 from tfseg.types import Size, Tensor
 
 
@@ -55,7 +55,7 @@ def check_augmentation(augmentation: Augmentation) -> None:
 
 
 def augment(
-    image: Tensor, mask: Tensor, augmentation: Augmentation, seed: tuple[Tensor, Tensor]
+    image: Tensor, mask: Tensor, augmentation: Augmentation, seed: tuple[Tensor, Tensor], void_id: int = VOID
 ) -> tuple[Tensor, Tensor]:
     """One photograph and its mask with the same random changes.
 
@@ -63,10 +63,11 @@ def augment(
 
     Args:
         image: uint8 tensor `(height, width, 3)`.
-        mask: uint8 tensor `(height, width)`.
+        mask: tensor `(height, width)` of whole numbers.
         augmentation: the `Augmentation` to apply.
         seed: two integers; equal seeds give equal changes.
-    Returns: the image as float32, 0 to 255, and the mask as uint8.
+        void_id: the id of ignored pixels.
+    Returns: the image as float32, 0 to 255, and the mask in its type.
     """
     import tensorflow as tf
 
@@ -82,14 +83,14 @@ def augment(
     if augmentation.jitter:
         image = _jitter_colors(image, augmentation.jitter, seeds[1])
     if augmentation.crop:
-        image, mask = _random_crop(image, mask, augmentation.crop, seeds[2])
+        image, mask = _random_crop(image, mask, augmentation.crop, seeds[2], void_id)
     if augmentation.flip:
         mirror = tf.random.stateless_uniform((), seeds[3]) < 0.5
         image, mask = tf.cond(mirror, lambda: (image[:, ::-1], mask[:, ::-1]), lambda: (image, mask))
     return image, mask
 
 
-def _random_crop(image: Tensor, mask: Tensor, crop: Size, seed: Tensor) -> tuple[Tensor, Tensor]:
+def _random_crop(image: Tensor, mask: Tensor, crop: Size, seed: Tensor, void_id: int) -> tuple[Tensor, Tensor]:
     import tensorflow as tf
 
     size = tf.constant(crop, tf.int32)
@@ -98,7 +99,7 @@ def _random_crop(image: Tensor, mask: Tensor, crop: Size, seed: Tensor) -> tuple
     padding = tf.stack([before, missing - before], axis=1)
     mean = tf.reduce_mean(image, axis=(0, 1))
     image = tf.pad(image - mean, tf.concat([padding, [[0, 0]]], axis=0)) + mean
-    mask = tf.pad(mask, padding, constant_values=np.uint8(VOID))
+    mask = tf.pad(mask, padding, constant_values=tf.cast(void_id, mask.dtype))
     room = tf.cast(tf.shape(mask) - size + 1, tf.float32)
     corner = tf.cast(tf.random.stateless_uniform((2,), seed) * room, tf.int32)
     image = tf.slice(image, tf.concat([corner, [0]], axis=0), (*crop, 3))

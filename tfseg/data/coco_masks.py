@@ -9,7 +9,7 @@ import numpy as np
 
 from tfseg import specs
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.masks import VOID, Labels
+from tfseg.data.labels import VOID, Labels
 from tfseg.types import Array, Path, Size
 
 # COCO's category of each of VOC's classes, background first.

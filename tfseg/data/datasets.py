@@ -4,7 +4,9 @@ import dataclasses
 import pathlib
 from typing import NamedTuple
 
-from tfseg.data.masks import Color, Labels, MaskSource
+from tfseg.data.labels import Color, Labels, first_few
+from tfseg.data.masks import MaskSource
+from tfseg.data.photographs import Photographs
 
 
 class Pair(NamedTuple):
@@ -33,6 +35,9 @@ class Dataset:
         labels: `Labels` of the masks.
         classes: names of the classes, or None if unknown.
         colors: `(red, green, blue)` of each class, or None if unknown.
+        photographs: how the photographs are read.
+    Raises:
+        ValueError: another number of names or colors than of classes.
     Example:
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
         >>> tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
@@ -44,6 +49,15 @@ class Dataset:
     labels: Labels
     classes: tuple[str, ...] | None = None
     colors: tuple[Color, ...] | None = None
+    photographs: Photographs = dataclasses.field(default_factory=Photographs)
+
+    def __post_init__(self) -> None:
+        for what, given in (("names", self.classes), ("colors", self.colors)):
+            if given is not None and len(given) != self.num_classes:
+                raise ValueError(
+                    f"{self.name}: expected {what} of {self.num_classes} classes, because of num_classes="
+                    f"{self.num_classes}. Received: {len(given)} ({first_few(given)})"
+                )
 
     @property
     def num_classes(self) -> int:

@@ -1,14 +1,19 @@
 """Data sets in two directories: photographs and masks are matched by file name."""
 
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.masks import VOID, Color, Labels, first_few
-from tfseg.images import IMAGE_SUFFIXES
+from tfseg.data.labels import VOID, Color, Labels, MaskValues, first_few, labels_of
+from tfseg.data.masks import raw_values
+from tfseg.data.pairing import list_files, match
+from tfseg.data.photographs import ExifRule, Photographs
+from tfseg.data.split_lists import read_lines
 from tfseg.types import Path
 
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".mat")
+_MOST_LOOKED_AT = 24  # masks that are read when a data set is opened
 
 
 def folder(
@@ -18,24 +23,41 @@ def folder(
     num_classes: int,
     images: str = "images",
     masks: str = "masks",
-    void: Iterable[int] = (VOID,),
+    void: Iterable[int] | None = None,
     palette: Mapping[Color, int] | None = None,
     classes: Iterable[str] | None = None,
+    mask_values: MaskValues | None = None,
+    reduce_zero_label: bool = False,
+    mask_pattern: str | None = None,
+    exif: ExifRule = "sizes",
+    image_bits: int | None = None,
 ) -> Dataset:
     """A data set in two directories with equal file names: `images/NAME.jpg` and `masks/NAME.png`.
+
+    Names of masks may have the endings that people use (`_mask`, `_gt`, `_label`, `_L` and others); equal names come
+    first. Directories inside both are searched too.
 
     Args:
         root: directory that holds both directories.
         split: None for all pairs; or a name of directories inside both (`images/train/`, `masks/train/`), or of a file
-            with one name per line (`train.txt`, in `root` or in `root/splits`); or the path of such a file.
-        num_classes: number of classes; ids in the masks are 0 to num_classes - 1.
-        images: name of the directory with the photographs.
-        masks: name of the directory with the masks; their names may have `_mask` or `_L` after the photograph's name.
-        void: raw values of ignored pixels in the masks.
-        palette: class id of each `(red, green, blue)`, for masks that are color images.
+            with one name per line (`train.txt`, in `root` or in `root/splits`); or the path of such a file. A line may
+            be a path, and a second column may name the mask.
+        num_classes: number of classes, at least 2; ids in the masks are 0 to num_classes - 1.
+        images: name of the directory with the photographs; "." is `root`.
+        masks: name of the directory with the masks; it may be the directory of the photographs.
+        void: raw values of ignored pixels in the masks; None: 255, if no class has it.
+        palette: class id of each `(red, green, blue)`; then colors decide in pictures of every kind.
         classes: names of the classes.
+        mask_values: the raw value of each class, such as `(0, 255)`, in order of the classes; or a dictionary from raw
+            values to classes.
+        reduce_zero_label: True: 0 in the masks is ignored, and 1 is the first class.
+        mask_pattern: how a mask is named after its photograph, such as "{name}_mask".
+        exif: what turns a photograph that says how it was held: "sizes" turns it where it then has its mask's size;
+            "apply" always, "ignore" never.
+        image_bits: bits of photographs in files of 16 bits, such as 12; None: 16.
     Raises:
-        ValueError: a missing directory, photographs without a mask, or no pairs.
+        ValueError: a missing directory, photographs without a mask, or no pairs; masks of 0 and 255 alone, without
+            `mask_values` or `void`.
     Example:
         >>> import shutil
         >>> for directory, file in (("images", "street.png"), ("masks", "street_classes.png")):
@@ -45,67 +67,53 @@ def folder(
         <Dataset 'mine': 1 pairs, 11 classes>
     """
     root = pathlib.Path(root)
-    image_directory, mask_directory, names = existing_directory(root, images), existing_directory(root, masks), None
+    labels = labels_of(
+        num_classes, void=void, palette=palette, mask_values=mask_values, reduce_zero_label=reduce_zero_label
+    )
+    image_directory, mask_directory, lines = existing_directory(root, images), existing_directory(root, masks), None
     if split is not None:
         if (image_directory / split).is_dir() and (mask_directory / split).is_dir():
             image_directory, mask_directory = image_directory / split, mask_directory / split
         else:
-            names = split_names(root, split)
-    labels = Labels(num_classes, void=tuple(void), palette=palette)
-    pairs = match_pairs(root, image_directory, mask_directory, names, mask_endings=("_mask", "_L"))
+            lines = split_lines(root, split)
+    pairs = match(root, list_files(image_directory, mask_directory), lines, mask_pattern=mask_pattern)
+    if void is None and palette is None:
+        _check_not_black_and_white(pairs, labels)
     name = f"{root.name}/{split}" if split else root.name
-    return Dataset(name, pairs, labels, None if classes is None else tuple(classes))
+    return Dataset(
+        name, pairs, labels, None if classes is None else tuple(classes), photographs=Photographs(exif, image_bits)
+    )
 
 
-def match_pairs(
-    root: pathlib.Path,
-    images: pathlib.Path,
-    masks: pathlib.Path,
-    names: Sequence[str] | None = None,
-    *,
-    mask_endings: Sequence[str] = (),
-) -> tuple[Pair, ...]:
-    """Pairs of photographs and masks with equal names.
+def _check_not_black_and_white(pairs: tuple[Pair, ...], labels: Labels) -> None:
+    """Refuses masks of 0 and 255 alone, where 255 would be ignored: the object that is to be learned.
 
-    Args:
-        root: directory of the data set, for messages.
-        images: directory with the photographs.
-        masks: directory with the masks.
-        names: names without suffix that belong to the data set; None: all photographs.
-        mask_endings: endings that the names of masks may have.
     Raises:
-        ValueError: a name without a photograph, a photograph without a mask, or no photograph.
+        ValueError: the masks that are looked at hold 0 and 255, and no class but 0.
     """
-    image_of = _paths_by_name(images, IMAGE_SUFFIXES)
-    mask_of = _paths_by_name(masks, MASK_SUFFIXES, mask_endings)
-    wanted = sorted(image_of) if names is None else names
-    without_image = [name for name in wanted if name not in image_of]
-    without_mask = [name for name in wanted if name in image_of and name not in mask_of]
-    if without_image or without_mask or not wanted:
-        problems = []
-        if without_image:
-            problems.append(f"{len(without_image)} names without a photograph ({first_few(without_image)})")
-        if without_mask:
-            problems.append(f"{len(without_mask)} photographs without a mask ({first_few(without_mask)})")
+    if VOID not in labels.void or labels.ids is not None:
+        return
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, _MOST_LOOKED_AT).round().astype(int))
+    seen: set[int] = set()
+    for index in chosen:
+        mask = pairs[index].mask
+        if not isinstance(mask, pathlib.Path) or mask.suffix.lower() == ".mat":
+            return
+        try:
+            values = raw_values(mask)
+        except (ValueError, OSError):  # told when the mask is read in earnest
+            continue
+        if values is None:
+            return
+        seen.update(np.unique(values).tolist())
+        if not seen <= {0, VOID}:
+            return
+    if seen == {0, VOID}:
         raise ValueError(
-            f"{root}: expected a mask for every photograph, with the same name. Received: "
-            f"{' and '.join(problems) or 'no photograph'}."
+            f"{pairs[chosen[0]].mask}: the masks hold 0 and 255 alone, and 255 stands for ignored pixels, so that "
+            "nothing but class 0 could be learned. If 255 is the object: mask_values=(0, 255) with num_classes=2 "
+            "(--mask_values=0,255 --num_classes=2). If it is to be ignored anyway: void=(255,) (--void=255)."
         )
-    return tuple(Pair(image_of[name], mask_of[name]) for name in wanted)
-
-
-def _paths_by_name(
-    directory: pathlib.Path, suffixes: Sequence[str], endings: Sequence[str] = ()
-) -> dict[str, pathlib.Path]:
-    """`{name: path}` of the files with these suffixes; a name loses its suffix and the first matching ending."""
-    paths: dict[str, pathlib.Path] = {}
-    for path in sorted(directory.iterdir()):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
-            name = next((path.stem.removesuffix(end) for end in endings if path.stem.endswith(end)), path.stem)
-            if name in paths:
-                raise ValueError(f"{paths[name]} and {path} have the same name, which is ambiguous: remove one.")
-            paths[name] = path
-    return paths
 
 
 def has_split(root: Path, split: Path, *, images: str = "images", masks: str = "masks") -> bool:
@@ -127,8 +135,8 @@ def _lists(root: pathlib.Path, split: Path) -> list[pathlib.Path]:
     return [pathlib.Path(split), root / f"{split}.txt", root / "splits" / f"{split}.txt"]
 
 
-def split_names(root: Path, split: Path) -> list[str]:
-    """The file names, without suffix, that a split's file lists.
+def split_lines(root: Path, split: Path) -> list[str]:
+    """The lines that a split's file lists.
 
     Args:
         root: directory of the data set.
@@ -144,21 +152,7 @@ def split_names(root: Path, split: Path) -> list[str]:
             f"There is no split {str(split)!r}: neither directories of this name nor {places[1]} nor {places[2]}. "
             f"Received: {list_directory(root)}."
         )
-    # A line may be a path, and may have a second column with the mask.
-    return [pathlib.PurePath(line.split()[0]).stem for line in read_lines(path)]
-
-
-def read_lines(path: pathlib.Path) -> list[str]:
-    """The lines of a list of names, without empty ones.
-
-    Args:
-        path: path of the text file.
-    Raises:
-        ValueError: no such file.
-    """
-    if not path.is_file():
-        raise ValueError(f"There is no list {path}.")
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return read_lines(path)
 
 
 def existing_directory(root: pathlib.Path, *parts: str) -> pathlib.Path:

@@ -3,20 +3,24 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
+from tfseg.data.findings import Finding, group, shared_photographs, strange_about, strange_classes
 from tfseg.data.loader import load
-from tfseg.data.masks import VOID
+from tfseg.data.photographs import ExifWarning
+from tfseg.deep_photographs import DarkPhotographWarning
 from tfseg.progress import ProgressOption, track
 from tfseg.types import Array, Path, Size
 from tfseg.writing import atomic
 
-_MOST_LISTED = 10  # faults that a report lists
+_MOST_LISTED = 10  # kinds of faults that a report lists
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Inspection:
         sizes: number of photographs of each `(height, width)`.
         pixel_counts: number of pixels of each class; the last entry is void.
         image_counts: number of photographs in which each class occurs; the last entry is void.
+        findings: what is strange about pairs that can be used, and about the whole.
     Example:
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
         >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
@@ -41,6 +46,12 @@ class Inspection:
     sizes: Mapping[Size, int]
     pixel_counts: Array
     image_counts: Array
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def spoils(self) -> bool:
+        """Whether a training on this data would stop, or be in vain."""
+        return bool(self.faults) or any(finding.spoils for finding in self.findings)
 
     @property
     def pixels(self) -> Array:
@@ -65,17 +76,35 @@ class Inspection:
         for name, share, count in zip(names, shares, self.image_counts, strict=True):
             remark = "  never occurs" if not count and name != "void" else ""
             lines.append(f"{name:24}{share:12.3%}{count:16d}{remark}")
-        lines += [f"cannot be used: {message}" for _, message in self.faults[:_MOST_LISTED]]
-        if len(self.faults) > _MOST_LISTED:
-            lines.append(f"... and {len(self.faults) - _MOST_LISTED} more")
+        lines += [f"cannot be used: {line}" for line in _by_kind(self.faults)]
+        lines += [f"{'spoils a training' if each.spoils else 'note'}: {each}" for each in self.findings]
         return "\n".join(lines)
 
 
-def inspect_dataset(dataset: Dataset, *, progress: ProgressOption = False) -> Inspection:
+def _by_kind(faults: tuple[tuple[Pair, str], ...]) -> list[str]:
+    """One line for each kind of fault, the first of its kind in full."""
+    kinds: dict[str, list[str]] = {}
+    for pair, message in faults:
+        kind = message
+        for path in pair:
+            kind = kind.replace(str(path), "").replace(getattr(path, "name", str(path)), "")
+        kinds.setdefault(re.sub(r"\d+", "", kind), []).append(message)
+    lines = [
+        messages[0] + (f" And {len(messages) - 1} more like it." if len(messages) > 1 else "")
+        for messages in kinds.values()
+    ]
+    more = len(lines) - _MOST_LISTED
+    return [*lines[:_MOST_LISTED], *([f"... and {more} more kinds"] if more > 0 else [])]
+
+
+def inspect_dataset(
+    dataset: Dataset, *, others: Iterable[Dataset] = (), progress: ProgressOption = False
+) -> Inspection:
     """The faults, sizes and class frequencies of a data set; every pair is read once.
 
     Args:
         dataset: `Dataset` to inspect.
+        others: other splits, which should share no photograph with it.
         progress: True: show the progress on stderr; or a function `(done, total)`, see `tfseg.progress`.
     Returns: `Inspection`.
     Example:
@@ -86,27 +115,40 @@ def inspect_dataset(dataset: Dataset, *, progress: ProgressOption = False) -> In
         ({(360, 480): 1}, (), 172800)
     """
     faults: list[tuple[Pair, str]] = []
+    strange: list[tuple[Pair, str]] = []
     sizes: collections.Counter[Size] = collections.Counter()
     pixel_counts, image_counts = np.zeros((2, dataset.num_classes + 1), "int64")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda pair: _read_mask(pair, dataset), dataset.pairs)
+        results = pool.map(lambda pair: _examine(pair, dataset), dataset.pairs)
         for pair, result in zip(track(dataset.pairs, progress, unit="pairs"), results, strict=True):
             if isinstance(result, str):
                 faults.append((pair, result))
                 continue
-            height, width = result.shape
+            mask, messages = result
+            strange += [(pair, message) for message in messages]
+            height, width = mask.shape
             sizes[height, width] += 1
-            bins = np.where(result == VOID, dataset.num_classes, result)
+            bins = np.where(mask == dataset.labels.void_id, dataset.num_classes, mask)
             counts = np.bincount(bins.ravel(), minlength=len(pixel_counts))
             pixel_counts += counts
             image_counts += counts > 0
-    return Inspection(dataset, tuple(faults), dict(sizes), pixel_counts, image_counts)
+    findings = [*strange_classes(dataset, image_counts.tolist(), sum(sizes.values())), *group(strange)]
+    for other in others:
+        shared = shared_photographs(dataset, other)
+        if shared:
+            message = f"the photograph is in {other.name} too, so that a score there says nothing"
+            findings.append(Finding(message, tuple(pair for pair, _ in shared), spoils=True))
+    return Inspection(dataset, tuple(faults), dict(sizes), pixel_counts, image_counts, tuple(findings))
 
 
-def _read_mask(pair: Pair, dataset: Dataset) -> Array | str:
-    """The mask of a pair, or the message of the error that makes the pair unusable."""
+def _examine(pair: Pair, dataset: Dataset) -> tuple[Array, list[str]] | str:
+    """The mask of a pair and what is strange about it, or the message of the error that makes the pair unusable."""
     try:
-        return load(pair, dataset.labels)[1]
+        with warnings.catch_warnings():
+            for category in (DarkPhotographWarning, ExifWarning):  # they are findings here
+                warnings.simplefilter("ignore", category)
+            image, mask = load(pair, dataset.labels, dataset.photographs)
+        return mask, strange_about(pair, image, mask, dataset)
     except (ValueError, OSError) as error:
         return str(error)
 
@@ -137,11 +179,11 @@ def contact_sheet(dataset: Dataset, path: Path, *, count: int = 12, columns: int
     tiles = []
     for index in chosen:
         try:
-            image, mask = load(dataset.pairs[index], dataset.labels)
+            image, mask = load(dataset.pairs[index], dataset.labels, dataset.photographs)
         except (ValueError, OSError):
             continue
-        colors = drawing.color_table(dataset.colors, VOID + 1)
-        colors[VOID] = 0
+        colors = np.concatenate([drawing.color_table(dataset.colors, dataset.num_classes), np.zeros((1, 3), "uint8")])
+        mask = np.where(mask == dataset.labels.void_id, len(colors) - 1, mask)
         height = max(1, round(width * mask.shape[0] / mask.shape[1]))
         photograph = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         painted = Image.fromarray(colors[mask]).resize((width, height), Image.Resampling.NEAREST)

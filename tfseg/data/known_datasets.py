@@ -5,8 +5,10 @@ from collections.abc import Iterable
 
 from tfseg import specs
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.folders import existing_directory, list_directory, match_pairs, read_lines, split_names
-from tfseg.data.masks import VOID, Labels
+from tfseg.data.folders import existing_directory, list_directory, split_lines
+from tfseg.data.labels import VOID, Labels
+from tfseg.data.pairing import list_files, match
+from tfseg.data.split_lists import read_lines
 from tfseg.types import Path
 
 
@@ -115,9 +117,9 @@ def camvid(root: Path, split: str = "train") -> Dataset:
     }
     for (images, masks), labels in forms.items():
         if images.is_dir() and masks.is_dir():
-            names = split_names(root, split) if labels is CAMVID_COLORS else None
+            lines = split_lines(root, split) if labels is CAMVID_COLORS else None
             return _named_dataset(
-                "camvid", split, match_pairs(root, images, masks, names, mask_endings=("_L",)), labels
+                "camvid", split, match(root, list_files(images, masks), lines, endings=("_L",)), labels
             )
     raise ValueError(
         f"{root}: expected one of CamVid's forms: "
@@ -148,7 +150,7 @@ def ade20k(root: Path, split: str = "training") -> Dataset:
     """
     root = pathlib.Path(root)
     images, masks = existing_directory(root, "images", split), existing_directory(root, "annotations", split)
-    return _named_dataset("ade20k", split, match_pairs(root, images, masks), ADE20K)
+    return _named_dataset("ade20k", split, match(root, list_files(images, masks)), ADE20K)
 
 
 # The ids of the counted labels of Cityscapes, in the order of their training ids.

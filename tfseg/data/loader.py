@@ -6,36 +6,49 @@ from typing import SupportsInt
 import numpy as np
 
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.masks import Labels, read_mask
-from tfseg.images import read_image
-from tfseg.types import Array
+from tfseg.data.labels import Labels
+from tfseg.data.masks import read_mask
+from tfseg.data.photographs import Photographs
+from tfseg.types import Array, Size
 
+_AS_USUAL = Photographs()
 _CACHE_BYTES = 2e9  # size up to which the decoded images of a data set are kept in memory by default
 
 
-def load(pair: Pair, labels: Labels) -> tuple[Array, Array]:
-    """A photograph `(height, width, 3)` and its mask `(height, width)`, both uint8.
+def load(pair: Pair, labels: Labels, photographs: Photographs = _AS_USUAL) -> tuple[Array, Array]:
+    """A photograph `(height, width, 3)`, uint8, and its mask `(height, width)`, of `labels.dtype`.
 
     Args:
         pair: the `Pair` to read.
         labels: `Labels` of the mask.
+        photographs: how the photograph is read.
     Raises:
         ValueError: an unreadable file, or two different sizes; the message names the file.
     """
     try:
-        image, mask = read_image(pair.image), read_mask(pair.mask, labels)
+        mask = read_mask(pair.mask, labels)
+        image = photographs.read(pair.image, mask.shape)
     except ValueError:
         raise
     except Exception as error:  # Pillow raises exceptions of many types on a damaged image
         path = next((path for path in pair if str(path) in str(error)), " or ".join(map(str, pair)))
         raise ValueError(f"{path}: not a whole picture ({error}).") from error
     if image.shape[:2] != mask.shape:
-        height, width = mask.shape
-        raise ValueError(
-            f"{pair.mask}: a mask has the size of its photograph. Received: {width}x{height}, and {pair.image.name} is "
-            f"{image.shape[1]}x{image.shape[0]}. Resize one of them (masks by their nearest pixel)."
-        )
+        raise ValueError(_other_size(pair, image.shape[:2], mask.shape))
     return image, mask
+
+
+def _other_size(pair: Pair, image: Size, mask: Size) -> str:
+    said = (
+        f"{pair.mask}: a mask has the size of its photograph. Received: {mask[1]}x{mask[0]}, and {pair.image.name} is "
+        f"{image[1]}x{image[0]}. "
+    )
+    if image == mask[::-1]:
+        return said + (
+            "The mask has the size of the photograph on its side: the photograph's EXIF orientation was used for one "
+            "of them alone. See exif= of tfseg.data.folder (--exif)."
+        )
+    return said + "Resize one of them (masks by their nearest pixel)."
 
 
 def resize_pair(image: Array, mask: Array, shorter_side: int) -> tuple[Array, Array]:
@@ -64,19 +77,17 @@ class Loader:
 
     Args:
         dataset: `Dataset` to read from.
-        cache: whether pairs stay in memory; None: if all of them, each as large as the first, take less than 2 GB.
+        cache: whether pairs stay in memory; None: as many as 2 GB hold.
         skip_unreadable: whether an unreadable pair is replaced by the next one, with a warning.
     """
 
     def __init__(self, dataset: Dataset, *, cache: bool | None = None, skip_unreadable: bool = False) -> None:
-        self._pairs, self._labels = dataset.pairs, dataset.labels
+        self._pairs, self._labels, self._photographs = dataset.pairs, dataset.labels, dataset.photographs
         self._skip_unreadable = skip_unreadable
         self._unreadable: set[int] = set()
         self._cached: dict[int, tuple[Array, Array]] = {}
-        if cache is None:
-            _, first = self._load_readable(0)
-            cache = len(self._pairs) * sum(array.nbytes for array in first) <= _CACHE_BYTES
-        self._caches = cache
+        self._room = {None: _CACHE_BYTES, True: float("inf"), False: 0.0}[cache]
+        self._load_readable(0)  # a data set of which nothing can be read is refused before the first step
 
     def __call__(self, index: SupportsInt) -> tuple[Array, Array]:
         """The photograph and the mask of a pair; see `load`.
@@ -89,7 +100,9 @@ class Loader:
             return self._cached[index]
         index, (image, mask) = self._load_readable(index)
         arrays = np.ascontiguousarray(image), np.ascontiguousarray(mask)
-        if self._caches:
+        size = sum(array.nbytes for array in arrays)
+        if size <= self._room:
+            self._room -= size
             self._cached[index] = arrays
         return arrays
 
@@ -98,7 +111,7 @@ class Loader:
         for _ in self._pairs:
             try:
                 if index not in self._unreadable:
-                    return index, self._cached.get(index) or load(self._pairs[index], self._labels)
+                    return index, self._cached.get(index) or load(self._pairs[index], self._labels, self._photographs)
             except ValueError as error:
                 if not self._skip_unreadable:
                     raise

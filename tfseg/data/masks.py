@@ -1,39 +1,21 @@
 """Masks from files: pixel values become class ids."""
 
-import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from tfseg.data.labels import VOID, Labels, class_ids, first_few
+from tfseg.deep_photographs import stored_mode
+from tfseg.picture_formats import open_picture
 from tfseg.types import Array, Path
 
-VOID = 255  # the id of ignored pixels, in every mask that leaves this package
-Color = tuple[int, int, int]
+if TYPE_CHECKING:  # Pillow takes time to load, and few need it
+    from PIL import Image
 
-_MOST_LISTED = 8  # values that a message lists
-
-
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """How pixel values in the masks of a data set become class ids.
-
-    Attributes:
-        num_classes: number of classes; their ids are 0 to num_classes - 1.
-        ids: class id of each raw value, where they differ; None: every value is its own class id.
-        void: raw values of ignored pixels.
-        palette: class id of each `(red, green, blue)`, for masks that are color images. A color outside the palette is
-            an error. None: color images are refused.
-    Example:
-        >>> tfseg.data.Labels(2, ids={1: 0, 2: 1}, void=(0, 255)).num_classes
-        2
-    """
-
-    num_classes: int
-    ids: Mapping[int, int] | None = None
-    void: tuple[int, ...] = (VOID,)
-    palette: Mapping[Color, int] | None = None
+_NUMBERS = ("L", "P", "I", "F", "I;16", "I;16B", "I;16L", "LA", "PA")
+# Pillow stretches gray pictures of few bits to 0..255; the raw value is what the file holds.
+_FEW_BITS = {"L;2": 85, "L;4": 17}
 
 
 @runtime_checkable
@@ -55,15 +37,17 @@ class MaskSource(Protocol):
 
 
 def read_mask(path: Path | MaskSource, labels: Labels) -> Array:
-    """A mask as uint8 `(height, width)`: class ids, and 255 for ignored pixels.
+    """A mask as class ids, and `labels.void_id` for ignored pixels: `(height, width)` of `labels.dtype`.
 
     Args:
-        path: a gray, palette or one-bit image whose pixel values are the raw values; a color image, with
-            `labels.palette`; a `.mat` file of SBD, for which scipy must be installed; or an object with a method
-            `read()`, such as COCO's masks, which are drawn.
+        path: a picture whose pixel values are the raw values: gray of 1 to 32 bits, or of floating-point numbers that
+            are whole; an indexed picture; colors that are all gray. With `labels.palette`, the colors of any picture.
+            Or a `.mat` file of SBD, for which scipy must be installed; or an object with a method `read()`, such as
+            COCO's masks, which are drawn.
         labels: `Labels` of the data set.
+    Returns: uint8 for at most 255 classes, else uint16 or int32.
     Raises:
-        ValueError: a color image without a palette, a color outside it, or a value that is neither class nor void.
+        ValueError: a colored picture without a palette, a color outside it, or a value that is neither class nor void.
         OSError: no such file, or an incomplete image.
     Example:
         >>> mask = tfseg.data.read_mask("street_classes.png", tfseg.data.Labels(11))
@@ -71,38 +55,72 @@ def read_mask(path: Path | MaskSource, labels: Labels) -> Array:
         ((360, 480), dtype('uint8'))
     """
     if isinstance(path, MaskSource):
-        values = path.read()
-    else:
-        path = pathlib.Path(path)
-        values = _read_matlab(path) if path.suffix == ".mat" else _read_picture(path, labels)
-    table = _class_of_value(labels)
-    in_table = (values >= 0) & (values < len(table))  # 32-bit images hold any value
-    classes = np.where(in_table, table[np.where(in_table, values, 0)], -1)
-    if (classes < 0).any():
-        unexpected = np.unique(values[classes < 0])
-        raise ValueError(
-            f"{path}: expected the classes 0 to {labels.num_classes - 1}"
-            + (f", stored as {first_few(sorted(labels.ids))}" if labels.ids else "")
-            + f", or {first_few(labels.void)} for ignored pixels. Received: {first_few(unexpected)}. "
-            "Give the number of classes that the masks have, name further ignored values (--void), or "
-            "look at the data with tfseg inspect-data."
-        )
-    return classes.astype("uint8")
+        return class_ids(path.read(), labels, path)
+    path = pathlib.Path(path)
+    if path.suffix.lower() == ".mat":
+        return class_ids(_read_matlab(path), labels, path)
+    return class_ids(*_read_picture(path, labels), path)
 
 
-def _read_picture(path: pathlib.Path, labels: Labels) -> Array:
-    from PIL import Image
+def raw_values(path: pathlib.Path, white: int = 1) -> Array | None:
+    """The values that a picture stores, integers `(height, width)`; None for a picture in colors.
 
-    with Image.open(path) as image:
-        if image.mode in ("L", "P", "1", "I;16", "I"):
-            return np.asarray(image if image.mode != "1" else image.convert("L"))
-        if labels.palette is None:
+    Args:
+        path: path of the picture.
+        white: the value of white pixels in a picture of one bit.
+    Raises:
+        ValueError: floating-point numbers that are not whole.
+        OSError: no such file, or an incomplete image.
+    """
+    with open_picture(path) as image:
+        return _values(image, path, white)
+
+
+def _values(image: "Image.Image", path: pathlib.Path, white: int) -> Array | None:
+    stored = stored_mode(image)
+    if image.mode == "1":
+        return np.where(np.asarray(image), white, 0).astype("uint8")
+    if image.mode not in _NUMBERS:
+        channels = np.asarray(image.convert("RGB"))
+        gray = channels[..., 0]
+        return gray if (channels == gray[..., None]).all() else None
+    values = np.asarray(image if image.mode not in ("LA", "PA") else image.getchannel(0))
+    if image.mode == "F":
+        whole = np.rint(values)
+        if not np.array_equal(values, whole):
+            raise ValueError(
+                f"{path}: a mask holds whole numbers, one per pixel. Received: floating-point numbers such as "
+                f"{first_few(values[values != whole][:3])}. Are these probabilities? Store the most probable class."
+            )
+        return whole.astype("int64")
+    return values // _FEW_BITS.get(stored, 1)
+
+
+def _read_picture(path: pathlib.Path, labels: Labels) -> tuple[Array, Labels]:
+    """Raw values, and the labels for which they are: colors are already class ids."""
+    with open_picture(path) as image:
+        if labels.palette is not None:
+            # Colors are class ids already; the only id beside them is that of ignored pixels.
+            return _class_of_color(path, image, labels), Labels(labels.num_classes, void=(*labels.void, labels.void_id))
+        white = VOID if labels.ids is not None and VOID in labels.ids and 1 not in labels.ids else 1
+        values = _values(image, path, white)
+        if values is None:
             raise ValueError(
                 f"{path}: a mask holds one number per pixel, as a gray or palette image. Received: an image of mode "
                 f"{image.mode}. If its colors stand for classes, pass palette={{(128, 0, 0): 1, ...}} "
                 "(--palette). If it is a drawing for people, find the masks from which it was made."
             )
-        rgb = np.asarray(image.convert("RGB")).astype("int32")
+    return values, labels
+
+
+def _class_of_color(path: pathlib.Path, image: "Image.Image", labels: Labels) -> Array:
+    assert labels.palette is not None
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        raise ValueError(
+            f"{path}: a palette needs a picture with colors of 8 bits. Received: numbers of 16 bits or more (mode "
+            f"{image.mode}). Name the value of each class instead: mask_values= (--mask_values)."
+        )
+    rgb = np.asarray(image.convert("RGB")).astype("int32")
     codes = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
     unique_codes, inverse = np.unique(codes, return_inverse=True)
     class_of_code = {(red << 16) | (green << 8) | blue: value for (red, green, blue), value in labels.palette.items()}
@@ -111,9 +129,17 @@ def _read_picture(path: pathlib.Path, labels: Labels) -> Array:
         colors = [(code >> 16, code >> 8 & 255, code & 255) for code in unexpected]
         raise ValueError(
             f"{path}: {len(unexpected)} colors are not in the palette of {len(class_of_code)}. Received: "
-            f"{first_few(colors)}. JPEG compression adds colors to a mask: find the PNG."
+            f"{first_few(colors)}. {_way_out(image, colors)}"
         )
-    return np.array([class_of_code[code] for code in unique_codes.tolist()], "int32")[inverse.reshape(codes.shape)]
+    return np.array([class_of_code[code] for code in unique_codes.tolist()], "int64")[inverse.reshape(codes.shape)]
+
+
+def _way_out(image: "Image.Image", colors: list[tuple[int, int, int]]) -> str:
+    if image.format in ("JPEG", "WEBP") or len(colors) > 64:
+        return "JPEG compression and smooth resizing add colors to a mask: find the PNG."
+    if image.mode in ("L", "1") or all(len(set(color)) == 1 for color in colors):
+        return "If the gray values are the classes, leave the palette out; else name these colors in it."
+    return "Name these colors in the palette, as a class or as void."
 
 
 def _read_matlab(path: pathlib.Path) -> Array:
@@ -129,24 +155,3 @@ def _read_matlab(path: pathlib.Path) -> Array:
         raise ValueError(
             f"{path}: expected SBD's structure GTcls.Segmentation. Received: {first_few(sorted(saved))}."
         ) from error
-
-
-def _class_of_value(labels: Labels) -> Array:
-    """A table that maps a raw value to its class id; -1: the value must not occur."""
-    table = np.full(1 << 16, -1, "int32")
-    if labels.ids is None:
-        table[: labels.num_classes] = np.arange(labels.num_classes)
-    else:
-        table[list(labels.ids)] = list(labels.ids.values())
-    table[list(labels.void)] = VOID
-    return table
-
-
-def first_few(values: Iterable[Any]) -> str:
-    """The first few of many values as text, for messages.
-
-    Args:
-        values: any values; NumPy's numbers are shown like Python's.
-    """
-    plain = [value.item() if hasattr(value, "item") else value for value in values]
-    return ", ".join(map(str, plain[:_MOST_LISTED])) + (", ..." if len(plain) > _MOST_LISTED else "")

@@ -28,7 +28,9 @@ def batches(
     shares: int = 1,
     worker: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
-    """A `tf.data.Dataset` of `(images, masks)`: float32 `(batch, height, width, 3)`, uint8 `(batch, height, width)`.
+    """A `tf.data.Dataset` of `(images, masks)`: float32 `(batch, height, width, 3)`, integers `(batch, height, width)`.
+
+    The masks have the type of `dataset.labels`: uint8 for at most 255 classes.
 
     The batches depend only on the seed and the step. With `start=n` they continue as after n batches, so that an
     interrupted run can be resumed exactly. The batches never end, unless `steps` is given.
@@ -42,7 +44,7 @@ def batches(
         start: number of batches to leave out at the beginning.
         steps: number of batches, counted from `start`; None: no end.
         shuffle: True: a new order in every epoch; False: the order of the data set.
-        cache: whether decoded images stay in memory; None: if all of them take less than 2 GB.
+        cache: whether decoded images stay in memory; None: as many as 2 GB hold.
         outputs: number of the model's outputs; above 1, `masks` is a tuple of so many equal masks.
         skip_unreadable: True: replace an unreadable pair by the next one and warn once; False: stop with an error.
         shares: number of equal parts of a batch, one per device; each element of the result is one part.
@@ -62,7 +64,7 @@ def batches(
 
     check_augmentation(augmentation)
     loader = Loader(dataset, cache=cache, skip_unreadable=skip_unreadable)
-    count = len(dataset.pairs)
+    count, mask_type = len(dataset.pairs), tf.as_dtype(dataset.labels.dtype)
     first = start * batch_size
     last = tf.int64.max if steps is None else first + steps * batch_size
     worker_index, workers = worker
@@ -78,13 +80,13 @@ def batches(
         return index, position
 
     def read(index: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        image, mask = tf.numpy_function(loader, [index], (tf.uint8, tf.uint8), stateful=False)
+        image, mask = tf.numpy_function(loader, [index], (tf.uint8, mask_type), stateful=False)
         image.set_shape((None, None, 3))
         mask.set_shape((None, None))
         return image, mask, position
 
     def finish(image: Tensor, mask: Tensor, position: Tensor) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
-        image, mask = augment(image, mask, augmentation, (seed, position))
+        image, mask = augment(image, mask, augmentation, (seed, position), dataset.labels.void_id)
         return preprocess(image, preprocessing), (mask,) * outputs if outputs > 1 else mask
 
     options = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}

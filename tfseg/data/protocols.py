@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from tfseg.data.coco_masks import coco
 from tfseg.data.datasets import Dataset
-from tfseg.data.folders import split_names
+from tfseg.data.folders import split_lines
 from tfseg.data.known_datasets import ade20k, camvid, cityscapes, voc
 from tfseg.types import Path
 
@@ -35,7 +35,7 @@ class Protocol:
 def _seg11valid(root: Path, sbd: Path) -> Dataset:
     """The 736 validation images of VOC 2011 that are no training images of SBD."""
     validation = voc(root, "val")
-    training = set(split_names(sbd, "train"))
+    training = set(split_lines(sbd, "train"))
     pairs = tuple(pair for pair in validation.pairs if pair.image.stem not in training)
     return dataclasses.replace(validation, name="voc2011-seg11valid", pairs=pairs)
 

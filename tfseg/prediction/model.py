@@ -12,6 +12,7 @@ from keras import ops
 from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata, size_multiple
 from tfseg.outputs import logits_of
+from tfseg.prediction.pixel_values import check_pixel_values
 from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes
 from tfseg.prediction.windows import Block, slide, softmax, views
 from tfseg.preprocessing import preprocess
@@ -55,9 +56,9 @@ def predict(
     Returns: integers `(height, width)`, or `(batch, height, width)` for a batch: uint8 up to 256 classes, else int32.
         With `return_probabilities`, float32 `(height, width, num_classes)`, or `(batch, height, width, num_classes)`.
     Raises:
-        ValueError: the image has another shape; the model does not say its preprocessing or is no segmenter of RGB
-            images; a scale, the window, the overlap or the threshold is invalid; or probabilities are wanted of a
-            model whose classes do not exclude each other.
+        ValueError: the image has another shape, or values that no photograph has; the model does not say its
+            preprocessing or is no segmenter of RGB images; a scale, the window, the overlap or the threshold is
+            invalid; or probabilities are wanted of a model whose classes do not exclude each other.
 
     Example:
         >>> model = tfseg.load("street.pth")
@@ -79,8 +80,9 @@ def predict(
         raise ValueError(
             f"An image is (height, width, 3) or (batch, height, width, 3), RGB, 0 to 255. Received: shape {array.shape}"
         )
-    how = {"scales": scales, "flip": flip, "window": window, "overlap": overlap}
+    how: dict[str, Any] = {"scales": scales, "flip": flip, "window": window, "overlap": overlap}
     images, preprocessing = array if array.ndim == 4 else array[None], preprocessing or preprocessing_of(model)
+    check_pixel_values(images, preprocessing)
     if return_probabilities:
         check_threshold(threshold)
         result = predict_probabilities(model, images, preprocessing, **how)

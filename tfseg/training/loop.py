@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfseg.data.datasets import Dataset
+from tfseg.data.findings import shared_photographs
 from tfseg.data.pipeline import batches
 from tfseg.evaluation import evaluate
 from tfseg.metrics import SCORES
@@ -94,9 +95,11 @@ def train(
     steps = math.ceil(steps_per_epoch * epochs)
     strategy = tf.distribute.get_strategy()
     folder = RunFolder(run, _configuration(recipe, dataset, steps, seed), writes=is_chief(strategy))
+    if validation and folder.writes:
+        _tell_shared(dataset, validation, log)
     keras.utils.set_random_seed(seed)
     trained_model, done = _initial_state(model, dataset, recipe, steps, folder)
-    step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile)
+    step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile, ignore_class=dataset.labels.void_id)
     examples = iter(_distributed_batches(dataset, trained_model, recipe, seed, done, steps, skip_unreadable))
     best = max((row.get("mean_iou", -1) for row in folder.rows), default=-1)
     start = time.monotonic()
@@ -140,6 +143,16 @@ def train(
     return trained_model
 
 
+def _tell_shared(dataset: Dataset, validation: Dataset, log: Callable[[str], object]) -> None:
+    """Says once which photographs both are trained on and measured."""
+    shared = shared_photographs(dataset, validation)
+    if shared:
+        log(
+            f"{len(shared)} photographs of {validation.name} are in {dataset.name} too, so that its scores say little: "
+            f"{shared[0][1].image.name}{', ...' if len(shared) > 1 else ''}"
+        )
+
+
 def _configuration(recipe: Recipe, dataset: Dataset, steps: int, seed: int) -> dict[str, Any]:
     """Everything that decides the result of a training, as plain values."""
     return {
@@ -167,7 +180,7 @@ def _initial_state(
     if model is None:
         raise ValueError(f"{folder.path} holds no state to resume: pass a model, or a function that builds it.")
     trained_model = adapt_to_dataset(model if isinstance(model, keras.Model) else model(), dataset, recipe.dtype)
-    compile_model(trained_model, recipe, steps)
+    compile_model(trained_model, recipe, steps, ignore_class=dataset.labels.void_id)
     return trained_model, done
 
 

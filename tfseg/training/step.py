@@ -9,13 +9,13 @@ from tfseg.native_operations import native_operations
 from tfseg.outputs import trained_outputs
 from tfseg.training.preparation import make_losses
 from tfseg.training.recipes import Recipe
-from tfseg.types import Tensor
+from tfseg.types import ClassIds, Tensor
 
 _DRAWS_PER_STEP = 64  # numbers that a generator may draw in one step before it repeats those of the next one
 
 
 def make_step(
-    model: keras.Model, recipe: Recipe, *, seed: int = 0, jit_compile: bool = False
+    model: keras.Model, recipe: Recipe, *, seed: int = 0, jit_compile: bool = False, ignore_class: ClassIds = 255
 ) -> Callable[[tuple[Tensor, Tensor], Tensor], Tensor]:
     """A `tf.function` that takes `((images, masks), step number)`, changes the model and returns the loss.
 
@@ -27,11 +27,12 @@ def make_step(
         recipe: the `Recipe` it was compiled with.
         seed: seed of the dropout layers.
         jit_compile: whether XLA compiles the step.
+        ignore_class: id, or several ids, of ignored pixels in the masks.
     """
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
-    pixel_losses, loss_weights = make_losses(model, recipe)
+    pixel_losses, loss_weights = make_losses(model, recipe, ignore_class=ignore_class)
     optimizer = model.optimizer
 
     def step_of_one_device(images: Tensor, masks: Tensor) -> Tensor:

@@ -325,3 +325,25 @@ def test_probabilities_of_classes_that_do_not_exclude_each_other_are_refused(map
 def test_a_threshold_is_a_probability(model, threshold):
     with pytest.raises(ValueError, match=r"threshold is a probability, at least 0 and below 1. Received: "):
         tfseg.predict(model, pixels(4, 4, 3), threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (pixels(8, 8, 3) / 255, r"seems to have 0 to 1: multiply it by 255.*Received: float64 from 0"),
+        (pixels(8, 8, 3) / 127.5 - 1, r"before preprocessing. If it is prepared.*from -1 to 0.9"),
+        (pixels(8, 8, 3).astype("uint16") * 257, r"If this one has 16 bits: divide it by 256.*uint16"),
+        (np.full((8, 8, 3), np.nan), "finite values"),
+        (np.zeros((0, 8, 8, 3), "uint8"), r"a batch has images. Received: an array of shape \(0, 8, 8, 3\)"),
+    ],
+)
+def test_arrays_that_are_no_photographs_are_refused(model, array, message):
+    with pytest.raises(ValueError, match=message):
+        tfseg.predict(model, array)
+
+
+def test_prepared_arrays_are_predicted_where_one_says_so(model):
+    image = pixels(8, 8, 3)
+    nothing = {"channel_order": "RGB", "divisor": 1, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    prepared = tfseg.preprocess(image, "caffe")
+    np.testing.assert_array_equal(tfseg.predict(model, prepared, preprocessing=nothing), tfseg.predict(model, image))
