@@ -1,5 +1,6 @@
 """Scores of a data set, compared with scores by hand; several sizes, mirror images and windows."""
 
+import dataclasses
 import json
 
 import keras
