@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 import tfseg
 from converters.building.account import account
 from converters.building.builder import Builder
 from converters.building.from_torch import Traced
 from converters.building.hooks import hook_note, hooked_modules, require_repeatable
+from converters.building.module_inputs import ModuleInputs
 from converters.building.operations import HANDLERS
 from converters.building.record import make_record
 from converters.building.shuffles import fuse_shuffles
 from converters.building.source_facts import source_facts
 from converters.building.trainable import carry_trainable
 from converters.building.training_form import TrainingForm, in_training_form, plain_module
-from converters.building.verify import Original, verify
+from converters.building.verify import Images, Original, in_order_of_source, noise, verify
 from converters.identification.sources import open_source
 from converters.weights.built_record import remember
 from converters.weights.receipts import Receipt
@@ -69,7 +69,7 @@ def assemble(traced: Traced, form: TrainingForm, batch: int | None = None) -> As
     """
     graph, notes, frozen = in_training_form(fuse_shuffles(traced.graph), form)
     builder = Builder(graph, HANDLERS)
-    model = builder.build(traced.fixed, batch)
+    model = builder.build(traced.fixed, batch, traced.inputs.names)
     notes += carry_trainable(builder, model, frozen)
     return Assembly(traced._replace(graph=graph), builder, model, batch, notes)
 
@@ -90,9 +90,9 @@ def finish(
         ConversionError: a module whose results change from call to call; a model that differs from it.
     """
     traced, builder, model, batch, _ = assembly
-    function = _function(module, source)
-    channels = int(model.inputs[0].shape[-1])
-    require_repeatable(source, function.run, (batch or 2, channels, *traced.checks[0]))
+    function = _function(module, source, traced.inputs)
+    images = in_order_of_source(noise(model, traced.checks[0], batch or 2, seed=1))
+    require_repeatable(source, function.run, images)
     receipt = _receipt(assembly, original, source, family)
     verdict = verify(
         model,
@@ -122,25 +122,26 @@ def finish(
     return BuiltProgram(model, receipt)
 
 
-def _function(module: Any, name: str) -> Original:
+def _function(module: Any, name: str, inputs: ModuleInputs) -> Original:
     """The module as a function of arrays."""
 
-    def run_double(images: np.ndarray) -> Any:
+    def run_double(images: Images) -> Any:
         try:
-            return _run(module.double(), images)
+            return _run(module.double(), images, inputs)
         finally:
             module.float()
 
-    return Original(name, lambda images: _run(module, images), run_double)
+    return Original(name, lambda images: _run(module, images, inputs), run_double)
 
 
-def _run(module: Any, images: np.ndarray) -> Any:
+def _run(module: Any, images: Images, inputs: ModuleInputs) -> Any:
     import torch
 
-    batch = torch.from_numpy(images)
-    parameter = next(iter(module.parameters()), batch)
+    batches = [torch.from_numpy(array) for array in (images if isinstance(images, list) else [images])]
+    parameter = next(iter(module.parameters()), batches[0])
+    args, kwargs = inputs.arrange([batch.to(parameter.device, parameter.dtype) for batch in batches])
     with torch.no_grad():
-        return _arrays(module(batch.to(parameter.device, parameter.dtype)))
+        return _arrays(module(*args, **kwargs))
 
 
 def _arrays(result: Any) -> Any:

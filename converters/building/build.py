@@ -9,10 +9,17 @@ import os
 from typing import Any
 
 from converters.building.assemble import Assembly, BuiltProgram, assemble, finish
+from converters.building.builder import UnknownStep
 from converters.building.exported_program import open_exported
 from converters.building.from_torch import Traced, trace, trace_own_size, trace_size
 from converters.building.hooks import hook_note, hooked_modules
-from converters.building.module_inputs import ImageShape, image_shape, require_traceable, results_kept
+from converters.building.module_inputs import (
+    ModuleInputs,
+    example_inputs,
+    one_image,
+    require_traceable,
+    results_kept,
+)
 from converters.building.stochastic_depth import RandomDepth, mark_depths
 from converters.building.training_form import read_program_form, read_training_form
 from converters.building.verify import TOLERANCE
@@ -37,10 +44,11 @@ def build_from_module(
     another size. What the module does in training is read off a run in training mode.
 
     Args:
-        module: live torch module that takes one image `(batch, channels, height, width)`.
+        module: live torch module that takes an image `(batch, channels, height, width)`.
         channels: channels of the image; by default those of the module's first convolution.
-        example: an image that the module takes, a tensor `(batch, channels, height, width)`. Where the network cannot
-            be built for any size, it is built for that one.
+        example: an image that the module takes, a tensor `(batch, channels, height, width)`; for a module of several
+            inputs, a tuple or a dictionary of tensors. Where the network cannot be built for any size, it is built for
+            that one.
         tolerance: largest max |difference| / max |reference| of any output.
     Raises:
         ConversionError: a module that cannot be traced; a step that Keras cannot compute exactly, with its module and
@@ -49,32 +57,34 @@ def build_from_module(
     import torch
 
     require_traceable(module)
-    shape = None if example is None else image_shape(module, example)
+    inputs = _inputs(module, channels, example)
     copied = _copied(module)
     depths, others = mark_depths(copied)
+    name = f"the torch module {type(module).__name__}"
+
+    def built(traced: Traced, reason: str = "") -> BuiltProgram:
+        assembly = _assemble(copied, traced, depths)
+        if others:
+            assembly.notes.append(f"these drop branches in training as no layer can: {', '.join(others[:4])}")
+        if reason:
+            assembly.notes.append(f"at other sizes it could not be built: {reason}")
+        return finish(assembly, copied, module, source=name, family=FAMILY, tolerance=tolerance)
+
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # a compiled module is run as it is written
         try:
-            assembly, reason = _assembled(copied, channels, shape, depths)
+            try:
+                return built(trace(copied, inputs))
+            except UnknownStep:
+                raise
+            except ConversionError as error:  # what is not proven at every size may be at one
+                traced = _trace_one_size(copied, inputs)
+                if traced is None:
+                    raise
+                return built(traced, " ".join(str(error).removesuffix(" Nothing is returned.").split()))
         except ConversionError as error:
             if hooked := hooked_modules(module):
                 raise ConversionError(f"{error} Note that {hook_note(hooked)}.") from error
             raise
-        name = f"the torch module {type(module).__name__}"
-
-        def finished(assembly: Assembly, reason: str) -> BuiltProgram:
-            if others:
-                assembly.notes.append(f"these drop branches in training as no layer can: {', '.join(others[:4])}")
-            if reason:
-                assembly.notes.append(f"at other sizes it could not be built: {reason}")
-            return finish(assembly, copied, module, source=name, family=FAMILY, tolerance=tolerance)
-
-        try:
-            return finished(assembly, reason)
-        except ConversionError as error:  # a size was not understood: the one that is asked for needs none
-            if shape is None or reason:
-                raise
-            one_size = _assemble(copied, trace_size(copied, shape.channels, shape.size), depths)
-            return finished(one_size, str(error))
 
 
 def build_from_exported(path: Path, *, tolerance: float = TOLERANCE) -> BuiltProgram:
@@ -97,26 +107,31 @@ def build_from_exported(path: Path, *, tolerance: float = TOLERANCE) -> BuiltPro
     return built
 
 
-def _assembled(
-    module: Any, channels: int | None, shape: ImageShape | None, depths: dict[str, RandomDepth]
-) -> tuple[Assembly, str]:
-    """The model for any size of the image; or else for the size that is stated, and why for no other one."""
-    channels = shape.channels if shape else channels
-    try:
-        return _assemble(module, trace(module, channels=channels), depths), ""
-    except ConversionError as error:
-        if shape:
-            return _assemble(module, trace_size(module, shape.channels, shape.size), depths), str(error)
-        stated = trace_own_size(module, channels=channels)
-        if stated is None:
-            raise
-        return _assemble(module, stated, depths), str(error)
+def _inputs(module: Any, channels: int | None, example: Any) -> ModuleInputs | None:
+    """What the caller says of the module's inputs."""
+    if example is not None:
+        return example_inputs(module, example)
+    return None if channels is None else one_image(channels)
+
+
+def _trace_one_size(module: Any, inputs: ModuleInputs | None) -> Traced | None:
+    """The program for the size of the example, or else for one that the module states; None where it states none."""
+    if inputs and inputs.size:
+        return trace_size(module, inputs, inputs.size)
+    return None if inputs else trace_own_size(module)
 
 
 def _assemble(module: Any, traced: Traced, depths: dict[str, RandomDepth]) -> Assembly:
-    (image,) = (traced.graph.shapes[name] for name in traced.graph.inputs[:1])
-    size = traced.fixed or traced.checks[0]
-    return assemble(traced, read_training_form(module, (2, image[0][1], *size), depths))
+    import torch
+
+    parameter = next(iter(module.parameters()), torch.zeros(()))
+    generator = torch.Generator().manual_seed(0)
+    call = traced.inputs.arguments(
+        2,
+        traced.fixed or traced.checks[0],
+        lambda shape: torch.randn(shape, generator=generator).to(parameter.device, parameter.dtype),
+    )
+    return assemble(traced, read_training_form(module, call, depths))
 
 
 def _copied(module: Any) -> Any:

@@ -1,5 +1,6 @@
 """Builds a Keras model from a program, step by step."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 
 from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
-from converters.building.laid import MAP, Laid, usual_axes
+from converters.building.laid import Laid, usual_axes
 from converters.building.step_layers import StepLayers
 from converters.errors import ConversionError
 from converters.names.layouts import Layout, parse
@@ -19,6 +20,7 @@ Handler = Callable[..., Any]
 
 
 _RANDOM = frozenset("rand randn randint randperm rand_like randn_like randint_like normal bernoulli dropout".split())
+_IMAGE_RANK = 4
 # These make a tensor of none, in a size that the image may say.
 _MAKERS = frozenset(("zeros", "ones", "full", "arange"))
 
@@ -48,6 +50,10 @@ class RefusedStep(ConversionError):
     """A step that has no exact counterpart."""
 
 
+class UnknownStep(RefusedStep):
+    """A step that has none at any size of the image."""
+
+
 class Builder:
     """The model under construction.
 
@@ -70,7 +76,7 @@ class Builder:
         self.step: GraphStep = GraphStep("", "", {}, "")
         self.folded: list[str] = []
         self.layers: dict[str, list[GraphStep]] = {}
-        self._names = {"image", "metadata"}
+        self._names = {"metadata"}
         self._shared: dict[tuple[Any, ...], keras.Layer] = {}
         self.origins: list[Origin] = []
         self.tensors: dict[str, np.ndarray] = dict(graph.tensors)
@@ -87,17 +93,17 @@ class Builder:
 
     # ------------------------------------------------------------------------------------------------------- results
 
-    def build(self, size: tuple[int, int] | None, batch: int | None = None) -> keras.Model:
-        """The model; `size` fixes the height and width of the image, `batch` the number of images."""
-        if len(self.graph.inputs) != 1:
-            raise ConversionError(
-                f"{self.graph.name} takes {len(self.graph.inputs)} inputs; a network with one image is expected."
-            )
-        (name,) = self.graph.inputs
-        shapes = self.graph.shapes[name]
-        image = keras.Input((*(size or (None, None)), shapes[0][1]), batch_size=batch, name="image")
-        self.values[name] = Laid(Metadata(name="metadata")(image), MAP, shapes)
-        self.calls.claim(name, [self.values[name].tensor])
+    def build(
+        self, size: tuple[int, int] | None, batch: int | None = None, names: Sequence[str] | None = None
+    ) -> keras.Model:
+        """The model.
+
+        Args:
+            size: height and width of the image; None: any.
+            batch: number of images; None: any.
+            names: names of the model's inputs; by default those of the program.
+        """
+        inputs = self._inputs(size, batch, names)
         for step in self.graph.steps:
             self.step = step
             value = self._run(step)
@@ -107,13 +113,37 @@ class Builder:
                 self.tensors[step.name] = value
                 self.parents.setdefault(step.name, [])  # made of sizes alone
         outputs = self._outputs(self.graph.outputs)
-        model = keras.Model(image, outputs, name=_name(self.graph.name) or "network")
+        model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=_name(self.graph.name) or "network")
         used = {operation.name for operation in model.operations}  # no one reads the results of some steps
         self.layers = {name: steps for name, steps in self.layers.items() if name in used}
         self.origins = [origin for origin in self.origins if origin.layer.name in used]
         for layer, variable, tensor, layout in self.origins:
             _variable(layer, variable).assign(layout.apply(self.tensors[tensor]))
         return model
+
+    def _inputs(self, size: tuple[int, int] | None, batch: int | None, names: Sequence[str] | None) -> list[Any]:
+        """The inputs of the model. The image comes first among the values, and carries the metadata."""
+        given = dict(zip(self.graph.inputs, names or ["image", *self.graph.inputs[1:]], strict=True))
+        inputs, laid = {}, {}
+        for name, label in given.items():
+            shapes = self.graph.shapes[name]
+            axes = usual_axes(len(shapes[0]))
+            sides = [shapes[0][axis] if len({shape[axis] for shape in shapes}) == 1 else None for axis in axes[1:]]
+            if len(given) == 1:
+                sides[:2] = size or (None, None)
+            inputs[name] = keras.Input(sides, batch_size=batch, name=self._new_name(_name(label)))
+            laid[name] = Laid(inputs[name], axes, shapes)
+
+        def order(name: str) -> tuple[bool, bool, bool]:
+            value = laid[name]
+            return name not in self.users, value.rank != _IMAGE_RANK, len(set(value.sizes(-1))) == 1
+
+        for name in sorted(laid, key=order):
+            value = laid[name]
+            tensor = value.tensor if self.values else Metadata(name="metadata")(value.tensor)
+            self.values[name] = dataclasses.replace(value, tensor=tensor)
+            self.calls.claim(name, [tensor])
+        return list(inputs.values())
 
     def _run(self, step: GraphStep) -> Any:
         arguments = {name: self.value(argument) for name, argument in step.arguments.items()}
@@ -123,7 +153,7 @@ class Builder:
             return self._fold(step, arguments)
         handler = self.handlers.get(step.op)
         if handler is None:
-            raise self.refusal("has no counterpart in Keras that is exact")
+            raise UnknownStep(str(self.refusal("has no counterpart in Keras that is exact")))
         try:
             return handler(self, **arguments)
         except ConversionError:
@@ -230,7 +260,9 @@ class Builder:
     def name(self, suffix: str = "") -> str:
         """A new name for a layer: that of the step's module."""
         base = _name(self.step.module) or f"step_{_name(self.step.op)}"
-        base = f"{base}_{suffix}" if suffix else base
+        return self._new_name(f"{base}_{suffix}" if suffix else base)
+
+    def _new_name(self, base: str) -> str:
         name, number = base, 0
         while name in self._names:
             number += 1

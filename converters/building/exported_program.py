@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from converters.building.from_torch import GRIDS, Grid, Traced, trace_sizes
+from converters.building.module_inputs import InputForm, ModuleInputs, sides_of
 from converters.building.mutations import plain_name
 from converters.errors import ConversionError
+from converters.proof.module_arguments import Arguments
 from converters.reading.files import naming
 from converters.reading.pytorch.exported_program import check_exported_program
 from converters.types import Path
@@ -58,7 +60,7 @@ def open_exported(path: Path) -> ExportedModule:
         path: where the file lies.
     Raises:
         ConversionError: torch is not installed; a file that is damaged or would run code; a program in training mode,
-            of several inputs or of something else than one image.
+            or of something else than images.
     """
     try:
         import torch
@@ -73,12 +75,12 @@ def open_exported(path: Path) -> ExportedModule:
         warnings.simplefilter("ignore")
         program = _load(path)
         _refuse_training(program)
-        shape, free = _image(program)
+        inputs = _file_inputs(program)
         _refuse_precision(program)
         guarded, bare = program.module(), _unguarded(program)
         for module in (guarded, bare):
             type(module).__name__ = _class_name(program)
-        return _traced(guarded, bare, shape, free, _is_sizeless(program))
+        return _traced(guarded, bare, inputs, _is_sizeless(program))
 
 
 def _check_pickle(path: Path, pickle: bytes) -> None:
@@ -149,25 +151,65 @@ def _nodes(graph_module: Any) -> list[Any]:
     return [node for part in parts for node in part.graph.nodes]
 
 
-def _image(program: Any) -> tuple[tuple[int, ...], tuple[bool, bool, bool]]:
-    """The shape of the image, and whether batch, height and width are free."""
+class _FileInputs(NamedTuple):
+    """What a program of a file takes.
+
+    Attributes:
+        inputs: its tensors.
+        batch: images in the batch that it was exported with.
+        size: height and width of the image.
+        free: whether batch, height and width are free.
+    """
+
+    inputs: ModuleInputs
+    batch: int
+    size: tuple[int, int]
+    free: tuple[bool, bool, bool]
+
+
+def _file_inputs(program: Any) -> _FileInputs:
+    import torch.utils._pytree as pytree
+
     names = list(program.graph_signature.user_inputs)
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    shapes: list[Any] = [getattr(values.get(name), "shape", None) for name in names]
-    if len(names) != 1 or shapes[0] is None or len(shapes[0]) != _IMAGE_RANK:
+    tensors = [values.get(name) for name in names]
+    shapes = [tuple(getattr(tensor, "shape", ())) for tensor in tensors]
+    images = [shape for shape in shapes if len(shape) == _IMAGE_RANK]
+    whole = [tensor for tensor in tensors if not getattr(getattr(tensor, "dtype", None), "is_floating_point", False)]
+    if not images or whole:
         words = ", ".join(
-            f"{name} {'no tensor' if s is None else list(s)}" for name, s in zip(names, shapes, strict=True)
+            f"{name} {list(shape) if shape else 'no tensor'}" for name, shape in zip(names, shapes, strict=True)
         )
         raise ConversionError(
-            "takes something else than one image (batch, channels, height, width). Export a module whose forward takes "
-            f"one image. Received: {words or 'no input'}"
+            "takes something else than images (batch, channels, height, width) of floats. Export a module whose "
+            f"forward takes one image, or several tensors of floats with an image among them. "
+            f"Received: {words or 'no input'}"
         )
     if program.graph_signature.user_inputs_to_mutate:
         raise ConversionError("writes into the image that it is given. A Keras model cannot do that.")
-    shape: tuple[Any, ...] = tuple(shapes[0])
-    free = tuple(not isinstance(shape[axis], int) for axis in (0, 2, 3))
-    sizes = tuple(size if isinstance(size, int) else int(size.node.hint or 0) for size in shape)
-    return sizes, (free[0], free[1], free[2])
+    known = [tuple(map(_hint, shape)) for shape in shapes]
+    image = max(images, key=lambda shape: _hint(shape[2]) * _hint(shape[3]))
+    batch, _, height, width = map(_hint, image)
+    if any(shape[0] != batch for shape in known):
+        words = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, known, strict=True))
+        raise ConversionError(
+            "takes tensors whose first axis is not the batch of the image. Export a module whose forward takes "
+            f"batches. Received: {words}"
+        )
+    forms = tuple(InputForm(name, sides_of(shape, (height, width))) for name, shape in zip(names, known, strict=True))
+    spec = program.call_spec.in_spec
+
+    def arrange(given: Sequence[Any]) -> Arguments:
+        args, kwargs = pytree.tree_unflatten(list(given), spec)
+        return Arguments(tuple(args), dict(kwargs))
+
+    free = [not isinstance(image[axis], int) for axis in (0, 2, 3)]
+    return _FileInputs(ModuleInputs(forms, arrange), batch, (height, width), (free[0], free[1], free[2]))
+
+
+def _hint(size: Any) -> int:
+    """A size, or the one of the example for a free one."""
+    return size if isinstance(size, int) else int(size.node.hint or 0)
 
 
 def _unguarded(program: Any) -> Any:
@@ -212,11 +254,9 @@ def _says_no_size(node: Any) -> bool:
     return True
 
 
-def _traced(
-    guarded: Any, bare: Any, shape: Sequence[int], free: tuple[bool, bool, bool], sizeless: bool
-) -> ExportedModule:
-    batch, channels, height, width = shape
-    batch_free = free[0] or _takes_batches(bare, shape)
+def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> ExportedModule:
+    inputs, batch, own, free = taken
+    batch_free = free[0] or _takes_batches(bare, taken)
     own_batch = None if batch_free else batch
     everything = all(free)
     module = guarded if everything else bare
@@ -225,22 +265,23 @@ def _traced(
         judge = guarded if free[1] and free[2] else bare  # guards say which sizes are allowed
         probe = 2 if free[0] or (judge is bare and batch_free) else batch
         for grid in (GRIDS[0], _SMALL, *GRIDS[1:]):
-            if grid.multiple > 1 and all(_runs(judge, (probe, channels, *size)) for size in _odd(grid)):
+            if grid.multiple > 1 and all(_runs(judge, inputs, probe, size) for size in _odd(grid)):
                 break  # it takes other sizes than multiples: those of the grids above are too large or too small
             fitted = grid if own_batch is None else _with_batch(grid, own_batch)
-            traced = trace_sizes(module, channels, fitted, lambda size: _runs(judge, (probe, channels, *size)))
+            traced = trace_sizes(module, inputs, fitted, lambda size: _runs(judge, inputs, probe, size))
             if traced is not None:
                 notes = [] if everything else [_size_note(own_batch, None, sizeless and not free[1])]
                 return ExportedModule(module, traced, own_batch, notes)
     batches = (2, 3, 5) if own_batch is None else (own_batch,)
-    grid = Grid(1, tuple((number, height, width) for number in batches), ((height, width),))
-    traced = trace_sizes(bare, channels, grid, lambda size: _runs(bare, (batches[0], channels, *size)))
+    grid = Grid(1, tuple((number, *own) for number in batches), (own,))
+    traced = trace_sizes(bare, inputs, grid, lambda size: _runs(bare, inputs, batches[0], size))
     if traced is None:
         raise ConversionError(
-            f"does not run on an image {list(shape)}, for which it was exported. Export it again with this torch."
+            f"does not run on tensors of {inputs.shapes(batch, own)}, for which it was exported. Export it again with "
+            "this torch."
         )
-    fixed = traced._replace(fixed=(height, width), checks=((height, width),))
-    return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, (height, width), False)])
+    fixed = traced._replace(fixed=own, checks=(own,))
+    return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, own, False)])
 
 
 def _odd(grid: Grid) -> list[tuple[int, int]]:
@@ -261,25 +302,30 @@ def _with_batch(grid: Grid, batch: int) -> Grid:
     return grid._replace(traces=tuple((batch, height, width) for _, height, width in grid.traces))
 
 
-def _runs(module: Any, shape: Sequence[int]) -> bool:
-    import torch
-
+def _runs(module: Any, inputs: ModuleInputs, batch: int, size: tuple[int, int]) -> bool:
+    args, kwargs = inputs.zeros(module, batch, size)
     try:
-        module(torch.zeros(tuple(shape)))
+        module(*args, **kwargs)
     except Exception:  # a guard, or a step that cannot
         return False
     return True
 
 
-def _takes_batches(module: Any, shape: Sequence[int]) -> bool:
+def _takes_batches(module: Any, taken: _FileInputs) -> bool:
     """Whether a program of a fixed batch computes each image by itself in other batches, too."""
     import torch
     import torch.utils._pytree as pytree
 
-    images = torch.randn((3, *shape[1:]), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(shape, generator=generator) for shape in taken.inputs.shapes(3, taken.size)]
+
+    def leaves(given: list[Any]) -> list[Any]:
+        args, kwargs = taken.inputs.arrange(given)
+        return pytree.tree_leaves(module(*args, **kwargs))
+
     try:
-        together = pytree.tree_leaves(module(images))
-        single = [pytree.tree_leaves(module(image[None])) for image in images]
+        together = leaves(tensors)
+        single = [leaves([tensor[index : index + 1] for tensor in tensors]) for index in range(3)]
     except Exception:
         return False
     for index, result in enumerate(together):

@@ -9,6 +9,8 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from converters.building.module_inputs import ModuleInputs
+
 Size = tuple[int, int]
 """Height and width of an image."""
 
@@ -35,13 +37,13 @@ class _Dispatched(NamedTuple):
 
 
 def sizes_to_compare(
-    module: Any, channels: int, traced: Sequence[Size], multiple: int, allowed: Callable[[Size], bool]
+    module: Any, inputs: ModuleInputs, traced: Sequence[Size], multiple: int, allowed: Callable[[Size], bool]
 ) -> list[Size] | None:
     """Sizes at which the network takes other steps, or numbers that no trace shows; None if it cannot be probed.
 
     Args:
         module: live torch module, in evaluation mode.
-        channels: channels of the image.
+        inputs: tensors that it takes.
         traced: sizes that were traced.
         multiple: sides of images must be multiples of this number.
         allowed: whether the module takes images of a size.
@@ -49,7 +51,7 @@ def sizes_to_compare(
     hollow = _without_numbers(module)
     if hollow is None:
         return None
-    traces = [_dispatched(hollow, channels, size) for size in traced]
+    traces = [_dispatched(hollow, inputs, size) for size in traced]
     known = [trace for trace in traces if trace is not None]
     if len(known) < len(traces):
         return None
@@ -59,11 +61,11 @@ def sizes_to_compare(
     shared = {names: _shared_numbers(traces) for names, traces in alike.items()}
 
     def is_other(size: Size) -> bool:
-        steps = _dispatched(hollow, channels, size)
+        steps = _dispatched(hollow, inputs, size)
         return steps is not None and (_names(steps) not in shared or _differ(shared[_names(steps)], steps))
 
     def is_bound(size: Size, larger: Size) -> bool:
-        steps, more = _dispatched(hollow, channels, size), _dispatched(hollow, channels, larger)
+        steps, more = _dispatched(hollow, inputs, size), _dispatched(hollow, inputs, larger)
         if steps is None or more is None or not _names(steps) == _names(more) in shared:
             return False
         return _met_bounds(shared[_names(steps)], steps, more)
@@ -100,7 +102,7 @@ def _without_numbers(module: Any) -> Any:
         return None
 
 
-def _dispatched(hollow: Any, channels: int, size: Size) -> list[_Dispatched] | None:
+def _dispatched(hollow: Any, inputs: ModuleInputs, size: Size) -> list[_Dispatched] | None:
     """The steps that the module runs on an image of a size; None where it does not run."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -114,11 +116,10 @@ def _dispatched(hollow: Any, channels: int, size: Size) -> list[_Dispatched] | N
             steps.append(_Dispatched(str(func), tuple(numbers_in((args, kwargs or {})))))
             return func(*args, **(kwargs or {}))
 
-    parameter = next(iter(hollow.parameters()), torch.zeros(()))
-    image = torch.zeros((2, channels, *size), dtype=parameter.dtype, device="meta")
+    args, kwargs = inputs.zeros(hollow, 2, size, device="meta")
     try:
         with torch.no_grad(), Recorder():
-            hollow(image)
+            hollow(*args, **kwargs)
     except Exception:  # the module does not take this size, or reads numbers
         return None
     return steps

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from converters.building.graph import GraphStep, ProgramGraph
 from converters.building.stochastic_depth import STEP, RandomDepth
-from converters.types import Shape
+from converters.proof.module_arguments import Arguments
 
 _DROPOUTS = {
     "dropout": "dropout",
@@ -69,16 +69,16 @@ class TrainingForm(NamedTuple):
     note: str = ""
 
 
-def read_training_form(module: Any, shape: Shape, depths: Mapping[str, RandomDepth]) -> TrainingForm:
-    """Runs a copy of a module in training mode on noise and notes what it calls.
+def read_training_form(module: Any, call: Arguments, depths: Mapping[str, RandomDepth]) -> TrainingForm:
+    """Runs a copy of a module in training mode and notes what it calls.
 
     Args:
         module: live torch module, which is left as it is.
-        shape: shape of a batch of images on which it runs.
+        call: arguments on which it runs.
         depths: modules that stand for branches dropped at random.
     """
     try:
-        calls, random = _run(copy.deepcopy(module).train(), shape)
+        calls, random = _run(copy.deepcopy(module).train(), call)
     except Exception as error:  # the user's code may raise anything, as for targets that only training needs
         why = f"{type(error).__name__}: {str(error).strip()[:100]}"
         note = (
@@ -93,7 +93,7 @@ def read_program_form() -> TrainingForm:
     return TrainingForm(None, (), {})
 
 
-def _run(module: Any, shape: Shape) -> tuple[dict[str, list[TrainingCall]], set[str]]:
+def _run(module: Any, call: Arguments) -> tuple[dict[str, list[TrainingCall]], set[str]]:
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -118,11 +118,9 @@ def _run(module: Any, shape: Shape) -> tuple[dict[str, list[TrainingCall]], set[
     for name, part in module.named_modules():
         hooks.append(part.register_forward_pre_hook(lambda _part, _inputs, name=name: stack.append(name)))
         hooks.append(part.register_forward_hook(lambda _part, _inputs, _output: stack.pop() and None, always_call=True))
-    parameter = next(iter(module.parameters()), torch.zeros(()))
-    image = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(), Watch():
         warnings.simplefilter("ignore")
-        module(image.to(parameter.device, parameter.dtype))
+        module(*call.args, **call.kwargs)
     return calls, random
 
 

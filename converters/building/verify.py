@@ -5,6 +5,7 @@ The source is any function of arrays, so that every front-end is judged in the s
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,8 +23,14 @@ TOLERANCE = 1e-5
 _BATCH = 2  # images that are compared together
 _LEAST_FINITE = 0.5  # share of finite numbers below which a comparison says nothing
 
-Run = Callable[[np.ndarray], Any]
-"""Images `(batch, channels, height, width)` in; results out as the source returns them: arrays, lists, mappings."""
+Images = np.ndarray | list[Any]
+"""An array for a network of one input, or a list of one array for each."""
+_DECORATION = re.compile(r"\x1b\[\d*m|\{\{.*?\}\} ?|Exception encountered when calling [^.]*\.call\(\)\.| name: *$")
+
+Run = Callable[[Any], Any]
+"""`Images` `(batch, channels, height, width)` in; results out as the source returns them: arrays, lists, mappings."""
+
+_MAP = 4  # axes of a map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +121,9 @@ def difference(
     Raises:
         ConversionError: a source that cannot be run at this size, or results of other shapes.
     """
-    images = np.random.default_rng(0).normal(size=(batch, *size, model.inputs[0].shape[-1])).astype(dtype)
+    images = noise(model, size, batch, dtype=dtype)
     try:
-        expected = run(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        expected = run(in_order_of_source(images))
     except Exception as error:  # a network may take only sizes that its strides divide
         raise ConversionError(
             f"{name} cannot be run at {size[0]} x {size[1]} pixels, where the model would be compared with it: "
@@ -127,7 +134,7 @@ def difference(
     except Exception as error:  # TensorFlow's, on shapes that do not fit
         raise ConversionError(
             f"{name}: at {size[0]} x {size[1]} pixels the model that was built cannot be run, and its source can. A "
-            f"size that depends on the image was not understood: {str(error).strip()[:200]}. Nothing is returned."
+            f"size that depends on the image was not understood: {_words(error)}. Nothing is returned."
         ) from error
     worst = 0.0
     for result, reference in _pairs(results, expected):
@@ -138,6 +145,44 @@ def difference(
             )
         worst = max(worst, _relative(result, reference))
     return worst
+
+
+def noise(model: keras.Model, size: tuple[int, int], batch: int, *, seed: int = 0, dtype: str = "float32") -> Images:
+    """Random numbers for each input of a model: an array, or a list of them.
+
+    Args:
+        model: the model.
+        size: height and width of the image.
+        batch: number of images.
+        seed: seed of the numbers.
+        dtype: type of the numbers.
+    """
+    generator = np.random.default_rng(seed)
+    arrays = []
+    for tensor in model.inputs:
+        shape = [batch, *tensor.shape[1:]]
+        for place, side in zip((1, 2) if len(shape) == _MAP else (-2, -1), size, strict=True):
+            if shape[place] is None:
+                shape[place] = side
+        arrays.append(generator.normal(size=shape).astype(dtype))
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def in_order_of_source(images: Images) -> Images:
+    """What a model takes as its source takes it: maps have their channels before rows and columns.
+
+    Args:
+        images: an array, or a list of them.
+    """
+    if isinstance(images, list):
+        return [in_order_of_source(array) for array in images]
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.ndim == _MAP else images
+
+
+def _words(error: Exception) -> str:
+    """What an error says, without the colors of a terminal and the names of TensorFlow's functions."""
+    text = _DECORATION.sub("", str(error))
+    return " ".join(text.partition("Arguments received by")[0].split()).rstrip(".")[:200]
 
 
 def _relative(result: np.ndarray, reference: np.ndarray) -> float:
@@ -157,16 +202,28 @@ def _difference_in_double(
     run: Run,
     name: str,
 ) -> float:
-    tensors = {
-        key: value.astype("float64") if value.dtype == "float32" else value for key, value in graph.tensors.items()
-    }
-    with _double_precision():
-        model = Builder(dataclasses.replace(graph, tensors=tensors), HANDLERS).build(fixed, batch)
+    with double_precision():
+        model = double_model(graph, fixed, batch)
         return max(difference(model, run, name, size, "float64", batch or _BATCH) for size in sizes)
 
 
+def double_model(graph: ProgramGraph, fixed: tuple[int, int] | None, batch: int | None) -> keras.Model:
+    """The model of a program in double precision; called inside `double_precision`.
+
+    Args:
+        graph: program.
+        fixed: height and width that the model takes; None: any.
+        batch: number of images that the model takes; None: any.
+    """
+    tensors = {
+        key: value.astype("float64") if value.dtype == "float32" else value for key, value in graph.tensors.items()
+    }
+    return Builder(dataclasses.replace(graph, tensors=tensors), HANDLERS).build(fixed, batch)
+
+
 @contextlib.contextmanager
-def _double_precision() -> Iterator[None]:
+def double_precision() -> Iterator[None]:
+    """Lets Keras build and compute in double precision inside."""
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.proof.references import Reference, evaluated
+from converters.proof.references import Images, Reference, evaluated
 from converters.weights.built_record import BuiltRecord
 
 _MAP = (0, 2, 3, 1)  # where Keras has the axes of a map
 
 
-def run_built(module: Any, images: np.ndarray, record: BuiltRecord) -> Reference:
+def run_built(module: Any, images: Images, record: BuiltRecord) -> Reference:
     """The results of every module that a layer of a built model is, and of the whole module, in evaluation mode.
 
     Args:
         module: a live torch module.
-        images: `(batch, height, width, channels)`, preprocessed.
+        images: `(batch, height, width, channels)`, preprocessed; for several inputs a list or a dictionary of them.
         record: what the model remembers of its source.
     Raises:
         ConversionError: a module without the modules that the model was built from.

@@ -13,7 +13,7 @@ from converters.errors import ConversionError
 from converters.identification.identify import identify_source
 from converters.identification.sources import open_source
 from converters.proof.built_reference import run_built
-from converters.proof.references import Reference, read_arrays, run_torch
+from converters.proof.references import Images, Reference, read_arrays, run_torch
 from converters.types import Arrays, Shape, TorchModule
 from converters.weights.built_record import record_of
 
@@ -87,7 +87,7 @@ class ModelComparison(list[LayerComparison]):
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndarray) -> ModelComparison:
+def compare(model: keras.Model, reference: TorchModule | Arrays, images: Images) -> ModelComparison:
     """Runs a model and a reference on the same images and compares every layer that both have.
 
     If a layer is called several times, the first call counts. A result of the reference that is as small as the output
@@ -98,7 +98,8 @@ def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndar
         reference: the live torch module that its weights came from, which runs in evaluation mode and is read through
             hooks. A model that was built from a module's own program is compared by the names of its modules. Or a
             dictionary of arrays by layer name, "output" for the model's (first) output, in either channel order.
-        images: `(batch, height, width, channels)`, preprocessed.
+        images: `(batch, height, width, channels)`, preprocessed. For a model of several inputs, a list of arrays, or a
+            dictionary of them by name.
     Returns: a `ModelComparison`, which prints as a table.
     Raises:
         ConversionError: a reference of another kind, of an unknown family or without a common layer, or shapes that
@@ -111,7 +112,7 @@ def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndar
         >>> converters.compare(model, {"logits": np.array(logits)}, images).worst
         0.0
     """
-    images = np.asarray(images, "float32")
+    images = _as_floats(images, several=len(model.inputs) > 1)
     if isinstance(reference, Mapping):
         return compare_layers(model, read_arrays(reference), images)
     if not hasattr(reference, "named_modules"):
@@ -130,13 +131,13 @@ def compare(model: keras.Model, reference: TorchModule | Arrays, images: np.ndar
     return compare_layers(model, run_torch(reference, images, best.family, best.network), images)
 
 
-def compare_layers(model: keras.Model, reference: Reference, images: np.ndarray) -> ModelComparison:
+def compare_layers(model: keras.Model, reference: Reference, images: Images) -> ModelComparison:
     """Runs a model on images and compares every layer with the results of a reference.
 
     Args:
         model: a Keras model.
         reference: results of the reference on the same images.
-        images: `(batch, height, width, channels)` float32, preprocessed.
+        images: `(batch, height, width, channels)` float32, preprocessed; or several, as in `compare`.
     Raises:
         ConversionError: no common layer, or shapes that cannot be compared.
     """
@@ -161,6 +162,14 @@ def compare_layers(model: keras.Model, reference: Reference, images: np.ndarray)
         if reference.complete or (value.ndim, value.shape[-1]) == (expected.ndim, expected.shape[1]):
             rows.append(_compare(output, value, name, expected))
     return ModelComparison(rows)
+
+
+def _as_floats(images: Any, several: bool) -> Images:
+    if isinstance(images, Mapping):
+        return {name: np.asarray(array, "float32") for name, array in images.items()}
+    if several:
+        return [np.asarray(array, "float32") for array in images]
+    return np.asarray(images, "float32")
 
 
 def _same_sizes(array: np.ndarray, other: np.ndarray) -> bool:

@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 
 from converters.families import Family, FamilyNetwork
+from converters.proof.module_arguments import arguments
+
+Images = np.ndarray | list[np.ndarray] | dict[str, np.ndarray]
+"""An array for a network of one input; a list or a dictionary of arrays for one of several."""
+
+_MAP = 4  # axes of a map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,22 +77,31 @@ def run_torch(module: Any, images: np.ndarray, family: Family, network: FamilyNe
     return Reference(layers, [(name, _array(value)) for name, value in result.items()], complete=False)
 
 
-def evaluated(module: Any, images: np.ndarray) -> Any:
+def evaluated(module: Any, images: Images) -> Any:
     """The module's own result in evaluation mode. It is left in the mode in which it was.
 
     Args:
         module: a live torch module.
-        images: `(batch, height, width, channels)`, preprocessed.
+        images: `(batch, height, width, channels)`, preprocessed; for several inputs a list or a dictionary of them.
     """
     import torch
 
     parts = list(module.modules())
     flags = [part.training for part in parts]
     parameter = next(iter(module.parameters()), torch.zeros(()))
-    batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+    def tensor(array: np.ndarray) -> Any:
+        array = array.transpose(0, 3, 1, 2) if array.ndim == _MAP else array
+        return torch.from_numpy(np.ascontiguousarray(array)).to(parameter.device, parameter.dtype)
+
+    if isinstance(images, Mapping):
+        given: Any = {name: tensor(array) for name, array in images.items()}
+    else:
+        given = [tensor(array) for array in images] if isinstance(images, list) else tensor(images)
+    args, kwargs = arguments(module, given)
     try:
         with torch.no_grad():
-            return module.eval()(batch.to(parameter.device, parameter.dtype))
+            return module.eval()(*args, **kwargs)
     finally:
         for part, flag in zip(parts, flags, strict=True):
             part.training = flag

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from converters import ConversionError
 from converters.building.build import build_from_module
+from converters.building.module_inputs import one_image
 from converters.building.size_probes import sizes_to_compare
 
 
@@ -55,13 +56,13 @@ def test_what_only_other_sizes_show_is_refused(function):
 )
 def test_usual_networks_are_compared_at_no_further_size(function):
     traced = [(193, 255), (256, 321), (319, 384), (331, 203)]
-    assert sizes_to_compare(_Then(function).eval(), 3, traced, 1, lambda size: True) == []
+    assert sizes_to_compare(_Then(function).eval(), one_image(3), traced, 1, lambda size: True) == []
 
 
 def test_a_network_that_reads_numbers_is_not_probed():
     module = _Then(lambda x: x * float(x.mean())).eval()
     with torch.no_grad():
-        assert sizes_to_compare(module, 3, [(193, 255)], 1, lambda size: True) is None
+        assert sizes_to_compare(module, one_image(3), [(193, 255)], 1, lambda size: True) is None
 
 
 def test_an_example_gives_the_size_at_which_it_is_built():
