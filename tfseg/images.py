@@ -90,7 +90,8 @@ def _search_place(
     """The images of one place, each with its folder relative to the place, and what is left out."""
     path = pathlib.Path(place)
     if path.is_dir():
-        images, others = {}, []
+        images: dict[pathlib.Path, pathlib.PurePath] = {}
+        others = []
         for file, taken in _files_below(path, closed, marker):
             if taken:
                 images[file] = file.parent.relative_to(path)

@@ -199,10 +199,10 @@ def _read(path: pathlib.Path, settings: PredictionSettings) -> ReadImage:
 Batch = list[tuple[ImageTask, ReadImage]]
 
 
-def _batches(read: Iterable[tuple[ImageTask, Future[ReadImage]]], limit: int) -> Iterator[Batch]:
+def _batches(reading: Iterable[tuple[ImageTask, Future[ReadImage]]], limit: int) -> Iterator[Batch]:
     """Yields tasks with images of one size, up to `limit` pixels together. A task without an image is a batch."""
     groups: dict[tuple[int, ...], Batch] = {}
-    for count, (task, future) in enumerate(read, 1):
+    for count, (task, future) in enumerate(reading, 1):
         read = future.result()
         if isinstance(read.pixels, np.ndarray):
             shape = read.pixels.shape

@@ -61,7 +61,7 @@ def model_mark(model: keras.Model) -> str:
     for variable in model.weights:
         values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
         digest.update(f"{values.dtype} {values.shape}".encode())
-        digest.update(values.reshape(-1).view("uint8"))
+        digest.update(values.reshape(-1).view("uint8").data)
     return digest.hexdigest()
 
 

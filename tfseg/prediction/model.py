@@ -67,8 +67,6 @@ def predict(
         ((360, 480), dtype('uint8'))
         >>> bool(classes.max() < 11)
         True
-        >>> tfseg.predict(model, "street.png", return_probabilities=True).shape
-        (360, 480, 11)
     """
     if isinstance(image, str | os.PathLike):
         array = read_image(image)
