@@ -109,9 +109,12 @@ def _built(program: GraphProgram, traced: TracedProgram, tolerance: float) -> Bu
     builder = Builder(traced.graph, HANDLERS)
     model = builder.build(traced.fixed, traced.batch)
     receipt = _receipt(program, traced, builder, model)
+    run = _reported(runner(program, traced.image, traced.feeds))
+    of_bytes = traced.image.dtype == "uint8"
+    compared: Any = _OfBytes(model) if of_bytes else model
     verdict = verify(
-        model,
-        Original(f"{program.name} in TensorFlow", _reported(runner(program, traced.image, traced.feeds))),
+        compared,
+        Original(f"{program.name} in TensorFlow", (lambda images: run(_as_bytes(images))) if of_bytes else run),
         graph=traced.graph,
         fixed=traced.fixed,
         sizes=traced.checks,
@@ -121,6 +124,20 @@ def _built(program: GraphProgram, traced: TracedProgram, tolerance: float) -> Bu
     receipt.parity = verdict.parity
     receipt.notes += verdict.notes
     return BuiltGraph(model, receipt)
+
+
+class _OfBytes:
+    """A model that is given noise as whole numbers, 0 to 255, which its source takes."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model, self.inputs = model, model.inputs
+
+    def __call__(self, images: np.ndarray) -> Any:
+        return self.model(_as_bytes(images).astype("float32"))
+
+
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(images * 64 + 128), 0, 255)
 
 
 def _receipt(program: GraphProgram, traced: TracedProgram, builder: Builder, model: keras.Model) -> Receipt:
@@ -164,11 +181,11 @@ def _reported(run: Any) -> Any:
 
 def _sizes(traced: TracedProgram) -> str:
     """Which images the network takes, as a sentence; "" for any."""
-    one = f", {traced.batch} at a time" if traced.batch else ""
+    at_once = f", {traced.batch} at a time" if traced.batch else ""
     if traced.fixed:
         height, width = traced.fixed
         why = f" ({traced.why})" if traced.why else ""
-        return f"the network takes images of {height} x {width} pixels only{one}{why}; {_FREE}"
+        return f"the network takes images of {height} x {width} pixels only{at_once}{why}; {_FREE}"
     if traced.multiple > 1:
-        return f"the network takes images whose sides are multiples of {traced.multiple}{one}"
-    return ""
+        return f"the network takes images whose sides are multiples of {traced.multiple}{at_once}"
+    return f"the network takes images{at_once}" if at_once else ""

@@ -197,13 +197,13 @@ def definition_of(op: str) -> Any:
     """
     from tensorflow.python.framework import op_def_registry
 
-    found = op_def_registry.get(op)
-    if found is None:
+    definition = op_def_registry.get(op)
+    if definition is None:
         raise ConversionError(
             f"has nodes of the operation {op}, which is not TensorFlow's: a library of its own defines it. Freeze a "
             "graph of TensorFlow's operations alone."
         )
-    return found
+    return definition
 
 
 def count(attributes: Mapping[str, Any], argument: Any) -> int:

@@ -65,7 +65,7 @@ def parsed(message: Any, path: str) -> Any:
     """A message of protocol buffers with the content of a file.
 
     Raises:
-        ConversionError: a file that is none.
+        ConversionError: a file that cannot be read as one.
     """
     try:
         with open(path, "rb") as file:
@@ -116,13 +116,13 @@ def _dependents(nodes: Mapping[str, Any]) -> set[str]:
             if not name.startswith("^"):
                 readers.setdefault(node_of(name), []).append(node.name)
     waiting = [name for name, node in nodes.items() if node.op in ("Placeholder", "PlaceholderV2")]
-    found = set(waiting)
+    dependents = set(waiting)
     while waiting:
         for reader in readers.get(waiting.pop(), ()):
-            if reader not in found:
-                found.add(reader)
+            if reader not in dependents:
+                dependents.add(reader)
                 waiting.append(reader)
-    return found
+    return dependents
 
 
 def _saved_model(folder: str, signature: str | None, outputs: Sequence[str]) -> GraphProgram:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from converters.building.tensorflow.check_nodes import is_harmless
-from converters.building.tensorflow.from_graph import Image
 from converters.building.tensorflow.graph_nodes import node_of, plain_name
+from converters.building.tensorflow.inputs import Image
 from converters.building.tensorflow.program import GraphProgram
 from converters.errors import ConversionError
 
@@ -64,12 +64,12 @@ def runner(program: GraphProgram, image: Image, feeds: Mapping[str, np.ndarray])
             batch = batch.transpose(0, 2, 3, 1) if image.channels_last else batch
             values = function(tf.constant(np.ascontiguousarray(batch.astype(image.dtype))))
             results.append([value.numpy()[: step - missing] for value in values])
-        found = [np.concatenate(parts) for parts in zip(*results, strict=True)]
+        arrays = [np.concatenate(parts) for parts in zip(*results, strict=True)]
         if image.channels_last:
-            found = [value.transpose(0, 3, 1, 2) if value.ndim == 4 else value for value in found]
-        if len(found) == 1:
-            return found[0]
-        return dict(zip(program.outputs, found, strict=True)) if program.inputs else found
+            arrays = [value.transpose(0, 3, 1, 2) if value.ndim == 4 else value for value in arrays]
+        if len(arrays) == 1:
+            return arrays[0]
+        return dict(zip(program.outputs, arrays, strict=True)) if program.inputs else arrays
 
     return run
 
@@ -138,14 +138,14 @@ def _rename_functions(graph: Any) -> None:
 def _needed(nodes: Mapping[str, Any], names: Iterable[str], source: Callable[[str], str]) -> set[str]:
     """The nodes that some of them read, directly or by others."""
     waiting = [name for name in names if name in nodes]
-    found = set(waiting)
+    needed = set(waiting)
     while waiting:
         for value in nodes[waiting.pop()].input:
             name = source(value)
-            if not value.startswith("^") and name in nodes and name not in found:
-                found.add(name)
+            if not value.startswith("^") and name in nodes and name not in needed:
+                needed.add(name)
                 waiting.append(name)
-    return found
+    return needed
 
 
 def _inner(value: str) -> str:

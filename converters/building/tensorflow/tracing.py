@@ -5,22 +5,20 @@ steps have maps with their channels first, and TensorFlow's have them last: each
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from converters.building.graph import GraphStep, ProgramGraph
-from converters.building.onnx.tracing import Call, Tracer
+from converters.building.graph import ProgramGraph
+from converters.building.onnx.tracing import Tracer
 from converters.building.onnx.values import Computed, Known, OtherSize
+from converters.building.tensorflow.call import GraphCall
 from converters.building.tensorflow.folding import FOLDABLE, fold
 from converters.building.tensorflow.fusions import fused
-from converters.building.tensorflow.graph_nodes import plain
-from converters.building.tensorflow.names import module_of
-from converters.building.tensorflow.values import CHANNELS_LAST, Dead, Meaning, Ordered, Random, Spaced, inverse
+from converters.building.tensorflow.values import CHANNELS_LAST, Dead, Meaning, Ordered, Random, Spaced
 from converters.errors import ConversionError
 from converters.reading.onnx.model_file import OnnxNode
-from converters.types import Shape
 
 _SMALL = 1024  # numbers of an array that is compared with that of another size
 # Nodes that are given values which others may not read: branches not taken, random numbers, maps in blocks.
@@ -30,10 +28,6 @@ _OF_RANDOM = frozenset("Add AddV2 Sub Mul RealDiv Floor GreaterEqual Less Greate
 _IN_BLOCKS = frozenset("Conv2D DepthwiseConv2dNative BiasAdd FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3".split())
 _PASSED = frozenset("Identity StopGradient ReadVariableOp EnsureShape Snapshot PlaceholderWithDefault".split())
 _BLOCK_ENDS = frozenset(("BatchToSpaceND", "BatchToSpace"))
-
-
-Rule = Callable[["GraphCall"], Any]
-"""Takes a node and gives its result, or a list of its results."""
 
 
 class GraphTracer(Tracer):
@@ -81,7 +75,7 @@ class GraphTracer(Tracer):
         return tensor.astype("float64") if self.double and tensor.dtype.kind == "f" else tensor
 
     @property
-    def in_double(self) -> Mapping[str, np.ndarray]:  # type: ignore[override]
+    def in_double(self) -> Mapping[str, np.ndarray]:
         """The constants of the program, computed in double precision from the file's."""
         if not hasattr(self, "_doubled"):
             options: dict[str, Any] = {"batch": self.batch, "literals": self.literals, "double": True}
@@ -96,7 +90,7 @@ class GraphTracer(Tracer):
         for index, value in enumerate(self._values_of(call)):
             self.values[f"{node.name}:{index}" if index else node.name] = value
 
-    def _values_of(self, call: "GraphCall") -> list[Meaning]:
+    def _values_of(self, call: GraphCall) -> list[Meaning]:
         node, inputs = call.node, call.inputs
         if any(isinstance(value, Dead) for value in inputs) and node.type not in _BRANCHING:
             return [Dead()] * 16
@@ -122,7 +116,7 @@ class GraphTracer(Tracer):
             raise call.mismatch(str(error)) from error
         return result if isinstance(result, list) else [result]
 
-    def _in_blocks(self, call: "GraphCall") -> Meaning:
+    def _in_blocks(self, call: GraphCall) -> Meaning:
         """A node on a map in blocks; at the end of them, the dilated convolution that all of them are."""
         (first, *rest) = call.inputs
         node = call.node
@@ -149,7 +143,7 @@ class GraphTracer(Tracer):
             result = result[0] if isinstance(result, list) else result
         return result
 
-    def _folded(self, call: "GraphCall") -> list[Known]:  # type: ignore[override]
+    def _folded(self, call: GraphCall) -> list[Known]:  # type: ignore[override]
         """The results of a node that reads no image."""
         node = call.node
         inputs = [value for value in call.inputs if isinstance(value, Known)]
@@ -180,143 +174,8 @@ class GraphTracer(Tracer):
         return super().program(name, outputs, parameters)
 
 
-class GraphCall(Call):
-    """A node with its inputs, while its rule runs.
-
-    Attributes:
-        dilated: the block and the padding of a convolution whose map SpaceToBatchND cut.
-    """
-
-    inputs: list[Any]
-
-    def __init__(self, tracer: GraphTracer, node: OnnxNode, inputs: list[Any]) -> None:
-        super().__init__(tracer, node, inputs)
-        self.module = module_of(node)
-        self.dilated: Any = None
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute in plain words, or the default where it is not given."""
-        value: Any = self.node.attributes.get(name)
-        return default if value is None else plain(value)
-
-    def computed(self, index: int = 0) -> Ordered:
-        """An input that depends on the image.
-
-        Raises:
-            ConversionError: a constant, or no such input.
-        """
-        value = self.inputs[index] if index < len(self.inputs) else None
-        if not isinstance(value, Ordered):
-            raise self.refusal(f"has a constant as input {index}")
-        return value
-
-    def map(self, index: int = 0) -> Ordered:
-        """A map of four axes, for a step that has the channels first.
-
-        Raises:
-            ConversionError: no map.
-        """
-        x = self.computed(index)
-        if x.rank != 4:
-            raise self.refusal(f"reads a tensor of {x.rank} axes, where a map of four is expected")
-        return self.ordered(x, CHANNELS_LAST if self.is_channels_last else (0, 1, 2, 3))
-
-    @property
-    def is_channels_last(self) -> bool:
-        """Whether the node's maps have their channels last."""
-        return str(self.attribute("data_format", "NHWC")) == "NHWC"
-
-    @property
-    def map_order(self) -> tuple[int, ...]:
-        """The order of axes of the node's maps."""
-        return CHANNELS_LAST if self.is_channels_last else ()
-
-    def ordered(self, x: Ordered, order: Sequence[int]) -> Ordered:
-        """The tensor with its step's axes such that `order` holds for it.
-
-        Args:
-            x: tensor.
-            order: the axis of the step that each of TensorFlow's axes is to be.
-        """
-        if x.axes == tuple(order):
-            return x
-        dims = [x.axes[place] for place in inverse(order)]
-        shapes = [tuple(shape[axis] for axis in dims) for shape in x.shapes]
-        return self.make("permute", shapes, x.kind, order=tuple(order), input=x, dims=dims)
-
-    def plain(self, x: Ordered) -> Ordered:
-        """The tensor with its step's axes in TensorFlow's order."""
-        return self.ordered(x, range(x.rank))
-
-    def numbers(self, index: int, what: str) -> list[list[int]]:
-        """An input that is a list of integers, at each traced size.
-
-        Raises:
-            ConversionError: one that the network computes.
-        """
-        value = self.known(index, what)
-        self.tracer.arguments.update(value.parents)
-        return [[int(number) for number in array.reshape(-1)] for array in value.arrays]
-
-    def fixed_numbers(self, index: int, what: str) -> list[int]:
-        """An input that is a list of integers, the same at all sizes.
-
-        Raises:
-            ConversionError: one that the network computes, or that depends on the size of the image.
-        """
-        self.weight(index, what)
-        return self.numbers(index, what)[0]
-
-    def make(
-        self,
-        op: str,
-        shapes: Sequence[Shape],
-        kind: str = "f",
-        *,
-        order: Sequence[int] = (),
-        base: Computed | None = None,
-        **given: Any,
-    ) -> Ordered:
-        """A step of the program.
-
-        Args:
-            op: name of the operation, as ATen has it.
-            shapes: shape of the step's result at each traced size.
-            kind: kind of its numbers.
-            order: the axis of the step's result that each of TensorFlow's axes is.
-            base: what the result is another shape of.
-            given: arguments of the step: values, numbers, or lists of those.
-        """
-        result = self.emit(op, shapes, kind, base, **given)
-        order = tuple(order)
-        return Ordered(result.name, result.shapes, kind, base, () if order == tuple(range(len(order))) else order)
-
-    def alike(self, op: str, x: Ordered, **given: Any) -> Ordered:
-        """A step of one tensor that keeps its shape and its order."""
-        return self.make(op, x.shapes, x.kind, order=x.order, input=x, **given)
-
-    def where(self) -> str:
-        """Words for the node, in messages."""
-        return self._where()
-
-    def _received(self) -> str:
-        parts = []
-        for value in self.inputs:
-            shapes = value.seen if isinstance(value, Ordered) else getattr(value, "shapes", ())
-            parts.append(("x".join(map(str, shapes[0])) or "a number") if shapes else type(value).__name__.lower())
-        return ", ".join(parts) or "no inputs"
-
-    def _where(self) -> str:
-        return f"the node {self.node.name!r}, {self.node.type},"
-
-
 def _shared(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     """The arrays; one for all where they are equal and small."""
     first = arrays[0]
     small = first.size < _SMALL and all(a.shape == first.shape and np.array_equal(a, first) for a in arrays)
     return (first,) * len(arrays) if small else tuple(arrays)
-
-
-def step_named(steps: Sequence[GraphStep], name: str) -> GraphStep | None:
-    """The step with a result of this name."""
-    return next((step for step in steps if step.name == name), None)

@@ -98,7 +98,7 @@ def _of_objects(reader: Any, known: Mapping[str, Any]) -> dict[str, str]:
         for attribute in node.attributes:
             if attribute.full_name:
                 keys.setdefault(attribute.full_name, set()).add(attribute.checkpoint_key)
-    return {name: found.pop() for name, found in keys.items() if len(found) == 1}
+    return {name: matches.pop() for name, matches in keys.items() if len(matches) == 1}
 
 
 def _of_saver(definition: Definition) -> dict[str, str]:

@@ -1,15 +1,17 @@
 """The rule of each of TensorFlow's operations: which steps it is."""
 
+from converters.building.tensorflow.call import Rule
 from converters.building.tensorflow.rules import (
     activations,
     arithmetic,
+    branches,
     convolutions,
+    cuts,
     normalizations,
     poolings,
     resizes,
     shapes,
 )
-from converters.building.tensorflow.tracing import Rule
 
 RULES: dict[str, Rule] = {
     **convolutions.RULES,
@@ -17,6 +19,8 @@ RULES: dict[str, Rule] = {
     **activations.RULES,
     **poolings.RULES,
     **shapes.RULES,
+    **cuts.RULES,
+    **branches.RULES,
     **resizes.RULES,
     **arithmetic.RULES,
 }

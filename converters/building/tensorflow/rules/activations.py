@@ -3,7 +3,7 @@
 import numpy as np
 
 from converters.building.onnx.values import Known
-from converters.building.tensorflow.tracing import GraphCall, Rule
+from converters.building.tensorflow.call import GraphCall, Rule
 from converters.building.tensorflow.values import Meaning, Ordered, Random
 
 _FLOATS = frozenset((1, 2, 14, 19))  # DT_FLOAT, DT_DOUBLE, DT_BFLOAT16, DT_HALF

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from converters.building.onnx.rules import arithmetic
-from converters.building.onnx.tracing import collapsed
+from converters.building.onnx.constants import collapsed
 from converters.building.onnx.values import Computed, Known
+from converters.building.tensorflow.call import GraphCall, Rule
 from converters.building.tensorflow.rules.batch_norms import batch_norm_of
-from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import Meaning, Ordered, Random, inverse
 
 

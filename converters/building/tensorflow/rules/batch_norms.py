@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from converters.building.onnx.values import Known
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.call import GraphCall
 from converters.building.tensorflow.values import Ordered
 from converters.reading.onnx.model_file import OnnxNode
 
@@ -22,9 +22,9 @@ def batch_norm_of(call: GraphCall) -> Ordered | None:
     """
     pattern = _Pattern(call)
     for product, shift in (call.node.inputs[:2], call.node.inputs[1::-1]):
-        found = pattern.match(product, shift)
-        if found is not None:
-            return found
+        result = pattern.match(product, shift)
+        if result is not None:
+            return result
     return None
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from converters.building.onnx.values import Known
-from converters.building.tensorflow.rules.shapes import cut
+from converters.building.tensorflow.call import GraphCall, Rule
+from converters.building.tensorflow.rules.cuts import cut
 from converters.building.tensorflow.rules.windows import padded, window
-from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import CHANNELS_LAST, Ordered, Spaced
 
 
@@ -175,10 +175,10 @@ def matmul(call: GraphCall) -> Ordered:
     if call.node.type == "MatMul":
         raise call.refusal("multiplies what it computes of one image with another's")
     shapes = []
-    for one, other in zip(x.shapes, y.shapes, strict=True):
-        if one[-1] != other[-2]:
-            raise ValueError(f"{one[-1]} columns and {other[-2]} rows")
-        shapes.append((*np.broadcast_shapes(one[:-2], other[:-2]), one[-2], other[-1]))
+    for first_shape, other in zip(x.shapes, y.shapes, strict=True):
+        if first_shape[-1] != other[-2]:
+            raise ValueError(f"{first_shape[-1]} columns and {other[-2]} rows")
+        shapes.append((*np.broadcast_shapes(first_shape[:-2], other[:-2]), first_shape[-2], other[-1]))
     return call.make("matmul", shapes, input=x, other=y)
 
 

@@ -1,7 +1,7 @@
 """Normalizations."""
 
 from converters.building.onnx.values import Known
-from converters.building.tensorflow.tracing import GraphCall, Rule
+from converters.building.tensorflow.call import GraphCall, Rule
 from converters.building.tensorflow.values import Ordered
 
 _MOMENTUM = 0.01  # Keras's share of the newest batch; a graph for inference does not say its own

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from converters.building.tensorflow.call import GraphCall, Rule
 from converters.building.tensorflow.rules.windows import padded, window
-from converters.building.tensorflow.tracing import GraphCall, Rule
 from converters.building.tensorflow.values import Ordered
 
 _LOWEST = -3.4028234663852886e38  # float32's: it never is a maximum

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from converters.building.onnx.tracing import integer
-from converters.building.tensorflow.tracing import GraphCall, Rule
+from converters.building.onnx.constants import integer
+from converters.building.tensorflow.call import GraphCall, Rule
 from converters.building.tensorflow.values import Ordered, inverse
 
 _MODES = {"REFLECT": "reflect"}

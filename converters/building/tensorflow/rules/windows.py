@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from converters.building.graph import Sizes
-from converters.building.tensorflow.tracing import GraphCall
+from converters.building.tensorflow.call import GraphCall
 from converters.building.tensorflow.values import Ordered, Spaced
 from converters.types import Shape
 
@@ -111,7 +111,7 @@ def same_pads(sides: Shape, kernel: Sequence[int], stride: Sequence[int], dilati
 
     Args:
         sides: rows and columns of the map.
-        kernel, stride, dilation: those of the windows.
+        kernel, stride, dilation: rows and columns, steps and rates of the windows.
     """
     pads = []
     for size, pixels, step, rate in zip(sides, kernel, stride, dilation, strict=True):
