@@ -259,8 +259,16 @@ def logits_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     Raises:
         ValueError: the model is no segmenter of RGB images.
     """
-    compiled = _compiled(model, "logits", lambda logits: logits)
-    return lambda batch: ops.convert_to_numpy(compiled(batch))
+    compiled = _compiled(model, "logits", _unchanged)
+
+    def logits(batch: np.ndarray) -> np.ndarray:
+        return ops.convert_to_numpy(compiled(batch))
+
+    return logits
+
+
+def _unchanged(logits: Any) -> Any:
+    return logits
 
 
 def _classes_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
