@@ -57,7 +57,27 @@ def fetch(name_or_url: str, *, timeout: float = 30, progress: "Progress | None" 
         ...
         converters.errors.ConversionError: 'resnet50' is no published checkpoint; expected a name of ... (near: ...
     """
-    wanted = _wanted(str(name_or_url))
+    return _fetched(_wanted(str(name_or_url)), timeout, progress)
+
+
+def fetch_to(
+    path: pathlib.Path, url: str, *, hash_: str | None, timeout: float = 30, progress: "Progress | None" = None
+) -> pathlib.Path:
+    """`fetch` for a file that has a place of its own in the cache.
+
+    Args:
+        path: where the file lies, or is put.
+        url: its address.
+        hash_: its hash, as "sha256:<64 digits>"; None: not known.
+        timeout: seconds to wait for a silent server.
+        progress: called as by `fetch`.
+    Raises:
+        ConversionError: as `fetch`.
+    """
+    return _fetched(_Wanted(url, (url,), hash_, path), timeout, progress)
+
+
+def _fetched(wanted: "_Wanted", timeout: float, progress: "Progress | None") -> pathlib.Path:
     failures = []
     if os.path.exists(wanted.path):
         expected = wanted.hash or _recorded(wanted.path)

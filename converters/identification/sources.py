@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters.downloads.fetch import fetch
+from converters.downloads.hub import fetch_folder, is_hub_address
 from converters.downloads.published import digest, find
 from converters.errors import ConversionError
 from converters.identification.keras_kernels import mend_kernels
@@ -147,6 +148,8 @@ def _local_path(source: Path, progress: "Progress | None") -> pathlib.Path:
     """The file for a path, a URL or a published name; the last two are fetched and cached."""
     text = os.fspath(source)
     path = pathlib.Path(text)
+    if is_hub_address(text):
+        return fetch_folder(text, progress=progress)
     if path.exists() or not ("://" in text or find(text)):
         return path
     return fetch(text, progress=progress)

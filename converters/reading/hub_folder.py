@@ -91,6 +91,25 @@ def has_hub_name(name: str) -> bool:
     return name in FILES or bool(_SHARD.fullmatch(name))
 
 
+def is_weights(name: str) -> bool:
+    """Whether a file beside others has a name of weights.
+
+    Args:
+        name: name of the file, without its folder.
+    """
+    return bool(_weights([name]))
+
+
+def indexed_names(path: Path) -> list[str]:
+    """The names of the files that an index names.
+
+    Args:
+        path: path of the index.
+    Raises: ConversionError for a damaged index, and for a file outside its folder.
+    """
+    return sorted(set(_index(path).values()))
+
+
 def documents(path: str) -> dict[str, Any]:
     """`{name: content}` of the `DOCUMENTS` in a folder, or beside a file of weights.
 
@@ -161,20 +180,8 @@ def _indexed(path: str) -> HubFiles:
     Raises: ConversionError for a damaged index, and for a file that is missing or outside the folder.
     """
     with naming(os.path.basename(path)):
-        index = _parse(path)
-        tensors = index.get("weight_map")
-        if not isinstance(tensors, dict) or not tensors or not all(isinstance(v, str) for v in tensors.values()):
-            raise ConversionError(
-                "is not the index of a checkpoint in several files. Expected weight_map, which names the file of every "
-                f"tensor. Received: {ascii(tensors)[:80]}. Download it again."
-            )
+        tensors = _index(path)
         names = sorted(set(tensors.values()))
-        for name in names:
-            if os.path.isabs(name) or "\\" in name or ".." in name.split("/") or "\0" in name or not name:
-                raise ConversionError(
-                    f"names a file outside its folder, which is not read. Expected files beside the index. Received: "
-                    f"{ascii(name)[:80]}. The index is damaged or hostile."
-                )
         folder = os.path.dirname(path)
         places = {name: os.path.join(folder, *name.split("/")) for name in names}
         missing = [name for name, place in places.items() if not os.path.exists(place)]
@@ -184,6 +191,23 @@ def _indexed(path: str) -> HubFiles:
                 f"{len(names)} are needed."
             )
     return HubFiles(tuple(places.values()), {key: places[name] for key, name in tensors.items()})
+
+
+def _index(path: Path) -> dict[str, str]:
+    """Key -> name of the file that holds it."""
+    tensors = _parse(path).get("weight_map")
+    if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors.values()):
+        raise ConversionError(
+            "is not the index of a checkpoint in several files. Expected weight_map, which names the file of every "
+            f"tensor. Received: {ascii(tensors)[:80]}. Download it again."
+        )
+    for name in sorted(set(tensors.values())):
+        if os.path.isabs(name) or "\\" in name or ".." in name.split("/") or "\0" in name or not name:
+            raise ConversionError(
+                f"names a file outside its folder, which is not read. Expected files beside the index. Received: "
+                f"{ascii(name)[:80]}. The index is damaged or hostile."
+            )
+    return tensors
 
 
 def merge(parts: Mapping[str, Mapping[str, Any]], hub: HubFiles) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A torch module as its own constructor makes it, ready to be filled by a file.
 
-What the file does not hold must come out of the constructor alike each time: tables of positions, masks of windows.
+What the file does not hold must be the same after each call of the constructor: tables of positions, masks of windows.
 """
 
 from collections.abc import Callable, Iterator

@@ -83,10 +83,10 @@ def carry_facts(
 
 
 def _row(row: dict[str, Any], source: Source, filled: FilledModule) -> dict[str, Any]:
-    own = filled.keys.get(row["key"])
-    if own is None:
+    key = filled.keys.get(row["key"])
+    if key is None:
         return row
-    return row | {"key": source.name_in_file(own), "dtype": str(source.dtypes[own])}
+    return row | {"key": source.name_in_file(key), "dtype": str(source.dtypes[key])}
 
 
 def _in_file(key: str, source: Source, filled: FilledModule) -> str:

@@ -56,7 +56,7 @@ def fill(module: Any, arrays: Arrays, *, allow_nonfinite: bool) -> FilledModule:
     """
     import torch
 
-    state, first, keys = module.state_dict(), {}, dict[str, str]()
+    state, first, keys = module.state_dict(), dict[str, str](), dict[str, str]()
     same = shared_tensors(state)
     with torch.no_grad():
         for key in arrays:

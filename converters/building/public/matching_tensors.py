@@ -87,14 +87,14 @@ def _prefixes(names: Mapping[str, str], keys: Sequence[str], prefix: str | None,
         inner = dotted.removeprefix(f"{wrapper}.") if wrapper else dotted
         return list(dict.fromkeys([dotted, inner]))
     longest = sorted(keys, key=lambda key: -key.count("."))[:2]
-    found = [name.removesuffix(key) for key in longest for name in names.values() if name.endswith(f".{key}")]
-    return list(dict.fromkeys(["", *found]))[:_MOST_PREFIXES]
+    prefixes = [name.removesuffix(key) for key in longest for name in names.values() if name.endswith(f".{key}")]
+    return list(dict.fromkeys(["", *prefixes]))[:_MOST_PREFIXES]
 
 
 def _candidate(
     module: Any, tensors: Source, names: Mapping[str, str], prefix: str, skip: Sequence[str], *, asked: bool
 ) -> MatchingTensors:
-    inside, beside, ignored = {}, {}, {}
+    inside, beside, ignored = dict[str, str](), dict[str, str](), dict[str, str]()
     for key, name in names.items():
         short = name.removeprefix(prefix) if name.startswith(prefix) else ""
         listed = (key, name, short, tensors.name_in_file(key))
@@ -107,21 +107,21 @@ def _candidate(
         else:
             beside[key] = name
     view = renamed(tensors, inside, {})
-    found = mismatches_of(module, view, view.shapes)
+    mismatches = mismatches_of(module, view, view.shapes)
     copies = _copies(beside, inside, tensors)
     ignored |= {tensors.name_in_file(key): "a further copy of the network" for key in copies}
     others = tuple(tensors.name_in_file(key) for key in beside if key not in copies)
-    found = found._replace(unused=(*found.unused, *others))
-    return MatchingTensors(view, found, ignored, (), prefix)
+    mismatches = mismatches._replace(unused=(*mismatches.unused, *others))
+    return MatchingTensors(view, mismatches, ignored, (), prefix)
 
 
 def _copies(beside: Mapping[str, str], inside: Mapping[str, str], tensors: Source) -> set[str]:
     """The tensors beside the network that are a further whole network of the same names and shapes, as averages are."""
-    own = {(name, tensors.shapes[key]) for key, name in inside.items()}
+    network = {(name, tensors.shapes[key]) for key, name in inside.items()}
     longest = max(inside.values(), key=lambda name: name.count("."), default="")
     copies: set[str] = set()
     for prefix in {name.removesuffix(longest) for name in beside.values() if longest and name.endswith(f".{longest}")}:
         under = {key: name for key, name in beside.items() if name.startswith(prefix)}
-        if {(name.removeprefix(prefix), tensors.shapes[key]) for key, name in under.items()} == own:
+        if {(name.removeprefix(prefix), tensors.shapes[key]) for key, name in under.items()} == network:
             copies |= under.keys()
     return copies

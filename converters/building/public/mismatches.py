@@ -28,7 +28,7 @@ class Mismatches(NamedTuple):
         return any(self)
 
     def __str__(self) -> str:
-        shapes = [f"{name} ({list(file)} in the file, {list(own)} there)" for name, file, own in self.other_shapes]
+        shapes = [f"{name} ({list(file)} in the file, {list(built)} there)" for name, file, built in self.other_shapes]
         groups = (
             ("{} of its tensors the file lacks: {}", self.missing),
             ("{} tensors of the file it lacks: {}", self.unused),
@@ -80,8 +80,8 @@ def other_head(mismatches: Mismatches, arguments: Sequence[str]) -> Head | None:
     shapes = mismatches.other_shapes
     if not shapes or mismatches.missing or mismatches.unused:
         return None
-    numbers = {(file[:1], own[:1]) for _, file, own in shapes}
-    if len(numbers) != 1 or any(file[1:] != own[1:] or not file for _, file, own in shapes):
+    numbers = {(file[:1], built[:1]) for _, file, built in shapes}
+    if len(numbers) != 1 or any(file[1:] != built[1:] or not file for _, file, built in shapes):
         return None
     ((number,), _) = numbers.pop()
     return Head(next((name for name in _NUMBERS if name in arguments), _NUMBERS[0]), number)

@@ -36,8 +36,8 @@ def published_network(source: Source) -> HubNetwork | None:
     name = source.checkpoints[0].path.name if len(source.checkpoints) == 1 else ""
     if not _HASHED.fullmatch(name) or importlib.util.find_spec("torch") is None:
         return None
-    if importlib.util.find_spec("torchvision") is not None and (found := _of_torchvision(name)):
-        return found
+    if importlib.util.find_spec("torchvision") is not None and (network := _of_torchvision(name)):
+        return network
     return _of_timm(name) if importlib.util.find_spec("timm") is not None else None
 
 
@@ -90,7 +90,7 @@ def _of_timm(file_name: str) -> HubNetwork | None:
     import_torchvision()
     import timm
 
-    names = {}
+    names: dict[str, Any] = {}
     for name in timm.list_pretrained():
         config = timm.models.get_pretrained_cfg(name)
         if config is not None and config.url and config.url.rpartition("/")[2] == file_name:

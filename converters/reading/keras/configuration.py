@@ -330,8 +330,16 @@ def _read_node(node: object) -> tuple[list[tuple[str, int, int]], dict[str, Any]
     elif isinstance(node, list):
         pieces = [node] if node and isinstance(node[0], str) else node
         for piece in pieces:
-            tensors += _references(piece[:3])
+            if piece[0] == _CONSTANT:
+                keywords["constant"] = piece[2]
+            else:
+                tensors += _references(piece[:3])
             keywords |= piece[3] if len(piece) > 3 else {}
+        # Keras 2 calls functions of TensorFlow with further tensors by name.
+        named = {key: value for key, value in keywords.items() if _is_reference(value)}
+        for key in named:
+            tensors += _references(keywords.pop(key)[:3])
+        keywords |= {"keyword tensors": list(named)} if named else {}
     else:
         raise ValueError(f"no call of a layer: {str(node)[:80]}")
     arguments = {key: value for key, value in keywords.items() if value is not None and (key, value) != _IDLE}
@@ -339,6 +347,15 @@ def _read_node(node: object) -> tuple[list[tuple[str, int, int]], dict[str, Any]
 
 
 _IDLE = ("training", False)
+_CONSTANT = "_CONSTANT_VALUE"
+
+
+def _is_reference(value: object) -> bool:
+    """Whether an argument is the result of a layer, as Keras 2 writes it."""
+    match value:
+        case [str(), int(), int()]:
+            return True
+    return False
 
 
 def _collect(value: object, tensors: list[tuple[str, int, int]], others: list[Any]) -> None:

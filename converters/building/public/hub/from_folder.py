@@ -1,5 +1,6 @@
 """A folder of a hub in, a Keras model of its network out, whatever its architecture: its own package builds it."""
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping
 from typing import Any
@@ -65,10 +66,8 @@ def build_from_hub(
     """
     require_package(source, network)
     version = with_version(network.package)
-    try:
+    with contextlib.suppress(ImportError):
         import_torchvision()  # which these packages import
-    except ImportError:
-        pass
     try:
         module = build_blank(network.make)
     except ConversionError as error:
@@ -133,15 +132,15 @@ def _filled(
         converted = network.load(state)
         filled = fill_converted(module, converted, arrays, package=network.package, allow_nonfinite=allow_nonfinite)
     except Exception as error:  # the package's own, or ours
-        own = error if isinstance(error, ConversionError) else f"{type(error).__name__}: {_first_line(error)}"
+        reason = error if isinstance(error, ConversionError) else f"{type(error).__name__}: {_first_line(error)}"
         raise ConversionError(
             f"{source.name}: {network.names_it} {network.architecture}, and the tensors are not those of the network "
             f"that {version} builds: "
-            f"{matched.mismatches}. Its own loader does not change that: {own} {_other_version(network)} "
+            f"{matched.mismatches}. Its own loader does not change that: {reason} {_other_version(network)} "
             f"Received: {len(source)} tensors."
         ) from error
     in_module = {name: key for key in source for name in [source.name_in_file(key)]}
-    filled = filled._replace(keys={key: in_module[own] for key, own in filled.keys.items()})
+    filled = filled._replace(keys={key: in_module[name] for key, name in filled.keys.items()})
     return filled, source, (f"its tensors have the names that {network.package}'s own loader gives them",)
 
 

@@ -17,7 +17,7 @@ class HubNetwork:
         load: function of the file's tensors, a state dictionary, that gives them as the package's own loader names
             them; for files of other versions.
         preprocessing: preprocessing of the images; None: not known.
-        classes: names of the classes; empty: the module says them, or nobody.
+        classes: names of the classes; empty: not known, or the module says them.
         image: channels, height and width of an image that the network takes; None: not known.
         says: where preprocessing and classes stand.
         names_it: what names the network, as the beginning of a sentence.

@@ -74,10 +74,10 @@ def _class(config: Mapping[str, Any]) -> Any:
 
     names = config.get("architectures")
     if isinstance(names, list) and names:
-        kind = getattr(transformers, str(names[0]), None)
+        kind: Any = getattr(transformers, str(names[0]), None)
     else:  # a network without a head
-        found = transformers.AutoModel._model_mapping.get(type(_configuration(config)), None)
-        kind = found[0] if isinstance(found, tuple) else found
+        kind = transformers.AutoModel._model_mapping.get(type(_configuration(config)), None)
+        kind = kind[0] if isinstance(kind, tuple) else kind
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ConversionError(
             f"config.json names the class {_architecture(config)}, which transformers {transformers.__version__} does "

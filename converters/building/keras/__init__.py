@@ -1,0 +1,1 @@
+"""Whole Keras models of any network: rebuilt layer by layer, flat, channels last and without their optimizer."""
