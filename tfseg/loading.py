@@ -3,6 +3,7 @@
 import pathlib
 import tempfile
 import zipfile
+from typing import Any
 
 import keras
 
@@ -11,7 +12,7 @@ from tfseg.layers import Metadata
 from tfseg.types import Path
 
 
-def load(path: Path) -> keras.Model:
+def load(path: Path, *, public: Any = None) -> keras.Model:
     """The model in a Keras file, an exported folder or a checkpoint, ready for `tfseg.predict`.
 
     Args:
@@ -20,6 +21,8 @@ def load(path: Path) -> keras.Model:
             a folder that `tfseg.export` made, from which the model is its `.keras` file or else its SavedModel;
             anything else that `converters.convert` takes: a checkpoint of another library, its URL, or the name of a
             published file. The last two are downloaded once.
+        public: code that builds the network of a file of weights, as `converters.convert` takes it:
+            "torchvision.models:densenet121". Importing it runs it.
     Returns: a `keras.Model`. The model around a SavedModel has a single layer with weights, so no surgery can be done.
     Raises:
         ValueError: nothing is there, or it is not a model. For checkpoints this is a `converters.ConversionError`.
@@ -33,9 +36,9 @@ def load(path: Path) -> keras.Model:
         (None, None, None, 11)
     """
     local = pathlib.Path(path)
-    if is_exported_folder(local):
+    if public is None and is_exported_folder(local):
         return _load_exported(local)
-    if local.suffix.lower() == ".keras" and "://" not in str(path):
+    if public is None and local.suffix.lower() == ".keras" and "://" not in str(path):
         return _load_keras_file(local)
     if (local / "saved_model.pb").is_file():
         raise ValueError(
@@ -49,7 +52,7 @@ def load(path: Path) -> keras.Model:
         )
     import converters  # which stands above this package: checkpoints need its families
 
-    return converters.convert(path)[0]
+    return converters.convert(path, public=public)[0]
 
 
 def _load_keras_file(path: pathlib.Path) -> keras.Model:

@@ -91,6 +91,7 @@ _SIGNATURE = flag_types.text(
 _OUTPUTS = flag_types.texts(
     "outputs", None, "For a TensorFlow graph, the nodes that are the results, such as logits/BiasAdd."
 )
+_PUBLIC = path_flags.public_code()
 _ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare with the public implementation, and fail if it differs.")
 _IMAGE = path_flags.existing_file(
@@ -146,6 +147,7 @@ def _convert() -> int:
         classes=classes,
         colors=colors,
         allow_nonfinite=_ALLOW_NONFINITE.value,
+        public=_PUBLIC.value,
         signature=_SIGNATURE.value,
         outputs=_OUTPUTS.value or (),
     )

@@ -18,6 +18,7 @@ _MODEL = path_flags.model_source(
     "The network: a .keras file, a folder of `tfseg export`, a checkpoint that `tfseg convert` reads, or the name of a "
     "published file.",
 )
+_PUBLIC = path_flags.public_code()
 _PROTOCOL = flag_types.text(
     "protocol",
     None,
@@ -70,7 +71,7 @@ def _evaluate() -> int:
     dataset = (
         datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else datasets.open_dataset(_SPLIT.value or None)
     )
-    model = tfseg.load(_MODEL.value)
+    model = tfseg.load(_MODEL.value, public=_PUBLIC.value)
     published, shorter_side = None, None
     if _PROTOCOL.value:
         protocol = data.PROTOCOLS[_PROTOCOL.value]

@@ -20,6 +20,7 @@ _MODEL = path_flags.model_source(
     "The network: a .keras file, a folder of `tfseg export`, a checkpoint that `tfseg convert` reads, or the name of a "
     "published file.",
 )
+_PUBLIC = path_flags.public_code()
 _OUTPUT = path_flags.output_directory("output", "The folder to create.", new=True)
 _FORMAT = flag_types.choice_list("format", ["saved_model"], choices.FORMATS, "What to write; may be repeated.")
 _PREPROCESSING = flag_types.text(
@@ -63,7 +64,7 @@ def _export() -> int:
         photographs = find_images(_CALIBRATION.value) if _CALIBRATION.value else None
     except ValueError as error:
         raise UsageError(f"--calibration: {error}") from None
-    model = tfseg.load(_MODEL.value)
+    model = tfseg.load(_MODEL.value, public=_PUBLIC.value)
     folder = tfseg.export(
         tfseg.optimize(model) if _OPTIMIZE.value else model,
         _OUTPUT.value,

@@ -183,6 +183,26 @@ def model_source(name: str, help_text: str) -> flags.FlagHolder[str]:
     return define(name, None, help_text, Parser(source, "a file, a folder, a URL or a published name"))
 
 
+def public_code(name: str = "public") -> flags.FlagHolder[str]:
+    """Defines a flag for code that builds the network of a file of weights.
+
+    Args:
+        name: name of the flag.
+    """
+
+    def convert(value: str) -> str:
+        if not re.fullmatch(r"\s*[A-Za-z_][\w.]*\s*:\s*[A-Za-z_][\w.]*\s*(\(.*\))?\s*", value, re.S):
+            raise InvalidValueError("expected module:callable, perhaps with arguments in parentheses")
+        return value.strip()
+
+    help_text = (
+        "Code that builds the network of a file that no family fits: module:callable, such as "
+        "torchvision.models:densenet121 or \"timm:create_model('resnet18', num_classes=5)\". The module is imported, "
+        "which runs its code; nothing of the file runs."
+    )
+    return define(name, None, help_text, Parser(convert, "module:callable"))
+
+
 def source(value: str) -> str:
     """A path that exists, a URL, or the name of a published file.
 

@@ -31,6 +31,7 @@ _MODEL = path_flags.model_source(
     "The network: a .keras file, a folder of `tfseg export`, a checkpoint that `tfseg convert` reads, or the name of a "
     "published file.",
 )
+_PUBLIC = path_flags.public_code()
 _IMAGES = path_flags.path_patterns(
     "images", "Images, directories with images at any depth, or quoted patterns, such as 'photos/**/*.jpg'."
 )
@@ -112,7 +113,7 @@ def _predict() -> int | str:
     output = pathlib.Path(_OUTPUT.value)
     _check_output(output)  # before the model is loaded, which may take long
     outcome = tfseg.predict_files(
-        tfseg.load(_MODEL.value),
+        tfseg.load(_MODEL.value, public=_PUBLIC.value),
         _IMAGES.value,
         output,
         shard=_SHARD.value,

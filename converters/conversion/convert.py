@@ -10,11 +10,14 @@ import numpy as np
 
 import tfseg
 from converters.building.build import build_from_exported, build_from_module
+from converters.building.caffe import build as caffe
 from converters.building.onnx.build import build_from_source, graph_of
+from converters.building.public.named import build_from_public
 from converters.conversion.agreeing_network import agreeing_network
 from converters.conversion.build_network import BuildRequest
 from converters.conversion.check_live import check_live
 from converters.conversion.convert_graph import build_graph, check_graph_options, graph_beside, graph_path
+from converters.conversion.described import described_builder
 from converters.conversion.rebuild_network import fill_by_path, rebuild_network
 from converters.errors import ConversionError
 from converters.families import Family
@@ -64,8 +67,17 @@ class _Request:
     @property
     def is_of_families(self) -> bool:
         """Whether it asks for something that only networks of the families have."""
-        named = (self.family, self.network, self.prefix, self.prototxt, self.skip or None)
-        return any(option is not None for option in named) or self.form != BuildRequest()
+        return self.names_network or self.prototxt is not None or bool(self.skip)
+
+    @property
+    def names_network(self) -> bool:
+        """Whether it says which network of the families is meant, or in which form."""
+        return self.names_family or self.prefix is not None
+
+    @property
+    def names_family(self) -> bool:
+        """Whether it names a network of the families, or asks for a form of one."""
+        return not (self.family is None and self.network is None and self.form == BuildRequest())
 
 
 def convert(
@@ -87,13 +99,15 @@ def convert(
     colors: Sequence[Sequence[int]] | None = None,
     allow_nonfinite: bool = False,
     example: Any = None,
+    public: Any = None,
     signature: str | None = None,
     outputs: Sequence[str] = (),
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
-    A live torch module or an ONNX file that is no network of a known family is built from its own program: any
-    convolutional network, step by step. It is compared with the module, or with onnxruntime where that is installed.
+    A live torch module, an ONNX file or a Caffe network that is none of a known family is built from its own program:
+    any convolutional network, step by step. It is compared with the module, or with onnxruntime or OpenCV where those
+    are installed.
 
     Args:
         path: path, URL or published name; a list of files that hold one network together; a mapping of arrays; or a
@@ -115,16 +129,20 @@ def convert(
         preprocessing: a name of `tfseg.specs.PREPROCESSING` that the model is to carry; by default the family's own. A
             receipt names the files that want another.
         skip: regular expressions, found anywhere in a variable's path or a tensor's key: those keep their initial
-            values.
+            values. For a Caffe network that is built from its layers: layers of the file that are left out.
         prefix: text before the network's keys in the file, as "model.encoder.": what stands beside is left out. By
             default it is found. "model_ema" chooses one of several dictionaries.
-        prototxt: path of Caffe's description of the network. It is refused, before any weight is read, unless it
-            describes the network that is built (see `converters.check_prototxt`).
+        prototxt: path of Caffe's description of the network. Where it describes no known network, the network is built
+            from its layers. With `family` or `network` it is refused, before any weight is read, unless it describes
+            the network that is named (see `converters.check_prototxt`).
         classes: names of the classes that the model is to carry; by default those of the family's data set.
         colors: `(red, green, blue)`, 0..255, of each class.
         allow_nonfinite: accept NaN and infinite weights.
         example: for a live torch module, an image that it takes: a tensor `(batch, channels, height, width)`. A module
             that cannot be built for any size is built for that one.
+        public: code that builds the file's network, for networks of no family: "module:callable", perhaps with plain
+            arguments, as "timm:create_model('resnet18', num_classes=5)". In Python, a callable without arguments, too.
+            The module is imported, which runs its code; nothing of the file runs. The network must use every tensor.
         signature: for a SavedModel, the key of the signature whose results the model has; by default
             "serving_default", or the only one.
         outputs: for a TensorFlow graph, names of the nodes that are the results, such as "logits/BiasAdd"; by default
@@ -158,14 +176,25 @@ def convert(
     meta_graph = graph_beside(source)
     if meta_graph is None:
         check_graph_options(signature, outputs)
+    if public is not None:
+        return _convert_public(source, request, public)
     try:
         return _convert_known(source, request)
     except ConversionError as refusal:
         if meta_graph is not None and not request.is_of_families:
             return _convert_graph(meta_graph, request, signature, outputs, refusal)
-        if request.is_of_families or not (source.module is not None or graph_of(source)):
+        if _has_program(source, request):
+            return _convert_program(source, request, refusal)
+        if request.is_of_families or source.refusal is not None:
             raise
-        return _convert_program(source, request, refusal)
+        return _convert_described(source, request, refusal)
+
+
+def _has_program(source: Source, request: _Request) -> bool:
+    """Whether a source that is no known network may be built from its own program."""
+    if caffe.is_caffe(source):  # what the prototxt says counts, whatever the names of the layers suggest
+        return not request.names_network
+    return not request.is_of_families and bool(source.module is not None or graph_of(source))
 
 
 def _convert_program(source: Source, request: _Request, refusal: ConversionError) -> Conversion:
@@ -177,10 +206,58 @@ def _convert_program(source: Source, request: _Request, refusal: ConversionError
     try:
         if source.module is not None:
             model, receipt = build_from_module(source.module, example=request.example)
+        elif caffe.is_caffe(source):
+            options = {"prototxt": request.prototxt, "skip": request.skip}
+            model, receipt = caffe.build_from_source(source, **options, allow_nonfinite=request.allow_nonfinite)
         else:
             model, receipt = build_from_source(source, allow_nonfinite=request.allow_nonfinite)
     except ConversionError as error:
+        if str(error) == str(refusal):
+            raise
         raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
+    if receipt.prototxt is not None and "does not describe" in str(refusal):
+        receipt.notes.append(f"the prototxt counts, and not the names of the layers: {str(refusal).splitlines()[0]}")
+    return _with_facts(model, receipt, request)
+
+
+def _convert_described(source: Source, request: _Request, refusal: ConversionError) -> Conversion:
+    """`convert` for a source whose configuration or name says which package has the code of its network.
+
+    Raises:
+        ConversionError: what cannot be built, and why the source is no known network; or the latter alone.
+    """
+    try:
+        build = described_builder(source, example=request.example, allow_nonfinite=request.allow_nonfinite)
+        if build is None:
+            raise refusal
+        model, receipt = build()
+    except ConversionError as error:
+        if error is refusal:
+            raise
+        raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
+    return _with_facts(model, receipt, request)
+
+
+def _convert_public(source: Source, request: _Request, public: Any) -> Conversion:
+    """`convert` for a file whose network the caller's own code builds.
+
+    Raises:
+        ConversionError: what cannot be built; an option that only networks of the families have.
+    """
+    if request.names_family or request.prototxt is not None:
+        raise ConversionError(
+            "public= builds the network with the code that it names. The options for networks of the families "
+            "(family=, network=, num_classes=, output_stride=, include_top= and so on) do not apply. Give the callable "
+            f"its own arguments, as in public=\"timm:create_model('resnet18', num_classes=5)\". Received: public={public!r}"
+        )
+    model, receipt = build_from_public(
+        source,
+        public,
+        prefix=request.prefix,
+        skip=request.skip,
+        example=request.example,
+        allow_nonfinite=request.allow_nonfinite,
+    )
     return _with_facts(model, receipt, request)
 
 

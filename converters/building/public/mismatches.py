@@ -24,7 +24,7 @@ class Mismatches(NamedTuple):
     unused: tuple[str, ...]
     other_shapes: tuple[tuple[str, Shape, Shape], ...]
 
-    def __bool__(self) -> bool:  # type: ignore[override]
+    def __bool__(self) -> bool:
         return any(self)
 
     def __str__(self) -> str:

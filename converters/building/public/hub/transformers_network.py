@@ -72,22 +72,23 @@ def _class(config: Mapping[str, Any]) -> Any:
     """
     import transformers
 
-    names = config.get("architectures")
+    names, kind = config.get("architectures"), None
     if isinstance(names, list) and names:
-        kind: Any = getattr(transformers, str(names[0]), None)
+        kind = getattr(transformers, str(names[0]), None)
     else:  # a network without a head
         kind = transformers.AutoModel._model_mapping.get(type(_configuration(config)), None)
         kind = kind[0] if isinstance(kind, tuple) else kind
-    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+    known: Any = kind if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel) else None
+    if known is None:
         raise ConversionError(
             f"config.json names the class {_architecture(config)}, which transformers {transformers.__version__} does "
             "not have. Another version may have it."
         )
-    if kind.main_input_name != _IMAGE:
+    if known.main_input_name != _IMAGE:
         raise ConversionError(
-            f"{kind.__name__} reads {kind.main_input_name} and not an image. Only networks of images are converted."
+            f"{known.__name__} reads {known.main_input_name} and not an image. Only networks of images are converted."
         )
-    return kind
+    return known
 
 
 def _loaded(config: Mapping[str, Any], state: dict[str, Any]) -> Mapping[str, Any]:
