@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from helpers.references import images, relative
 
 
 def run(net, **images):
@@ -15,6 +16,23 @@ def run(net, **images):
         for name, result in zip(layer.tops, results if isinstance(results, list) else [results], strict=True):
             blobs[name] = result
     return blobs
+
+
+def difference(model, net, size, batch=2):
+    """The largest relative difference of any output of a model from NumPy's, on noise."""
+    pixels = {
+        name: images(*size, batch=batch, channels=shape[0], seed=seed)
+        for seed, (name, shape) in enumerate(net.inputs.items())
+    }
+    blobs = run(net, **{name: image.transpose(0, 3, 1, 2) for name, image in pixels.items()})
+    results = model(list(pixels.values()) if len(pixels) > 1 else next(iter(pixels.values())))
+    worst = 0.0
+    for name, result in zip(net.outputs(), results if isinstance(results, list) else [results], strict=True):
+        value = np.asarray(result)
+        value = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+        assert value.shape == blobs[name].shape, (name, size)
+        worst = max(worst, relative(value, blobs[name]))
+    return worst
 
 
 def _pair(p, both, each, default):
@@ -299,8 +317,7 @@ def argmax(p, w, x, **_):
 
 
 def shuffle(p, w, x, **_):
-    n, c, height, width = x.shape
-    return x.reshape(n, p["group"], -1, height, width).swapaxes(1, 2).reshape(x.shape)
+    return x.reshape(len(x), p["group"], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
 
 
 def axpy(p, w, factor, x, y, **_):

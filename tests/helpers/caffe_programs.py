@@ -75,7 +75,11 @@ class Net:
     def conv(self, x, filters, kernel=3, *, pad=None, group=1, bias=True, kind="Convolution", **options):
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
         channels = self.channels[x] // group
-        parameters = {"kernel_size": kernel} if isinstance(kernel, int) else dict(zip(("kernel_h", "kernel_w"), kernel))
+        parameters = (
+            {"kernel_size": kernel}
+            if isinstance(kernel, int)
+            else dict(zip(("kernel_h", "kernel_w"), kernel, strict=True))
+        )
         if pad is None and isinstance(kernel, int):
             pad = kernel // 2
         if isinstance(pad, tuple):

@@ -5,36 +5,38 @@ If OpenCV is installed, the model is compared with its importer where that compu
 
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
+import tfseg
 from converters.building.account import account
 from converters.building.builder import Builder
-from converters.building.caffe import opencv
+from converters.building.caffe.comparison import compare
 from converters.building.caffe.from_caffe import TracedNet, programs
+from converters.building.caffe.preprocessing import preprocessing_of
 from converters.building.caffe.tracing import clean
 from converters.building.caffe.weights import Weights, check_leftovers
 from converters.building.caffe.wiring import Wiring, wire
 from converters.building.onnx.from_onnx import network_name
 from converters.building.operations import HANDLERS
-from converters.building.verify import TOLERANCE, difference, double_model, double_precision
+from converters.building.record import make_record
+from converters.building.verify import TOLERANCE
 from converters.errors import ConversionError
 from converters.identification.sources import Source
 from converters.reading.caffe.definitions import defined_net
 from converters.reading.caffe.file_layers import file_layers
-from converters.reading.caffe.prototxt import read_prototxt
+from converters.reading.caffe.prototxt import PrototxtNet, read_prototxt
 from converters.reading.files import naming
 from converters.types import Path
+from converters.weights.built_record import remember
 from converters.weights.receipts import Receipt
 from tfseg.layers.metadata import set_size_multiple
 
 FAMILY = "Caffe network"
 """What a receipt calls the family of a model that was built from a network's own layers."""
 
-_ROUNDING = 8.0  # how much more than the model's own rounding OpenCV's may be
-_LARGEST_ROUNDING = 1e-3
 _FREE = "tfseg.convolutionalize makes a classifier's fully connected layers convolutions, which take any size"
 
 
@@ -139,7 +141,9 @@ def build_from_caffe(
             receipt = _receipt(name, traced, builder, model, weights, leftovers, wiring)
             receipt.notes += [] if prototxt else ["its layers are those that the file itself defines"]
             receipt.prototxt = None if prototxt is None else described
-            _compare(path, wiring, traced, model, receipt, tolerance)
+            compare(path, wiring, traced, model, receipt, tolerance)
+            _remember(model, traced, builder, weights)
+            _carry_preprocessing(model, receipt, net)
             return BuiltNet(model, receipt)
         assert refusal is not None
         raise refusal
@@ -189,82 +193,17 @@ def _sizes(traced: TracedNet) -> str:
     return ""
 
 
-def _compare(
-    path: Path, wiring: Wiring, traced: TracedNet, model: keras.Model, receipt: Receipt, tolerance: float
-) -> None:
-    """Compares the model with OpenCV, and writes down what was found.
-
-    Raises:
-        ConversionError: they differ by more than rounding.
-    """
-    if not opencv.is_available():
-        receipt.notes.append("nothing was compared: OpenCV is not installed (pip install opencv-python-headless)")
-        return
-    reason = opencv.why_not(wiring)
-    run, sizes = None, []
-    if not reason:
-        run, sizes, reason = _witness(path, wiring, traced)
-    if run is None or not sizes:
-        receipt.notes.append(f"nothing was compared: {reason}")
-        return
-    name = f"{FilePath(path).name} in OpenCV"
-    # A prototxt may state a batch of one in its shapes, which OpenCV takes at its word.
-    batch = 1 if any(node.layer.type == "Reshape" for node in wiring.nodes) else 2
-    worst = max(difference(model, run, name, size, batch=batch) for size in sizes)
-    images = " and ".join(f"{height} x {width}" for height, width in sizes)
-    receipt.parity = {"with": name, "images": images, "max relative difference": worst}
-    if worst <= tolerance:
-        return
-    witness, own = _roundings(traced, model, run, name, sizes, batch)
-    if not (witness <= max(tolerance, _ROUNDING * own) and own <= _LARGEST_ROUNDING):
-        raise ConversionError(
-            f"the model that was built differs from {name} by {worst:.2g} of the largest value, and from itself in "
-            f"double precision by {own:.2g}. At most {tolerance:g} is accepted. Nothing is returned."
-        )
-    receipt.notes.append(
-        f"the network amplifies rounding: from the model in double precision, OpenCV differs by {witness:.2g} and the "
-        f"model by {own:.2g}"
-    )
+def _remember(model: keras.Model, traced: TracedNet, builder: Builder, weights: Weights) -> None:
+    """Lets the model carry where each tensor went, so that its weights can be written back."""
+    state = {key: weights.read(key) for key in weights.tensors}
+    record = make_record(traced.graph, builder, family=FAMILY, state=state, same={}, dtypes={})
+    remember(model, record)
 
 
-def _witness(path: Path, wiring: Wiring, traced: TracedNet) -> tuple[Any, list[tuple[int, int]], str]:
-    """OpenCV's function, the sizes at which it runs, and why there is none."""
-    channels = {name: traced.graph.shapes[name][0][1] for name in traced.graph.inputs}
-    try:
-        run = opencv.runner(wiring, channels, path)
-    except ConversionError as error:
-        return None, [], str(error)
-    sizes, reason = [], ""
-    for size in traced.checks:
-        images = [np.zeros((2, count, *size), "float32") for count in channels.values()]
-        try:
-            run(images)
-            sizes.append(size)
-        except Exception as error:  # OpenCV's own class
-            reason = f"OpenCV does not run it: {' '.join(str(error).split())[:200]}"
-    return run, sizes, reason
-
-
-def _roundings(
-    traced: TracedNet, model: keras.Model, run: Any, name: str, sizes: Sequence[tuple[int, int]], batch: int
-) -> tuple[float, float]:
-    """How far OpenCV, and the model, are from the model in double precision."""
-    with double_precision():
-        exact = double_model(traced.graph, traced.fixed, None)
-        witness = max(difference(exact, run, name, size, "float64", batch) for size in sizes)
-
-    def run_model(images: Any) -> Any:
-        several = images if isinstance(images, list) else [images]
-        maps = [np.asarray(image.transpose(0, 2, 3, 1), "float32") for image in several]
-        return _channels_first(model(maps if len(maps) > 1 else maps[0]))
-
-    with double_precision():
-        own = max(difference(exact, run_model, "the model", size, "float64", batch) for size in sizes)
-    return witness, own
-
-
-def _channels_first(result: Any) -> Any:
-    if isinstance(result, list | tuple):
-        return [_channels_first(part) for part in result]
-    value = np.asarray(result)
-    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+def _carry_preprocessing(model: keras.Model, receipt: Receipt, net: PrototxtNet) -> None:
+    """Lets the model carry the preprocessing that a data layer of the prototxt states."""
+    stated = preprocessing_of(net)
+    if stated is not None and model.inputs[0].shape[-1] == len(stated["mean"]):
+        tfseg.set_metadata(model, preprocessing=stated)
+        receipt.preprocessing = stated
+        receipt.notes.append("its preprocessing is what its data layer says")

@@ -123,15 +123,45 @@ def network_text(wiring: Wiring, channels: dict[str, int]) -> str:
 
 
 def _layer_text(node: Node) -> str:
+    """A layer as OpenCV knows it: layers of forks become those of Caffe that compute the same."""
     layer = node.layer
-    head = f"name: {_quoted(layer.name)} type: {_quoted(layer.type)}"
-    wires = [f"bottom: {_quoted(name)}" for name in node.inputs] + [f"top: {_quoted(name)}" for name in node.outputs]
+    if layer.type == "Axpy":
+        return _axpy_text(node)
     rest = Message({name: values for name, values in layer.fields.items() if name not in (*_RULES, "bottom", "top")})
-    if names := _STATED.get(layer.type):
-        parameters = read_parameters(layer.fields, layer.type)
-        message = Message(parameter_message(layer.fields, layer.type))
-        rest[PARAMETERS[layer.type].message] = [Message({**message, **{name: [parameters[name]] for name in names}})]
-    return f"layer {{ {head} {' '.join(wires)} {_fields_text(rest)} }}"
+    kind = "Convolution" if layer.type in ("ConvolutionDepthwise", "DepthwiseConvolution") else layer.type
+    if layer.type not in PARAMETERS:
+        return _text(layer.name, kind, node.inputs, node.outputs, rest)
+    parameters = read_parameters(layer.fields, layer.type)
+    message = Message(parameter_message(layer.fields, layer.type))
+    message.update({name: [parameters[name]] for name in _STATED.get(layer.type, ())})
+    for old, new in (("hole", "dilation"), ("hole_h", "dilation_h"), ("hole_w", "dilation_w")):
+        if old in message:
+            message[new] = message.pop(old)
+    if message.pop("round_mode", ["CEIL"]) == ["FLOOR"]:
+        message["ceil_mode"] = [Word("false")]
+    if kind != layer.type and "group" not in message:
+        message["group"] = message["num_output"]
+    if message:
+        rest[PARAMETERS[layer.type].message] = [message]
+    return _text(layer.name, kind, node.inputs, node.outputs, rest)
+
+
+def _axpy_text(node: Node) -> str:
+    """A factor for each channel, and a sum."""
+    name, (factor, x, y), (top,) = node.layer.name, node.inputs, node.outputs
+    scale = Message(scale_param=[Message(axis=[0])])
+    return "\n".join(
+        (
+            _text(f"{name}~flat", "Flatten", (factor,), (f"{top}~flat",), Message()),
+            _text(f"{name}~product", "Scale", (x, f"{top}~flat"), (f"{top}~product",), scale),
+            _text(name, "Eltwise", (f"{top}~product", y), (top,), Message()),
+        )
+    )
+
+
+def _text(name: str, kind: str, bottoms: Sequence[str], tops: Sequence[str], rest: Message) -> str:
+    wires = [f"bottom: {_quoted(blob)}" for blob in bottoms] + [f"top: {_quoted(blob)}" for blob in tops]
+    return f"layer {{ name: {_quoted(name)} type: {_quoted(kind)} {' '.join(wires)} {_fields_text(rest)} }}"
 
 
 def _fields_text(message: Message) -> str:

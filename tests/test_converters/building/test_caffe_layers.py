@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import caffe_in_numpy
 from helpers.caffe_programs import Net
-from helpers.references import images, relative
+from helpers.references import images
 
 from converters.building.caffe.build import build_from_caffe
 
@@ -275,32 +275,68 @@ ANY_SIZE = ((33, 46), (28, 31))
 EVEN = ((32, 40), (48, 56))
 
 
-def difference(model, net, sizes, channels=3):
-    """The largest relative difference of any output from NumPy's, at any size."""
-    worst = 0.0
-    for size in sizes:
-        pixels = images(*size, batch=2, channels=channels)
-        blobs = caffe_in_numpy.run(net, data=pixels.transpose(0, 3, 1, 2))
-        results = model(pixels)
-        results = results if isinstance(results, list) else [results]
-        for name, result in zip(net.outputs(), results, strict=True):
-            value = np.asarray(result)
-            value = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
-            assert value.shape == blobs[name].shape, (name, size)
-            worst = max(worst, relative(value, blobs[name]))
-    return worst
+def converted(net, folder):
+    prototxt, weights = net.write(folder)
+    return build_from_caffe(weights, prototxt=prototxt)
 
 
+def check(net, folder, sizes):
+    model, receipt = converted(net, folder)
+    sizes = EVEN if "multiples" in str(receipt) else sizes
+    assert max(caffe_in_numpy.difference(model, net, size) for size in sizes) <= 1e-5
+    model.save(folder / "net.keras")
+    again = keras.saving.load_model(folder / "net.keras")
+    pixels = images(*sizes[0])
+    for one, other in zip(keras.tree.flatten(model(pixels)), keras.tree.flatten(again(pixels)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    return receipt
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_are_exact(tmp_path, name):
     net = Net(data=(3, 64, 64))
     LAYERS[name](net, "data")
-    prototxt, weights = net.write(tmp_path)
-    model, receipt = build_from_caffe(weights, prototxt=prototxt)
-    multiple = next((note for note in receipt.notes if "multiples" in note), "")
-    assert difference(model, net, EVEN if multiple else ANY_SIZE) <= 1e-5
-    model.save(tmp_path / "net.keras")
-    again = keras.saving.load_model(tmp_path / "net.keras")
-    pixels = images(*EVEN[0])
-    for one, other in zip(keras.tree.flatten(model(pixels)), keras.tree.flatten(again(pixels)), strict=True):
-        np.testing.assert_array_equal(one, other)
+    check(net, tmp_path, ANY_SIZE)
+
+
+# Layers that one network has side by side: the quick form of the test above.
+QUICK = (
+    """
+    convolution, hole|convolution, depthwise|deconvolution, groups|pooling, clipped|pooling, one pixel|average, wide
+    response|norm, NVIDIA|norm, SegNet|normalize|prelu|power|argmax|sum, factors|axpy|slices|crop, offsets|in place
+    interp, both|interp, cut|fully connected|detector's head|shuffle
+""".replace("\n    ", "|")
+    .strip()
+    .strip("|")
+)
+
+
+def test_many_layers_side_by_side(tmp_path):
+    net = Net(data=(3, 64, 64))
+    for name in QUICK.split("|"):
+        taken = {blob for layer in net.layers for blob in layer.tops}
+        LAYERS[name.strip()](net, "data")
+        assert not taken & {"a", "b", "c"} or name != "slices"
+    receipt = check(net, tmp_path, ANY_SIZE[:1])
+    assert not [why for why in receipt.ignored.values() if why == "read by no step"]
+
+
+def test_equal_numbers_give_the_last_place(tmp_path):
+    """Caffe sorts pairs of a number and its place: of equal numbers, the larger place comes first."""
+    net = Net(data=(5, 8, 8))
+    net.add("ArgMax", net.conv(net.add("Threshold", "data"), 5, 1, bias=False), axis=1)
+    net.layers[1].blobs[0][:] = np.eye(5, dtype="float32")[:, :, None, None]
+    model, _ = converted(net, tmp_path)
+    pixels = images(9, 11, channels=5)
+    expected = 4 - np.flip(pixels > 0, -1).argmax(-1)
+    np.testing.assert_array_equal(np.asarray(model(pixels))[..., 0], expected)
+
+
+def test_odd_maps_of_an_unpooling_are_rounded_up(tmp_path):
+    net = Net(data=(3, 9, 13))
+    x, places = net.pool(net.conv("data", 4), tops=("pool", "places"))
+    net.add("Upsample", x, places, upsample_h=9, upsample_w=13)
+    model, receipt = converted(net, tmp_path)
+    assert "9 x 13 pixels only" in str(receipt)
+    assert caffe_in_numpy.difference(model, net, (9, 13)) <= 1e-6

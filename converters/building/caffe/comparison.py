@@ -1,0 +1,107 @@
+"""A model beside OpenCV's importer: where that computes what Caffe does, it is the witness of a conversion."""
+
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import keras
+import numpy as np
+
+from converters.building.caffe import opencv
+from converters.building.caffe.from_caffe import TracedNet
+from converters.building.caffe.wiring import Wiring
+from converters.building.verify import difference, double_model, double_precision
+from converters.errors import ConversionError
+from converters.types import Path
+from converters.weights.receipts import Receipt
+
+_ROUNDING = 8.0  # how much more than the model's own rounding OpenCV's may be
+_LARGEST_ROUNDING = 1e-3
+
+
+def compare(
+    path: Path, wiring: Wiring, traced: TracedNet, model: keras.Model, receipt: Receipt, tolerance: float
+) -> None:
+    """Compares the model with OpenCV, and writes down what was found.
+
+    Args:
+        path: path of the weights.
+        wiring: network at test time.
+        traced: program that was built.
+        model: the model.
+        receipt: the account, which gets the result.
+        tolerance: largest max |difference| / max |reference| of any output.
+    Raises:
+        ConversionError: they differ by more than rounding.
+    """
+    if not opencv.is_available():
+        receipt.notes.append("nothing was compared: OpenCV is not installed (pip install opencv-python-headless)")
+        return
+    reason = opencv.why_not(wiring)
+    run, sizes = None, []
+    if not reason:
+        run, sizes, reason = _witness(path, wiring, traced)
+    if run is None or not sizes:
+        receipt.notes.append(f"nothing was compared: {reason}")
+        return
+    name = f"{FilePath(path).name} in OpenCV"
+    # A prototxt may state a batch of one in its shapes, which OpenCV takes at its word.
+    batch = 1 if any(node.layer.type == "Reshape" for node in wiring.nodes) else 2
+    worst = max(difference(model, run, name, size, batch=batch) for size in sizes)
+    images = " and ".join(f"{height} x {width}" for height, width in sizes)
+    receipt.parity = {"with": name, "images": images, "max relative difference": worst}
+    if worst <= tolerance:
+        return
+    witness, own = _roundings(traced, model, run, name, sizes, batch)
+    if not (witness <= max(tolerance, _ROUNDING * own) and own <= _LARGEST_ROUNDING):
+        raise ConversionError(
+            f"the model that was built differs from {name} by {worst:.2g} of the largest value, and from itself in "
+            f"double precision by {own:.2g}. At most {tolerance:g} is accepted. Nothing is returned."
+        )
+    receipt.notes.append(
+        f"the network amplifies rounding: from the model in double precision, OpenCV differs by {witness:.2g} and the "
+        f"model by {own:.2g}"
+    )
+
+
+def _witness(path: Path, wiring: Wiring, traced: TracedNet) -> tuple[Any, list[tuple[int, int]], str]:
+    """OpenCV's function, the sizes at which it runs, and why there is none."""
+    channels = {name: traced.graph.shapes[name][0][1] for name in traced.graph.inputs}
+    try:
+        run = opencv.runner(wiring, channels, path)
+    except ConversionError as error:
+        return None, [], str(error)
+    sizes, reason = [], ""
+    for size in traced.checks:
+        images = [np.zeros((2, count, *size), "float32") for count in channels.values()]
+        try:
+            run(images)
+            sizes.append(size)
+        except Exception as error:  # OpenCV's own class
+            reason = f"OpenCV does not run it: {' '.join(str(error).split())[:200]}"
+    return run, sizes, reason
+
+
+def _roundings(
+    traced: TracedNet, model: keras.Model, run: Any, name: str, sizes: Sequence[tuple[int, int]], batch: int
+) -> tuple[float, float]:
+    """How far OpenCV, and the model, are from the model in double precision."""
+    with double_precision():
+        exact = double_model(traced.graph, traced.fixed, None)
+        witness = max(difference(exact, run, name, size, "float64", batch) for size in sizes)
+
+    def run_model(images: Any) -> Any:
+        several = images if isinstance(images, list) else [images]
+        maps = [np.asarray(image.transpose(0, 2, 3, 1), "float32") for image in several]
+        return _channels_first(model(maps if len(maps) > 1 else maps[0]))
+
+    with double_precision():
+        own = max(difference(exact, run_model, "the model", size, "float64", batch) for size in sizes)
+    return witness, own
+
+
+def _channels_first(result: Any) -> Any:
+    if isinstance(result, list | tuple):
+        return [_channels_first(part) for part in result]
+    value = np.asarray(result)
+    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
