@@ -109,10 +109,10 @@ def repeat(b: Builder, input: Laid, repeats: Sequence[Any]) -> Laid:
 
 
 def repeat_interleave(b: Builder, input: Laid, repeats: Any, dim: Any = None, output_size: Any = None) -> Laid:
-    """Each entry of an axis several times."""
+    """Each entry of an axis several times; those of one image stay together."""
     laid = input.plain()
-    if dim is None or dim % laid.rank == 0 or not isinstance(repeats, int):
-        raise b.refusal("repeats the batch, or entries in different numbers")
+    if dim is None or not isinstance(repeats, int):
+        raise b.refusal("repeats all numbers, or entries in different numbers")
     return b.laid(ops.repeat(laid.tensor, repeats, axis=laid.place(dim)), laid.axes)
 
 

@@ -14,6 +14,7 @@ from converters.building.laid import MAP, Border, Laid
 from converters.building.operations.convolutions import pair
 from converters.building.operations.measures import Measures
 from converters.building.operations.shapes import map_like
+from converters.types import Shape
 from tfseg.layers import Rescale, ResizeLike
 from tfseg.layers.axis_windows import BorderPadding
 from tfseg.layers.interpolate import Interpolate
@@ -162,18 +163,25 @@ def _around(b: Builder, laid: Laid, pad: Sequence[Any], mode: str, value: Any) -
 def _adds(b: Builder, border: Border, user: GraphStep) -> bool:
     """Whether a step pads by TensorFlow's rule, and the border is that."""
     arguments = dict(user.arguments)
-    if user.op == "conv2d":
-        arguments["weight"] = b.value(arguments["weight"])
     padding, stride = arguments.get("padding", 0), arguments.get("stride") or 1
     if isinstance(padding, str) or any(pair(padding)):
         return False
-    if user.op == "conv2d" and isinstance(arguments.get("weight"), np.ndarray) and not border.value:
-        return border.is_same(arguments["weight"].shape[2:], pair(stride), pair(arguments["dilation"]))
+    if user.op == "conv2d" and not border.value:
+        kernel = _window(b, arguments["weight"])
+        return bool(kernel) and border.is_same(kernel, pair(stride), pair(arguments["dilation"]))
     if user.op == "max_pool2d" and border.value < -1e38 and pair(arguments.get("dilation", 1)) == (1, 1):
         kernel = pair(arguments["kernel_size"])
         steps = pair(arguments["stride"]) if arguments.get("stride") else kernel
         return not arguments.get("ceil_mode") and border.is_same(kernel, steps)
     return False
+
+
+def _window(b: Builder, weight: Any) -> Shape:
+    """Rows and columns of a kernel, which is a tensor of the file or what later steps compute from one."""
+    if weight.name in b.tensors:
+        return b.tensors[weight.name].shape[2:]
+    shapes = set(b.graph.shapes.get(weight.name, ()))
+    return shapes.pop()[2:] if len(shapes) == 1 else ()
 
 
 def _measured(b: Builder, measures: Measures, side: tuple[int, ...], axis: int) -> Any:
