@@ -255,7 +255,7 @@ def _says_no_size(node: Any) -> bool:
 
 
 def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> ExportedModule:
-    inputs, batch, own, free = taken
+    inputs, batch, stated, free = taken
     batch_free = free[0] or _takes_batches(bare, taken)
     own_batch = None if batch_free else batch
     everything = all(free)
@@ -273,15 +273,15 @@ def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> Expo
                 notes = [] if everything else [_size_note(own_batch, None, sizeless and not free[1])]
                 return ExportedModule(module, traced, own_batch, notes)
     batches = (2, 3, 5) if own_batch is None else (own_batch,)
-    grid = Grid(1, tuple((number, *own) for number in batches), (own,))
+    grid = Grid(1, tuple((number, *stated) for number in batches), (stated,))
     traced = trace_sizes(bare, inputs, grid, lambda size: _runs(bare, inputs, batches[0], size))
     if traced is None:
         raise ConversionError(
-            f"does not run on tensors of {inputs.shapes(batch, own)}, for which it was exported. Export it again with "
+            f"does not run on tensors of {inputs.shapes(batch, stated)}, for which it was exported. Export it again with "
             "this torch."
         )
-    fixed = traced._replace(fixed=own, checks=(own,))
-    return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, own, False)])
+    fixed = traced._replace(fixed=stated, checks=(stated,))
+    return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, stated, False)])
 
 
 def _odd(grid: Grid) -> list[tuple[int, int]]:

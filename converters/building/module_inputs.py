@@ -119,8 +119,8 @@ def example_inputs(module: Any, example: Any) -> ModuleInputs:
             for shape, tensor in zip(shapes, tensors, strict=True)
         )
         raise ConversionError(
-            "example must be an image, a tensor (batch, channels, height, width), or for a module of several inputs a "
-            f"tuple or a dictionary of tensors, one of which is an image. Received: {words or 'nothing'}"
+            "example must be an image, a tensor (batch, channels, height, width). For a module of several inputs it is "
+            f"a tuple or a dictionary of tensors, one of which is an image. Received: {words or 'nothing'}"
         )
     _require_numbers(tensors)
     height, width = max((shape[2:] for shape in images), key=lambda sides: sides[0] * sides[1])

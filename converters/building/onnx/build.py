@@ -9,7 +9,7 @@ import numpy as np
 from converters.building.account import account
 from converters.building.builder import Builder
 from converters.building.onnx import double
-from converters.building.onnx.from_onnx import TracedGraph, network_name, programs
+from converters.building.onnx.from_onnx import TracedGraph, layer_name, network_name, programs
 from converters.building.onnx.runtime import is_available, runner
 from converters.building.operations import HANDLERS
 from converters.building.verify import TOLERANCE, Original, verify
@@ -122,7 +122,7 @@ def _check_finite(traced: TracedGraph) -> None:
 
 def _built(path: Path, graph: OnnxGraph, traced: TracedGraph, tolerance: float) -> BuiltGraph:
     builder = Builder(traced.graph, HANDLERS)
-    model = builder.build(traced.fixed)
+    model = builder.build(traced.fixed, names=[layer_name(name) for name in traced.image.order] or None)
     set_size_multiple(model, traced.multiple)
     receipt = account(
         traced.graph,
@@ -160,8 +160,10 @@ def _witness(path: Path, traced: TracedGraph) -> tuple[str, Any]:
     name = FilePath(path).name
     try:
         run = _reported(runner(path, traced.image, freed=traced.freed))
-        height, width = traced.checks[0]
-        run(np.zeros((traced.image.batch or 1, traced.image.channels, height, width), "float32"))
+        image, size = traced.image, (traced.image.batch or 1, *traced.checks[0])
+        shapes = {other.name: other.shape(*size) for other in image.others}
+        arrays = [np.zeros(shapes.get(name, (size[0], image.channels, *size[1:])), "float32") for name in image.order]
+        run(arrays or np.zeros((size[0], image.channels, *size[1:]), "float32"))
     except ConversionError:
         if not double.is_available():
             raise

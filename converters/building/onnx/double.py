@@ -38,13 +38,18 @@ def double_runner(path: Path, image: Image) -> Callable[[np.ndarray], Any]:
     _double(model.graph)
     evaluator = ReferenceEvaluator(model)
 
-    def run(images: np.ndarray) -> Any:
-        step = image.batch or len(images)
+    def run(images: Any) -> Any:
+        named = image.named(images)
+        number = len(named[image.name])
+        step = image.batch or number
         results = []
-        for start in range(0, len(images), step):
-            batch = images[start : start + step].astype("float64")
-            batch = batch.transpose(0, 2, 3, 1) if image.channels_last else batch
-            results.append(evaluator.run(None, {image.name: np.ascontiguousarray(batch)}))
+        for start in range(0, number, step):
+            given = {}
+            for name, array in named.items():
+                batch = array[start : start + step].astype("float64")
+                batch = batch.transpose(0, 2, 3, 1) if image.channels_last else batch
+                given[name] = np.ascontiguousarray(batch)
+            results.append(evaluator.run(None, given))
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
         if image.channels_last:
             outputs = [value.transpose(0, 3, 1, 2) if value.ndim == 4 else value for value in outputs]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from converters.building.from_torch import GRIDS
 from converters.building.graph import GraphStep, ProgramGraph, Ref
+from converters.building.module_inputs import HEIGHT, WIDTH
 from converters.building.onnx.liveness import live_nodes
 from converters.building.onnx.rules import RULES
 from converters.building.onnx.tracing import IMAGE, Tracer
@@ -25,6 +26,23 @@ _LARGEST = 16384  # a side of the image beyond it is no image's
 _LEAST_LITERAL = 5  # sides of maps below it are too common as numbers
 
 
+class OtherInput(NamedTuple):
+    """A tensor that a graph takes beside its image.
+
+    Attributes:
+        name: name of the input.
+        sides: its axes after the batch: numbers, or `HEIGHT` and `WIDTH` where the image says them.
+    """
+
+    name: str
+    sides: tuple[int | str, ...]
+
+    def shape(self, batch: int, height: int, width: int) -> Shape:
+        """A shape that this input may have."""
+        known = {HEIGHT: height, WIDTH: width}
+        return (batch, *(known[side] if isinstance(side, str) else side for side in self.sides))
+
+
 class Image(NamedTuple):
     """The image that a graph takes.
 
@@ -34,6 +52,8 @@ class Image(NamedTuple):
         batch: images in a batch; None: any number.
         size: height and width, each None where it is any.
         channels_last: whether the graph wants the channels after rows and columns.
+        others: further inputs.
+        order: names of all inputs, in the order of the file; () for the image alone.
     """
 
     name: str
@@ -41,6 +61,12 @@ class Image(NamedTuple):
     batch: int | None
     size: tuple[int | None, int | None]
     channels_last: bool
+    others: tuple[OtherInput, ...] = ()
+    order: tuple[str, ...] = ()
+
+    def named(self, arrays: Any) -> dict[str, Any]:
+        """Arrays, one for each input in the order of the file, by name."""
+        return dict(zip(self.order, arrays, strict=True)) if self.order else {self.name: arrays}
 
     def shape(self, batch: int, height: int, width: int) -> Shape:
         """A shape that the graph's input may have."""
@@ -186,7 +212,9 @@ class _Tracing:
         self, sizes: Sequence[tuple[int, int, int]], literals: frozenset[int] | None
     ) -> tuple[Tracer, list[Value]]:
         shapes = [self.image.shape(*size) for size in sizes]
-        tracer = Tracer(self.graph, RULES, self.image.name, shapes, batch=self.image.batch, literals=literals)
+        others = {other.name: [other.shape(*size) for size in sizes] for other in self.image.others}
+        options: dict[str, Any] = {"batch": self.image.batch, "literals": literals, "others": others}
+        tracer = Tracer(self.graph, RULES, self.image.name, shapes, **options)
         return tracer, tracer.run(self.nodes)
 
 
@@ -248,37 +276,68 @@ def _literals(graph: ProgramGraph, size: tuple[int, int]) -> frozenset[int]:
 
 
 def _image(graph: OnnxGraph, nodes: Sequence[OnnxNode]) -> Image:
-    """The one image that the nodes read.
+    """The image that the nodes read, and the inputs beside it.
 
     Raises:
-        ConversionError: no input, several, or one that is no image.
+        ConversionError: no image, or an input of whole numbers or of an unknown shape.
     """
     read = {name for node in nodes for name in node.inputs} | set(graph.outputs)
     names = [name for name in graph.inputs if name in read]
-    if len(names) != 1:
-        listed = ", ".join(f"{name} {_words(graph.inputs[name])}" for name in names) or "none"
+    images = [name for name in names if len(graph.inputs[name] or _ANY) == len(_ANY)]
+    if not images:
+        listed = ", ".join(f"{name} {_words(graph.inputs[name])}" for name in names) or "no input"
         raise ConversionError(
-            f"takes {len(names)} inputs; a network of one image is expected. Received: {listed}. Export a module that "
-            "takes the image alone: one that keeps the other inputs as buffers."
+            f"takes no image: an input (batch, channels, height, width) of four axes is expected. Received: {listed}"
         )
-    (name,) = names
+    for name in names:
+        if graph.types.get(name, 0) not in _FLOATS:
+            raise ConversionError(
+                f"takes images of whole numbers: its input {name!r} has ONNX's element type {graph.types[name]}, and a "
+                "Keras model takes floats. Export a module whose forward takes an image of floats."
+            )
+    # A side that is free is the image's; else the largest map is the image.
+    name = max(images, key=lambda name: [side or _LARGEST for side in (graph.inputs[name] or _ANY)[2:]])
     shape = graph.inputs[name]
-    if shape is not None and len(shape) != 4:
-        raise ConversionError(
-            f"takes the input {name!r} of {len(shape)} axes; an image (batch, channels, height, width) is expected. "
-            f"Received: {_words(shape)}"
-        )
-    if graph.types.get(name, 0) not in _FLOATS:
-        raise ConversionError(
-            f"takes images of whole numbers: its input {name!r} has ONNX's element type {graph.types[name]}, and a "
-            "Keras model takes floats. Export a module whose forward takes an image of floats."
-        )
     batch, *rest = shape or (None,) * 4
     last = shape is not None and _is_channels_last(shape, name, nodes)
     channels, size = (rest[2], rest[:2]) if last else (rest[0], rest[1:])
     if any(side is not None and side > _LARGEST for side in size):
         raise ConversionError(f"takes images of {_words(shape)}, which are none.")
-    return Image(name, channels or _first_kernel(graph, name, nodes), batch, (size[0], size[1]), last)
+    image = Image(name, channels or _first_kernel(graph, name, nodes), batch, (size[0], size[1]), last)
+    if len(names) == 1:
+        return image
+    if last:
+        raise ConversionError(
+            f"takes {len(names)} inputs with the channels of images after rows and columns. Export it with channels "
+            f"first (tf2onnx: --inputs-as-nchw {','.join(images)})."
+        )
+    others = tuple(_other(graph, name, nodes, image) for name in names if name != image.name)
+    batches = [shape[0] for name in names if (shape := graph.inputs[name])]
+    batch = next((size for size in batches if size is not None), None)
+    return image._replace(batch=batch, others=others, order=tuple(names))
+
+
+_ANY = (None,) * 4
+
+
+def _other(graph: OnnxGraph, name: str, nodes: Sequence[OnnxNode], image: Image) -> OtherInput:
+    """An input beside the image; its last two axes are the image's where they are free or as long.
+
+    Raises:
+        ConversionError: an axis of unknown length.
+    """
+    batch, *sides = graph.inputs[name] or _ANY
+    known: list[int | str | None] = list(sides)
+    if len(sides) > 1 and all(side in (None, length) for side, length in zip(sides[-2:], image.size, strict=True)):
+        known[-2:] = HEIGHT, WIDTH
+    if len(sides) == len(_ANY) - 1 and known[0] is None:
+        known[0] = _first_kernel(graph, name, nodes)
+    if None in known or (batch and image.batch and batch != image.batch):
+        raise ConversionError(
+            f"takes the input {name!r} of {_words(graph.inputs[name])}: an axis has an unknown length, or the first "
+            f"one is not the batch of the image {image.name!r}. Export the network with these lengths stated."
+        )
+    return OtherInput(name, tuple(side for side in known if side is not None))
 
 
 def _is_channels_last(shape: tuple[int | None, ...], name: str, nodes: Sequence[OnnxNode]) -> bool:
@@ -308,3 +367,12 @@ def network_name(stem: str) -> str:
         stem: name of the file without its suffix.
     """
     return re.sub(r"\W+", "_", stem).strip("_") or "network"
+
+
+def layer_name(name: str) -> str:
+    """A name for an input of the model, of the file's.
+
+    Args:
+        name: name of the value.
+    """
+    return re.sub(r"\W+", "_", name).strip("_") or "input"

@@ -6,7 +6,7 @@ Reference: https://onnxruntime.ai/docs/api/python
 """
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,24 +53,28 @@ def runner(path: Path, image: Image, *, freed: bool) -> Callable[[np.ndarray], A
         source: Any = str(path)
         if freed:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", _folder(path))
-            source = without_sizes(path, image.name)
+            source = without_sizes(path, image.order or (image.name,))
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes
         raise ConversionError(
             f"onnxruntime does not open it, so that the model cannot be compared: {_first_line(error)}"
         ) from error
-    dtype = _TYPES.get(next(part.type for part in session.get_inputs() if part.name == image.name), "float32")
+    dtypes = {part.name: _TYPES.get(part.type, "float32") for part in session.get_inputs()}
 
-    def run(images: np.ndarray) -> Any:
-        step = image.batch or len(images)
+    def run(images: Any) -> Any:
+        named = image.named(images)
+        number = len(named[image.name])
+        step = image.batch or number
         results = []
-        for start in range(0, len(images), step):
-            part = images[start : start + step]
-            missing = step - len(part)
-            batch = np.concatenate([part, part[:1].repeat(missing, 0)]) if missing else part
-            batch = batch.transpose(0, 2, 3, 1) if image.channels_last else batch
-            given = np.ascontiguousarray(batch.astype(dtype))
-            results.append([value[: step - missing] for value in session.run(None, {image.name: given})])
+        for start in range(0, number, step):
+            missing = max(start + step - number, 0)
+            given = {}
+            for name, array in named.items():
+                part = array[start : start + step]
+                batch = np.concatenate([part, part[:1].repeat(missing, 0)]) if missing else part
+                batch = batch.transpose(0, 2, 3, 1) if image.channels_last else batch
+                given[name] = np.ascontiguousarray(batch.astype(dtypes[name]))
+            results.append([value[: step - missing] for value in session.run(None, given)])
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
         if image.channels_last:
             outputs = [value.transpose(0, 3, 1, 2) if value.ndim == 4 else value for value in outputs]
@@ -89,12 +93,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def without_sizes(path: Path, name: str) -> bytes:
-    """The bytes of a model whose image, results and noted values have no stated shapes but for channels.
+def without_sizes(path: Path, names: Sequence[str]) -> bytes:
+    """The bytes of a model whose images, results and noted values have no stated shapes.
 
     Args:
         path: path of the file.
-        name: name of its image.
+        names: names of its images.
     Raises:
         ConversionError: a model that is too large to be copied.
     """
@@ -105,18 +109,18 @@ def without_sizes(path: Path, name: str) -> bytes:
     parts = []
     for number, value in fields(data):
         if number == ModelField.GRAPH and isinstance(value, memoryview):
-            parts.append(_field(number, b"".join(_graph(value, name))))
+            parts.append(_field(number, b"".join(_graph(value, names))))
         else:
             parts.append(_encoded(number, value))
     return b"".join(parts)
 
 
-def _graph(graph: memoryview, name: str) -> Iterable[bytes]:
+def _graph(graph: memoryview, names: Sequence[str]) -> Iterable[bytes]:
     for number, value in fields(graph):
         if number == _VALUE_INFO:
             continue
         if (number == GraphField.OUTPUT and isinstance(value, memoryview)) or (
-            number == GraphField.INPUT and isinstance(value, memoryview) and _name(value) == name
+            number == GraphField.INPUT and isinstance(value, memoryview) and _name(value) in names
         ):
             yield _field(number, b"".join(_without_shape(value)))
         else:

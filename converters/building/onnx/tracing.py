@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
+from converters.building.graph import GraphStep, ProgramGraph, Ref
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import collapsed, shared, weights_of
 from converters.building.onnx.fusions import Fuser
 from converters.building.onnx.liveness import check_node
-from converters.building.onnx.names import module_of
 from converters.building.onnx.values import PLACES, Computed, Known, OtherSize, Value
 from converters.errors import ConversionError
-from converters.programs.onnx.arguments import Arguments, Unfoldable, read_tensor
+from converters.programs.onnx.arguments import Unfoldable, read_tensor
 from converters.programs.onnx.folding import fold
 from converters.reading.onnx.model_file import OnnxGraph, OnnxNode, OnnxSubgraph
 from converters.types import Shape
 
-Rule = Callable[["Call"], Any]
+Rule = Callable[[Call], Any]
 """Takes a node and gives its result, or a list of its results."""
 
 IMAGE = "image"
@@ -36,6 +37,7 @@ class Tracer:
         images: shape of the image at each traced size, in the order of axes that the graph states.
         batch: images in a batch that the file states; None where it takes any number.
         literals: map sides of a file of one size, which free traces must not depend on; None where they may.
+        others: names of further inputs -> their shapes at each traced size.
         double: whether constants are computed in double precision.
         steps: steps so far.
     """
@@ -49,8 +51,10 @@ class Tracer:
         *,
         batch: int | None,
         literals: frozenset[int] | None = None,
+        others: Mapping[str, Sequence[Shape]] | None = None,
         double: bool = False,
     ) -> None:
+        self.others = {name: tuple(shapes) for name, shapes in (others or {}).items()}
         self.graph, self.rules, self.image, self.images, self.double = graph, rules, image, tuple(images), double
         self.nodes: Sequence[OnnxNode] = ()
         self.batch, self.literals = batch, literals
@@ -71,6 +75,9 @@ class Tracer:
         self.values[self.image] = Computed(IMAGE, self.images)
         self.shapes[IMAGE] = self.images
         self._names.add(IMAGE)
+        for name, shapes in self.others.items():
+            self.values[name] = Computed(self.new_name(name), shapes)
+            self.shapes[self.values[name].name] = shapes
         for node in nodes:
             self._node(node)
         return [self._output(name) for name in self.graph.outputs]
@@ -103,7 +110,8 @@ class Tracer:
     def in_double(self) -> Mapping[str, np.ndarray]:
         """The constants of the program, computed in double precision from the file's."""
         literals, batch = self.literals, self.batch
-        again = Tracer(self.graph, self.rules, self.image, self.images, batch=batch, literals=literals, double=True)
+        options = {"batch": batch, "literals": literals, "others": self.others}
+        again = Tracer(self.graph, self.rules, self.image, self.images, **options, double=True)
         again.run(self.nodes)
         return again.constants
 
@@ -113,7 +121,7 @@ class Tracer:
             if name:
                 self.values[name] = value
 
-    def _results(self, call: "Call") -> list[Value]:
+    def _results(self, call: Call) -> list[Value]:
         node = call.node
         if node.outputs and node.outputs[0] in self.graph.tensors:  # a large constant
             value = self.value(node.outputs[0])
@@ -145,9 +153,9 @@ class Tracer:
         if not isinstance(first, int) or not isinstance(last, int | None):
             raise ConversionError(f"the node {node.name!r}, Shape, has a start or an end that is no number.")
         parts = [shape[first:last] for shape in x.shapes]
-        return Known(node.outputs[0], _shared([np.array(part, "i8") for part in parts]))
+        return Known(node.outputs[0], shared([np.array(part, "i8") for part in parts]))
 
-    def _branch(self, call: "Call") -> list[Value]:
+    def _branch(self, call: Call) -> list[Value]:
         """The results of an `If` whose condition is known."""
         condition = call.inputs[0]
         if not isinstance(condition, Known):
@@ -165,7 +173,7 @@ class Tracer:
             self._node(node)
         return [value for name in body.outputs if (value := self.value(name)) is not None]
 
-    def _folded(self, call: "Call") -> list[Value]:
+    def _folded(self, call: Call) -> list[Value]:
         """The results of a node that reads no image."""
         inputs: list[Known | None] = [value if isinstance(value, Known) else None for value in call.inputs]
         parents = tuple(dict.fromkeys(name for value in inputs if value for name in value.parents))
@@ -180,7 +188,7 @@ class Tracer:
             raise call.refusal("computes with constants, and it is not known how") from error
         results = results * len(self.images) if same else results
         names = call.node.outputs
-        return [Known(name, _shared(parts), parents) for name, *parts in zip(names, *results, strict=False)]
+        return [Known(name, shared(parts), parents) for name, *parts in zip(names, *results, strict=False)]
 
     # --------------------------------------------------------------------------------------------------------- emission
 
@@ -204,7 +212,7 @@ class Tracer:
         for parent in known.parents:
             value = self.value(parent)
             assert isinstance(value, Known)
-            self.tensors.setdefault(parent, _weights(value.arrays[0]))
+            self.tensors.setdefault(parent, weights_of(value.arrays[0]))
         self._names.add(known.name)
         references = [Ref(parent) for parent in known.parents]
 
@@ -224,7 +232,8 @@ class Tracer:
         tensors = {key: value for key, value in self.tensors.items() if key in needed}
         keys = {key: key for key in tensors}
         trained = frozenset(key for key in tensors if key in parameters)
-        return ProgramGraph(name, [IMAGE], kept, outputs, tensors, keys, self.shapes, trained)
+        inputs = [self.values[key].name for key in self.graph.inputs if key == self.image or key in self.others]
+        return ProgramGraph(name, inputs, kept, outputs, tensors, keys, self.shapes, trained)
 
     @staticmethod
     def _live(steps: Sequence[GraphStep], outputs: Sequence[str]) -> list[GraphStep]:
@@ -237,236 +246,6 @@ class Tracer:
         return kept[::-1]
 
 
-class Call:
-    """A node with its inputs, while its rule runs.
-
-    Attributes:
-        tracer: the trace.
-        node: operation.
-        inputs: values; None for an input that is left out.
-    """
-
-    def __init__(self, tracer: Tracer, node: OnnxNode, inputs: list[Value | None]) -> None:
-        self.tracer, self.node, self.inputs = tracer, node, inputs
-        weights = [value.parents[0] for value in inputs if isinstance(value, Known) and value.parents]
-        self.module = module_of(node, weights)
-
-    # ----------------------------------------------------------------------------------------------------------- inputs
-
-    @property
-    def opset(self) -> int:
-        """Version of ONNX's operators."""
-        return self.tracer.graph.opset
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute, or the default where it is not given."""
-        value = self.node.attributes.get(name)
-        return default if value is None else value
-
-    def has(self, index: int) -> bool:
-        """Whether an optional input is given."""
-        return index < len(self.inputs) and self.inputs[index] is not None
-
-    def computed(self, index: int = 0) -> Computed:
-        """An input that depends on the image.
-
-        Raises:
-            ConversionError: a constant, or no such input.
-        """
-        value = self.inputs[index] if index < len(self.inputs) else None
-        if not isinstance(value, Computed):
-            raise self.refusal(f"has a constant as input {index}")
-        return value
-
-    def known(self, index: int, what: str) -> Known:
-        """An input that is known beforehand.
-
-        Raises:
-            ConversionError: an input that the network computes, or no such input.
-        """
-        value = self.inputs[index] if index < len(self.inputs) else None
-        if not isinstance(value, Known):
-            raise self.refusal(f"has {what} that the network computes")
-        return value
-
-    def weight(self, index: int, what: str) -> Known:
-        """An input that is a tensor of one shape at all sizes, with its numbers.
-
-        Raises:
-            ConversionError: an input that the network computes, or that depends on the size of the image.
-        """
-        value = self.known(index, what)
-        if not value.is_fixed:
-            raise self.refusal(f"has {what} that depends on the size of the image")
-        return value
-
-    def kernel(self, what: str) -> Known:
-        """The weights of a convolution or a matrix, the second input.
-
-        Raises:
-            ConversionError: as `weight`, and whole numbers, as a quantized network has.
-        """
-        value = self.weight(1, what)
-        if value.arrays[0].dtype.kind != "f":
-            raise ConversionError(
-                f"is a quantized network: {self._where()} has {what} of {value.arrays[0].dtype} numbers. Export the "
-                "network in float32, before it is quantized."
-            )
-        return value
-
-    def number(self, index: int, name: str, default: Any = None) -> Any:
-        """A number that is an input or an attribute.
-
-        Raises:
-            ConversionError: one that the network computes or that depends on the size of the image.
-        """
-        if not self.has(index):
-            return self.attribute(name, default)
-        value = self.weight(index, f"a number {name}")
-        self.tracer.arguments.update(value.parents)
-        if value.arrays[0].size != 1:
-            raise self.refusal(f"has {value.arrays[0].size} numbers {name} instead of one")
-        return value.arrays[0].reshape(()).item()
-
-    def arguments(self) -> list[Arguments]:
-        """The inputs that are known, and the attributes, at each traced size."""
-        for value in self.inputs[1:]:
-            if isinstance(value, Known):
-                self.tracer.arguments.update(value.parents)
-        return [
-            Arguments(
-                self.node,
-                [value.arrays[index] if isinstance(value, Known) else None for value in self.inputs],
-                self.opset,
-            )
-            for index in range(len(self.tracer.images))
-        ]
-
-    def integers(self, index: int, name: str) -> list[int] | None:
-        """A list of integers, an input or an attribute, that is the same at all sizes; None if it is neither.
-
-        Raises:
-            ConversionError: one that the network computes or that depends on the size of the image.
-        """
-        if self.has(index):
-            self.weight(index, name)
-        return self.arguments()[0].integers(index, name)
-
-    # ------------------------------------------------------------------------------------------------------------ steps
-
-    def emit(
-        self, op: str, shapes: Sequence[Shape], kind: str = "f", base: Computed | None = None, **given: Any
-    ) -> Computed:
-        """A step of the program.
-
-        Args:
-            op: name of the operation, as ATen has it.
-            shapes: shape of its result at each traced size.
-            kind: kind of its numbers.
-            base: what the result is another shape of.
-            given: arguments of the step: values, numbers, or lists of those.
-        """
-        name = self.tracer.new_name(self.node.outputs[0] or self.node.type)
-        given = {key: self._argument(value) for key, value in given.items()}
-        line = f"node {self.node.name or self.node.outputs[0]}, {self.node.type}"
-        self.tracer.steps.append(GraphStep(name, op, given, self.module, line))
-        self.tracer.shapes[name] = tuple(shapes)
-        return Computed(name, tuple(shapes), kind, base)
-
-    def step(self, op: str, x: Computed, **given: Any) -> Computed:
-        """A step of one tensor that keeps its shape."""
-        return self.emit(op, x.shapes, x.kind, input=x, **given)
-
-    def made(self, array: np.ndarray, suffix: str, parents: Sequence[str] = ()) -> Known:
-        """Constants that a rule computes."""
-        name = self.tracer.new_name(f"{self.node.outputs[0]}.{suffix}")
-        self.tracer._names.discard(name)
-        return Known(name, (array,) * len(self.tracer.images), tuple(parents))
-
-    def _argument(self, value: Any) -> Any:
-        if isinstance(value, Computed):
-            return Ref(value.name)
-        if isinstance(value, Known):
-            return self.tracer.reference(value, self.module)
-        if isinstance(value, list):
-            return [self._argument(part) for part in value]
-        return value
-
-    # ----------------------------------------------------------------------------------------------------------- errors
-
-    def refusal(self, why: str) -> ConversionError:
-        """The error for a node that cannot be built."""
-        return ConversionError(f"{self._where()} {why}. Received: {self._received()}"[:700])
-
-    def mismatch(self, why: str) -> OtherSize:
-        """The error for a node that does not take the traced sizes."""
-        return OtherSize(f"{self._where()} does not fit its inputs: {why}. Received: {self._received()}"[:700])
-
-    def literal(self, why: str) -> None:
-        """Notes that a node was exported for one size of the image.
-
-        Raises:
-            OtherSize: in a trace at other sizes.
-        """
-        if self.tracer.literals is not None:
-            raise OtherSize(f"{self._where()} {why}: the file was exported for one size of the image")
-
-    def _where(self) -> str:
-        node = self.node
-        domain = f"{node.domain}." if node.domain else ""
-        module = f" of the module {self.module}" if self.module else ""
-        return f"the node {node.name or (node.outputs or [''])[0]!r}, {domain}{node.type}{module},"
-
-    def _received(self) -> str:
-        parts = [
-            "nothing" if value is None else "x".join(map(str, value.shapes[0])) or "a number" for value in self.inputs
-        ]
-        return ", ".join(parts) or "no inputs"
-
-
-def collapsed(known: Known, dtype: str = "float32") -> np.ndarray:
-    """The numbers of a constant. Axes along which it repeats itself as often as the image says have one entry.
-
-    Raises:
-        ConversionError: a constant that depends on the size of the image.
-    """
-    if known.is_fixed:
-        return _weights(known.arrays[0], dtype)
-    shapes = known.shapes
-    arrays = list(known.arrays)
-    if len({len(shape) for shape in shapes}) == 1:
-        for axis in range(len(shapes[0])):
-            if len({shape[axis] for shape in shapes}) > 1:
-                arrays = [
-                    array[(slice(None),) * axis + (slice(0, 1),)] if _repeats(array, axis) else array
-                    for array in arrays
-                ]
-    if all(array.shape == arrays[0].shape and np.array_equal(array, arrays[0]) for array in arrays):
-        return _weights(arrays[0], dtype)
-    raise ConversionError(
-        f"the graph makes the constant {known.name!r}, whose numbers depend on the size of the image, and a step "
-        f"computes with it. Received: {', '.join('x'.join(map(str, shape)) or 'a number' for shape in shapes)}. Export "
-        "the network for images of one size."
-    )
-
-
-def _repeats(array: np.ndarray, axis: int) -> bool:
-    return array.shape[axis] > 0 and (
-        array.strides[axis] == 0 or bool((array == array[(slice(None),) * axis + (slice(0, 1),)]).all())
-    )
-
-
-def _weights(array: np.ndarray, dtype: str = "float32") -> np.ndarray:
-    return np.array(array, dtype, order="C") if array.dtype.kind == "f" else np.array(array)
-
-
-def _shared(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """The arrays; one for all where they are equal and small."""
-    first = arrays[0]
-    small = first.size < 1024 and all(array.shape == first.shape and np.array_equal(array, first) for array in arrays)
-    return (first,) * len(arrays) if small else tuple(arrays)
-
-
 def _refs(value: Any) -> list[Ref]:
     if isinstance(value, Ref):
         return [value]
@@ -475,8 +254,3 @@ def _refs(value: Any) -> list[Ref]:
     if isinstance(value, list):
         return [ref for part in value for ref in _refs(part)]
     return []
-
-
-def integer(values: Sequence[int]) -> Any:
-    """One integer, or `Sizes` where it depends on the image."""
-    return int(values[0]) if len(set(values)) == 1 else Sizes(tuple(map(int, values)))

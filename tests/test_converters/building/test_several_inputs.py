@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import torch
+from helpers import onnx_graphs
 from helpers.references import randomized_state
 from torch import nn
 from torch.nn import functional
@@ -106,12 +107,10 @@ def resized(values, size):
     return [noise(3, *side) for side in sides]
 
 
-QUICK = ("any number", "numbers")
+FULL = [pytest.param(name, marks=pytest.mark.full) for name in CASES if name != "numbers"]
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in CASES]
-)
+@pytest.mark.parametrize("name", ["numbers", *FULL])
 def test_every_input_is_one_of_the_model(name, tmp_path):
     make, example, names = CASES[name]
     module = randomized_state(make()).eval()
@@ -142,6 +141,7 @@ class HalfSize(Fusion):
         return self.head(x)
 
 
+@pytest.mark.full
 def test_inputs_of_other_sizes_are_built_for_the_sizes_of_the_example():
     module = randomized_state(HalfSize()).eval()
     example = (noise(1, 3, 48, 64), noise(1, 1, 24, 32))
@@ -167,3 +167,53 @@ def test_inputs_of_other_sizes_are_built_for_the_sizes_of_the_example():
 def test_what_tells_no_inputs_is_refused_with_the_way(make, example, message):
     with pytest.raises(ConversionError, match=message):
         converters.convert(make().eval(), example=example)
+
+
+def exported(path, module, example, *, free=True, dynamo=False):
+    names = [f"in.{index}" for index in range(len(example))]
+    axes = {n: {0: "b", 2: "h", 3: "w"} if v.ndim == 4 else {0: "b"} for n, v in zip(names, example, strict=True)}
+    torch.onnx.export(
+        module, example, path, input_names=names, dynamic_axes=axes if free else None, opset_version=17, dynamo=dynamo
+    )
+    return path
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("name", ["any number", pytest.param("in order", marks=pytest.mark.full)])
+def test_every_input_of_an_onnx_file_is_one_of_the_model(name, free, tmp_path):
+    make, example, _ = CASES[name]
+    module = randomized_state(make()).eval()
+    model, receipt = converters.convert(exported(tmp_path / "net.onnx", module, example, free=free))
+    assert [tensor.name for tensor in model.inputs] == ["in_0", "in_1"]
+    assert receipt.parity["max relative difference"] <= 1e-5
+    fixed = name == "in order" and not free  # its resize has the size that the file was exported for
+    values = example if fixed else resized(example, (33, 47))
+    results = model(arrays(values))
+    results = results if isinstance(results, list) else [results]
+    for result, value in zip(results, call(module, values).values(), strict=True):
+        np.testing.assert_allclose(result, value, rtol=0, atol=1e-5 * np.abs(value).max())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["in order", "by name", "numbers", "a dictionary"])
+def test_every_input_of_a_program_of_torch_is_one_of_the_model(name, tmp_path):
+    make, example, names = CASES[name]
+    module = randomized_state(make()).eval()
+    args, kwargs = (example, {}) if isinstance(example, tuple) else ((), example)
+    if make is Named:
+        args, kwargs = (example,), {}
+    torch.export.save(torch.export.export(module, args, kwargs), tmp_path / "net.pt2")
+    model, receipt = converters.convert(tmp_path / "net.pt2")
+    assert len(model.inputs) == len(names)
+    assert receipt.parity["max relative difference"] <= 1e-5
+
+
+def test_onnx_inputs_that_are_no_images_are_refused(tmp_path):
+    x, y = onnx_graphs.FREE, ("batch", "any", 4)
+    nodes, tensors = [("Mul", "x w", "v", {}), ("Add", "v y", "z", {})], {"w": np.float32([1, 2, 3, 4])}
+    onnx_graphs.write(tmp_path / "a.onnx", nodes, tensors, inputs={"x": y, "y": y}, outputs=("z",))
+    with pytest.raises(ConversionError, match=r"takes no image.*Received: x \?x\?x4, y \?x\?x4"):
+        converters.convert(tmp_path / "a.onnx")
+    onnx_graphs.write(tmp_path / "b.onnx", nodes, tensors, inputs={"x": x, "y": ("batch", "any", 1, 1, 4)}, outputs=("z",))
+    with pytest.raises(ConversionError, match=r"takes the input 'y' of \?x\?x1x1x4: an axis has an unknown length"):
+        converters.convert(tmp_path / "b.onnx")

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from converters.building.onnx.tracing import Call, Rule
+from converters.building.onnx.call import Call
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 
 _SIXTH = 1 / 6

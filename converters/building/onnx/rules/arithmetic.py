@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from converters.building.onnx.tracing import Call, Rule, collapsed
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import collapsed
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 from converters.types import Shape
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from converters.building.onnx.call import Call
 from converters.building.onnx.rules.windows import Window, check_literal_pads, padded, window
-from converters.building.onnx.tracing import Call, Rule
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 
 

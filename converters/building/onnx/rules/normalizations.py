@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.tracing import Call, Rule
+from converters.building.onnx.call import Call
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import integer
 from converters.building.onnx.rules.windows import Window, check_literal_pads, padded, window
-from converters.building.onnx.tracing import Call, Rule, integer
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import PLACES, Computed, Value
 
 _LOWEST = -3.4028234663852886e38  # float32's: it never is a maximum

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import integer
 from converters.building.onnx.rules.windows import padded
-from converters.building.onnx.tracing import Call, Rule, integer
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known
 from converters.programs.onnx.resampling import Resizing, resizing
 

@@ -1,7 +1,9 @@
 """Choices: the class of the largest score, comparisons, and numbers chosen by them."""
 
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import collapsed
 from converters.building.onnx.rules.arithmetic import broadcast, operand, two
-from converters.building.onnx.tracing import Call, Rule, collapsed
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 
 

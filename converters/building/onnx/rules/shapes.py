@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.building.onnx.tracing import Call, Rule, collapsed, integer
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import collapsed, integer
+from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 from converters.programs.onnx.fold_shapes import cuts_of, slices, split_sizes
 from converters.types import Shape

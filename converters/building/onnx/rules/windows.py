@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from converters.building.graph import Sizes
-from converters.building.onnx.tracing import Call, integer
+from converters.building.onnx.call import Call
+from converters.building.onnx.constants import integer
 from converters.building.onnx.values import Computed
 from converters.types import Shape
 

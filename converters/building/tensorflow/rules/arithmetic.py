@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.rules import arithmetic
 from converters.building.onnx.constants import collapsed
+from converters.building.onnx.rules import arithmetic
 from converters.building.onnx.values import Computed, Known
 from converters.building.tensorflow.call import GraphCall, Rule
 from converters.building.tensorflow.rules.batch_norms import batch_norm_of
