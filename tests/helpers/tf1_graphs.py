@@ -17,10 +17,12 @@ Builds = Callable[[Any], Any]
 
 
 class Slim:
-    """Layers of slim, with seeded variables far from their defaults."""
+    """Layers of slim, with seeded variables far from their defaults; those of TensorFlow 1, or resources."""
 
-    def __init__(self, *, fused: bool = True, epsilon: float = 0.001, activation: Any = None) -> None:
-        self.fused, self.epsilon = fused, epsilon
+    def __init__(
+        self, *, fused: bool = True, epsilon: float = 0.001, activation: Any = None, resource: bool = False
+    ) -> None:
+        self.fused, self.epsilon, self.resource = fused, epsilon, resource
         self.activation = activation or tf.nn.relu6
         self.random = np.random.default_rng(7)
 
@@ -28,7 +30,8 @@ class Slim:
         self, name: str, shape: Sequence[int], low: float = -1.0, high: float = 1.0, scale: float = 1.0
     ) -> Any:
         array = (self.random.uniform(low, high, shape) * scale).astype("float32")
-        return v1.get_variable(name, initializer=v1.constant_initializer(array)(shape), trainable=False)
+        initial = v1.constant_initializer(array)(shape)
+        return v1.get_variable(name, initializer=initial, trainable=False, use_resource=self.resource)
 
     def kernel(self, name: str, shape: Sequence[int], inputs: int) -> Any:
         return self.variable(name, shape, scale=float(np.sqrt(6 / inputs)))
@@ -219,12 +222,24 @@ def session(
 def frozen(
     build: Builds, path: Any, shape: Sequence[int | None] = (None, None, None, 3), dtype: Any = tf.float32
 ) -> str:
-    """Writes a frozen graph; returns its path."""
+    """Writes a frozen graph of one result or of several; returns its path."""
     with session(build, shape, dtype) as (running, _, result):
-        graph = v1.graph_util.convert_variables_to_constants(running, running.graph.as_graph_def(), [result.op.name])
+        names = [part.op.name for part in (result if isinstance(result, list) else [result])]
+        graph = v1.graph_util.convert_variables_to_constants(running, running.graph.as_graph_def(), names)
     with open(path, "wb") as file:
         file.write(graph.SerializeToString())
     return os.fspath(path)
+
+
+def run_frozen(path: Any, images: np.ndarray, outputs: Sequence[str], **feeds: Any) -> list[np.ndarray]:
+    """What TensorFlow computes of a frozen graph, whose placeholder is `image`."""
+    graph = v1.GraphDef()
+    with open(path, "rb") as file:
+        graph.ParseFromString(file.read())
+    with tf.Graph().as_default(), v1.Session() as running:
+        v1.import_graph_def(graph, name="")
+        given = {f"{name}:0": value for name, value in feeds.items()}
+        return running.run([f"{name}:0" for name in outputs], {"image:0": images, **given})
 
 
 def saved_model(build: Builds, folder: Any, signatures: Sequence[str] = ("serving_default",)) -> str:

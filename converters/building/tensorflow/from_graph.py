@@ -142,7 +142,8 @@ class _Tracing:
         self.tensors = graph_tensors(program, nodes) | dict(self.feeds)
         self.nodes = [node for node in nodes if node.name not in self.tensors and node.name != self.image.name]
         self.outputs = outputs
-        self.graph = OnnxGraph(list(self.nodes), dict(self.tensors), list(outputs), (), {}, 0)  # type: ignore[arg-type]
+        tensors: Any = dict(self.tensors)
+        self.graph = OnnxGraph(list(self.nodes), tensors, list(outputs), (), {self.image.name: None}, 0)
         self.parameters = frozenset(
             key for key, array in self.tensors.items() if array.dtype.kind not in "iubSOU" and array.ndim
         )
