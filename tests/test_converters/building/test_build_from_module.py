@@ -191,7 +191,7 @@ class TwoInputs(nn.Module):
     ("make", "message"),
     [
         (Branching, r"torch.export cannot trace Branching"),
-        (TwoInputs, r"does not run on an image"),
+        (TwoInputs, r"forward of TwoInputs needs 2 inputs: image, other"),
         (lambda: Function(lambda x: x.cummax(1)[0]), r"the step cummax"),
         (lambda: Function(lambda x: torch.sort(x, 1)[0]), r"the step sort"),
     ],

@@ -134,26 +134,43 @@ def test_options_of_families_and_training_mode_are_refused(tmp_path):
     ("make", "message"),
     [
         (lambda: Segmenter().half(), r"weights in torch.float16.*float32"),
-        (lambda: TwoImages(), r"something else than one image.*Received: image \[2, 3, 64, 96\], other"),
         (lambda: Autocast(), r"autocast"),
     ],
 )
-def test_what_is_no_network_of_one_image_in_single_precision_is_refused(tmp_path, make, message):
+def test_what_is_not_in_single_precision_is_refused(tmp_path, make, message):
     module = make().eval()
     image = torch.randn(2, 3, 64, 96, dtype=next(module.parameters()).dtype)
-    given = (image, image) if isinstance(module, TwoImages) else (image,)
-    torch.export.save(torch.export.export(module, given), tmp_path / "net.pt2")
+    torch.export.save(torch.export.export(module, (image,)), tmp_path / "net.pt2")
     with pytest.raises(ConversionError, match=message):
         converters.convert(tmp_path / "net.pt2")
 
 
-class TwoImages(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            (torch.randn(2, 5), torch.randn(2, 5)),
+            r"something else than images .*Received: image \[2, 5\], other \[2, 5\]",
+        ),
+        (
+            (torch.randn(2, 3, 9, 9), torch.ones(2, 3, 9, 9, dtype=torch.int64)),
+            r"something else than images .*of floats",
+        ),
+        (
+            (torch.randn(2, 3, 9, 9), torch.randn(3, 9, 9)),
+            r"first axis is not the batch of the image.*other \[3, 9, 9\]",
+        ),
+    ],
+)
+def test_programs_without_images_of_floats_are_refused(tmp_path, given, message):
+    torch.export.save(torch.export.export(Sum(), given), tmp_path / "net.pt2")
+    with pytest.raises(ConversionError, match=message):
+        converters.convert(tmp_path / "net.pt2")
 
+
+class Sum(nn.Module):
     def forward(self, image, other):
-        return self.conv(image) + self.conv(other)
+        return image + other
 
 
 class Autocast(nn.Module):
