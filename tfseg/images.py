@@ -125,7 +125,13 @@ def _files_below(
     resolved = directory.resolve()
     if above and resolved in closed:
         return
-    entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except PermissionError:
+        if not above:
+            raise
+        yield directory, False
+        return
     marked = marker and any(entry.name.startswith(marker) for entry in entries)
     if above and (marked or directory.name.startswith(".") or resolved in above):  # a link may lead back
         yield directory, False

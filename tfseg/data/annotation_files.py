@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -120,11 +121,13 @@ def picture_below(directory: pathlib.Path, name: str) -> pathlib.Path | None:
         directory: path of the directory.
         name: name of the picture; its separators may be those of Windows.
     """
-    parts = [part for part in pathlib.PureWindowsPath(name).parts if not part.endswith(("\\", "/"))]
-    for start in range(len(parts)):
-        path = directory.joinpath(*parts[start:])
-        if ".." not in parts[start:] and path.is_file():
-            return path
+    # Accents are stored in one of two ways, which depends on the machine that wrote the name.
+    for text in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
+        parts = [part for part in pathlib.PureWindowsPath(text).parts if not part.endswith(("\\", "/"))]
+        for start in range(len(parts)):
+            path = directory.joinpath(*parts[start:])
+            if ".." not in parts[start:] and path.is_file():
+                return path
     return None
 
 

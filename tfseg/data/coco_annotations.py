@@ -127,15 +127,19 @@ def _check_ids(
     path: pathlib.Path, saved: Mapping[str, Any], pictures: Mapping[Any, Any], label_of: Mapping[Any, str]
 ) -> None:
     """Refuses ids that are given twice, and annotations of pictures or categories that do not exist."""
+    annotations = saved["annotations"]
+    if not isinstance(annotations, list) or not all(isinstance(entry, Mapping) for entry in annotations):
+        raise ValueError(f"{path}: expected a list of annotations. Received: {str(annotations)[:80]}")
     for what, entries in (("images", pictures), ("categories", label_of)):
         if len(entries) < len(saved[what]):
             raise ValueError(f"{path}: expected an id for each of the {what}. Received: ids that two of them have")
     for key, known in (("image_id", pictures), ("category_id", label_of)):
-        strange = [annotation.get(key) for annotation in saved["annotations"] if annotation.get(key) not in known]
+        ids = [entry.get(key) for entry in annotations]
+        strange = [value for value in ids if not isinstance(value, int | str) or value not in known]
         if strange:
             raise ValueError(
-                f"{path}: {len(strange)} annotations have an {key} that the file does not describe. Received: "
-                f"{first_few(dict.fromkeys(strange))}"
+                f"{path}: {len(strange)} annotations have {key} of no entry in the file. Received: "
+                f"{first_few(sorted(set(map(str, strange))))}"
             )
 
 

@@ -69,11 +69,11 @@ def cvat(
     entries = [image for image in tree.iter("image") if subset is None or image.get("subset") == subset]
     if not entries:
         raise ValueError(f"{path}: expected pictures{f' of the subset {subset}' if subset else ''}. Received: none.")
-    stated = [label.findtext("name", "") for label in tree.iter("label")]
+    stated = [label.findtext("name", "") for label in tree.iter("label") if label.find("parent") is None]
     used = sorted({shape.get("label", "") for image in entries for shape in image if shape.tag != "tag"})
     present = [*dict.fromkeys(name for name in [*stated, *used] if name)]
     chosen = class_list(present, path, classes=classes, background=background, ignore=ignore, skip=skip)
-    names = [image.get("name", "") for image in entries]
+    names = ["/".join(filter(None, [image.get("subset"), image.get("name", "")])) for image in entries]
     part = subset or ("" if split is None else str(split))
     directories = [root / images] if images else [
         root / "images" / part, root / "images", root / part / "images", root / part, path.parent / "images",

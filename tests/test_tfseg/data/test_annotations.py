@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import pathlib
+import unicodedata
 
 import cv2
 import numpy as np
@@ -340,8 +341,17 @@ def test_invalid_outlines_of_coco_are_named(tmp_path, code, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"annotations": [{"image_id": 41, "category_id": 3}]}, "1 annotations have an image_id that .* Received: 41"),
-        ({"annotations": [{"image_id": 40, "category_id": 4}]}, "1 annotations have an category_id .* Received: 4"),
+        (
+            {"annotations": [{"image_id": 41, "category_id": 3}]},
+            "1 annotations have image_id of no entry in the file. Received: 41",
+        ),
+        (
+            {"annotations": [{"image_id": 40, "category_id": 4}]},
+            "1 annotations have category_id of no entry in the file. Received: 4",
+        ),
+        ({"annotations": [{"image_id": [40], "category_id": 3}]}, r"image_id of no entry in the file. Received: .40."),
+        ({"annotations": [1]}, r"a list of annotations. Received: .1."),
+        ({"annotations": {}}, "a list of annotations. Received: {}"),
         ({"categories": [{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]}, "an id for each of the categories"),
         ({"images": [{"id": 40, "file_name": "a.jpg"}], "annotations": []}, "the height and the width of the picture"),
         ({"images": [{"id": 40}]}, r"COCO's images and categories. Received: KeyError\('file_name'\)"),
@@ -453,6 +463,21 @@ def test_pictures_of_one_name_in_two_folders_are_not_mixed_up(tmp_path):
         data.coco_json(tmp_path)
 
 
+def test_accents_of_names_may_be_stored_in_two_ways(tmp_path):
+    stored, stated = (unicodedata.normalize(form, "B\u00fccher/\u00e9.jpg") for form in ("NFD", "NFC"))
+    assert stored != stated
+    for kind, written in (("coco_json", write_coco), ("cvat", write_cvat)):
+        root = tmp_path / kind
+        options = {"names": (stored,)} if kind == "coco_json" else {"name": stored}
+        written(root, **options)
+        (path,) = root.glob("annotations.*")
+        path.write_text(
+            path.read_text().replace(json.dumps(stored)[1:-1], json.dumps(stated)[1:-1]).replace(stored, stated)
+        )
+        (pair,) = getattr(data, kind)(root).pairs
+        assert pair.image == root / "images" / stored
+
+
 def test_several_files_without_a_name_are_ambiguous(tmp_path):
     root = write_coco(tmp_path)
     (root / "annotations.json").rename(root / "a.json")
@@ -492,6 +517,7 @@ def test_subsets_of_cvat_are_splits(tmp_path):
     entry = '<image id="1" subset="val" name="b.jpg" width="32" height="24"/>'
     path.write_text(path.read_text().replace("</annotations>", f"{entry}</annotations>"))
     save(root / "images" / "val" / "b.jpg", photograph(size=SIZE))
+    assert [pair.image.name for pair in data.cvat(root).pairs] == ["a.jpg", "b.jpg"]
     (pair,) = data.cvat(root, "val").pairs
     assert pair.image == root / "images" / "val" / "b.jpg"
     with pytest.raises(ValueError, match=r"expected pictures of the subset test. Received: none"):
