@@ -195,7 +195,8 @@ def _sizes(traced: TracedNet) -> str:
 
 def _remember(model: keras.Model, traced: TracedNet, builder: Builder, weights: Weights) -> None:
     """Lets the model carry where each tensor went, so that its weights can be written back."""
-    state = {key: weights.read(key) for key in weights.tensors}
+    state = {key: traced.graph.tensors[key] for key in weights.tensors if key in traced.graph.tensors}
+    state |= {key: weights.read(key) for key in weights.tensors if key not in state}
     record = make_record(traced.graph, builder, family=FAMILY, state=state, same={}, dtypes={})
     remember(model, record)
 

@@ -35,6 +35,7 @@ def compare(
         ConversionError: they differ by more than rounding.
     """
     if not opencv.is_available():
+        check_shapes(traced, model)
         receipt.notes.append("nothing was compared: OpenCV is not installed (pip install opencv-python-headless)")
         return
     reason = opencv.why_not(wiring)
@@ -42,6 +43,7 @@ def compare(
     if not reason:
         run, sizes, reason = _witness(path, wiring, traced)
     if run is None or not sizes:
+        check_shapes(traced, model)
         receipt.notes.append(f"nothing was compared: {reason}")
         return
     name = f"{FilePath(path).name} in OpenCV"
@@ -62,6 +64,28 @@ def compare(
         f"the network amplifies rounding: from the model in double precision, OpenCV differs by {witness:.2g} and the "
         f"model by {own:.2g}"
     )
+
+
+def check_shapes(traced: TracedNet, model: keras.Model) -> None:
+    """Compares the shapes of the results with those that Caffe's rules give, at sizes that were not traced.
+
+    Args:
+        traced: program that was built.
+        model: the model.
+    Raises:
+        ConversionError: other shapes.
+    """
+    for (height, width), expected in zip(traced.checks[:2], traced.results, strict=False):
+        images = [np.zeros((1, height, width, tensor.shape[-1]), "float32") for tensor in model.inputs]
+        if any(None not in tensor.shape[1:3] for tensor in model.inputs):
+            images = [np.zeros((1, *tensor.shape[1:]), "float32") for tensor in model.inputs]
+        results = _channels_first(model(images if len(images) > 1 else images[0]))
+        shapes = [result.shape for result in (results if isinstance(results, list) else [results])]
+        if shapes != list(expected):
+            raise ConversionError(
+                f"at {height} x {width} pixels the model that was built gives {shapes}, Caffe {list(expected)}. A size "
+                "that depends on the image was not understood; nothing is returned."
+            )
 
 
 def _witness(path: Path, wiring: Wiring, traced: TracedNet) -> tuple[Any, list[tuple[int, int]], str]:

@@ -33,10 +33,12 @@ class TracedNet(NamedTuple):
         fixed: the one size that it takes; None: any.
         multiple: sides are multiples of it.
         why: what the one size is needed for; "".
+        results: shapes of the results for one image of each of those sizes.
     """
 
     graph: ProgramGraph
     checks: tuple[tuple[int, int], ...]
+    results: tuple[tuple[Shape, ...], ...]
     fixed: tuple[int, int] | None = None
     multiple: int = 1
     why: str = ""
@@ -61,9 +63,9 @@ def programs(wiring: Wiring, weights: Weights, name: str) -> Iterator[TracedNet]
         except OtherSize as refusal:
             error = error or refusal
             continue
-        checks = tuple(size for size in grid.checks if tracing.takes(size))
-        if checks:
-            yield TracedNet(graph, checks, multiple=grid.multiple)
+        results = {size: shapes for size in grid.checks if (shapes := tracing.results(size))}
+        if results:
+            yield TracedNet(graph, tuple(results), tuple(results.values()), multiple=grid.multiple)
             error = ConversionError("at other sizes it could not be built")
             break
     if not tracing.one_size:
@@ -77,7 +79,7 @@ def programs(wiring: Wiring, weights: Weights, name: str) -> Iterator[TracedNet]
         except OtherSize as refusal:
             refusals.append(refusal)
             continue
-        yield TracedNet(graph, (size,), size, why=str(error))
+        yield TracedNet(graph, (size,), (tracing.results(size),), size, why=str(error))
         return
     raise ConversionError(
         f"{refusals[0] if stated else error}. "
@@ -110,13 +112,13 @@ class _Tracing:
         tracer = self._run(sizes)
         return fuse_norms(tracer.program(self.name))
 
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Whether the network takes images of a size."""
+    def results(self, size: tuple[int, int]) -> tuple[Shape, ...]:
+        """The shapes of the results for an image of a size; none where the network does not take it."""
         try:
-            self._run([(1, *size)])
+            tracer = self._run([(1, *size)])
         except OtherSize:
-            return False
-        return True
+            return ()
+        return tuple(value.shapes[0] for value in tracer.results())
 
     def _run(self, sizes: Sequence[tuple[int, int, int]]) -> Tracer:
         images: dict[str, list[Shape]] = {}

@@ -81,12 +81,25 @@ class Tracer:
             raise call.mismatch(str(error)) from error
         return result if isinstance(result, list) else [result]
 
-    def program(self, name: str) -> ProgramGraph:
-        """The program of what was traced."""
-        results = [self.values[output] for output in self.wiring.outputs]
-        outputs = [Ref(value.name) for value in results if value.kind != PLACES]
-        if not outputs:
+    def results(self) -> list[Computed]:
+        """The results of the network, without places of maxima that nothing reads.
+
+        Raises:
+            ConversionError: there is no other result.
+        """
+        values = [self.values[output] for output in self.wiring.outputs]
+        results = [value for value in values if value.kind != PLACES]
+        if not results:
             raise ConversionError("has the places of maxima as its only result.")
+        return results
+
+    def program(self, name: str) -> ProgramGraph:
+        """The program of what was traced.
+
+        Args:
+            name: name of the network.
+        """
+        outputs = [Ref(value.name) for value in self.results()]
         steps = _live(self.steps, [ref.name for ref in outputs])
         used = {ref.name for step in steps for ref in _refs(list(step.arguments.values()))}
         keys = sorted(key for key in self.keys if key in used)

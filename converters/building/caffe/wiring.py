@@ -79,11 +79,22 @@ class _Wirer:
         nodes = _needed(self.nodes, outputs)
         read = {name for node in nodes for name in node.inputs}
         inputs = {name: sizes for name, sizes in self.free.items() if name in read}
+        self._check_constants(inputs)
         kept = {node.layer.name for node in nodes}
         left_out = tuple(node.layer.name for node in self.nodes if node.layer.name not in kept)
         left = sorted({layer.type for layer in self.ends})
         notes = (f"layers that only measure are left out: {', '.join(left)}",) if left else ()
         return Wiring(tuple(nodes), inputs, outputs, left_out, notes)
+
+    def _check_constants(self, inputs: Mapping[str, Sizes]) -> None:
+        """Refuses constants beside an image: a layer fills them, and no user gives them."""
+        filled = {top: layer.name for layer in self.net.layers if layer.type == "DummyData" for top in layer.tops}
+        constants = [filled[name] for name in inputs if name in filled]
+        if constants and len(constants) < len(inputs):
+            raise ConversionError(
+                f"reads constants beside its image: the layer {constants[0]!r} (DummyData) fills a blob. Expected a "
+                "network whose inputs are images. Take the layer out of the prototxt."
+            )
 
     def _add(self, layer: PrototxtLayer) -> None:
         if not layer.bottoms and (_SOURCES.fullmatch(layer.type) or not layer.tops):

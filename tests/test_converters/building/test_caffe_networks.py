@@ -74,7 +74,8 @@ def test_weights_alone_that_define_their_layers(tmp_path):
     assert caffe_in_numpy.difference(model, net, (50, 61)) <= 1e-5
 
 
-@pytest.mark.parametrize("definitions", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("definitions", [False, True])
 def test_old_form_of_layers(tmp_path, definitions):
     net = Net(data=(3, 40, 40))
     x = net.relu(net.pool(net.add("LRN", net.conv("data", 6, 3, stride=2), local_size=3), 3, 2, pad=1))
@@ -136,14 +137,30 @@ def test_a_prototxt_counts_before_the_names_of_layers(tmp_path):
             x = net.relu(net.conv(x, min(2**stage, 16), 3, name=f"conv{stage}_{index}"))
         x = net.pool(x, name=f"pool{stage}", pool="AVE")
     prototxt, weights = net.write(tmp_path)
-    _, receipt = converters.convert(weights)
-    assert receipt.family != FAMILY
     model, receipt = converters.convert(weights, prototxt=prototxt)
     assert receipt.family == FAMILY
     assert "the prototxt counts, and not the names of the layers" in str(receipt)
     assert caffe_in_numpy.difference(model, net, (64, 96)) <= 1e-5
     with pytest.raises(converters.ConversionError, match="does not describe the network"):
         converters.convert(weights, prototxt=prototxt, network="vgg16")
+
+
+@pytest.mark.full
+def test_weights_in_hdf5(tmp_path):
+    """The file does not state the types of its layers: the prototxt does."""
+    h5py = pytest.importorskip("h5py")
+    net = Net(data=(3, 40, 40))
+    x = net.norm(net.conv("data", 6, name="block/conv"), name="block/bn")
+    x = net.add("PReLU", x, blobs=[net.numbers(6)])
+    net.dense(net.add("Pooling", x, pool="AVE", global_pooling=True), 4, 6)
+    prototxt, _ = net.write(tmp_path)
+    with h5py.File(tmp_path / "net.caffemodel.h5", "w") as file:
+        for layer in net.layers:
+            for index, blob in enumerate(layer.blobs):
+                file[f"data/{layer.name}/{index}"] = blob
+    model, receipt = converters.convert(tmp_path / "net.caffemodel.h5", prototxt=prototxt)
+    assert "nothing was compared" in str(receipt)
+    assert caffe_in_numpy.difference(model, net, (33, 46)) <= 1e-5
 
 
 def test_weights_can_be_written_back_and_models_saved(tmp_path):
@@ -156,6 +173,7 @@ def test_weights_can_be_written_back_and_models_saved(tmp_path):
     assert all(np.array_equal(back[key], source[key]) for key in source)
 
 
+@pytest.mark.full
 def test_surgery_on_a_classifier(tmp_path):
     """Its fully connected layers become convolutions; and a finer grid has the same values as before."""
     prototxt, weights = classifier(Net(data=(3, 64, 64))).write(tmp_path)

@@ -125,6 +125,12 @@ REFUSED = {
     r"'it'.*states kernel_h alone": layers("Pooling", kernel_h=2),
     r"'it'.*drops numbers at random in prediction": layers("Dropout", sample_weights_test=True),
     r"'it'.*gives the 5 largest numbers": layers("ArgMax", top_k=5, axis=1),
+    r"'it'.*states no offset: .*FCN and HED": lambda net: net.add(
+        "Crop", net.conv("data", 4, pad=5), "data", name="it"
+    ),
+    r"reads constants beside its image: the layer 'filled'": lambda net: net.add(
+        "Eltwise", net.conv("data", 4), net.add("DummyData", name="filled"), name="it"
+    ),
     r"'it'.*sums up the images of a batch": layers("Reduction"),
     r"'it'.*states no size": layers("Interp", height=7),
     r"'it'.*can only cut pixels off": layers("Interp", pad_beg=1, zoom_factor=2),

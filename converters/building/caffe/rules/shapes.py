@@ -85,6 +85,11 @@ def crop(call: Call) -> Computed:
             if offset < 0 or offset + other[place] > mine[place]:
                 raise call.mismatch(f"{other[place]} entries from {offset} on are more than it has")
         shapes.append((*mine[:axis], *other[axis:]))
+    if not call.states("offset") and tuple(shapes) != x.shapes:
+        raise call.refusal(
+            "states no offset: Caffe cuts from the first pixel on, and the branches that made FCN and HED cut from "
+            "where both maps lie on the same pixels. Write the offset into the prototxt, as crop_param { offset: 0 }"
+        )
     if axis == 0 and offsets[0]:
         raise call.refusal("cuts the images of a batch")
     for place, offset in zip(axes, offsets, strict=True):
