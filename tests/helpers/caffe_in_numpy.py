@@ -57,8 +57,8 @@ def convolution(p, w, x, **_):
             for j in range(columns):
                 part = x[:, g * channels : (g + 1) * channels, i * dy :, j * dx :]
                 part = part[:, :, : (height - 1) * sy + 1 : sy, : (width - 1) * sx + 1 : sx]
-                own = kernel[g * filters : (g + 1) * filters, :, i, j]
-                result[:, g * filters : (g + 1) * filters] += np.einsum("oc,nchw->nohw", own, part)
+                part_of_kernel = kernel[g * filters : (g + 1) * filters, :, i, j]
+                result[:, g * filters : (g + 1) * filters] += np.einsum("oc,nchw->nohw", part_of_kernel, part)
     return result + (w[1][:, None, None] if len(w) > 1 else 0)
 
 
@@ -76,8 +76,8 @@ def deconvolution(p, w, x, **_):
     for g in range(groups):
         for i in range(rows):
             for j in range(columns):
-                own = kernel[g * channels : (g + 1) * channels, :, i, j]
-                part = np.einsum("co,nchw->nohw", own, x[:, g * channels : (g + 1) * channels])
+                part_of_kernel = kernel[g * channels : (g + 1) * channels, :, i, j]
+                part = np.einsum("co,nchw->nohw", part_of_kernel, x[:, g * channels : (g + 1) * channels])
                 place = (
                     slice(i * dy, i * dy + (x.shape[2] - 1) * sy + 1, sy),
                     slice(j * dx, j * dx + (x.shape[3] - 1) * sx + 1, sx),

@@ -15,7 +15,7 @@ from converters.errors import ConversionError
 from converters.types import Path
 from converters.weights.receipts import Receipt
 
-_ROUNDING = 8.0  # how much more than the model's own rounding OpenCV's may be
+_ROUNDING = 8.0  # how much more than the model's rounding OpenCV's may be
 _LARGEST_ROUNDING = 1e-3
 
 
@@ -54,15 +54,15 @@ def compare(
     receipt.parity = {"with": name, "images": images, "max relative difference": worst}
     if worst <= tolerance:
         return
-    witness, own = _roundings(traced, model, run, name, sizes, batch)
-    if not (witness <= max(tolerance, _ROUNDING * own) and own <= _LARGEST_ROUNDING):
+    witness, rounding = _roundings(traced, model, run, name, sizes, batch)
+    if not (witness <= max(tolerance, _ROUNDING * rounding) and rounding <= _LARGEST_ROUNDING):
         raise ConversionError(
             f"the model that was built differs from {name} by {worst:.2g} of the largest value, and from itself in "
-            f"double precision by {own:.2g}. At most {tolerance:g} is accepted. Nothing is returned."
+            f"double precision by {rounding:.2g}. At most {tolerance:g} is accepted. Nothing is returned."
         )
     receipt.notes.append(
         f"the network amplifies rounding: from the model in double precision, OpenCV differs by {witness:.2g} and the "
-        f"model by {own:.2g}"
+        f"model by {rounding:.2g}"
     )
 
 
@@ -120,8 +120,8 @@ def _roundings(
         return _channels_first(model(maps if len(maps) > 1 else maps[0]))
 
     with double_precision():
-        own = max(difference(exact, run_model, "the model", size, "float64", batch) for size in sizes)
-    return witness, own
+        rounding = max(difference(exact, run_model, "the model", size, "float64", batch) for size in sizes)
+    return witness, rounding
 
 
 def _channels_first(result: Any) -> Any:

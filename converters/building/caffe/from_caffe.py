@@ -123,8 +123,8 @@ class _Tracing:
     def _run(self, sizes: Sequence[tuple[int, int, int]]) -> Tracer:
         images: dict[str, list[Shape]] = {}
         for blob, channels in self.channels.items():
-            own = self.scales[blob] if not self.one_size else None
-            images[blob] = [(batch, channels, *(own or side)) for batch, *side in sizes]
+            stated = self.scales[blob] if not self.one_size else None
+            images[blob] = [(batch, channels, *(stated or side)) for batch, *side in sizes]
         tracer = Tracer(self.wiring, self.weights, RULES, images, self.batch)
         tracer.run()
         return tracer

@@ -217,7 +217,7 @@ class Call:
         """
         return single(parameter_message(self.layer.fields, self.layer.type), name, 0)
 
-    def weights(self, **shapes: Shape | None) -> dict[str, Ref | None]:
+    def weights(self, **shapes: Shape | None) -> dict[str, Any]:
         """The layer's weights, by their parts, checked against the shapes that they must have.
 
         Args:

@@ -34,7 +34,7 @@ class Wiring(NamedTuple):
 
     Attributes:
         nodes: layers that the results need, in order.
-        inputs: name of an image -> its sizes, as far as they are stated.
+        inputs: name of an image -> its sizes, where they are stated.
         outputs: names of the results, in order.
         left_out: names of the layers with weights that no result needs.
         notes: sentences for the receipt.

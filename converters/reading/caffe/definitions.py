@@ -80,7 +80,7 @@ def _v1_layer(message: memoryview) -> Message:
     return layer
 
 
-# Types by their names of today, as far as they have parameters.
+# Types by their names of today, where they have parameters.
 _MODERN = {kind.upper(): kind for kind in (*PARAMETERS, *PLAIN)} | {"INNER_PRODUCT": "InnerProduct"}
 
 

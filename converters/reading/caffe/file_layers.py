@@ -35,7 +35,7 @@ def file_layers(path: Path) -> dict[str, FileLayer]:
             layers = caffemodel.weighted_layers(data)
             return {name: FileLayer(layer.type, layer.tensors) for name, layer in layers.items()}
         with hdf5.damaged():
-            found = caffemodel_h5.weighted_layers(hdf5.open_file(data), data)
-        if found is None:
+            blobs = caffemodel_h5.weighted_layers(hdf5.open_file(data), data)
+        if blobs is None:
             raise ConversionError("is no Caffe network in HDF5.")
-        return {name: FileLayer("", tuple(blobs)) for name, blobs in found.items()}
+        return {name: FileLayer("", tuple(tensors)) for name, tensors in blobs.items()}

@@ -287,8 +287,8 @@ def check(net, folder, sizes):
     model.save(folder / "net.keras")
     again = keras.saving.load_model(folder / "net.keras")
     pixels = images(*sizes[0])
-    for one, other in zip(keras.tree.flatten(model(pixels)), keras.tree.flatten(again(pixels)), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for result, other in zip(keras.tree.flatten(model(pixels)), keras.tree.flatten(again(pixels)), strict=True):
+        np.testing.assert_array_equal(result, other)
 
 
 @pytest.mark.full

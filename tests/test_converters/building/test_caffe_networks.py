@@ -45,8 +45,8 @@ def test_public_networks_are_exact(tmp_path, name):
     model, receipt = converters.convert(weights, prototxt=prototxt)
     assert receipt.family == FAMILY
     assert ("pixels only" in str(receipt)) == (other is None)
-    own = next(iter(net.inputs.values()))[1:]
-    for size in filter(None, (own, other)):
+    stated = next(iter(net.inputs.values()))[1:]
+    for size in filter(None, (stated, other)):
         assert caffe_in_numpy.difference(model, net, size) <= 1e-5
     if receipt.parity:
         assert receipt.parity["max relative difference"] <= 1e-5

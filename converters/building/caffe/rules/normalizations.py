@@ -4,6 +4,7 @@ from typing import Any
 
 from converters.building.caffe.tracing import Call, Rule
 from converters.building.onnx.values import Computed
+from converters.types import Shape
 
 _WIDEST = 64  # channels that a response normalization may sum
 
@@ -160,9 +161,9 @@ def normalize(call: Call) -> Computed:
     squares = call.emit("sum", shapes, input=call.step("square", x), dim=dims, keepdim=True)
     length = call.step("sqrt", call.step("add", squares, other=call.parameters["eps"]))
     unit = call.step("div", x, other=length)
-    shape = (1,) if call.parameters["channel_shared"] else (channels,)
-    if call.parameters["channel_shared"] and call.shape_of("scale") == ():
-        shape = ()
+    shape: Shape = (channels,)
+    if call.parameters["channel_shared"]:
+        shape = () if call.shape_of("scale") == () else (1,)
     weights = call.weights(scale=shape)
     return call.step("channel_affine", unit, weight=weights["scale"], bias=None, axis=1)
 

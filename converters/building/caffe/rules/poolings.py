@@ -1,5 +1,7 @@
 """Poolings, as Caffe rounds them, and their inverse."""
 
+from typing import Any
+
 from converters.building.caffe.tracing import Call, Rule
 from converters.building.graph import Sizes
 from converters.building.onnx.values import PLACES, Computed
@@ -36,7 +38,7 @@ def pooling(call: Call) -> list[Computed]:
     ]
     if any(size < 1 for shape in shapes for size in shape):
         raise call.mismatch(f"no window of {kernel[0]} x {kernel[1]} pixels fits")
-    given = {"kernel_size": list(kernel), "stride": list(stride), "padding": list(pad)}
+    given: dict[str, Any] = {"kernel_size": list(kernel), "stride": list(stride), "padding": list(pad)}
     # Without padding, Caffe keeps a last window that begins after the map.
     beyond = ceil_mode and not any(pad) and any(size < step for size, step in zip(kernel, stride, strict=True))
     if kind == "AVE":

@@ -1,5 +1,7 @@
 """Interpolation with aligned corners, as the forks of DeepLab, PSPNet and ICNet have it."""
 
+from typing import Any
+
 from converters.building.caffe.tracing import Call, Rule
 from converters.building.onnx.values import Computed
 
@@ -25,7 +27,7 @@ def interp(call: Call) -> Computed:
             raise call.mismatch("nothing is left of it")
         rows, columns = size or (_scaled(side, zoom or 1, shrink or 1) for side in sides)
         shapes.append((*shape[:2], rows, columns))
-    options = {"cut": [-before, -after], "size": list(size) if size else None}
+    options: dict[str, Any] = {"cut": [-before, -after], "size": list(size) if size else None}
     return call.emit("caffe_interp", shapes, input=x, **options, zoom=zoom or 1, shrink=shrink or 1)
 
 
