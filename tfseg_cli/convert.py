@@ -92,6 +92,9 @@ _OUTPUTS = flag_types.texts(
     "outputs", None, "For a TensorFlow graph, the nodes that are the results, such as logits/BiasAdd."
 )
 _PUBLIC = path_flags.public_code()
+_INPUTS = flag_types.texts(
+    "inputs", None, "For a TensorFlow graph, the node whose result is the image, after its own preprocessing."
+)
 _ALLOW_NONFINITE = flags.DEFINE_bool("allow_nonfinite", False, "Accept NaN and infinite weights.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare with the public implementation, and fail if it differs.")
 _IMAGE = path_flags.existing_file(
@@ -113,9 +116,9 @@ def _convert() -> int:
     import tfseg
     from converters import convert, verify
     from converters.conversion import save
-    from converters.conversion.convert_graph import graph_path
+    from converters.conversion.convert_graph import graph_path, graph_results
     from converters.families import FAMILIES
-    from converters.identification.sources import open_source
+    from converters.identification.sources import fetched, open_source
     from converters.reading.pytorch.exported_program import is_exported_program
 
     check_name(_FAMILY, list(FAMILIES), "families")
@@ -126,10 +129,10 @@ def _convert() -> int:
         _check_count(_DATASET, len(names))
         classes, colors = classes or list(names), colors or list(palette)
     image = _photograph() if _VERIFY.value else None
-    programs = [
-        path for path in _CHECKPOINT.value if is_exported_program(path) or graph_path(path, _OUTPUTS.value or ())
-    ]
-    source = _CHECKPOINT.value if programs else open_source(_CHECKPOINT.value, progress=show_download)
+    part = graph_results(_SIGNATURE.value, _OUTPUTS.value or (), _INPUTS.value or ())
+    files = [fetched(path, show_download) for path in _CHECKPOINT.value]
+    programs = [path for path in files if is_exported_program(path) or graph_path(path, part)]
+    source = files if programs else open_source(_CHECKPOINT.value, progress=show_download)
     model, receipt = convert(
         source,
         family=_FAMILY.value,
@@ -150,6 +153,7 @@ def _convert() -> int:
         public=_PUBLIC.value,
         signature=_SIGNATURE.value,
         outputs=_OUTPUTS.value or (),
+        inputs=_INPUTS.value or (),
     )
     if image is not None:
         verify(model, receipt, source, image)

@@ -16,7 +16,14 @@ from converters.building.public.named import build_from_public
 from converters.conversion.agreeing_network import agreeing_network
 from converters.conversion.build_network import BuildRequest
 from converters.conversion.check_live import check_live
-from converters.conversion.convert_graph import build_graph, check_graph_options, graph_beside, graph_path
+from converters.conversion.convert_graph import (
+    GraphResults,
+    build_graph,
+    check_graph_options,
+    graph_beside,
+    graph_path,
+    graph_results,
+)
 from converters.conversion.described import described_builder
 from converters.conversion.rebuild_network import fill_by_path, rebuild_network
 from converters.errors import ConversionError
@@ -25,7 +32,7 @@ from converters.identification.agreement import Agreement
 from converters.identification.fits import Candidates, Fit
 from converters.identification.identify import identify_source
 from converters.identification.own_files import BY_PATH, OwnNetwork, own_network, refuse_own_model
-from converters.identification.sources import Source, open_source
+from converters.identification.sources import Source, fetched, open_source
 from converters.programs.check_prototxt import check_prototxt
 from converters.programs.torch_modules import keep_momentum
 from converters.reading.pytorch.exported_program import is_exported_program
@@ -102,12 +109,13 @@ def convert(
     public: Any = None,
     signature: str | None = None,
     outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
-    A live torch module, an ONNX file or a Caffe network that is none of a known family is built from its own program:
-    any convolutional network, step by step. It is compared with the module, or with onnxruntime or OpenCV where those
-    are installed.
+    A live torch module, an ONNX file or a Caffe network of no known family is built from its own program: any
+    convolutional network, step by step. It is compared with the module, or with onnxruntime or OpenCV where those are
+    installed.
 
     Args:
         path: path, URL or published name; a list of files that hold one network together; a mapping of arrays; or a
@@ -147,6 +155,8 @@ def convert(
             "serving_default", or the only one.
         outputs: for a TensorFlow graph, names of the nodes that are the results, such as "logits/BiasAdd"; by default
             those of the signature, or those that no other node reads.
+        inputs: for a TensorFlow graph, name of the node whose result is the image, where the graph's own preprocessing
+            before it is to be left out, such as "sub_7".
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
         ConversionError: a file that cannot be read, is not identified or does not fit, or an option that its family
@@ -168,21 +178,23 @@ def convert(
         family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite, example
     )
     single = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
+    single = fetched(single) if isinstance(single, str | os.PathLike) else single
     if isinstance(single, str | os.PathLike) and is_exported_program(single):
         return _convert_exported(single, request)
-    if (graph := graph_path(single, outputs)) is not None:
-        return _convert_graph(graph, request, signature, outputs)
+    results = graph_results(signature, outputs, inputs)
+    if (graph := graph_path(single, results)) is not None:
+        return _convert_graph(graph, request, results)
     source = open_source(path)
     meta_graph = graph_beside(source)
     if meta_graph is None:
-        check_graph_options(signature, outputs)
+        check_graph_options(results)
     if public is not None:
         return _convert_public(source, request, public)
     try:
         return _convert_known(source, request)
     except ConversionError as refusal:
         if meta_graph is not None and not request.is_of_families:
-            return _convert_graph(meta_graph, request, signature, outputs, refusal)
+            return _convert_graph(meta_graph, request, results, refusal)
         if _has_program(source, request):
             return _convert_program(source, request, refusal)
         if request.is_of_families or source.refusal is not None:
@@ -207,8 +219,9 @@ def _convert_program(source: Source, request: _Request, refusal: ConversionError
         if source.module is not None:
             model, receipt = build_from_module(source.module, example=request.example)
         elif caffe.is_caffe(source):
-            options = {"prototxt": request.prototxt, "skip": request.skip}
-            model, receipt = caffe.build_from_source(source, **options, allow_nonfinite=request.allow_nonfinite)
+            model, receipt = caffe.build_from_source(
+                source, prototxt=request.prototxt, skip=request.skip, allow_nonfinite=request.allow_nonfinite
+            )
         else:
             model, receipt = build_from_source(source, allow_nonfinite=request.allow_nonfinite)
     except ConversionError as error:
@@ -248,7 +261,8 @@ def _convert_public(source: Source, request: _Request, public: Any) -> Conversio
         raise ConversionError(
             "public= builds the network with the code that it names. The options for networks of the families "
             "(family=, network=, num_classes=, output_stride=, include_top= and so on) do not apply. Give the callable "
-            f"its own arguments, as in public=\"timm:create_model('resnet18', num_classes=5)\". Received: public={public!r}"
+            "its own arguments, as in public=\"timm:create_model('resnet18', num_classes=5)\". "
+            f"Received: public={public!r}"
         )
     model, receipt = build_from_public(
         source,
@@ -262,11 +276,7 @@ def _convert_public(source: Source, request: _Request, public: Any) -> Conversio
 
 
 def _convert_graph(
-    path: Path,
-    request: _Request,
-    signature: str | None,
-    outputs: Sequence[str],
-    refusal: ConversionError | None = None,
+    path: Path, request: _Request, results: GraphResults, refusal: ConversionError | None = None
 ) -> Conversion:
     """`convert` for a program of TensorFlow: a frozen graph, a SavedModel, or the MetaGraph of a checkpoint.
 
@@ -275,7 +285,7 @@ def _convert_graph(
     """
     options = {"for_families": request.is_of_families, "allow_nonfinite": request.allow_nonfinite}
     try:
-        model, receipt = build_graph(path, signature=signature, outputs=outputs, **options)
+        model, receipt = build_graph(path, results=results, **options)
     except ConversionError as error:
         if refusal is None:
             raise

@@ -144,6 +144,18 @@ def open_source(source: Weights, *, progress: "Progress | None" = None) -> Sourc
     )
 
 
+def fetched(source: Path, progress: "Progress | None" = None) -> Path:
+    """The file of a URL, which is fetched and cached; anything else as it is.
+
+    Args:
+        source: path, URL or published name.
+        progress: function of bytes so far and of all bytes; None: nothing is shown.
+    Raises:
+        ConversionError: a file that cannot be fetched.
+    """
+    return _local_path(source, progress) if os.fspath(source).startswith(("http://", "https://")) else source
+
+
 def _local_path(source: Path, progress: "Progress | None") -> pathlib.Path:
     """The file for a path, a URL or a published name; the last two are fetched and cached."""
     text = os.fspath(source)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from converters.building.from_torch import GRIDS
 from converters.building.graph import GraphStep, ProgramGraph, Ref
 from converters.building.module_inputs import HEIGHT, WIDTH
+from converters.building.onnx.inlined import inlined
 from converters.building.onnx.liveness import live_nodes
 from converters.building.onnx.rules import RULES
 from converters.building.onnx.tracing import IMAGE, Tracer
@@ -112,7 +113,7 @@ def programs(graph: OnnxGraph, name: str) -> Iterator[TracedGraph]:
             f"states version {graph.opset} of ONNX's operators; 9 to 21 are known here. Export the network again, with "
             "opset_version=17."
         )
-    graph = split_fused(graph)
+    graph = split_fused(inlined(graph))
     nodes = live_nodes(graph)
     image = _image(graph, nodes)
     tracing = _Tracing(graph, nodes, image, name)

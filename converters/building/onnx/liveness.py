@@ -37,7 +37,7 @@ def live_nodes(graph: OnnxGraph) -> list[OnnxNode]:
             needed.update(_read(node))
     kept.reverse()
     for node in kept:
-        check_node(node, graph.has_functions)
+        check_node(node)
     return kept
 
 
@@ -61,12 +61,11 @@ def _read(node: OnnxNode) -> Iterable[str]:
                 yield from _read(inner)
 
 
-def check_node(node: OnnxNode, has_functions: bool = False) -> None:
+def check_node(node: OnnxNode) -> None:
     """Refuses a node that no Keras model can be, by its name.
 
     Args:
         node: operation.
-        has_functions: whether the file defines operators of its own.
     Raises:
         ConversionError: naming it.
     """
@@ -87,8 +86,7 @@ def check_node(node: OnnxNode, has_functions: bool = False) -> None:
             "step before it."
         )
     if node.domain not in _OWN_DOMAINS and (node.domain, node.type) not in _FUSED:
-        advice = " The file defines such operators: export it with inlined functions." if has_functions else ""
         raise ConversionError(
-            f"{where} is {node.type} of the operator set {node.domain!r}, which is not ONNX's.{advice} "
+            f"{where} is {node.type} of the operator set {node.domain!r}, which is not ONNX's. "
             "Export the network with ONNX's operators alone, or pass the live torch module."
         )

@@ -169,7 +169,7 @@ class Tracer:
         for name, tensor in body.tensors.items():
             self.values[name] = Known(name, (self._read(tensor),) * len(self.images))
         for node in body.nodes:
-            check_node(node, self.graph.has_functions)
+            check_node(node)
             self._node(node)
         return [value for name in body.outputs if (value := self.value(name)) is not None]
 

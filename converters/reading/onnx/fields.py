@@ -38,6 +38,18 @@ class TypeField:
     DIM_VALUE = 1
 
 
+class FunctionField:
+    """Fields of FunctionProto."""
+
+    NAME = 1
+    INPUT = 4
+    OUTPUT = 5
+    NODE = 7
+    OPSET_IMPORT = 9
+    DOMAIN = 10
+    DEFAULT = 11
+
+
 class OperatorSetField:
     """Fields of OperatorSetIdProto."""
 
@@ -68,6 +80,7 @@ class AttributeField:
     GRAPH = 6
     FLOATS = 7
     INTS = 8
+    REFERENCE = 21
 
 
 class TensorField:

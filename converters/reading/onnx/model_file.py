@@ -17,31 +17,22 @@ from typing import NamedTuple
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.reading.files import naming
 from converters.reading.onnx.external_data import ExternalData
 from converters.reading.onnx.fields import (
     AttributeField,
     EntryField,
+    FunctionField,
     GraphField,
     ModelField,
     NodeField,
     OperatorSetField,
-    TensorField,
     TypeField,
     ValueInfoField,
 )
+from converters.reading.onnx.tensor_messages import named_tensor
 from converters.reading.protobuf.wire import Value, fields, integers, is_fixed, signed, text
-from converters.reading.tensors import MAX_AXES, AnyTensor, Block, Tensor, Unreadable, dtype_named
+from converters.reading.tensors import AnyTensor, Tensor
 from converters.types import Path
-
-# Element types of TensorProto.
-_TYPES = {
-    **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16"},
-    **{11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16"},
-    **{17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 24: "float8_e8m0fnu"},
-}
-_STRING = 8
-_EXTERNAL = 1  # data location of a tensor that lies in another file
 
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter notes the modules around a node
 
@@ -64,7 +55,18 @@ class OnnxSubgraph:
     outputs: list[str]
 
 
-AttributeValue = float | int | str | tuple[int | float, ...] | AnyTensor | OnnxSubgraph | None
+@dataclasses.dataclass(frozen=True)
+class AttributeReference:
+    """An attribute, inside a function, that is one of the function's own.
+
+    Attributes:
+        name: name of the function's attribute.
+    """
+
+    name: str
+
+
+AttributeValue = float | int | str | tuple[int | float, ...] | AnyTensor | OnnxSubgraph | AttributeReference | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,24 @@ class OnnxNode:
     scopes: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class OnnxFunction:
+    """An operator that a model defines itself.
+
+    Attributes:
+        nodes: operations, each after those whose results it reads.
+        inputs, outputs: names of its values inside.
+        defaults: attributes that a node need not give.
+        opset: version of ONNX's own operators; 0 where it is not stated.
+    """
+
+    nodes: list[OnnxNode]
+    inputs: list[str]
+    outputs: list[str]
+    defaults: dict[str, AttributeValue]
+    opset: int
+
+
 class OnnxGraph(NamedTuple):
     """What a model computes.
 
@@ -100,7 +120,7 @@ class OnnxGraph(NamedTuple):
         inputs: names of what the caller gives, initializers excluded, with their shapes. An axis of any size is None;
             so is a shape that the file does not state.
         opset: version of ONNX's own operators.
-        has_functions: whether the model defines operators of its own.
+        functions: operators that the model defines itself, by domain and name.
         types: names of the inputs -> their element types, as ONNX numbers them; 1 is float32.
     """
 
@@ -110,7 +130,7 @@ class OnnxGraph(NamedTuple):
     files: tuple[Path, ...]
     inputs: dict[str, tuple[int | None, ...] | None]
     opset: int
-    has_functions: bool = False
+    functions: Mapping[tuple[str, str], OnnxFunction] = {}
     types: Mapping[str, int] = {}
 
 
@@ -128,12 +148,16 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
     Raises: ConversionError for a damaged file, and a model without a graph. Also for data in a file that is missing,
         too short, or outside the model's directory.
     """
-    graph, operators, opset, functions = None, False, 0, False
+    graph, operators, opset = None, False, 0
+    functions: dict[tuple[str, str], OnnxFunction] = {}
+    external = ExternalData(path)
     for number, value in fields(data):
         if number == ModelField.GRAPH and isinstance(value, memoryview):
             graph = value
         operators |= number == ModelField.OPSET_IMPORT
-        functions |= number == ModelField.FUNCTIONS
+        if number == ModelField.FUNCTIONS and isinstance(value, memoryview):
+            key, function = _function(value, external)
+            functions[key] = function
         if number == ModelField.OPSET_IMPORT and isinstance(value, memoryview):
             opset = max(opset, _opset(value))
     if graph is None or not operators:
@@ -141,7 +165,6 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
             f"has no {'set of operators' if graph is not None else 'graph'}, which every ONNX model has; the file is "
             "cut short or damaged. Copy or download it again."
         )
-    external = ExternalData(path)
     nodes: list[OnnxNode] = []
     tensors: dict[str, AnyTensor | None] = {}
     outputs: list[str] = []
@@ -153,7 +176,7 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
         if number == GraphField.NODE:
             nodes.append(_node(value, external))
         elif number == GraphField.INITIALIZER:
-            name, tensor = _tensor(value, external)
+            name, tensor = named_tensor(value, external)
             if name in tensors:
                 raise ConversionError(f"has two tensors of the name {name!r}; it is ambiguous which of them counts.")
             tensors[name] = tensor
@@ -247,12 +270,42 @@ def _subgraph(message: memoryview, external: ExternalData) -> OnnxSubgraph:
         if number == GraphField.NODE and isinstance(value, memoryview):
             nodes.append(_node(value, external))
         elif number == GraphField.INITIALIZER and isinstance(value, memoryview):
-            name, tensor = _tensor(value, external)
+            name, tensor = named_tensor(value, external)
             if tensor is not None:
                 tensors[name] = tensor
         elif number == GraphField.OUTPUT and isinstance(value, memoryview):
             outputs.append(_value_info(value)[0])
     return OnnxSubgraph(_in_order(nodes), tensors, outputs)
+
+
+def _function(message: memoryview, external: ExternalData) -> tuple[tuple[str, str], OnnxFunction]:
+    """An operator that the model defines, by its domain and name."""
+    name = domain = ""
+    inputs: list[str] = []
+    outputs: list[str] = []
+    nodes: list[OnnxNode] = []
+    defaults: dict[str, AttributeValue] = {}
+    opset = 0
+    for number, value in fields(message):
+        if not isinstance(value, memoryview):
+            continue
+        match number:
+            case FunctionField.NAME:
+                name = text(value)
+            case FunctionField.DOMAIN:
+                domain = text(value)
+            case FunctionField.INPUT:
+                inputs.append(text(value))
+            case FunctionField.OUTPUT:
+                outputs.append(text(value))
+            case FunctionField.NODE:
+                nodes.append(_node(value, external))
+            case FunctionField.DEFAULT:
+                key, content = _attribute(value, external)
+                defaults[key] = content
+            case FunctionField.OPSET_IMPORT:
+                opset = max(opset, _opset(value))
+    return (domain, name), OnnxFunction(_in_order(nodes), inputs, outputs, defaults, opset)
 
 
 def _node(message: memoryview, external: ExternalData) -> OnnxNode:
@@ -300,7 +353,9 @@ def _attribute(message: memoryview, external: ExternalData) -> tuple[str, Attrib
         elif number == AttributeField.STRING and isinstance(value, memoryview):
             content = text(value)
         elif number == AttributeField.TENSOR and isinstance(value, memoryview):
-            _, content = _tensor(value, external)
+            _, content = named_tensor(value, external)
+        elif number == AttributeField.REFERENCE and isinstance(value, memoryview):
+            content = AttributeReference(text(value))
         elif number == AttributeField.GRAPH and isinstance(value, memoryview):
             content = _subgraph(value, external)
         elif number == AttributeField.INTS:
@@ -317,84 +372,3 @@ def _floats(value: Value) -> list[float]:
     if isinstance(value, memoryview) and value.nbytes % 4 == 0:
         return [float(number) for number in np.frombuffer(value, "<f4")]
     raise ConversionError("has an attribute with a list that holds no numbers; the file is damaged.")
-
-
-def _tensor(message: memoryview, external: ExternalData) -> tuple[str, AnyTensor | None]:
-    """Name and tensor of a message; None in place of a tensor of texts."""
-    name, code, location = "", 0, 0
-    sizes: list[int] = []
-    place: dict[str, str] = {}
-    chunks: dict[int, list[Value]] = {}
-    for number, value in fields(message):
-        if number == TensorField.DIMS:
-            sizes += integers(value)
-        elif number == TensorField.DATA_TYPE and isinstance(value, int):
-            code = value
-        elif number == TensorField.NAME and isinstance(value, memoryview):
-            name = text(value)
-        elif number == TensorField.EXTERNAL_DATA and isinstance(value, memoryview):
-            entry = {field: text(part) for field, part in fields(value) if isinstance(part, memoryview)}
-            place[entry.get(EntryField.KEY, "")] = entry.get(EntryField.VALUE, "")
-        elif number == TensorField.DATA_LOCATION and isinstance(value, int):
-            location = value
-        else:
-            chunks.setdefault(number, []).append(value)
-    if code == _STRING:
-        return name, None
-    with naming(f"tensor {name!r}"):
-        if code not in _TYPES:
-            return name, Unreadable(
-                f"has ONNX's element type {code}. Expected a type of at least one byte a number: export the network "
-                "in float32, before it is quantized."
-            )
-        dtype = dtype_named(_TYPES[code])
-        if len(sizes) > MAX_AXES:
-            raise ConversionError(f"has {len(sizes)} sizes, more than any array has axes; the file is damaged.")
-        if any(size < 0 for size in sizes):
-            raise ConversionError(f"has the shape {sizes}; the file is damaged.")
-        nbytes = math.prod(sizes) * dtype.itemsize
-        block = external.block(place, nbytes) if location == _EXTERNAL else _block(chunks, dtype)
-        if block.nbytes != nbytes:
-            raise ConversionError(f"of shape {sizes} and {dtype} has {block.nbytes} bytes; the file is damaged.")
-        return name, Tensor(block, dtype, tuple(sizes))
-
-
-def _block(chunks: Mapping[int, list[Value]], dtype: np.dtype) -> Block:
-    """The numbers of a tensor, in whichever field they lie."""
-    for field, width in ((TensorField.RAW_DATA, None), (TensorField.FLOAT_DATA, 4), (TensorField.DOUBLE_DATA, 8)):
-        if field in chunks:
-            return _join(chunks[field], width)
-    integer_fields = (TensorField.INT32_DATA, TensorField.INT64_DATA, TensorField.UINT64_DATA)
-    return _gather([value for field in integer_fields for value in chunks.get(field, ())], dtype)
-
-
-def _join(chunks: list[Value], width: int | None) -> Block:
-    """The bytes of a field, packed or, with `width`, as numbers of so many bytes."""
-    pieces: list[memoryview | np.ndarray] = []
-    for value in chunks:
-        if isinstance(value, memoryview):
-            pieces.append(value.cast("B"))
-        elif width and isinstance(value, np.ndarray) and is_fixed(value, width):
-            pieces.append(value)
-        else:
-            raise ConversionError("has data that are no bytes; the file is damaged.")
-    if len(pieces) == 1 and isinstance(pieces[0], memoryview):
-        return Block.of(pieces[0])
-    return Block(sum(piece.nbytes for piece in pieces), lambda: memoryview(b"".join(map(bytes, pieces))))
-
-
-def _gather(chunks: list[Value], dtype: np.dtype) -> Block:
-    """Numbers of variable length, one or many a field; for float16 and bfloat16 their bits, as integers."""
-    count = 0
-    for value in chunks:
-        if isinstance(value, np.ndarray):
-            raise ConversionError("has data that are no numbers; the file is damaged.")
-        # The last byte of every varint is below 128.
-        count += 1 if isinstance(value, int) else int((np.frombuffer(value, np.uint8) < 0x80).sum())
-    mask = (1 << 8 * dtype.itemsize) - 1
-
-    def data() -> memoryview:
-        numbers = [number & mask for value in chunks for number in integers(value)]
-        return memoryview(np.array(numbers, f"<u{dtype.itemsize}").tobytes())
-
-    return Block(count * dtype.itemsize, data)

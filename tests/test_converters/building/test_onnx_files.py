@@ -230,13 +230,20 @@ def loop(model):
     model.graph.node[1].CopyFrom(helper.make_node("Loop", ["times", "", "a"], ["b"], body=body, name="repeat"))
 
 
-def functions(model):
-    function = helper.make_function(
-        "acme", "Twice", ["u"], ["v"], [helper.make_node("Add", ["u", "u"], ["v"])], [helper.make_opsetid("", 17)]
-    )
-    model.functions.append(function)
+def functions(model, nodes=None, opset=17):
+    nodes = nodes or [helper.make_node("Add", ["u", "u"], ["v"])]
+    sets = [helper.make_opsetid("", opset), helper.make_opsetid("acme", 1)]
+    model.functions.append(helper.make_function("acme", "Twice", ["u"], ["v"], nodes, sets))
     model.graph.node[1].domain, model.graph.node[1].op_type = "acme", "Twice"
     model.opset_import.append(helper.make_opsetid("acme", 1))
+
+
+def endless(model):
+    functions(model, [helper.make_node("Twice", ["u"], ["v"], domain="acme")])
+
+
+def other_version(model):
+    functions(model, opset=13)
 
 
 def not_finite(model):
@@ -255,11 +262,12 @@ def in_a_circle(model):
 
 REFUSED = {
     custom: "Swirl of the operator set 'acme'",
-    functions: "defines such operators: export it with inlined functions",
     loop: "'repeat', Loop, repeats its steps",
     not_finite: "first.weight is not finite",
     no_opset: "no set of operators",
-    in_a_circle: "takes 0 inputs|stands before",
+    in_a_circle: "takes no image|stands before",
+    endless: "Twice of the file calls itself",
+    other_version: "is of version 13 of ONNX's operators, and the graph of version 17",
 }
 
 
@@ -268,6 +276,32 @@ def test_what_cannot_be_built_is_refused_by_name(tmp_path, change):
     path = edited(tmp_path / "net.onnx", change)
     with pytest.raises(ConversionError, match=f"net.onnx: .*({REFUSED[change]})"):
         converters.convert(path)
+
+
+def test_functions_of_the_file_are_their_nodes(tmp_path):
+    """Calls within calls, an attribute that is given and one that is not, a constant inside, and an optional input."""
+    leak = helper.make_node("LeakyRelu", ["u"], ["a"])
+    leak.attribute.append(onnx.AttributeProto(name="alpha", type=onnx.AttributeProto.FLOAT, ref_attr_name="leak"))
+    factor = helper.make_node(
+        "Constant", [], ["f"], value=numpy_helper.from_array(np.float32([[[2]], [[3]], [[4]], [[5]]]))
+    )
+    scale = helper.make_node("Mul", ["a", "f"], ["v"])
+
+    def change(model):
+        sets = [helper.make_opsetid("", 17), helper.make_opsetid("acme", 1)]
+        inner = helper.make_function("acme", "Inner", ["u", "unused"], ["v"], [factor, leak, scale], sets, ["leak"])
+        calls = [
+            helper.make_node("Inner", ["u"], ["w"], domain="acme", leak=0.25),
+            helper.make_node("Inner", ["w", ""], ["v"], domain="acme"),
+        ]
+        model.functions.append(inner)
+        functions(model, calls)
+
+    path = edited(tmp_path / "net.onnx", change)
+    model, _ = check(path)
+    assert [layer.negative_slope for layer in model.layers if hasattr(layer, "negative_slope")] == pytest.approx(
+        [0.25, 0.01]
+    )
 
 
 def test_without_onnxruntime_the_receipt_says_so(tmp_path, monkeypatch):
