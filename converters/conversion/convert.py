@@ -155,8 +155,8 @@ def convert(
             "serving_default", or the only one.
         outputs: for a TensorFlow graph, names of the nodes that are the results, such as "logits/BiasAdd"; by default
             those of the signature, or those that no other node reads.
-        inputs: for a TensorFlow graph, name of the node whose result is the image, where the graph's own preprocessing
-            before it is to be left out, such as "sub_7".
+        inputs: for a TensorFlow graph, name of the node whose result is the image, such as "sub_7". The graph's own
+            preprocessing before it is left out.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
         ConversionError: a file that cannot be read, is not identified or does not fit, or an option that its family

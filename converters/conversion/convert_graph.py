@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from converters.building.tensorflow.build import BuiltGraph, build_from_tensorflow
 from converters.errors import ConversionError
@@ -13,21 +13,48 @@ from converters.types import Path
 _CHECKPOINT = "TensorFlow checkpoint"
 
 
-def graph_path(path: Any, outputs: Sequence[str]) -> Path | None:
+class GraphResults(NamedTuple):
+    """Which part of a TensorFlow graph is wanted; empty for the whole.
+
+    Attributes:
+        signature: key of a signature of a SavedModel.
+        outputs: names of the nodes that are the results.
+        inputs: name of the node whose result is the image.
+    """
+
+    signature: str | None = None
+    outputs: Sequence[str] = ()
+    inputs: Sequence[str] = ()
+
+
+def graph_results(signature: str | None, outputs: str | Sequence[str], inputs: str | Sequence[str]) -> GraphResults:
+    """What the caller of `convert` asks for.
+
+    Args:
+        signature: key of a signature.
+        outputs: name of a result, or names of several.
+        inputs: name of the image's node.
+    """
+    names = [(part,) if isinstance(part, str) else tuple(part) for part in (outputs, inputs)]
+    return GraphResults(signature, *names)
+
+
+def graph_path(path: Any, results: GraphResults) -> Path | None:
     """The path of a program of TensorFlow that is built as it stands; None for every other source.
 
     A MetaGraph belongs to a checkpoint, which may be a known network: it is built at once only if results are named.
 
     Args:
         path: what the caller of `convert` gives.
-        outputs: names of the results, if the caller names them.
+        results: which part the caller asks for.
     """
+    part = bool(results.outputs or results.inputs)
     if not isinstance(path, str | os.PathLike):
         return None
     kind = graph_kind(path)
-    if kind is None and outputs and graph_kind(f"{os.fspath(path)}.meta") == META_GRAPH:
+    if kind is None and part and graph_kind(f"{os.fspath(path)}.meta") == META_GRAPH:
         return f"{os.fspath(path)}.meta"
-    return None if kind is None or (kind == META_GRAPH and not outputs) else path
+    return None if kind is None or (kind == META_GRAPH and not part) else path
 
 
 def graph_beside(source: Source) -> Path | None:
@@ -45,15 +72,12 @@ def graph_beside(source: Source) -> Path | None:
     return None
 
 
-def build_graph(
-    path: Path, *, signature: str | None, outputs: Sequence[str], for_families: bool, allow_nonfinite: bool
-) -> BuiltGraph:
+def build_graph(path: Path, *, results: GraphResults, for_families: bool, allow_nonfinite: bool) -> BuiltGraph:
     """The model of a program of TensorFlow.
 
     Args:
         path: path of the program.
-        signature: key of a signature of a SavedModel.
-        outputs: names of the results.
+        results: which results are wanted, and of what.
         for_families: whether the caller asks for what only networks of the families have.
         allow_nonfinite: accept NaN and infinite weights.
     Raises:
@@ -64,21 +88,20 @@ def build_graph(
             f"{path} is a program of TensorFlow and is built as it stands. The options for networks of the families "
             "(family=, network=, num_classes=, output_stride=, skip= and so on) do not apply to it."
         )
-    return build_from_tensorflow(path, signature=signature, outputs=outputs, allow_nonfinite=allow_nonfinite)
+    return build_from_tensorflow(path, **results._asdict(), allow_nonfinite=allow_nonfinite)
 
 
-def check_graph_options(signature: str | None, outputs: Sequence[str]) -> None:
+def check_graph_options(results: GraphResults) -> None:
     """Refuses options of programs of TensorFlow for another source.
 
     Args:
-        signature: key of a signature.
-        outputs: names of the results.
+        results: what the caller asks for.
     Raises:
         ConversionError: one of them is given.
     """
-    if signature is not None or outputs:
+    if results != GraphResults():
         raise ConversionError(
-            "signature= and outputs= (--signature, --outputs) choose the results of a TensorFlow graph: a frozen .pb "
-            "file, a SavedModel or a checkpoint with its .meta file. Received: another source, "
-            f"signature={signature!r}, outputs={list(outputs)!r}"
+            "signature=, outputs= and inputs= (--signature, --outputs, --inputs) choose a part of a TensorFlow graph: "
+            "a frozen .pb file, a SavedModel or a checkpoint with its .meta file. Received: another source, "
+            f"{', '.join(f'{key}={value!r}' for key, value in results._asdict().items() if value)}"
         )

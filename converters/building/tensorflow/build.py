@@ -49,6 +49,7 @@ def build_from_tensorflow(
     *,
     signature: str | None = None,
     outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
     allow_nonfinite: bool = False,
     tolerance: float = TOLERANCE,
 ) -> BuiltGraph:
@@ -62,6 +63,8 @@ def build_from_tensorflow(
         signature: key of a signature of a SavedModel; by default "serving_default" or the only one.
         outputs: names of nodes or tensors that are the results; by default the signature's, or those that no other
             node reads.
+        inputs: name of the node whose result is the image, instead of the graph's placeholder: the node after the
+            preprocessing, such as "sub_7".
         allow_nonfinite: accept NaN and infinite weights.
         tolerance: largest max |difference| / max |reference| of any output.
     Raises:
@@ -69,7 +72,7 @@ def build_from_tensorflow(
             the graph.
     """
     with naming(os.path.basename(os.path.abspath(os.fspath(path)))):
-        program = open_program(path, signature=signature, outputs=[outputs] if isinstance(outputs, str) else outputs)
+        program = open_program(path, signature=signature, outputs=_names(outputs), inputs=_names(inputs))
         refusal: ConversionError | None = None
         for traced in programs(program, _network_name(program)):
             try:
@@ -83,6 +86,10 @@ def build_from_tensorflow(
                 refusal = refusal or error
         assert refusal is not None
         raise refusal
+
+
+def _names(names: Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _network_name(program: GraphProgram) -> str:

@@ -22,6 +22,7 @@ from converters.reading.onnx.model_file import OnnxGraph, OnnxNode
 
 _BATCHES = (2, 3, 5)
 _SQUARES = (224, 256, 384, 512, 513, 240, 288, 299, 320, 640)
+_LEAST_SIDE, _LARGEST_SIDE, _MOST_PAIRS = 32, 4096, 6  # of images that a constant may state
 _LEAST_LITERAL = 5  # sides of maps below it are too common as numbers
 
 
@@ -92,9 +93,10 @@ def _free(tracing: "_Tracing") -> Iterator[TracedProgram]:
             return
         except OtherSize as error:
             first = first or error
-    for side in _SQUARES:
+    squares = [(side, side) for side in _SQUARES]
+    for size in dict.fromkeys([*_resized_to(tracing.tensors), *squares]):
         try:
-            traced = tracing.fixed((side, side))
+            traced = tracing.fixed(size)
         except OtherSize:
             continue
         yield dataclasses.replace(traced, why=str(first))
@@ -205,6 +207,16 @@ class _Tracing:
             return Ref(value.name)
         call = GraphCall(tracer, OnnxNode("Transpose", f"{value.name}#output", [], [f"{value.name}#output"], {}), [])
         return Ref(call.ordered(value, wanted).name)
+
+
+def _resized_to(tensors: Mapping[str, np.ndarray]) -> list[tuple[int, int]]:
+    """Sides among the constants, the largest first: a graph of one size states that of its image, or resizes to it."""
+    integers = [array for array in tensors.values() if array.dtype.kind == "i" and array.shape in ((2,), (4,))]
+    pairs = {
+        (int(array[-3]), int(array[-2])) if array.size == 4 else (int(array[0]), int(array[1])) for array in integers
+    }
+    sides = {pair for pair in pairs if _LEAST_SIDE <= min(pair) <= max(pair) <= _LARGEST_SIDE}
+    return sorted(sides, reverse=True)[:_MOST_PAIRS]
 
 
 def _literals(graph: ProgramGraph, size: tuple[int, int]) -> frozenset[int]:

@@ -130,12 +130,14 @@ def _image(node: OnnxNode, nodes: Sequence[OnnxNode], program: GraphProgram) -> 
 
         raise ConversionError(
             f"takes {tf.dtypes.as_dtype(kind).name} as its input {node.name!r}, and an image of floats or of uint8 is "
-            "expected. A graph that decodes files has its network after that: freeze the part after the decoded image."
+            "expected. If the graph decodes files, name the node after that as the image: inputs=['node'] "
+            "(--inputs=node)."
         )
     if shape and len(shape) != 4:
         raise ConversionError(
             f"takes the input {node.name!r} of {len(shape)} axes; an image (batch, height, width, channels) is "
-            f"expected. Received: {_words(shape)}"
+            "expected. If the graph prepares it, name the node after that as the image: inputs=['node'] "
+            f"(--inputs=node). Received: {_words(shape)}"
         )
     batch, *rest = shape or (None,) * 4
     last = not _reads_channels_first(node.name, nodes, rest)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from converters.building.tensorflow.graph_nodes import Definition, node_of, opened, plain_name
@@ -23,7 +24,9 @@ _NO_RESULTS = frozenset(
 _DTYPE_LIMIT = 100  # types from here on are references to variables
 
 
-def open_program(path: Path, *, signature: str | None = None, outputs: Sequence[str] = ()) -> GraphProgram:
+def open_program(
+    path: Path, *, signature: str | None = None, outputs: Sequence[str] = (), inputs: Sequence[str] = ()
+) -> GraphProgram:
     """The program of a file or folder.
 
     Args:
@@ -31,9 +34,15 @@ def open_program(path: Path, *, signature: str | None = None, outputs: Sequence[
         signature: key of a signature of a SavedModel; by default "serving_default" or the only one.
         outputs: names of nodes or tensors that are the results; by default the signature's, or those that no other
             node reads.
+        inputs: names of nodes whose results the caller gives, instead of the graph's placeholders.
     Raises:
         ConversionError: a file that cannot be read, no such signature, or no such node.
     """
+    program = _opened(path, signature, outputs)
+    return replace(program, definition=given(program.definition, inputs)) if inputs else program
+
+
+def _opened(path: Path, signature: str | None, outputs: Sequence[str]) -> GraphProgram:
     kind = graph_kind(path)
     if kind == SAVED_MODEL:
         return _saved_model(saved_model_folder(path), signature, outputs)
@@ -61,6 +70,33 @@ def open_program(path: Path, *, signature: str | None = None, outputs: Sequence[
     )
 
 
+def given(definition: Definition, names: Sequence[str]) -> Definition:
+    """A graph in which some nodes are placeholders.
+
+    Args:
+        definition: the graph.
+        names: names of the nodes.
+    Raises:
+        ConversionError: no such node, or a further result of one.
+    """
+    from tensorflow.core.framework import node_def_pb2
+
+    nodes = dict(definition.nodes)
+    for name in map(plain_name, names):
+        _require_node(definition, name, "inputs", names)
+        if ":" in name:
+            raise ConversionError(f"can be given the first result of a node alone. Received: inputs={list(names)!r}")
+        old = nodes[name]
+        new = node_def_pb2.NodeDef(name=name, op="Placeholder")
+        kinds = [old.attr[key].type for key in ("dtype", "DstT", "T") if key in old.attr]
+        new.attr["dtype"].type = kinds[0] if kinds else 1
+        new.attr["shape"].shape.unknown_rank = True
+        if "_output_shapes" in old.attr:
+            new.attr["_output_shapes"].CopyFrom(old.attr["_output_shapes"])
+        nodes[name] = new
+    return replace(definition, nodes=nodes)
+
+
 def parsed(message: Any, path: str) -> Any:
     """A message of protocol buffers with the content of a file.
 
@@ -82,12 +118,7 @@ def _results(definition: Definition, outputs: Sequence[str]) -> dict[str, str]:
     """The results that are asked for, or those that no node reads, by their names."""
     if outputs:
         for name in outputs:
-            if node_of(name) not in definition.nodes:
-                near = sorted(node for node in definition.nodes if name.rpartition("/")[2] in node)[:5]
-                raise ConversionError(
-                    f"has no node {node_of(name)!r}. Received: outputs={list(outputs)!r}; "
-                    f"{'similar: ' + ', '.join(near) if near else 'ends: ' + ', '.join(_ends(definition)[:5])}"
-                )
+            _require_node(definition, name, "outputs", outputs)
         return {plain_name(name): plain_name(name) for name in outputs}
     ends = _ends(definition)
     if not ends:
@@ -95,6 +126,20 @@ def _results(definition: Definition, outputs: Sequence[str]) -> dict[str, str]:
             "has no node that ends it and depends on an image. Name the results: outputs=['node'] (--outputs=node)."
         )
     return {name: name for name in ends}
+
+
+def _require_node(definition: Definition, name: str, option: str, names: Sequence[str]) -> None:
+    """Refuses the name of a node that a graph lacks.
+
+    Raises:
+        ConversionError: naming similar ones.
+    """
+    if node_of(name) not in definition.nodes:
+        near = sorted(node for node in definition.nodes if node_of(name).rpartition("/")[2] in node)[:5]
+        raise ConversionError(
+            f"has no node {node_of(name)!r}. Received: {option}={list(names)!r}; "
+            f"{'similar: ' + ', '.join(near) if near else 'ends: ' + ', '.join(_ends(definition)[:5])}"
+        )
 
 
 def _ends(definition: Definition) -> list[str]:

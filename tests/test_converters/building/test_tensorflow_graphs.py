@@ -89,6 +89,28 @@ def test_class_map_and_logits_before_it(tmp_path):
     assert np.array_equal(np.argmax(logits(images(64, 49)), -1), model(images(64, 49)))
 
 
+@pytest.mark.full
+def test_network_behind_its_own_preprocessing(tmp_path):
+    """DeepLab's frozen graphs pad one image of bytes to their own size: `inputs` names the node after that."""
+
+    def build(x):
+        image = tf.squeeze(x, [0])
+        sides = tf.shape(image)
+        image = tf.pad(image - 127.5, [[0, 129 - sides[0]], [0, 129 - sides[1]], [0, 0]]) + 127.5
+        image.set_shape([129, 129, 3])
+        scores = tf1_graphs.deeplab_mobilenet(tf.expand_dims(image, 0, name="prepared"))
+        return tf.slice(tf.argmax(scores, 3), [0, 0, 0], [1, sides[0], sides[1]], name="classes")
+
+    path = tf1_graphs.frozen(build, tmp_path / "deeplab.pb", shape=(1, None, None, 3), dtype=tf.uint8)
+    with pytest.raises(ConversionError, match=r"'Pad', Pad, pads the batch.*--inputs=node"):
+        converters.convert(path)
+    model, _ = converters.convert(path, inputs="prepared", outputs="ResizeBilinear_3")
+    assert (model.input_shape, model.output_shape) == ((None, 129, 129, 3), (None, 129, 129, 4))
+    batch = np.random.default_rng(0).integers(0, 256, (1, 129, 129, 3)).astype("uint8")
+    (expected,) = tf1_graphs.run_frozen(path, batch, ["ResizeBilinear_3"])
+    assert np.abs(model(batch.astype("float32")) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_dropout_of_a_placeholder_is_left_out(tmp_path):
     path = tf1_graphs.frozen(lambda x: tf1_graphs.unet(x), tmp_path / "unet.pb")
     model, receipt = converters.convert(path)
@@ -283,7 +305,7 @@ def test_options_are_refused_where_they_do_not_apply(tmp_path):
     assert "built as it stands" in refusal(path, num_classes=3)
     weights = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
     weights.save(tmp_path / "other.keras")
-    assert "choose the results of a TensorFlow graph" in refusal(tmp_path / "other.keras", signature="a")
+    assert "choose a part of a TensorFlow graph" in refusal(tmp_path / "other.keras", signature="a")
 
 
 def test_nothing_of_a_graph_runs_but_arithmetic(tmp_path):

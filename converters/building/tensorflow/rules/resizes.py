@@ -57,7 +57,10 @@ def pad(call: GraphCall) -> Ordered:
         raise ValueError(f"{len(asked[0])} numbers of pixels for {x.rank} axes")
     around = [[(n[2 * p], n[2 * p + 1]) for p in inverse(x.axes)] for n in asked]
     if any(pads[0] != (0, 0) for pads in around):
-        raise call.refusal("pads the batch")
+        raise call.refusal(
+            "pads the batch, or an image that has none. If this is the graph's own preprocessing, name the node after "
+            "it as the image: inputs=['node'] (--inputs=node)"
+        )
     if not any(side for pads in around for pair in pads for side in pair):
         return x
     first = next(axis for axis in range(x.rank) if any(pads[axis] != (0, 0) for pads in around))
