@@ -77,6 +77,9 @@ def fill(module: Any, arrays: Arrays, *, allow_nonfinite: bool) -> FilledModule:
             first.setdefault(owner, key)
             state[key].copy_(value)
             keys[key] = key
+    for key in state:  # a tensor that has several names, of which the file has one
+        if (owner := same.get(key, key)) in first:
+            keys.setdefault(key, first[owner])
     counter = "a counter of training batches that the module does not have"
     return FilledModule(module, keys, {key: counter for key in arrays if key not in state})
 

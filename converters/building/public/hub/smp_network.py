@@ -3,6 +3,7 @@
 Reference: https://github.com/qubvel-org/segmentation_models.pytorch: base/hub_mixin.py and encoders/__init__.py.
 """
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from tfseg import specs
 _USUAL_IMAGES = re.compile(
     r"(resnet|resnext|densenet|vgg|se_resne|senet|efficientnet-b|mobilenet_v2|mit_b|mobileone_s)\w*"
 )
+# Of earlier versions; the library itself reads them.
+_OLD_ARGUMENTS = {"decoder_use_batchnorm", "psp_use_batchnorm"}
 
 
 def smp_network(config: Mapping[str, Any]) -> HubNetwork:
@@ -47,6 +50,15 @@ def _create(config: Mapping[str, Any]) -> Any:
             "segmentation-models-pytorch."
         )
     arguments = {name: value for name, value in config.items() if not name.startswith("_")}
+    known = {*inspect.signature(kind.__init__).parameters} | _OLD_ARGUMENTS
+    strange = [name for name, value in arguments.items() if name not in known and value is not None]
+    # Networks take further arguments and pass them on to encoders of timm. Others leave them out in silence.
+    if strange and not str(arguments.get("encoder_name")).startswith("tu-"):
+        raise ConversionError(
+            f"config.json has the argument {strange[0]}={arguments[strange[0]]!r}, which {config['_model_class']} of "
+            f"segmentation_models_pytorch {smp.__version__} does not have. Another version may have it: pip install "
+            "--upgrade segmentation-models-pytorch."
+        )
     return kind(**{**arguments, "encoder_weights": None})
 
 

@@ -3,6 +3,7 @@
 Reference: https://github.com/huggingface/transformers: modeling_utils.py and configuration_utils.py.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +62,27 @@ def _configuration(config: Mapping[str, Any]) -> Any:
             + (f" The file was written with version {written}: pip install transformers=={written}." if written else "")
         )
     plain = {key: value for key, value in config.items() if not key.startswith("use_pretrained")}
+    _refuse_newer_entries(plain, transformers.CONFIG_MAPPING[kind])
     return transformers.CONFIG_MAPPING[kind].from_dict(plain)
+
+
+def _refuse_newer_entries(config: Mapping[str, Any], kind: Any) -> None:
+    """Refuses a file of a later version with entries that this one would leave out in silence."""
+    import transformers
+
+    written, installed = config.get("transformers_version"), transformers.__version__
+    if not isinstance(written, str) or _numbers(written) <= _numbers(installed):
+        return
+    known = {*kind().to_dict(), *kind.attribute_map, "architectures", "transformers_version"}
+    if strange := [key for key, value in config.items() if key not in known and value is not None]:
+        raise ConversionError(
+            f"config.json has the entry {strange[0]!r}, which transformers {installed} does not know. The file was "
+            f"written with version {written}: pip install transformers=={written}."
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def _class(config: Mapping[str, Any]) -> Any:
@@ -72,6 +93,7 @@ def _class(config: Mapping[str, Any]) -> Any:
     """
     import transformers
 
+    _configuration(config)  # an unknown kind of network is refused first
     names, kind = config.get("architectures"), None
     if isinstance(names, list) and names:
         kind = getattr(transformers, str(names[0]), None)
