@@ -37,7 +37,7 @@ def verify(
     Returns: the `ModelComparison`.
     Raises:
         ConversionError: no public implementation of the network as it was built, none installed, or a difference beyond
-            the tolerance.
+            the tolerance; a model that was built from its source's own program, which was compared with that already.
 
     Example:
         >>> model, receipt = converters.convert("street.pth")
@@ -46,6 +46,8 @@ def verify(
         ...
         converters.errors.ConversionError: street.pth: ...
     """
+    if receipt.steps:
+        raise ConversionError(_own_program(receipt))
     source = open_source(path)
     with without_triton():
         module, family, network = _public_module(receipt, _view(receipt, source))
@@ -66,6 +68,19 @@ def verify(
     except AssertionError as error:
         raise ConversionError(f"{receipt.source}: {error}") from error
     return comparison
+
+
+def _own_program(receipt: Receipt) -> str:
+    """Why a model that was built from a program is not verified once more."""
+    if receipt.parity is None:
+        return (
+            f"{receipt.source}: the model was built from its own program, and nothing that runs the program is "
+            "installed (for ONNX: pip install onnxruntime). Install it and convert again, which compares them."
+        )
+    return (
+        f"{receipt.source}: the model was built from its own program, and compared with it: receipt.parity says how. "
+        "converters.compare(model, module, images) compares layer by layer."
+    )
 
 
 def _view(receipt: Receipt, source: Source) -> Source:

@@ -1,6 +1,9 @@
 """tfseg convert, as a user runs it."""
 
+import functools
+import http.server
 import json
+import threading
 
 import keras
 import pytest
@@ -29,14 +32,21 @@ def test_convert_writes_model_and_receipt(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # torch.export's own
-def test_convert_builds_a_program_of_torch_export(tmp_path):
+def test_convert_builds_a_program_of_torch_export_at_an_address(tmp_path, monkeypatch):
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU()).eval()
     auto = torch.export.Dim.AUTO
     program = torch.export.export(module, (torch.zeros(2, 3, 32, 48),), dynamic_shapes=({0: auto, 2: auto, 3: auto},))
     torch.export.save(program, tmp_path / "net.pt2")
-    result = run(CONVERT, "--checkpoint=net.pt2", "--output=net.keras", "--preprocessing=torch", cwd=tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/net.pt2"
+        result = run(CONVERT, address, "--output=net.keras", "--preprocessing=torch", "--verify", cwd=tmp_path)
+        server.shutdown()
     assert result.code == 0, result.err
     assert "torch.export program, Sequential" in result.out
+    assert "max relative difference" in result.out  # --verify has nothing to add
     model = keras.saving.load_model(tmp_path / "net.keras")
     assert model.output_shape == (None, None, None, 4)
     assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"

@@ -133,6 +133,7 @@ CASES = {
         [node("BatchNormalization", "x s b m v", epsilon=1e-3)],
         {"s": floats(3), "b": floats(3), "m": floats(3), "v": np.abs(floats(3)) + 0.1},
     ),
+    "response norm": ([node("LRN", size=3, alpha=0.5, beta=0.6, bias=2.0)], {}),
     "instance norm": ([node("InstanceNormalization", "x s b")], {"s": floats(3), "b": floats(3)}),
     "group norm, taken apart": (
         GROUP_NORM,
@@ -383,6 +384,7 @@ REFUSED = {
         {"r": np.float32(0.5), "t": np.array(True)},
         "exported for training",
     ),
+    "an even response norm": ([node("LRN", size=4)], {}, "LRN.*even number of channels"),
     "the largest": ([node("TopK", "x k", "y i", axis=1)], {"k": ints(2)}, "TopK.*no counterpart"),
     "no counterpart": ([node("LpPool", kernel_shape=[2, 2])], {}, "LpPool.*no counterpart"),
     "crop and resize": (

@@ -128,7 +128,17 @@ def _decomposed(
     return result
 
 
+def response_norm(call: Call) -> Computed:
+    """Each number divided by a power of the squares of its neighbors in other channels."""
+    x, size = call.computed(), int(call.attribute("size", 0))
+    if x.rank != 4 or size % 2 == 0:
+        raise call.refusal("normalizes over an even number of channels, or something else than a map")
+    alpha, beta = float(call.attribute("alpha", 1e-4)), float(call.attribute("beta", 0.75))
+    return call.step("response_norm", x, size=size, alpha=alpha / size, beta=beta, k=float(call.attribute("bias", 1.0)))
+
+
 RULES: dict[str, Rule] = {
+    "LRN": response_norm,
     "BatchNormalization": batch_norm,
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,
