@@ -343,7 +343,9 @@ def test_files_of_keras_2_that_are_not_rebuilt_are_refused_by_name(tmp_path):
     start = [older.image("image", 8, 8, 3), conv("a", "image", 2, False)]
     cases = {
         r"'lstm' \(ConvLSTM2D\) is not rebuilt": older.entry("ConvLSTM2D", "lstm", "a"),
-        r"'bn' \(BatchNormalization\) has renorm=True": older.entry("BatchNormalization", "bn", "a", renorm=True),
+        r"'s' \(SeparableConv2D\) has groups=2, which layers of Keras": older.entry(
+            "SeparableConv2D", "s", "a", filters=2, kernel_size=[3, 3], groups=2
+        ),
         r"'tf.einsum' calls tf.einsum": older.entry("TFOpLambda", "tf.einsum", "a", function="einsum"),
         r"'up' \(UpSampling2D\) has interpolation='bilinear', which TensorFlow 1 and 2": older.entry(
             "UpSampling2D", "up", "a", size=[2, 2], interpolation="bilinear", data_format="channels_last"

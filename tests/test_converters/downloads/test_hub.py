@@ -1,6 +1,5 @@
 """`hf://owner/name`: a folder of one commit, its hashes checked, read as every other folder of a hub."""
 
-import contextlib
 import hashlib
 import http.server
 import json
@@ -54,11 +53,10 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    with contextlib.closing(server):
-        yield server
-        server.shutdown()
-    server.server_close()
+    yield server
+    server.shutdown()
     thread.join()
+    server.server_close()
 
 
 def test_weights_and_their_documents_are_fetched_once(hub):

@@ -50,7 +50,7 @@ def _create(config: Mapping[str, Any]) -> Any:
             "segmentation-models-pytorch."
         )
     arguments = {name: value for name, value in config.items() if not name.startswith("_")}
-    known = {*inspect.signature(kind.__init__).parameters} | _OLD_ARGUMENTS
+    known = {*inspect.signature(kind).parameters} | _OLD_ARGUMENTS
     strange = [name for name, value in arguments.items() if name not in known and value is not None]
     # Networks take further arguments and pass them on to encoders of timm. Others leave them out in silence.
     if strange and not str(arguments.get("encoder_name")).startswith("tu-"):
