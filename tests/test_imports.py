@@ -59,7 +59,7 @@ LIBRARIES = {
     "tfseg.layers": NUMERIC,
     "tfseg.rewrites": NUMERIC | {"tensorflow"},  # whose XLA one rewrite asks for
     "tfseg": EVERYTHING_BUT_TORCH | RUNTIMES | SERVING,
-    "converters.errors": EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"} | {"onnx", "onnxruntime"},  # to compare with
+    "converters.errors": EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"} | {"cv2", "onnx", "onnxruntime"},  # to compare with
     "tfseg_cli": EVERYTHING_BUT_TORCH | SERVING,
 }
 

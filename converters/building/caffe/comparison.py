@@ -1,6 +1,6 @@
 """A model beside OpenCV's importer: where that computes what Caffe does, it is the witness of a conversion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -39,14 +39,33 @@ def compare(
         receipt.notes.append("nothing was compared: OpenCV is not installed (pip install opencv-python-headless)")
         return
     reason = opencv.why_not(wiring)
-    run, sizes = None, []
     if not reason:
-        run, sizes, reason = _witness(path, wiring, traced)
-    if run is None or not sizes:
-        check_shapes(traced, model)
-        receipt.notes.append(f"nothing was compared: {reason}")
-        return
-    name = f"{FilePath(path).name} in OpenCV"
+        channels = {name: traced.graph.shapes[name][0][1] for name in traced.graph.inputs}
+        try:
+            with opencv.running(wiring, channels, path) as run:
+                sizes, reason = _sizes(run, channels, traced.checks)
+                if sizes:
+                    _compare(FilePath(path).name, wiring, traced, model, receipt, tolerance, run, sizes)
+                    return
+        except ConversionError as error:
+            if not isinstance(error, opencv.NoWitness) and not isinstance(error.__cause__, opencv.NoWitness):
+                raise
+            reason = str(error.__cause__ or error)
+    check_shapes(traced, model)
+    receipt.notes.append(f"nothing was compared: {reason}")
+
+
+def _compare(
+    file: str,
+    wiring: Wiring,
+    traced: TracedNet,
+    model: keras.Model,
+    receipt: Receipt,
+    tolerance: float,
+    run: Any,
+    sizes: Sequence[tuple[int, int]],
+) -> None:
+    name = f"{file} in OpenCV"
     # A prototxt may state a batch of one in its shapes, which OpenCV takes at its word.
     batch = 1 if any(node.layer.type == "Reshape" for node in wiring.nodes) else 2
     worst = max(difference(model, run, name, size, batch=batch) for size in sizes)
@@ -88,22 +107,18 @@ def check_shapes(traced: TracedNet, model: keras.Model) -> None:
             )
 
 
-def _witness(path: Path, wiring: Wiring, traced: TracedNet) -> tuple[Any, list[tuple[int, int]], str]:
-    """OpenCV's function, the sizes at which it runs, and why there is none."""
-    channels = {name: traced.graph.shapes[name][0][1] for name in traced.graph.inputs}
-    try:
-        run = opencv.runner(wiring, channels, path)
-    except ConversionError as error:
-        return None, [], str(error)
+def _sizes(
+    run: Any, channels: Mapping[str, int], checks: Sequence[tuple[int, int]]
+) -> tuple[list[tuple[int, int]], str]:
+    """The sizes at which OpenCV runs, and why not at the others."""
     sizes, reason = [], ""
-    for size in traced.checks:
-        images = [np.zeros((2, count, *size), "float32") for count in channels.values()]
+    for size in checks:
         try:
-            run(images)
+            run([np.zeros((2, count, *size), "float32") for count in channels.values()])
             sizes.append(size)
-        except Exception as error:  # OpenCV's own class
-            reason = f"OpenCV does not run it: {' '.join(str(error).split())[:200]}"
-    return run, sizes, reason
+        except opencv.NoWitness as error:
+            reason = str(error)
+    return sizes, reason
 
 
 def _roundings(

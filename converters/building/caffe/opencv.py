@@ -3,12 +3,18 @@
 Reference: https://docs.opencv.org/4.x/d6/d0f/group__dnn.html, readNetFromCaffe
 """
 
+import contextlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from converters.building.caffe import opencv_worker
 from converters.building.caffe.parameters import PARAMETERS, parameter_message, read_parameters
 from converters.building.caffe.wiring import Node, Wiring
 from converters.errors import ConversionError
@@ -26,19 +32,31 @@ _STATED = {
 }
 
 
-def _after_the_map(node: Node, _: Mapping[str, Any]) -> bool:
-    """Whether a pooling has windows that begin after the map, which only Caffe has."""
-    message = parameter_message(node.layer.fields, "Pooling")
+def _window(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Kernel, stride and padding of a layer."""
+    message = parameter_message(node.layer.fields, node.layer.type)
     kernel, stride, pad = (
         pixel_pair(message, both, (f"{each}_h", f"{each}_w"), default)
         for both, each, default in (("kernel_size", "kernel", 0), ("stride", "stride", 1), ("pad", "pad", 0))
     )
-    windows = "global_pooling" not in message
-    return windows and not any(pad) and any(size < step for size, step in zip(kernel, stride, strict=False))
+    return kernel, stride, pad
+
+
+def _after_the_map(node: Node, p: Mapping[str, Any]) -> bool:
+    """Whether a pooling has windows that begin after the map, which only Caffe has."""
+    kernel, stride, pad = _window(node)
+    return not (p["global_pooling"] or any(pad)) and any(k < s for k, s in zip(kernel, stride, strict=False))
+
+
+def _cuts_windows(node: Node, _: Mapping[str, Any]) -> bool:
+    """Whether a transposed convolution cuts off more than its window, for which OpenCV reads what is not there."""
+    kernel, _, pad = _window(node)
+    return any(p >= k for p, k in zip(pad, kernel, strict=False))
 
 
 # Type of a layer -> whether OpenCV computes it otherwise than Caffe. It is no witness of a network with such a layer.
 _UNLIKE: dict[str, Callable[[Node, Mapping[str, Any]], bool]] = {
+    "Deconvolution": _cuts_windows,
     "Interp": lambda node, p: bool(p["shrink_factor"] or p["pad_beg"] or p["pad_end"]),
     "Log": lambda node, p: (p["base"], p["scale"], p["shift"]) != (-1, 1, 0),
     "LRN": lambda node, p: p["k"] != 1,
@@ -46,6 +64,10 @@ _UNLIKE: dict[str, Callable[[Node, Mapping[str, Any]], bool]] = {
     "Pooling": _after_the_map,
     "Swish": lambda node, p: p["beta"] != 1,
 }
+
+
+class NoWitness(ConversionError):
+    """OpenCV does not run a network."""
 
 
 def is_available() -> bool:
@@ -69,7 +91,8 @@ def why_not(wiring: Wiring) -> str:
     return ""
 
 
-def runner(wiring: Wiring, channels: dict[str, int], weights: Path) -> Callable[[Any], Any]:
+@contextlib.contextmanager
+def running(wiring: Wiring, channels: Mapping[str, int], weights: Path) -> Iterator[Callable[[Any], Any]]:
     """A function that computes the network's results on images `(batch, channels, height, width)`, or a list of them.
 
     Args:
@@ -77,38 +100,53 @@ def runner(wiring: Wiring, channels: dict[str, int], weights: Path) -> Callable[
         channels: name of an image -> its channels.
         weights: path of the `.caffemodel`.
     Raises:
-        ConversionError: OpenCV does not read the network.
+        NoWitness: OpenCV does not read the network; the function raises it where OpenCV does not run it.
     """
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it cannot run is said in the receipt
-    text = network_text(wiring, channels)
-    try:
-        net = cv2.dnn.readNetFromCaffe(np.frombuffer(text.encode(), np.uint8), _read(weights))
-        net.enableWinograd(False)
-    except cv2.error as error:
-        raise ConversionError(f"OpenCV does not read it: {_first_line(error)}") from error
     makers = {name: node.layer.name for node in wiring.nodes for name in node.outputs}
-    names = [makers[name] for name in wiring.outputs]
-
-    def run(images: Any) -> Any:
-        for name, image in zip(channels, images if isinstance(images, list) else [images], strict=True):
-            net.setInput(np.ascontiguousarray(image, "float32"), name)
-        results = [np.array(result) for result in net.forward(names)]
-        return results[0] if len(results) == 1 else results
-
-    return run
-
-
-def _read(path: Path) -> np.ndarray:
-    return np.fromfile(path, np.uint8)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    facts = {
+        "text": network_text(wiring, channels),
+        "weights": os.path.abspath(weights),
+        "inputs": list(channels),
+        "outputs": [makers[name] for name in wiring.outputs],
+    }
+    script = [sys.executable, opencv_worker.__file__]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(script, **pipes) as process:
+        try:
+            _ask(process, facts=json.dumps(facts))
+            yield lambda images: _results(process, images)
+        finally:
+            process.kill()
 
 
-def network_text(wiring: Wiring, channels: dict[str, int]) -> str:
+def _results(process: subprocess.Popen[bytes], images: Any) -> Any:
+    parts = images if isinstance(images, list) else [images]
+    answer = _ask(process, **{f"image{index}": part.astype("float32") for index, part in enumerate(parts)})
+    results = [answer[f"result{index}"] for index in range(len(answer) - 1)]
+    return results[0] if len(results) == 1 else results
+
+
+def _ask(process: subprocess.Popen[bytes], **message: Any) -> Mapping[str, np.ndarray]:
+    """Sends a message to OpenCV's process, and returns the answer.
+
+    Raises:
+        NoWitness: OpenCV says no, or its process has ended.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        opencv_worker.send(process.stdin, **message)
+        answer = opencv_worker.receive(process.stdout)
+    except OSError:  # the pipe is closed
+        answer = {}
+    if not answer:
+        raise NoWitness("OpenCV does not run it: its process ended")
+    if error := str(answer["error"]):
+        raise NoWitness(f"OpenCV does not run it: {' '.join(error.split())[:200]}")
+    return answer
+
+
+def network_text(wiring: Wiring, channels: Mapping[str, int]) -> str:
     """A network as a prototxt of today's form: the layers that its results need, and nothing that only trains.
 
     Args:

@@ -10,6 +10,7 @@ from helpers.run_command import run
 
 import converters
 import tfseg
+from converters.building.caffe import opencv
 from converters.building.caffe.build import FAMILY
 
 # Network -> how it is made, and sizes beside its own at which it runs; none for networks of one size.
@@ -161,6 +162,27 @@ def test_weights_in_hdf5(tmp_path):
     model, receipt = converters.convert(tmp_path / "net.caffemodel.h5", prototxt=prototxt)
     assert "nothing was compared" in str(receipt)
     assert caffe_in_numpy.difference(model, net, (33, 46)) <= 1e-5
+
+
+def test_an_opencv_that_crashes_ends_no_conversion(tmp_path, monkeypatch):
+    (tmp_path / "worker.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr("converters.building.caffe.opencv_worker.__file__", str(tmp_path / "worker.py"))
+    net = classifier(Net(data=(3, 64, 64)), top=False)
+    prototxt, weights = net.write(tmp_path)
+    model, receipt = converters.convert(weights, prototxt=prototxt)
+    assert "nothing was compared: OpenCV does not run it: its process ended" in receipt.notes
+    assert caffe_in_numpy.difference(model, net, (50, 61)) <= 1e-5
+
+
+def test_a_model_that_differs_from_opencv_is_refused(tmp_path, monkeypatch):
+    net = classifier(Net(data=(3, 64, 64)), top=False)
+    prototxt, weights = net.write(tmp_path)
+    text = opencv.network_text
+    monkeypatch.setattr(opencv, "network_text", lambda *given: text(*given).replace("local_size: 3", "local_size: 5"))
+    with pytest.raises(
+        converters.ConversionError, match=r"differs from net.caffemodel in OpenCV by .*Nothing is returned"
+    ):
+        converters.convert(weights, prototxt=prototxt)
 
 
 def test_weights_can_be_written_back_and_models_saved(tmp_path):
