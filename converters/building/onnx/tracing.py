@@ -110,7 +110,7 @@ class Tracer:
     def in_double(self) -> Mapping[str, np.ndarray]:
         """The constants of the program, computed in double precision from the file's."""
         literals, batch = self.literals, self.batch
-        options = {"batch": batch, "literals": literals, "others": self.others}
+        options: dict[str, Any] = {"batch": batch, "literals": literals, "others": self.others}
         again = Tracer(self.graph, self.rules, self.image, self.images, **options, double=True)
         again.run(self.nodes)
         return again.constants
