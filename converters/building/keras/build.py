@@ -10,7 +10,7 @@ import numpy as np
 from converters.building.assemble import BuiltProgram
 from converters.building.keras.allowed_layers import require_plain_layers
 from converters.building.keras.flat_copy import FlatCopy, flat_copy, takes_any_size
-from converters.building.keras.older_build import build_from_older
+from converters.building.keras.older_build import build_from_older, is_of_keras_3
 from converters.building.keras.whole_models import (
     OF_HALF,
     TOLERANCE,
@@ -56,7 +56,8 @@ def build_from_keras(source: Source, *, allow_nonfinite: bool = False) -> BuiltP
     with naming(source.name):
         config = checkpoint.keras_config or {}
         graph = require_plain_layers(config, read_graph(config))
-        if not str(checkpoint.extras.get("keras_version") or "").startswith("3"):
+        # On the CPU, TensorFlow does not run channels-first layers: their network is rebuilt with the channels last.
+        if not is_of_keras_3(checkpoint) or graph.data_format == "channels_first":
             return build_from_older(source, graph, allow_nonfinite=allow_nonfinite)
         original = load_whole(checkpoint.path)
         _checknumbers(original, allow_nonfinite)

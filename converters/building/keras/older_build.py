@@ -16,6 +16,7 @@ from converters.building.keras.older_options import HARD_SIGMOID, activation_nam
 from converters.building.keras.whole_models import TOLERANCE, augmentation_note, compare_models, load_whole, size_note
 from converters.errors import ConversionError
 from converters.identification.sources import Source
+from converters.reading import Checkpoint
 from converters.reading.keras.configuration import LayerCall, LayerGraph
 from converters.weights.receipts import Receipt
 
@@ -44,10 +45,11 @@ def build_from_older(source: Source, graph: LayerGraph, *, allow_nonfinite: bool
     version = str(checkpoint.extras.get("keras_version") or "")
     _refuse_old_resizes(graph, version)
     name = _model_name(checkpoint.keras_config or {})
-    older = build_older(graph, name)
+    form = {"keras_3": is_of_keras_3(checkpoint)}
+    older = build_older(graph, name, **form)
     free = takes_any_size(older.model)
     if free:
-        older = build_older(graph, name, any_size=True)
+        older = build_older(graph, name, any_size=True, **form)
     receipt = Receipt(source.name, older.model.name, FAMILY, name, dtype="float32")
     _fill(source, older, receipt, allow_nonfinite)
     receipt.files = [
@@ -73,6 +75,15 @@ def build_from_older(source: Source, graph: LayerGraph, *, allow_nonfinite: bool
         receipt.notes.append("its optimizer is left out")
     _compare(source, older, graph, receipt)
     return BuiltProgram(older.model, receipt)
+
+
+def is_of_keras_3(checkpoint: Checkpoint) -> bool:
+    """Whether Keras 3 wrote a file.
+
+    Args:
+        checkpoint: the file.
+    """
+    return str(checkpoint.extras.get("keras_version") or "").startswith("3")
 
 
 def _model_name(config: Mapping[str, Any]) -> str:
@@ -171,7 +182,8 @@ def _compare(source: Source, older: OlderModel, graph: LayerGraph, receipt: Rece
     """
     (checkpoint,) = source.checkpoints
     version = str(checkpoint.extras.get("keras_version") or "0")
-    other = version.startswith(("0", "1")) or checkpoint.extras.get("backend") == "theano" or _has_hard_sigmoid(graph)
+    other = version.startswith(("0", "1")) or checkpoint.extras.get("backend") == "theano"
+    other = other or (_has_hard_sigmoid(graph) and not is_of_keras_3(checkpoint))
     libraries: list[Any] = [] if other else [keras]
     if importlib.util.find_spec("tf_keras") is not None:
         libraries.append(importlib.import_module("tf_keras"))

@@ -55,22 +55,24 @@ class OlderModel(NamedTuple):
     augmenting: list[str]
 
 
-def build_older(graph: LayerGraph, name: str, *, any_size: bool = False) -> OlderModel:
+def build_older(graph: LayerGraph, name: str, *, any_size: bool = False, keras_3: bool = False) -> OlderModel:
     """The network that a configuration of Keras 1 or 2 describes.
 
     Args:
         graph: calls of the model's layers.
         name: name of the model.
         any_size: whether its images may have any size.
+        keras_3: whether Keras 3 wrote the file: names of activations then mean what they mean there.
     Raises:
         ConversionError: a layer or an option that is not rebuilt, by its name.
     """
-    return _Builder(graph, any_size).build(name)
+    return _Builder(graph, any_size, keras_3).build(name)
 
 
 class _Builder:
-    def __init__(self, graph: LayerGraph, any_size: bool) -> None:
+    def __init__(self, graph: LayerGraph, any_size: bool, keras_3: bool) -> None:
         self.graph, self.any_size = graph, any_size
+        self.hard_sigmoid = None if keras_3 else HARD_SIGMOID
         self.maps: list[_Map] = []
         self.layers: dict[str, LayerCall] = {}
         self.augmenting: list[str] = []
@@ -166,7 +168,9 @@ class _Builder:
         """A layer that reads a map."""
         name = activation_name(options.get("activation"))
         after = None
-        if "activation" in options and (name == HARD_SIGMOID or (moved and name in _ALONG_AN_AXIS)):
+        if "activation" in options and (
+            (name is not None and name == self.hard_sigmoid) or (moved and name in _ALONG_AN_AXIS)
+        ):
             after, options = name, options | {"activation": "linear"}
         result = self.layer(call, options)(*tensors)
         value = _Map(result, moved and len(result.shape) == 4)
@@ -178,7 +182,7 @@ class _Builder:
         tensors = [value.tensor if moved else self.in_file_order(value) for value in inputs]
         if call.kind == "Activation":
             name = activation_name(options["activation"])
-            if name == HARD_SIGMOID or (moved and name in _ALONG_AN_AXIS):
+            if (name is not None and name == self.hard_sigmoid) or (moved and name in _ALONG_AN_AXIS):
                 return self.activation(call, str(name), _Map(tensors[0], moved))
         if moved and call.kind in _WITH_AXIS:
             axis = options.get("axis", -1)

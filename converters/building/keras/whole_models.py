@@ -106,7 +106,13 @@ def compare_models(
     images[0] = images[0] * 128 + 127  # pixels, which layers for preprocessing take
     worst = 0.0
     for values in (images, [image / 255 for image in images]):
-        expected = keras.tree.flatten((run or _runner(original))(values))
+        try:
+            expected = keras.tree.flatten((run or _runner(original))(values))
+        except Exception as error:  # TensorFlow's, on what this machine does not run
+            raise ConversionError(
+                f"{name} cannot be run here, so that nothing can be compared: {type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}"
+            ) from error
         given = [_last(value) if is_moved else value for value, is_moved in zip(values, moved_inputs, strict=True)]
         results = keras.tree.flatten(_runner(model)(given))
         for reference, result, is_moved in zip(expected, results, moved_outputs, strict=True):

@@ -295,6 +295,22 @@ def test_channels_first_becomes_channels_last(tmp_path):
     assert {row["key"] for row in receipt.tensors} == set(converters.read(path))
 
 
+def test_channels_first_of_keras_3_becomes_channels_last(tmp_path):
+    """Its hard_sigmoid is that of Keras 3."""
+    first = {"data_format": "channels_first"}
+    image = keras.Input((3, 10, 12))
+    x = layers.Conv2D(4, 3, activation="hard_sigmoid", **first)(image)
+    x = layers.Flatten()(layers.MaxPooling2D(2, **first)(x))
+    original = lively(keras.Model(image, layers.Dense(3, name="dense")(x)))
+    original.save(tmp_path / "net.keras")
+    model, _ = converters.convert(tmp_path / "net.keras")
+    pixel = np.random.default_rng(5).normal(size=(2, 10, 12, 3)).astype("float32")
+    kernel, bias, rows, offset = (torch.from_numpy(np.array(weight)) for weight in original.weights)
+    x = functional.conv2d(torch.from_numpy(pixel.transpose(0, 3, 1, 2)), kernel.permute(3, 2, 0, 1), bias)
+    x = functional.max_pool2d(functional.hardsigmoid(x), 2).flatten(1)
+    assert_equal(model(pixel), x @ rows + offset)
+
+
 def test_hard_sigmoid_of_keras_2_is_not_keras_3s(tmp_path):
     rows = [older.image("image", 8, 8, 3), conv("a", "image", 2, False, activation="hard_sigmoid")]
     weights = {"a": older.numbers(0, kernel=(3, 3, 3, 2), bias=(2,))}
