@@ -119,7 +119,9 @@ def _grids(
     error: OtherSize | None = None
     for grid in GRIDS:
         try:
-            traced = tracing.trace([(batch or images, *size) for images, *size in grid.traces], literals)
+            traced = tracing.trace(
+                [(batch or images, rows, columns) for images, rows, columns in grid.traces], literals
+            )
         except OtherSize as failure:
             error = error or failure
             continue
