@@ -92,7 +92,16 @@ def test_another_model_predicts_all(model, photos, out):
 
 
 @pytest.mark.parametrize(
-    "options", [{"flip": True}, {"scales": (0.5,)}, {"window": (4, 4)}, {"threshold": 0.5}, {"preprocessing": "caffe"}]
+    "options",
+    [
+        {"flip": True},
+        {"threshold": 0.5},
+        *(
+            pytest.param(options, marks=pytest.mark.full)
+            for options in ({"scales": (0.5,)}, {"window": (4, 4)}, {"preprocessing": "caffe"})
+        ),
+    ],
+    ids=str,
 )
 def test_other_settings_predict_all(model, photos, out, options):
     predict(model, photos, out)
@@ -122,6 +131,7 @@ def test_files_of_others_are_never_replaced(model, photos, out):
     assert_right(model, photos, out)
 
 
+@pytest.mark.full
 def test_a_copied_directory_is_known(model, photos, out, tmp_path):
     predict(model, photos, out)
     shutil.copytree(out, tmp_path / "copy", copy_function=shutil.copy)
@@ -129,6 +139,7 @@ def test_a_copied_directory_is_known(model, photos, out, tmp_path):
     assert counts(predict(segmenter(1), photos, tmp_path / "copy")) == (3, 0, 3)
 
 
+@pytest.mark.full
 def test_shards_and_whole_runs_know_each_other(model, photos, out):
     for index in range(2):
         predict(model, photos, out, shard=(index, 2))
@@ -167,6 +178,7 @@ def test_a_killed_run_leaves_no_result_of_another_model(model, photos, out, monk
         assert counts(outcome) == (0, 3, 0)
 
 
+@pytest.mark.full
 def test_a_torn_or_foreign_record_is_harmless(model, photos, out):
     predict(model, photos, out)
     (record,) = out.glob(f"{PREFIX}*")
@@ -185,6 +197,7 @@ def test_a_torn_or_foreign_record_is_harmless(model, photos, out):
         assert_right(model, photos, out)
 
 
+@pytest.mark.full
 def test_the_record_does_not_grow(model, photos, out):
     sizes = []
     for seed in (0, 1, 0, 1, 0):
