@@ -170,6 +170,21 @@ def test_a_network_that_states_its_size_is_built_for_it_where_no_other_can_be():
     assert "step roll" in str(receipt.notes)
 
 
+@pytest.mark.full  # the size that tells is a large one
+def test_a_model_that_is_wrong_at_other_sizes_is_built_for_the_stated_one():
+    """Only the comparison at a large size shows that the factor depends on it."""
+    module = randomized_state(Net(lambda net, x: x.relu() * (0.5 if x.shape[2] > 250 else 1.5)))
+    with pytest.raises(ConversionError, match=r"differs from its source"):
+        converters.convert(module)
+    module.default_cfg = {"input_size": (3, 20, 26)}
+    model, receipt = converters.convert(module)
+    assert model.input_shape == (None, 20, 26, 3)
+    assert "images of 20 x 26 pixels only" in str(receipt.notes)
+    assert "at other sizes it could not be built: " in str(receipt.notes)
+    image = images(20, 26)
+    assert relative(model(image), torch_output(module, image)) <= 1e-5
+
+
 def test_a_channel_shuffle_moves_channels_only():
     def shuffled(net, x):
         batch, channels, height, width = x.shape
