@@ -114,7 +114,39 @@ def _tokens(x):
     return attended.transpose(1, 2).reshape(batch, channels, height, width)
 
 
+def _pooled_rows(x):
+    rows = x.flatten(2)
+    rows = functional.avg_pool1d(rows, 3, 2, padding=1)
+    return functional.avg_pool1d(functional.max_pool1d(rows, 3, 2, padding=1, dilation=1), 2, ceil_mode=True)
+
+
+def _halves_of_each_image(x):
+    """The halves of an image are two of a batch that has each image's means twice, as GCViT's windows."""
+    batch, channels, height, width = x.shape
+    halves = x.reshape(batch * 2, channels // 2, height, width)
+    means = x.mean((2, 3)).repeat_interleave(2, dim=0)[:, : channels // 2, None, None]
+    return (halves * means).reshape(batch, channels, height, width)
+
+
+class SameAndStandardized(nn.Module):
+    """TensorFlow's SAME padding by the size of the map, then a kernel that is made after it, as in DeepMind's NFNets."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 3, 3, 3))
+
+    def forward(self, image):
+        height, width = image.shape[2:]
+        down, right = (max((-(-size // 2) - 1) * 2 + 3 - size, 0) for size in (height, width))
+        x = functional.pad(image, (right // 2, right - right // 2, down // 2, down - down // 2))
+        kernel = self.kernel.reshape(1, 4, -1)
+        return functional.conv2d(x, ((kernel - kernel.mean(2, keepdim=True)) * 0.5).reshape_as(self.kernel), stride=2)
+
+
 SMALL = {
+    "pooling of rows": lambda: Function(_pooled_rows),
+    "entries of a batch repeated": lambda: Function(_halves_of_each_image),
+    "padding before a kernel that is made after it": SameAndStandardized,
     "strides and dilation": lambda: Layers(nn.Conv2d(3, 4, 3, stride=2, padding=2, dilation=2), nn.ReLU()),
     "an even kernel": lambda: Layers(nn.Conv2d(3, 4, 4, stride=2, padding=1)),
     "padding same": lambda: Layers(nn.Conv2d(3, 4, 4, padding="same")),
