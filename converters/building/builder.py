@@ -225,9 +225,13 @@ class Builder:
 
     def _outputs(self, structure: Any) -> Any:
         if isinstance(structure, Ref):
-            value = self.values[structure.name]
+            value = self.values.get(structure.name)
             if not isinstance(value, Laid):
-                raise ConversionError(f"{self.graph.name} returns a constant, {structure.name}.")
+                name = self.graph.keys.get(structure.name, structure.name)
+                raise ConversionError(
+                    f"{self.graph.name} returns a constant, {name}: it does not depend on the image. Put a module "
+                    "around it that returns the other results."
+                )
             return value.arranged(usual_axes(value.rank)).tensor
         if isinstance(structure, Mapping):
             return {key: self._outputs(value) for key, value in structure.items()}

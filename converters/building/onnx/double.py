@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.from_onnx import Image
+from converters.building.onnx.file_images import Image
 from converters.types import Path
 
 _SINGLE, _DOUBLE, _HALF, _BRAIN = 1, 11, 10, 16  # element types

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.onnx.from_onnx import Image
+from converters.building.onnx.file_images import Image
 from converters.errors import ConversionError
 from converters.reading.onnx.fields import GraphField, ModelField, TypeField, ValueInfoField
 from converters.reading.protobuf.wire import fields, text

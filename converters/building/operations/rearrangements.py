@@ -10,7 +10,8 @@ from converters.building.builder import Builder, Handler
 from converters.building.laid import Laid
 from converters.building.operations.convolutions import pair
 from converters.building.operations.measures import Measures
-from converters.building.operations.shapes import cut, permute
+from converters.building.operations.parts import cut
+from converters.building.operations.shapes import permute
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.shuffle_channels import ShuffleChannels

@@ -208,6 +208,17 @@ class Branching(nn.Module):
         return x if x.mean() > 0 else -x
 
 
+class Constant(nn.Module):
+    """A network that returns a buffer beside its result."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(4))
+
+    def forward(self, x):
+        return x.relu(), self.scale
+
+
 class TwoInputs(nn.Module):
     """A network that takes two images."""
 
@@ -225,6 +236,7 @@ class TwoInputs(nn.Module):
         (Branching, r"torch.export cannot trace Branching"),
         (TwoInputs, r"forward of TwoInputs needs 2 inputs: image, other"),
         (lambda: Function(lambda x: x.cummax(1)[0]), r"the step cummax"),
+        (Constant, r"Constant returns a constant, scale: it does not depend on the image"),
         (lambda: Function(lambda x: torch.sort(x, 1)[0]), r"the step sort"),
     ],
 )
