@@ -31,8 +31,6 @@ _VOID = flag_types.integers(
     "void",
     [],
     "For a folder: an ignored value in its masks; may be repeated. By default 255, if no class has it.",
-    least=-(2**31),
-    most=2**32 - 1,
 )
 _MASK_VALUES = flag_types.whole_numbers(
     "mask_values", "For a folder: the value of each class in its masks, in order, such as 0,255."

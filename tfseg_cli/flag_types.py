@@ -69,7 +69,7 @@ def integer(
 
 
 def integers(
-    name: str, default: Sequence[int], help_text: str, *, least: int, most: int
+    name: str, default: Sequence[int], help_text: str, *, least: int | None = None, most: int | None = None
 ) -> flags.FlagHolder[list[int]]:
     """Defines a flag that may be repeated, with a whole number each time; the arguments are those of `integer`."""
     return define(name, list(default), help_text, _integer_parser(least, most), repeated=True)
@@ -129,7 +129,7 @@ def whole_numbers(name: str, help_text: str) -> flags.FlagHolder[tuple[int, ...]
     """
 
     def convert(text: str) -> tuple[int, ...]:
-        return tuple(map(_integer_parser(-(2**31), 2**32 - 1).convert, text.split(",")))
+        return tuple(map(_integer_parser(None, None).convert, text.split(",")))
 
     return define(name, None, help_text, Parser(convert, "whole numbers with commas between them, such as 0,255"))
 

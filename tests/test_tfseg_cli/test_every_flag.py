@@ -31,6 +31,7 @@ TAKEN = {
     "integer_parser": {"negative"},
     "number_parser": {"negative"},
     "numbers": {"negative"},
+    "whole_numbers": {"negative"},
     "size": set(),
     "share": set(),
     "text": TEXTS,
