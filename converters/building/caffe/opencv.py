@@ -50,7 +50,7 @@ def _after_the_map(node: Node, p: Mapping[str, Any]) -> bool:
 
 def _cuts_windows(node: Node, _: Mapping[str, Any]) -> bool:
     """Whether a transposed convolution cuts off more than its window, for which OpenCV reads what is not there."""
-    kernel, _, pad = _window(node)
+    kernel, _stride, pad = _window(node)
     return any(p >= k for p, k in zip(pad, kernel, strict=False))
 
 
@@ -110,8 +110,8 @@ def running(wiring: Wiring, channels: Mapping[str, int], weights: Path) -> Itera
         "outputs": [makers[name] for name in wiring.outputs],
     }
     script = [sys.executable, opencv_worker.__file__]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(script, **pipes) as process:
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(script, stdin=pipe, stdout=pipe, stderr=nowhere) as process:
         try:
             _ask(process, facts=json.dumps(facts))
             yield lambda images: _results(process, images)
