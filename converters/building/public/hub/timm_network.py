@@ -39,6 +39,9 @@ def _create(config: Mapping[str, Any], state: dict[str, Any] | None = None) -> A
 
     name = str(config["architecture"])
     arguments = dict(config.get("model_args") or {})
+    pool = config.get("global_pool")
+    if isinstance(pool, str) and pool != "avg":  # timm writes it beside the arguments
+        arguments.setdefault("global_pool", pool)
     if fetched := sorted(arguments.keys() & _FETCHES):
         raise ConversionError(
             f"config.json has {', '.join(fetched)} among its model_args, which would fetch other files. Remove it."
