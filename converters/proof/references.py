@@ -41,7 +41,7 @@ def read_arrays(arrays: Mapping[str, Any]) -> Reference:
     return Reference(layers, outputs, complete=True)
 
 
-def run_torch(module: Any, images: np.ndarray, family: Family, network: FamilyNetwork) -> Reference:
+def run_torch(module: Any, images: Images, family: Family, network: FamilyNetwork) -> Reference:
     """The results of every module with weights, and of the whole module, in evaluation mode.
 
     If a layer is called several times, the first call counts.
