@@ -1,7 +1,7 @@
 """A node of a graph while its rule runs: its inputs, its attributes, and the steps that it becomes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +13,17 @@ from converters.programs.onnx.arguments import Arguments
 from converters.reading.onnx.model_file import OnnxNode
 from converters.types import Shape
 
-if TYPE_CHECKING:
-    from converters.building.onnx.tracing import Tracer
-
 
 class Call:
     """A node with its inputs, while its rule runs.
 
     Attributes:
-        tracer: the trace.
+        tracer: the trace, a `Tracer`.
         node: operation.
         inputs: values; None for an input that is left out.
     """
 
-    def __init__(self, tracer: "Tracer", node: OnnxNode, inputs: list[Value | None]) -> None:
+    def __init__(self, tracer: Any, node: OnnxNode, inputs: list[Value | None]) -> None:
         self.tracer, self.node, self.inputs = tracer, node, inputs
         weights = [value.parents[0] for value in inputs if isinstance(value, Known) and value.parents]
         self.module = module_of(node, weights)
