@@ -33,7 +33,8 @@ class Call:
     @property
     def opset(self) -> int:
         """Version of ONNX's operators."""
-        return self.tracer.graph.opset
+        version: int = self.tracer.graph.opset
+        return version
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute, or the default where it is not given."""
@@ -164,7 +165,8 @@ class Call:
         if isinstance(value, Computed):
             return Ref(value.name)
         if isinstance(value, Known):
-            return self.tracer.reference(value, self.module)
+            reference: Ref = self.tracer.reference(value, self.module)
+            return reference
         if isinstance(value, list):
             return [self._argument(part) for part in value]
         return value
