@@ -46,7 +46,17 @@ FLOORS = {
 DOORS = {("tfseg.loading", "converters")}
 
 NUMERIC = {"keras", "numpy"}
-EVERYTHING_BUT_TORCH = NUMERIC | {"PIL", "absl", "h5py", "matplotlib", "pillow_heif", "pycocotools", "ray", "scipy", "tensorflow"}
+EVERYTHING_BUT_TORCH = NUMERIC | {
+    "PIL",
+    "absl",
+    "h5py",
+    "matplotlib",
+    "pillow_heif",
+    "pycocotools",
+    "ray",
+    "scipy",
+    "tensorflow",
+}
 # What runs exported artifacts.
 RUNTIMES = {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "safetensors", "tf2onnx"}
 # The web server, and how a SavedModel's description is read.
@@ -59,7 +69,10 @@ LIBRARIES = {
     "tfseg.layers": NUMERIC,
     "tfseg.rewrites": NUMERIC | {"tensorflow"},  # whose XLA one rewrite asks for
     "tfseg": EVERYTHING_BUT_TORCH | RUNTIMES | SERVING,
-    "converters.errors": EVERYTHING_BUT_TORCH | PUBLIC | {"ml_dtypes"} | {"cv2", "onnx", "onnxruntime"},  # to compare with
+    "converters.errors": EVERYTHING_BUT_TORCH
+    | PUBLIC
+    | {"ml_dtypes"}
+    | {"cv2", "onnx", "onnxruntime"},  # to compare with
     "tfseg_cli": EVERYTHING_BUT_TORCH | SERVING,
 }
 

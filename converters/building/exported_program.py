@@ -277,8 +277,8 @@ def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> Expo
     traced = trace_sizes(bare, inputs, grid, lambda size: _runs(bare, inputs, batches[0], size))
     if traced is None:
         raise ConversionError(
-            f"does not run on tensors of {inputs.shapes(batch, stated)}, for which it was exported. Export it again with "
-            "this torch."
+            f"does not run on tensors of {inputs.shapes(batch, stated)}, for which it was exported. Export it again "
+            "with this torch."
         )
     fixed = traced._replace(fixed=stated, checks=(stated,))
     return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, stated, False)])

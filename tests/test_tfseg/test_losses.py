@@ -202,9 +202,9 @@ def test_ids_that_are_no_classes_are_an_error(loss, strange):
     with pytest.raises(tf.errors.InvalidArgumentError, match="neither one of the 4 classes"):
         tf.function(lambda *arguments: loss(*arguments))(true, logits)
     assert np.isnan(tf.function(lambda *arguments: loss(*arguments), jit_compile=True)(true, logits))
-    told = type(loss)(ignore_class=(255, strange))
+    widened = type(loss)(ignore_class=(255, strange))
     ignored = np.where(true == strange, 255, true)
-    np.testing.assert_allclose(told(true, logits), loss(ignored, logits), rtol=1e-6)
+    np.testing.assert_allclose(widened(true, logits), loss(ignored, logits), rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: loss.name)

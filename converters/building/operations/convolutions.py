@@ -62,7 +62,8 @@ def conv2d(
         config |= {"kernel_size": window, "filters": outputs, "groups": groups}
         make = keras.layers.Conv2D
     steps = stride
-    if border and (max(dilation) > 1 < max(stride) or len(set(stride)) > 1):
+    uneven = len(set(stride)) > 1 and make is keras.layers.DepthwiseConv2D
+    if border and (max(dilation) > 1 < max(stride) or uneven):
         raise b.refusal("is dilated and strides over a map that is padded by what its size says")
     if max(dilation) > 1 and max(stride) > 1:  # Keras computes one of them: every stride-th pixel is taken afterwards
         stride = (1, 1)

@@ -42,6 +42,6 @@ def test_sizes_are_measures_of_an_axis(sizes, rule, measure):
     ],
 )
 def test_a_multiple_is_a_measure_only_where_the_traces_tell_it_from_a_difference(rule, measure):
-    """Of odd sizes, the even number below may be one less: a size that is even would tell."""
+    """For odd sizes, the even number below may be one less: a size that is even would tell."""
     assert searched(MIXED, rule) == measure
     assert searched(ODD, rule) is None

@@ -214,6 +214,8 @@ def test_onnx_inputs_that_are_no_images_are_refused(tmp_path):
     onnx_graphs.write(tmp_path / "a.onnx", nodes, tensors, inputs={"x": y, "y": y}, outputs=("z",))
     with pytest.raises(ConversionError, match=r"takes no image.*Received: x \?x\?x4, y \?x\?x4"):
         converters.convert(tmp_path / "a.onnx")
-    onnx_graphs.write(tmp_path / "b.onnx", nodes, tensors, inputs={"x": x, "y": ("batch", "any", 1, 1, 4)}, outputs=("z",))
+    onnx_graphs.write(
+        tmp_path / "b.onnx", nodes, tensors, inputs={"x": x, "y": ("batch", "any", 1, 1, 4)}, outputs=("z",)
+    )
     with pytest.raises(ConversionError, match=r"takes the input 'y' of \?x\?x1x1x4: an axis has an unknown length"):
         converters.convert(tmp_path / "b.onnx")

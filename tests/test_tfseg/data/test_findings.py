@@ -1,4 +1,4 @@
-"""What an inspection says about data that can be read and is strange all the same."""
+"""What an inspection says about data that can be read and is strange anyway."""
 
 import numpy as np
 import pytest
@@ -65,11 +65,11 @@ def test_photographs_of_12_bits_are_said_and_read_with_their_bits(tmp_path):
     inspection = data.inspect_dataset(dataset)
     assert inspection.spoils
     assert "almost black" in str(inspection)
-    told = data.folder(tmp_path, num_classes=3, image_bits=12)
-    image, _ = load(told.pairs[0], told.labels, told.photographs)
+    informed = data.folder(tmp_path, num_classes=3, image_bits=12)
+    image, _ = load(informed.pairs[0], informed.labels, informed.photographs)
     np.testing.assert_array_equal(image[..., 0], photograph()[..., 0])
     with pytest.raises(ValueError, match=r"a.png: expected values below 1024, because of bits=10"):
-        load(told.pairs[0], told.labels, data.Photographs(bits=10))
+        load(informed.pairs[0], informed.labels, data.Photographs(bits=10))
 
 
 def test_void_throughout_is_said(tmp_path):

@@ -34,7 +34,7 @@ def named(dataset, root):
         ("a", "a_label"),
         ("a", "a_L"),
         ("a", "a-seg"),
-        ("a", "a_gtFine_myIds"),  # an ending that nobody has heard of, the same for all
+        ("a", "a_gtFine_myIds"),  # an ending that no table has, the same for all
         ("img_0001", "mask_0001"),
         ("image12", "label12"),
         ("7_sat", "7_mask"),
