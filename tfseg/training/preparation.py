@@ -21,6 +21,38 @@ TRUNK = r"(conv[1-5]|level\d)_.*|fc[67]/.*"
 HEAD = rf"(?!{TRUNK}).*"
 
 
+def head_pattern(model: keras.Model) -> str:
+    """Regular expression of the variables that learn faster in recipes with a `head_factor`.
+
+    In the networks of tfseg these are all outside the pretrained trunk. A model whose layers have other names came
+    whole, with its weights: there only the layers that give its classes are the head.
+
+    Args:
+        model: a functional Keras model.
+
+    Example:
+        >>> model = tfseg.FCN(tfseg.ResNet(18, width=1 / 16), 3)
+        >>> pattern = tfseg.training.preparation.head_pattern(model)
+        >>> bool(re.fullmatch(pattern, "score/kernel")), bool(re.fullmatch(pattern, "level1_block1_conv1/kernel"))
+        (True, False)
+    """
+    if any(re.fullmatch(TRUNK, variable.path) for variable in model.trainable_variables):
+        return HEAD
+    names = {re.escape(layer.name) for output in outputs_of(model) if (layer := _last_trained(output))}
+    return rf"({'|'.join(sorted(names))})/.*"
+
+
+def _last_trained(output: Tensor) -> keras.Layer | None:
+    """The layer with variables that is nearest to an output."""
+    waiting = [output]
+    while waiting:
+        layer, node, _ = waiting.pop(0)._keras_history
+        if layer.trainable_variables:
+            return layer
+        waiting += layer._inbound_nodes[node].input_tensors
+    return None
+
+
 def prepare(
     model: keras.Model, *, batch_norm: str = "plain", frozen: Iterable[str] = (), momentum: float = 0.9
 ) -> None:
@@ -153,7 +185,7 @@ def compile_model(
         options.setdefault("jit_compile", False)
     pixel_losses, loss_weights = make_losses(model, recipe, ignore_class=ignore_class)
     metric = metrics.ConfusionMatrix(outputs_of(model)[0].shape[-1], ignore_class)
-    optimizer = make_optimizer(recipe, steps)
+    optimizer = make_optimizer(recipe, steps, head_pattern(model))
     if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)  # small gradients would become 0 in float16
     if isinstance(model.output, Mapping):
@@ -168,12 +200,13 @@ def compile_model(
     model.compile(optimizer, **options)
 
 
-def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe, steps: int | None, head: str = HEAD) -> keras.optimizers.Optimizer:
     """The optimizer of a recipe, with its learning rate schedule.
 
     Args:
         recipe: the `Recipe`.
         steps: number of steps of the whole training; None is enough for a constant rate.
+        head: regular expression of the variables that learn faster by the recipe's `head_factor`.
     Raises:
         ValueError: a falling rate, without `steps`.
     """
@@ -182,7 +215,7 @@ def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimi
         if not steps:
             raise ValueError("The learning rate depends on the number of steps: pass steps=.")
         rate = Poly(rate, steps, recipe.power, round(recipe.warmup * steps))
-    factors = {HEAD: recipe.head_factor, r".*/bias": recipe.bias_factor}
+    factors = {head: recipe.head_factor, r".*/bias": recipe.bias_factor}
     options: dict[str, Any] = {
         "factors": {pattern: factor for pattern, factor in factors.items() if factor != 1},
         "decay": recipe.decay,
