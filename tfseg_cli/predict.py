@@ -74,6 +74,9 @@ _PIXELS = flag_types.integer(
 _MAX_PIXELS = flag_types.integer(
     "max_pixels", 178_956_970, "Largest number of pixels of an image; a larger one is not decoded, and fails.", least=1
 )
+_IMAGE_BITS = flag_types.integer(
+    "image_bits", None, "Bits of images in files of 16 bits, such as 12.", least=8, most=16
+)
 _CLUSTER = flag_types.choice(
     "cluster", "local", ("local", "ray"), "Who works on the images: this process, or a Ray cluster."
 )
@@ -129,6 +132,7 @@ def _predict() -> int | str:
         max_pixels=_MAX_PIXELS.value,
         threshold=_THRESHOLD.value,
         probabilities=_PROBABILITIES.value,
+        image_bits=_IMAGE_BITS.value,
     )
     print(f"{output}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
     if outcome.renewed:

@@ -72,6 +72,7 @@ class PredictionSettings:
         pixels: number of pixels that the model sees at once.
         max_pixels: largest number of pixels of an image; larger images fail.
         threshold: smallest probability of a class; less probable pixels become void. None: every pixel has a class.
+        image_bits: bits of images in files of 16 bits, such as 12; None: 16.
     """
 
     preprocessing: Preprocessing
@@ -82,12 +83,15 @@ class PredictionSettings:
     pixels: int = 2**22
     max_pixels: int = MAX_PIXELS
     threshold: float | None = None
+    image_bits: int | None = None
 
     def check(self) -> None:
         """Raises ValueError now for what would otherwise fail for every image."""
         if min(self.pixels, self.max_pixels) < 1:
             raise ValueError(f"pixels and max_pixels are at least 1. Received: {self.pixels} and {self.max_pixels}")
         check_threshold(self.threshold)
+        if self.image_bits is not None and not 8 <= self.image_bits <= 16:
+            raise ValueError(f"Images in files of 16 bits have 8 to 16 bits. Received: image_bits={self.image_bits}")
         black = np.zeros((1, 1, 1, 3), "uint8")
         preprocess(black, self.preprocessing)
         slide(views(lambda images: images, self.scales, self.flip), black, self.window or (1, 1), self.overlap)
@@ -191,7 +195,7 @@ def _read(path: pathlib.Path, settings: PredictionSettings) -> ReadImage:
         width, height = image_size(path)
         if settings.pixels < width * height <= settings.max_pixels:
             return ReadImage(None, mark)
-        return ReadImage(read_image(path, max_pixels=settings.max_pixels), mark)
+        return ReadImage(read_image(path, max_pixels=settings.max_pixels, bits=settings.image_bits), mark)
     except Exception as error:
         return ReadImage(error)
 
@@ -226,7 +230,10 @@ def _predicted(
     for task, read in batch:
         if isinstance(read.pixels, Exception):
             raise read.pixels
-        arrays.append(read_image(task.image, max_pixels=settings.max_pixels) if read.pixels is None else read.pixels)
+        large = read.pixels is None
+        arrays.append(
+            read_image(task.image, max_pixels=settings.max_pixels, bits=settings.image_bits) if large else read.pixels
+        )
     images = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
     window = settings.window
     if window is None and images[0, ..., 0].size > settings.pixels:

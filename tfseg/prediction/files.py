@@ -66,6 +66,7 @@ def predict_files(
     max_pixels: int = MAX_PIXELS,
     threshold: float | None = None,
     probabilities: bool = False,
+    image_bits: int | None = None,
 ) -> PredictionOutcome:
     """Masks and overlays of a folder of any size. An interrupted run continues where it stopped.
 
@@ -102,6 +103,7 @@ def predict_files(
         threshold: smallest probability of a class, see `tfseg.predict`; less probable pixels become void.
         probabilities: whether to write `out/<stem>_probabilities.npy`, too: float32 `(height, width, num_classes)`. The
             memory must hold them for a whole image, and twice for images of one batch.
+        image_bits: bits of images in files of 16 bits, such as 12, see `bits` of `tfseg.read_image`; None: 16.
     Raises:
         ValueError: there are no images, two images would become one file, or the model or an argument is invalid.
         OSError: results cannot be written.
@@ -120,7 +122,15 @@ def predict_files(
     if probabilities or threshold is not None:
         check_probabilities(model)
     settings = PredictionSettings(
-        preprocessing or preprocessing_of(model), scales, flip, window, overlap, pixels, max_pixels, threshold
+        preprocessing or preprocessing_of(model),
+        scales,
+        flip,
+        window,
+        overlap,
+        pixels,
+        max_pixels,
+        threshold,
+        image_bits,
     )
     settings.check()
     out = pathlib.Path(out).expanduser()

@@ -373,3 +373,14 @@ def test_all_shards_refuse_images_of_one_stem(model, photos, tmp_path):
     for index in range(2):
         with pytest.raises(ValueError, match=r"would both become .*5.png: predict them into two directories"):
             predict(model, photos, tmp_path / "maps", shard=(index, 2))
+
+
+def test_photographs_of_12_bits_are_predicted_with_their_bits(model, tmp_path):
+    image = pixels(24, 32)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(image.astype("uint16") << 4).save(tmp_path / "in" / "a.png")
+    tfseg.predict_files(model, tmp_path / "in", tmp_path / "out", image_bits=12, overlays=False, progress=False)
+    expected = tfseg.predict(model, np.repeat(image[..., None], 3, axis=-1))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+    with pytest.raises(ValueError, match=r"8 to 16 bits. Received: image_bits=7"):
+        tfseg.predict_files(model, tmp_path / "in", tmp_path / "out", image_bits=7, progress=False)
