@@ -85,7 +85,7 @@ class _PixelLoss(keras.losses.Loss):
         classes = ops.reshape(ops.cast(y_true, "int32"), ops.shape(logits)[:-1])
         ignored = is_ignored(classes, self.ignore_class)
         strange = ~ignored & ((classes < 0) | (classes >= count))
-        valid = check_ids(strange, classes, count)
+        valid = _check_ids(strange, classes, count)
         weights = ops.cast(~ignored & ~strange, "float32")
         classes = ops.where(weights > 0, classes, 0)
         if self.class_weights is not None:
@@ -383,7 +383,7 @@ def _check_not_one_hot(y_true: Tensor, num_classes: int) -> None:
         )
 
 
-def check_ids(strange: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+def _check_ids(strange: Tensor, classes: Tensor, num_classes: int) -> Tensor:
     """1, or NaN where some ids are neither class nor ignored; an error where errors are possible.
 
     Args:

@@ -25,7 +25,7 @@ class ResponseNormalization(keras.layers.Layer):
 
     Example:
         >>> layer = tfseg.layers.ResponseNormalization(3, alpha=1.0, beta=1.0, k=1.0)
-        >>> np.array(layer(np.array([1.0, 2, 3]).reshape(1, 1, 1, 3))).ravel().round(3).tolist()
+        >>> [round(float(value), 3) for value in np.ravel(layer(np.array([1.0, 2, 3]).reshape(1, 1, 1, 3)))]
         [0.167, 0.133, 0.214]
     """
 
