@@ -32,6 +32,7 @@ TAKEN = {
     "number_parser": {"negative"},
     "numbers": {"negative"},
     "whole_numbers": {"negative"},
+    "public_code": set(),  # all lack the colon
     "size": set(),
     "share": set(),
     "text": TEXTS,
