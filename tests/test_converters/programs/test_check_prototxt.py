@@ -287,7 +287,9 @@ def test_refused_prototxt_reads_no_weights(tmp_path, monkeypatch):
     net, _ = caffe_nets.fcn("fcn32s", 65, 83)
     prototxt, weights = net.write(tmp_path)
     prototxt.write_text(prototxt.read_text().replace("offset: 19", "offset: 18"))
-    monkeypatch.setattr("converters.conversion.known_network.fill_model", lambda *_, **__: pytest.fail("weights were read"))
+    monkeypatch.setattr(
+        "converters.conversion.known_network.fill_model", lambda *_, **__: pytest.fail("weights were read")
+    )
     with pytest.raises(ConversionError, match="score: offset 18; in the network 19"):
         converters.convert(weights, network="fcn32s", prototxt=prototxt)
 
