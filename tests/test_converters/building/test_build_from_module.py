@@ -53,7 +53,7 @@ def run(module, image):
 
 
 # The others take longer: a page of docs/ has them, with many more.
-QUICK = {"mobilenet_v3_small", "squeezenet1_1", "ResNeSt"}
+QUICK = {"squeezenet1_1", "ResNeSt"}
 
 
 @pytest.mark.parametrize(
