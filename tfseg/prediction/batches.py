@@ -230,10 +230,10 @@ def _predicted(
     for task, read in batch:
         if isinstance(read.pixels, Exception):
             raise read.pixels
-        large = read.pixels is None
-        arrays.append(
-            read_image(task.image, max_pixels=settings.max_pixels, bits=settings.image_bits) if large else read.pixels
-        )
+        if read.pixels is None:
+            arrays.append(read_image(task.image, max_pixels=settings.max_pixels, bits=settings.image_bits))
+        else:
+            arrays.append(read.pixels)
     images = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
     window = settings.window
     if window is None and images[0, ..., 0].size > settings.pixels:
