@@ -18,6 +18,7 @@ from converters.conversion.known_network import convert_known
 from converters.conversion.requests import Conversion, Request
 from converters.errors import ConversionError
 from converters.families import Family
+from converters.identification.own_files import is_own_model
 from converters.identification.sources import fetched, open_source
 from converters.reading.pytorch.exported_program import is_exported_program
 from converters.types import Path, Weights
@@ -134,6 +135,6 @@ def convert(
             return convert_graph(meta_graph, request, results, refusal)
         if has_program(source, request):
             return convert_program(source, request, refusal)
-        if request.is_of_families or source.refusal is not None:
+        if request.is_of_families or source.refusal is not None or is_own_model(source):
             raise
         return convert_described(source, request, refusal)

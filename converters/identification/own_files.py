@@ -48,6 +48,15 @@ class OwnNetwork(NamedTuple):
         }
 
 
+def is_own_model(source: Source) -> bool:
+    """Whether a source is a `.keras` file of tfseg.
+
+    Args:
+        source: the opened source.
+    """
+    return any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints)
+
+
 def refuse_own_model(source: Source) -> None:
     """Refuses a `.keras` file of tfseg, which needs no conversion; only another network can take its weights.
 
@@ -56,7 +65,7 @@ def refuse_own_model(source: Source) -> None:
     Raises:
         ConversionError: such a file.
     """
-    if any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints):
+    if is_own_model(source):
         raise ConversionError(
             f"{source.name} is a model of tfseg already. Load it with tfseg.load({source.name!r}), or give it to "
             "`tfseg predict`, `train`, `evaluate` or `export` as it is. To put its weights into another network, name "
