@@ -48,6 +48,24 @@ class Original:
     run_double: Run | None = None
 
 
+def reporting(run: Run, name: str) -> Run:
+    """A runner whose failures are the converter's errors.
+
+    Args:
+        run: computes the results of a source.
+        name: name of what runs it.
+    """
+
+    def runs(images: Images) -> Any:
+        try:
+            return run(images)
+        except Exception as error:  # classes of its own
+            first = (str(error).strip().splitlines() or [""])[0][:300]
+            raise ConversionError(f"{name} does not run it, so that nothing is compared: {first}") from error
+
+    return runs
+
+
 class Verdict(NamedTuple):
     """What the comparison showed.
 

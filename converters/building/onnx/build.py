@@ -12,7 +12,7 @@ from converters.building.onnx import double
 from converters.building.onnx.from_onnx import TracedGraph, layer_name, network_name, programs
 from converters.building.onnx.runtime import is_available, runner
 from converters.building.operations import HANDLERS
-from converters.building.verify import TOLERANCE, Original, verify
+from converters.building.verify import TOLERANCE, Original, reporting, verify
 from converters.errors import ConversionError
 from converters.identification.sources import Source
 from converters.reading.files import naming
@@ -159,7 +159,7 @@ def _witness(path: Path, traced: TracedGraph) -> tuple[str, Any]:
     """What the model is compared with, and its name: onnxruntime, or what else runs a file that it does not run."""
     name = FilePath(path).name
     try:
-        run = _reported(runner(path, traced.image, freed=traced.freed))
+        run = reporting(runner(path, traced.image, freed=traced.freed), "onnxruntime")
         image, size = traced.image, (traced.image.batch or 1, *traced.checks[0])
         shapes = {other.name: other.shape(*size) for other in image.others}
         arrays = [np.zeros(shapes.get(name, (size[0], image.channels, *size[1:])), "float32") for name in image.order]
@@ -186,19 +186,6 @@ def _double(path: Path, traced: TracedGraph) -> Any:
             ) from error
 
     return run
-
-
-def _reported(run: Any) -> Any:
-    """A runner whose failures are the converter's errors."""
-
-    def runs(images: Any) -> Any:
-        try:
-            return run(images)
-        except Exception as error:  # onnxruntime's own classes
-            first = (str(error).strip().splitlines() or [""])[0][:300]
-            raise ConversionError(f"onnxruntime does not run it, so that nothing is compared: {first}") from error
-
-    return runs
 
 
 def _sizes(traced: TracedGraph) -> str:

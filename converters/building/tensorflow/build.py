@@ -19,7 +19,7 @@ from converters.building.tensorflow.from_graph import TracedProgram, programs
 from converters.building.tensorflow.open_program import open_program
 from converters.building.tensorflow.program import GraphProgram
 from converters.building.tensorflow.runtime import runner
-from converters.building.verify import TOLERANCE, Original, verify
+from converters.building.verify import TOLERANCE, Original, reporting, verify
 from converters.errors import ConversionError
 from converters.reading.files import naming
 from converters.types import Path
@@ -116,7 +116,7 @@ def _built(program: GraphProgram, traced: TracedProgram, tolerance: float) -> Bu
     builder = Builder(traced.graph, HANDLERS)
     model = builder.build(traced.fixed, traced.batch)
     receipt = _receipt(program, traced, builder, model)
-    run = _reported(runner(program, traced.image, traced.feeds))
+    run = reporting(runner(program, traced.image, traced.feeds), "TensorFlow")
     of_bytes = traced.image.dtype == "uint8"
     compared: Any = _OfBytes(model) if of_bytes else model
     verdict = verify(
@@ -171,19 +171,6 @@ def _file(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": path, "size": os.path.getsize(path), "sha256": digest}
-
-
-def _reported(run: Any) -> Any:
-    """A runner whose failures are the converter's errors."""
-
-    def runs(images: Any) -> Any:
-        try:
-            return run(images)
-        except Exception as error:  # TensorFlow's own classes
-            first = (str(error).strip().splitlines() or [""])[0][:300]
-            raise ConversionError(f"TensorFlow does not run it, so that nothing is compared: {first}") from error
-
-    return runs
 
 
 def _sizes(traced: TracedProgram) -> str:
