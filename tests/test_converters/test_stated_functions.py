@@ -188,7 +188,8 @@ def _exact_or_refused(source, expected, *, must_open=False, image=IMAGE, **optio
             raise
         return
     result = model(image)
-    result = result["out"] if isinstance(result, dict) else result
+    if isinstance(result, dict):  # of torchvision's segmentation networks, or of transformers' classifiers
+        result = result["out" if "out" in result else "logits"]
     result = np.asarray(result[0] if isinstance(result, list) else result)
     assert result.shape == expected.shape, receipt
     assert relative(result, expected) <= 1e-5, receipt
