@@ -13,6 +13,7 @@ import torch
 from helpers import onnx_files
 from helpers.random_weights import randomize_weights
 from helpers.references import images, randomized_state, relative
+from helpers.torchvision_cpu import import_torchvision
 from torch import nn
 
 import converters
@@ -410,6 +411,7 @@ def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("named", "name"), _rows(["folder", "file"], TIMM_CHANGES))
 def test_hub_folders_of_timm(tmp_path, name, named):
+    import_torchvision()  # timm imports it
     timm = pytest.importorskip("timm")
     module = randomized_state(timm.create_model(name, pretrained=False, num_classes=3))
     (tmp_path / "hub").mkdir()
