@@ -22,6 +22,12 @@ from converters import ConversionError
 IMAGE = images(64, 96)
 
 
+@pytest.fixture(autouse=True)
+def torchvision():
+    """timm, transformers and segmentation_models_pytorch import it, and its wheel may be of another torch."""
+    import_torchvision()
+
+
 def _rows(kinds, changes, unchanged=True):
     """Each kind with each change. Quick: each change with one kind, and if wanted each kind without a change."""
     kinds, changes = list(kinds), list(changes)
@@ -411,7 +417,6 @@ def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("named", "name"), _rows(["folder", "file"], TIMM_CHANGES))
 def test_hub_folders_of_timm(tmp_path, name, named):
-    import_torchvision()  # timm imports it
     timm = pytest.importorskip("timm")
     module = randomized_state(timm.create_model(name, pretrained=False, num_classes=3))
     (tmp_path / "hub").mkdir()
