@@ -388,6 +388,7 @@ _READERS: dict[str, _Reader] = {
     "Rescaling": _rescaling,
     "Resizing": _resizing,
     "UpSampling2D": _up_sampling,
+    "tfseg>GlobalAveragePooling": _global_pooling("AVE"),
     "tfseg>AdaptiveAveragePooling": lambda factory, options, inputs, name, key: factory.adaptive_average(
         inputs[0], name, options["size"]
     ),

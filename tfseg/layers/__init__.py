@@ -6,6 +6,7 @@ from tfseg.layers.blur_pooling import BlurPooling
 from tfseg.layers.crop_like import CropLike
 from tfseg.layers.depthwise_transpose import DepthwiseConv2DTranspose
 from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
+from tfseg.layers.global_average_pooling import GlobalAveragePooling
 from tfseg.layers.group_normalization import GroupNormalization
 from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
@@ -36,6 +37,7 @@ __all__ = [
     "DepthwiseConv2DTranspose",
     "DilatedPooling",
     "Filled",
+    "GlobalAveragePooling",
     "GroupNormalization",
     "Interpolate",
     "JoinWeight",

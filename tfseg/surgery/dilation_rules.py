@@ -294,7 +294,7 @@ LAYERS = _table(
     ("ResizeLike", resize_like),
     ("CropLike", crop_like),
     ("AdaptiveAveragePooling AdaptivePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole_map),
-    ("GlobalAveragePooling2D GlobalMaxPooling2D", whole_map),
+    ("GlobalAveragePooling GlobalAveragePooling2D GlobalMaxPooling2D", whole_map),
     ("Activation ELU Identity LeakyReLU PReLU ReLU Softmax", pixelwise),
     ("ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout2D", pixelwise),
     ("Add Average Concatenate Maximum Minimum Multiply Subtract", pixelwise),

@@ -22,7 +22,10 @@ ONE_PIXEL = (1, 1)
 POOLINGS = {
     name: kind
     for kind, names in (
-        (layers.AveragePooling2D, "GlobalAveragePooling2D AdaptiveAveragePooling AdaptiveAveragePooling2D Mean"),
+        (
+            layers.AveragePooling2D,
+            "GlobalAveragePooling GlobalAveragePooling2D AdaptiveAveragePooling AdaptiveAveragePooling2D Mean",
+        ),
         (layers.MaxPooling2D, "GlobalMaxPooling2D AdaptiveMaxPooling2D Max Amax"),
     )
     for name in names.split()

@@ -9,6 +9,7 @@ from converters.building.operations import (
     convolutions,
     normalizations,
     onnx_steps,
+    orderings,
     parts,
     poolings,
     poolings_1d,
@@ -37,4 +38,5 @@ HANDLERS: dict[str, Handler] = {
     **comparisons.HANDLERS,
     **rearrangements.HANDLERS,
     **reductions.HANDLERS,
+    **orderings.HANDLERS,
 }

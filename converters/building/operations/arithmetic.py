@@ -92,8 +92,23 @@ def _two(b: Builder, layer: Any, function: Any, x: Laid, y: Laid) -> Laid:
     first, second = alike(x.arranged(axes).tensor, y.arranged(axes).tensor)
     if function is ops.divide and not is_floating(first):
         first, second = (ops.cast(part, keras.config.floatx()) for part in (first, second))
+    if function is ops.add:
+        if _grows(x, y, axes) and _grows(y, x, axes):
+            return b.laid(first - ops.negative(second), axes)  # the same number to the last bit
+        if _grows(y, x, axes):
+            first, second = second, first
     tensor = b.layer(layer, [first, second]) if layer else function(first, second)
     return b.laid(tensor, axes)
+
+
+def _grows(x: Laid, other: Laid, axes: tuple[int, ...]) -> bool:
+    """Whether a sum repeats a tensor along an axis, and Keras may take it for a bias of another axis.
+
+    With TensorFlow, `keras.ops.add` looks at the second tensor. If all of its numbers lie along one axis, and there are
+    as many channels, they become the channels' bias. So rows are added to channels where a map has as many of both.
+    """
+    grows = any(max(x.sizes(axis)) == 1 < max(other.sizes(axis)) for axis in axes)
+    return grows and not (len(set(x.sizes(axes[-1]))) == 1 < x.sizes(axes[-1])[0])
 
 
 def _with_weight(b: Builder, x: Laid, value: np.ndarray, name: str, reverse: bool) -> Laid:

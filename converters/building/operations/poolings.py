@@ -15,6 +15,7 @@ from converters.building.operations.measures import Measures
 from converters.types import Shape
 from tfseg.layers.adaptive_pooling import AdaptivePooling
 from tfseg.layers.axis_windows import AxisSlice
+from tfseg.layers.global_average_pooling import GlobalAveragePooling
 from tfseg.layers.resizing import AdaptiveAveragePooling
 from tfseg.layers.unpooling import MaximumPlaces, Unpooling
 from tfseg.layers.window_pooling import WindowPooling
@@ -112,7 +113,7 @@ def avg_pool2d(
             isinstance(size, Sizes) and size.values == input.sizes(axis)
             for axis, size in zip((2, 3), kernel_size, strict=True)
         ):
-            return b.laid(b.layer(keras.layers.GlobalAveragePooling2D, input.as_map().tensor, keepdims=True))
+            return b.laid(b.layer(GlobalAveragePooling, input.as_map().tensor, keepdims=True))
         raise b.refusal("has a window that depends on the size of the image")
     kernel, pads = pair(kernel_size), pair(padding)
     stride = pair(stride) if stride else kernel
@@ -170,7 +171,7 @@ def _adaptive(b: Builder, x: Laid, output_size: Any, mode: str) -> Laid:
     if all(kept) and all(map(_is_own, output_size)):
         return laid
     if sides == [(1,) * len(shapes)] * 2 and not any(isinstance(size, Sizes) for size in output_size):
-        make = keras.layers.GlobalAveragePooling2D if mode == "average" else keras.layers.GlobalMaxPooling2D
+        make: Any = GlobalAveragePooling if mode == "average" else keras.layers.GlobalMaxPooling2D
         return Laid(b.layer(make, laid.tensor, keepdims=True), laid.axes, shapes)
     numbers = [size for size in output_size if isinstance(size, int)]
     if mode == "average" and len(numbers) == 2 and numbers[0] == numbers[1]:

@@ -4,12 +4,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
 
 from converters.building.builder import Builder, Handler
 from converters.building.laid import Laid
 from converters.building.operations.kinds import as_numbers, check_kind
+from tfseg.layers.global_average_pooling import GlobalAveragePooling
 
 Function = Callable[..., Any]
 
@@ -22,7 +22,7 @@ def reduced(b: Builder, x: Laid, dim: Any, keepdim: bool, function: Function) ->
     if 0 in dims and len(set(laid.sizes(0))) > 1:
         raise b.refusal("reduces the batch: what it gives for an image depends on the other images")
     if laid.rank == 4 and dims == [2, 3] and function is _by_axis(ops.mean):
-        return b.laid(b.layer(keras.layers.GlobalAveragePooling2D, laid.as_map().tensor, keepdims=keepdim))
+        return b.laid(b.layer(GlobalAveragePooling, laid.as_map().tensor, keepdims=keepdim))
     tensor = function(laid.tensor, axis=tuple(laid.place(axis) for axis in dims), keepdims=keepdim)
     return _laid(b, laid, tensor, dims, keepdim)
 

@@ -56,6 +56,7 @@ def run(module, image):
 QUICK = {"squeezenet1_1", "ResNeSt"}
 
 
+@pytest.mark.quick_variants("squeezenet1_1", "ResNeSt")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in NETWORKS]
 )
@@ -184,6 +185,12 @@ SMALL = {
     ),
     "slopes": lambda: Function(nn.PReLU(8)),
     "softmax": lambda: Function(lambda x: x.softmax(1)),
+    "the largest": lambda: Function(lambda x: torch.cat([x.topk(2, 1)[0], x.topk(3, 1, largest=False).values], 1)),
+    "the largest pixels": lambda: Function(lambda x: x.flatten(2).topk(5)[0]),
+    "sorted": lambda: Function(lambda x: torch.cat([x.sort(1)[0], x.sort(1, descending=True)[1].float()], 1)),
+    "sorted rows": lambda: Function(lambda x: x.relu().sort(dim=3, descending=True, stable=True)[0]),
+    "the middle": lambda: Function(lambda x: x.median(1, keepdim=True)[0] + x.kthvalue(3, 1)[0].unsqueeze(1)),
+    "read by places": lambda: Function(lambda x: x.relu().gather(1, x.argsort(1)) + x.gather(1, x.topk(8, 1)[1])),
 }
 
 
@@ -193,6 +200,40 @@ def test_single_steps(name):
     model, _ = converters.convert(module)
     for size in ((64, 96), (51, 38)):
         image = images(*size, batch=2)
+        assert relative(model(image), run(module, image)) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x.sigmoid().mean((2, 3)), lambda x: functional.adaptive_avg_pool2d(x.sigmoid(), 1).flatten(1)],
+    ids=["a mean", "a pooling"],
+)
+def test_averages_of_large_images_are_exact(function):
+    module = randomized_state(Function(function, channels=4))
+    image = images(400, 410)
+    with torch.no_grad():
+        expected = module.double()(torch.from_numpy(image.transpose(0, 3, 1, 2)).double()).numpy()
+    model, _ = converters.convert(module.float())
+    assert relative(model(image), expected) <= 2e-6
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + x.mean((1, 3), keepdim=True),
+        lambda x: x.mean((1, 2), keepdim=True) + x,
+        lambda x: x + x.amax((1, 2, 3), keepdim=True),
+        lambda x: x.mean((1, 3), keepdim=True) + x.mean((1, 2), keepdim=True),
+        lambda x: x.flatten(2) + x.flatten(2).mean(1, keepdim=True),
+    ],
+    ids=["rows", "columns", "images", "rows and columns", "pixels"],
+)
+def test_what_is_added_along_an_axis_is_no_bias_of_the_channels(function):
+    """Where a map has as many rows, columns or images as channels, Keras's own addition confuses them."""
+    module = randomized_state(Function(function, channels=8))
+    model, _ = converters.convert(module)
+    for size, batch in (((8, 8), 1), ((8, 12), 1), ((12, 8), 1), ((12, 9), 8), ((8, 1), 1), ((2, 4), 1)):
+        image = images(*size, batch=batch)
         assert relative(model(image), run(module, image)) <= 1e-5
 
 
@@ -237,7 +278,9 @@ class TwoInputs(nn.Module):
         (TwoInputs, r"forward of TwoInputs needs 2 inputs: image, other"),
         (lambda: Function(lambda x: x.cummax(1)[0]), r"the step cummax"),
         (Constant, r"Constant returns a constant, scale: it does not depend on the image"),
-        (lambda: Function(lambda x: torch.sort(x, 1)[0]), r"the step sort"),
+        (lambda: Function(lambda x: x.sort(0)[0]), r"the step sort orders the images of the batch"),
+        (lambda: Function(lambda x: x.topk(x.shape[2] // 3, 3)[0]), r"the step topk takes as many numbers as the size"),
+        (lambda: Function(lambda x: x.gather(1, x.argsort(1)[:, :, :9])), r"the step gather reads a part of the other"),
     ],
 )
 def test_what_cannot_be_built_is_refused_by_name(make, message):
@@ -432,6 +475,7 @@ def test_layers_have_the_names_of_modules_and_a_module_that_runs_twice_is_one_la
     ] or sorted(row["key"] for row in receipt.tensors) == ["block.0.bias", "block.0.weight"]
 
 
+@pytest.mark.full
 def test_a_built_classifier_can_be_dilated():
     module = randomized_state(torchvision("mobilenet_v3_small")())
     model, _ = converters.convert(module)

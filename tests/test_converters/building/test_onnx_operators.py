@@ -200,6 +200,16 @@ CASES = {
         11,
     ),
     "log softmax": ([node("LogSoftmax", axis=1)], {}),
+    "the largest": (
+        [
+            node("TopK", "x k", "t i", axis=1),
+            node("TopK", "x k", "s j", axis=3, largest=0),
+            node("ReduceMax", "s", "m", axes=[1, 2, 3]),
+            node("Add", "t m"),
+        ],
+        {"k": ints(2)},
+    ),
+    "read by places": ([node("TopK", "x k", "t i", axis=1), node("GatherElements", "x i", axis=1)], {"k": ints(2)}),
     "argmax": ([node("ArgMax", axis=1, keepdims=0)], {}),
     "leaky, softsign, reciprocal": (
         [
@@ -385,7 +395,11 @@ REFUSED = {
         "exported for training",
     ),
     "an even response norm": ([node("LRN", size=4)], {}, "LRN.*even number of channels"),
-    "the largest": ([node("TopK", "x k", "y i", axis=1)], {"k": ints(2)}, "TopK.*no counterpart"),
+    "the largest of the batch": (
+        [node("TopK", "x k", "y i", axis=0)],
+        {"k": ints(1)},
+        "orders the images of the batch",
+    ),
     "no counterpart": ([node("LpPool", kernel_shape=[2, 2])], {}, "LpPool.*no counterpart"),
     "crop and resize": (
         [node("Resize", "x r s", mode="linear", coordinate_transformation_mode="tf_crop_and_resize")],

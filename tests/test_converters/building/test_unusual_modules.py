@@ -198,7 +198,7 @@ REFUSED = {
         r"the step mean reduces the batch: what it gives for an image depends on the other images",
     ),
     "softmax over the batch": (lambda: Computing(lambda self, x: self.conv(x).softmax(0)), r"sums over the batch"),
-    "an order": (lambda: Computing(lambda self, x: self.conv(x).sort(1)[0]), r"the step sort has no counterpart"),
+    "maxima so far": (lambda: Computing(lambda self, x: self.conv(x).cummax(1)[0]), r"the step cummax has no counterp"),
     "a size that no map has": (
         lambda: Computing(lambda self, x: functional.interpolate(self.conv(x), size=(x.shape[2] * x.shape[3], 5))),
         r"the step upsample_nearest2d .*makes a map whose size no map of the network has; give example=, an image",

@@ -187,6 +187,19 @@ def test_transposed_convolution(options):
     assert_equal(layer, lambda x: module(x).detach(), SIZES[:4])
 
 
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_averages_of_large_maps_lose_no_digits(keepdims):
+    """Keras's own layer is off by 8e-5 here: it adds up all pixels in one sum."""
+    image = np.random.default_rng(0).normal(1, 0.5, size=(1, 256, 260, CHANNELS)).astype("float32")
+    result = layers.GlobalAveragePooling(keepdims)(image).numpy()
+    expected = image.astype("float64").mean((1, 2), keepdims=keepdims)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    function = compiled(layers.GlobalAveragePooling(keepdims=True))
+    np.testing.assert_allclose(
+        function(torch.from_numpy(image).permute(0, 3, 1, 2)).ravel(), expected.ravel(), rtol=1e-6
+    )
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match=r"interpolation must be one of 'nearest'.*Received: 'lanczos'"):
         layers.Interpolate("lanczos", scales=(2, 2))

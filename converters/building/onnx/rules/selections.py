@@ -1,5 +1,7 @@
 """Choices: the class of the largest score, comparisons, and numbers chosen by them."""
 
+from typing import Any
+
 from converters.building.onnx.call import Call
 from converters.building.onnx.constants import collapsed
 from converters.building.onnx.rules.arithmetic import broadcast, operand, two
@@ -18,6 +20,24 @@ def argmax(call: Call) -> Value:
     kept = bool(call.attribute("keepdims", 1))
     shapes = [(*shape[:axis], *((1,) if kept else ()), *shape[axis + 1 :]) for shape in x.shapes]
     return call.emit(call.node.type.lower(), shapes, "i", input=x, dim=axis, keepdim=kept)
+
+
+def largest(call: Call) -> list[Value]:
+    """The largest or smallest numbers of an axis, and their places."""
+    x = call.computed()
+    number = int(call.number(1, "k"))
+    axis = int(call.attribute("axis", -1)) % x.rank
+    shapes = [(*shape[:axis], number, *shape[axis + 1 :]) for shape in x.shapes]
+    options: dict[str, Any] = {"k": number, "dim": axis, "largest": bool(call.attribute("largest", 1)), "sorted": True}
+    both = call.emit("topk", [()] * len(x.shapes), x.kind, input=x, **options)
+    return [call.emit("getitem", shapes, kind, input=both, index=index) for index, kind in enumerate((x.kind, "i"))]
+
+
+def gathered(call: Call) -> Value:
+    """Numbers at places that the network computes, along one axis."""
+    x, places = call.computed(), call.computed(1)
+    axis = int(call.attribute("axis", 0)) % x.rank
+    return call.emit("gather", places.shapes, x.kind, input=x, dim=axis, index=places)
 
 
 def comparison(op: str) -> Rule:
@@ -57,6 +77,8 @@ def where(call: Call) -> Value:
 RULES: dict[str, Rule] = {
     "ArgMax": argmax,
     "ArgMin": argmax,
+    "TopK": largest,
+    "GatherElements": gathered,
     "Equal": comparison("eq"),
     "Greater": comparison("gt"),
     "Less": comparison("lt"),
