@@ -19,8 +19,24 @@ test_convert_command test_training_twin""".split()
 MEASURED = "relative difference from "
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in FIRST)
+    _leave_variants_to_the_full_run(items)
+
+
+def _leave_variants_to_the_full_run(items):
+    """`quick_variants("a", "b")`: `make test` runs these variants of a test, or with a number so many; others are full."""
+    seen = collections.Counter()
+    for item in items:
+        mark = item.get_closest_marker("quick_variants")
+        if mark is None or item.get_closest_marker("full"):
+            continue
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        quick = mark.args if isinstance(mark.args[0], str) else range(1, mark.args[0] + 1)
+        if (item.callspec.id if isinstance(mark.args[0], str) else seen[test]) not in quick:
+            item.add_marker("full")
 
 
 def pytest_collection_finish():

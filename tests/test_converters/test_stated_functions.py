@@ -396,6 +396,7 @@ def test_hub_folders_of_smp(tmp_path, change, named):
     )
 
 
+@pytest.mark.quick_variants("folder-nothing-basic", "file-first stage-basic")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("layer_type", ["basic", "bottleneck"])
 @pytest.mark.parametrize(("named", "change"), _rows(["folder", "file"], HUGGING_FACE_CHANGES))
@@ -414,6 +415,7 @@ def test_hub_folders_of_transformers(tmp_path, change, layer_type, named):
     _exact_or_refused(source, expected, must_open=change == "nothing")
 
 
+@pytest.mark.quick_variants("file-resnetblur50")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("named", "name"), _rows(["folder", "file"], TIMM_CHANGES))
 def test_hub_folders_of_timm(tmp_path, name, named):

@@ -31,6 +31,7 @@ def test_convert_writes_model_and_receipt(tmp_path):
     assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore")  # torch.export's own
 def test_convert_builds_a_program_of_torch_export_at_an_address(tmp_path, monkeypatch):
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU()).eval()
@@ -64,6 +65,7 @@ def test_convert_reads_flags_from_a_file(tmp_path):
     model.load_weights(tmp_path / "fcn16s.weights.h5")
 
 
+@pytest.mark.full
 def test_convert_verifies_with_torchvision(tmp_path):
     torch.save(torchvision_net("resnet18").state_dict(), tmp_path / "resnet18.pth")
     result = finish(start(CONVERT, "resnet18.pth", "--output=m.keras", "--verify", cwd=tmp_path))
@@ -71,6 +73,7 @@ def test_convert_verifies_with_torchvision(tmp_path):
     assert "parity      with torchvision.models.resnet.resnet18, image 360/480" in result.out
 
 
+@pytest.mark.full
 def test_convert_writes_the_folder_of_export(tmp_path):
     result = run(CONVERT, SAMPLE, "--output=saved", "--dataset=camvid", cwd=tmp_path)
     assert result.code == 0, result.err

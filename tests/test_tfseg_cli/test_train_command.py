@@ -70,6 +70,7 @@ def test_invalid_arguments_are_refused_in_one_line_and_leave_no_run(tmp_path, fl
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.full
 def test_failed_step_is_one_line_and_the_corrected_command_runs(tmp_path):
     scenes(tmp_path / "data")
     before = (

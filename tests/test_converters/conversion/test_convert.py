@@ -28,6 +28,7 @@ def test_convert_needs_a_path_only(tmp_path, family):
     assert {tensor["path"] for tensor in receipt.tensors} == {variable.path for variable in model.weights}
 
 
+@pytest.mark.quick_variants("<lambda>0-safetensors", "<lambda>1-pth")
 @pytest.mark.parametrize("suffix", ["pth", "legacy.pth", "safetensors", "npz"])
 @pytest.mark.parametrize(
     "wrap",
@@ -95,6 +96,7 @@ def test_aux_gives_a_second_output():
     assert both.get_layer("aux_logits")
 
 
+@pytest.mark.quick_variants("8")
 @pytest.mark.parametrize("stride", [16, 8, 4])
 def test_output_stride_dilates(stride):
     state = checkpoints.state("torchvision/resnet")

@@ -65,6 +65,7 @@ def trunk_state(module, prefix=""):
 # ----------------------------------------------------------------------------------------------------- trunks alone
 
 
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize("prefix", ["", "backbone.", "encoder.", "pretrained.", "module.net.trunk."])
 @pytest.mark.parametrize("options", [{}, {"include_top": False}])
 def test_a_trunk_alone_gives_its_features_at_stride_32(prefix, options):
@@ -76,6 +77,7 @@ def test_a_trunk_alone_gives_its_features_at_stride_32(prefix, options):
     assert not receipt.untouched
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     "options", [{"network": "fcn_resnet18"}, {"family": "torchvision/segmentation"}, {"network": "deeplabv3_resnet18"}]
 )
@@ -86,6 +88,7 @@ def test_a_named_segmenter_is_a_warm_start_on_the_trunk(options):
     assert {path.partition("_")[0].partition("/")[0] for path in receipt.untouched} <= {"head", "logits", "aspp"}
 
 
+@pytest.mark.full
 def test_a_deep_stem_under_mmsegmentations_prefix_is_not_dilated():
     model = checkpoints.model("fcn_resnet50c", num_classes=7, width=1 / 16, output_stride=8, convs=2, concat=True)
     state = converters.weights.foreign_weights.foreign_weights(model, "open-mmlab/mmsegmentation")
@@ -150,6 +153,7 @@ UNKNOWN_HEADS = {
 }
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("kind", UNKNOWN_HEADS)
 def test_another_head_of_a_resnet_is_refused_with_the_ways_out(kind):
     module = resnet(UNKNOWN_HEADS[kind]())
@@ -229,6 +233,7 @@ VGG_HEADS = {
 }
 
 
+@pytest.mark.quick_variants(6)
 @pytest.mark.parametrize("kind", VGG_HEADS)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_heads_of_a_vgg_are_built(kind, batch_norm):
@@ -310,6 +315,7 @@ def test_a_head_of_ones_own_in_a_keras_file_is_not_dropped(tmp_path, pooling):
 # --------------------------------------------------------------------------------------------------- auxiliary heads
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50"])
 def test_an_auxiliary_head_may_have_other_classes(name):
     def build():

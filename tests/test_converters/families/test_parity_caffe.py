@@ -57,6 +57,7 @@ def test_fcn(network, tmp_path, record):
         assert receipt.family == "shelhamer/fcn.berkeleyvision.org"
 
 
+@pytest.mark.quick_variants("50")
 @pytest.mark.parametrize("depth", [50, 101])
 def test_resnet(depth, tmp_path, record):
     for size in ((224, 224), (225, 225)):
@@ -81,6 +82,7 @@ def test_a_resnet_goes_into_a_segmenter(tmp_path):
     assert receipt.transplant == "a ResNet classifier into a segmenter"
 
 
+@pytest.mark.full
 def test_deeplabv2(tmp_path, record):
     for size in ((97, 129), (96, 128)):
         net, output = caffe_nets.deeplabv2(*size)
@@ -99,6 +101,7 @@ def test_deeplabv2(tmp_path, record):
     assert receipt.options["multi_scale"] == (0.75, 0.5)
 
 
+@pytest.mark.quick_variants("50")
 @pytest.mark.parametrize("depth", [50, 101])
 def test_pspnet(depth, tmp_path, record):
     """At a size whose features fall into 1, 2, 3 and 6 equal parts, as those of 473 and 713 do."""

@@ -42,6 +42,7 @@ def check(depth, decoder, width, record):
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants("18-ppm_deepsup")
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("depth", [18, 50])
 def test_encoder_and_decoder(depth, decoder, record):
@@ -55,6 +56,7 @@ def test_every_pair_at_full_width(depth, decoder, record):
     check(depth, decoder, 1, record)
 
 
+@pytest.mark.quick_variants("c1")
 @pytest.mark.parametrize("decoder", ["ppm_deepsup", "c1"])
 def test_verification_runs_their_own_networks(tmp_path, decoder, record):
     pytest.importorskip("mit_semseg")
@@ -143,6 +145,7 @@ def test_both_preprocessings():
         converters.convert(state, preprocessing="bgr")
 
 
+@pytest.mark.full
 def test_the_command_takes_both_files_and_the_preprocessing(tmp_path):
     pair(tmp_path, net(18, "c1", width=1 / 16))
     flags = ("--checkpoint=encoder_epoch_20.pth,decoder_epoch_20.pth", "--preprocessing=fast_rcnn", "--output=m.keras")
@@ -159,6 +162,7 @@ def test_buffers_of_the_synchronized_norm_are_left_out_with_the_reason():
     assert all("synchronized BatchNorm" in receipt.ignored[key] for key in buffers)
 
 
+@pytest.mark.quick_variants("c1")
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_export_is_bit_identical(tmp_path, decoder):
     module = net(18, decoder, width=1 / 16)

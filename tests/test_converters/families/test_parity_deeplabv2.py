@@ -50,6 +50,7 @@ def check_three_sizes(kind, depth, width, record):
     check(module, model, f"{receipt.family} {depth}, width {width:g}", record)
 
 
+@pytest.mark.full
 @both
 def test_parity_at_three_scales(kind, record):
     check_three_sizes(kind, 50, 1 / 16, record)
@@ -72,6 +73,7 @@ def test_every_network_at_full_width(kind, depth, record):
     converted.cache_clear()
 
 
+@pytest.mark.full
 def test_parity_at_one_scale(record):
     """Files of the network without its wrapper have one size; other files where it is asked for."""
     module, _, _ = converted(Kazuto)
@@ -83,6 +85,7 @@ def test_parity_at_one_scale(record):
     assert np.array_equal(output(model, images(65, 83)), output(bare, images(65, 83)))
 
 
+@pytest.mark.full
 def test_parity_at_one_scale_with_aligned_corners(record):
     module, _, _ = converted(Isht7)
     model, _ = converters.convert(module, multi_scale=())
@@ -118,6 +121,7 @@ def test_it_is_written_as_kazuto1011s_by_default(tmp_path):
     assert converters.export_weights(model, tmp_path / "m.safetensors").family == FAMILIES[Kazuto]
 
 
+@pytest.mark.full
 def test_features_are_of_the_image_itself():
     module, model, _ = converted(Kazuto)
     features, receipt = converters.convert(module, include_top=False)
@@ -140,6 +144,7 @@ def test_the_weights_that_training_starts_from():
     assert np.array_equal(output(features, images(65, 83)), output(last, images(65, 83)))
 
 
+@pytest.mark.full
 def test_other_number_of_classes_needs_skip():
     module, _, _ = converted(Kazuto)
     with pytest.raises(ConversionError, match=r"with 21 classes; the model has 5.*skip=\['aspp_logits_'\]"):
@@ -181,6 +186,7 @@ def test_all_scales_share_their_layers():
     assert relative(output(model, pixels), output(single, pixels)) > 0.01  # the others have their share
 
 
+@pytest.mark.full
 def test_saved_and_traced_models_compute_the_same(tmp_path):
     import tensorflow as tf
 

@@ -27,6 +27,7 @@ def sizes(name):
     return ((64, 96), (66, 98)) if "aa" in name else ((65, 83), (96, 128))
 
 
+@pytest.mark.quick_variants("resnetblur18-8")
 @pytest.mark.parametrize(
     ("name", "output_stride"),
     [
@@ -75,6 +76,7 @@ def test_doubles_have_the_variables_of_their_originals(name):
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.full
 def test_a_head_stands_on_the_double(tmp_path):
     """The trunk is the file's, also where the name of the segmenter is that of the plain network."""
     state = dict(foreign_weights(checkpoints.model("resnetaa50", width=1 / 16, include_top=True), "timm/resnet"))

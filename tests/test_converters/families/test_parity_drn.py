@@ -78,16 +78,19 @@ def dead(name, level):
     return {f"{level}.0.downsample.{tensor}" for tensor in tensors} if name == "drn_c_58" else set()
 
 
+@pytest.mark.quick_variants("drn_d_24")
 @pytest.mark.parametrize("name", ["drn_a_50", "drn_d_24"])
 def test_classifiers(name, record):
     check_classifier(name, SLIM, record)
 
 
+@pytest.mark.quick_variants("drn_d_22")
 @pytest.mark.parametrize("name", ["drn_a_50", "drn_d_22"])
 def test_segmenters(name, record):
     check_segmenter(name, SLIM, record)
 
 
+@pytest.mark.full
 def test_a_segmenter_with_an_interpolation_instead(record):
     check_segmenter("drn_d_24", SLIM, record, use_torch_up=True)
 
@@ -104,6 +107,7 @@ def test_every_segmenter(name, record):
     check_segmenter(name, 1, record)
 
 
+@pytest.mark.quick_variants("drn_c_26")
 @pytest.mark.parametrize("name", ["drn_a_50", "drn_c_26", "drn_d_24"])
 def test_features(name, record):
     module = segmenter(name)
@@ -196,6 +200,7 @@ def test_options_drn_lacks_are_refused(option, message):
 # ---------------------------------------------------------------------------------------------------------- round trip
 
 
+@pytest.mark.quick_variants("fyu/drnseg-<lambda>-absent6")
 @pytest.mark.parametrize(
     ("family", "build", "absent"),
     [
@@ -284,6 +289,7 @@ def test_names_and_rows_are_both_taken():
             tfseg.DRN(wrong)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("upsampling", specs.UPSAMPLINGS)
 def test_one_vocabulary_of_upsampling(upsampling):
     """Every head knows every word. Inside, a new transposed convolution is a bilinear resize."""

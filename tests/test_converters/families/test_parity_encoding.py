@@ -31,6 +31,7 @@ def check(depth, letter, width, record):
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("letter", ["s", pytest.param("d", marks=pytest.mark.full), ""])
 def test_stems_and_projections(letter, record):
     check(50, letter, 1 / 8, record)
@@ -42,6 +43,7 @@ def test_every_network_at_full_width(depth, letter, record):
     check(depth, letter, 1, record)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("letter", [pytest.param("s", marks=pytest.mark.full), "d"])
 def test_export_is_bit_identical(tmp_path, letter):
     module = net(letter=letter, width=1 / 16)

@@ -10,6 +10,7 @@ PUBLIC = "transformers"
 WIDTHS = {"hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"}
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("name", "options"), [("resnet18", {"depths": [2, 2, 2, 2]} | WIDTHS), ("resnet50", {})])
 def test_classifiers(name, options, record):
     import torch

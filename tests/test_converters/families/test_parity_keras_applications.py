@@ -159,6 +159,7 @@ def test_the_resnet50_of_the_early_years(old, tmp_path, record):
     assert (identified.family, identified.num_classes, identified.width, identified.channels) == (OLD, 7, 1 / 8, 3)
 
 
+@pytest.mark.full
 def test_the_resnet50_of_the_first_years(old, tmp_path, record):
     _, other = old
     twin = old_resnet50(0)

@@ -30,6 +30,7 @@ def check(depth, letter, head, width, record):
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("depth", "letter", "head"),
     [
@@ -51,6 +52,7 @@ def test_every_network_at_full_width(depth, letter, head, record):
     check(depth, letter, head, 1, record)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("letter", "head"), [pytest.param("c", "fcn", marks=pytest.mark.full), ("d", "fcn"), ("", "deeplabv3")]
 )

@@ -82,6 +82,7 @@ def check_case(name, form, folder, record, facts, **options):
     assert all(f"note        {note}" in str(receipt) for note in receipt.notes)
 
 
+@pytest.mark.quick_variants("resnet18-unfolded")
 @pytest.mark.parametrize(("name", "form"), CASES)
 def test_exported_networks(name, form, tmp_path, record):
     check_case(name, form, tmp_path, record, CASES[name, form])
@@ -248,6 +249,7 @@ class Wrapper(torch.nn.Module):
         return self.m(image) if self.after is None else self.after(self.m(image))
 
 
+@pytest.mark.quick_variants("None-folded", "BASIC-unfolded")
 @pytest.mark.parametrize("form", ["folded", "unfolded", "dynamo"])
 @pytest.mark.parametrize("level", [None, "BASIC", "EXTENDED"])
 def test_wrapped_and_optimized_files_compute_the_same(form, level, tmp_path, record):
@@ -279,6 +281,7 @@ def test_file_for_one_processor_is_refused(tmp_path):
         converters.convert(tmp_path / "optimized.onnx")
 
 
+@pytest.mark.full
 def test_softmax_at_the_end_is_refused_with_the_way_out(tmp_path):
     module = Wrapper(net("resnet18"), lambda scores: scores.softmax(1))
     for form in ("folded", "anonymous"):
@@ -292,6 +295,7 @@ def test_softmax_at_the_end_is_refused_with_the_way_out(tmp_path):
         np.testing.assert_allclose(np.sum(model(np.zeros((1, 64, 64, 3), "float32"))), 1, rtol=1e-5)
 
 
+@pytest.mark.quick_variants("Mul")
 @pytest.mark.parametrize("operator", ["Sub", "Mul", "Max"])
 def test_other_joins_of_a_skip_connection_are_refused(operator, tmp_path):
     def change(model):

@@ -30,6 +30,7 @@ def compare(model, module, sizes, record):
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants("fcn8s")
 @pytest.mark.parametrize("network", CLASSES)
 def test_all_four_slim(network, record):
     check(network, SIZES[:3], record, SLIM)
@@ -65,6 +66,7 @@ def test_the_crops_follow_from_the_geometry(network, size):
 # --------------------------------------------------------------------------------------------------------- transplants
 
 
+@pytest.mark.full
 def test_a_vgg16_classifier_becomes_an_fcn32s(record):
     """The transplant of `copy_params_from_vgg16`: afterwards both nets are the same function."""
     classifier, reference = torchvision_net("vgg16", seed=1), torchfcn_net("FCN32s")
@@ -77,6 +79,7 @@ def test_a_vgg16_classifier_becomes_an_fcn32s(record):
     compare(ours, reference, SIZES[:1], lambda worst: record("vgg16 into fcn32s", worst))
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("source", "target", "copy", "left"),
     [

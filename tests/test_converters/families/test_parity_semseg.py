@@ -73,6 +73,7 @@ def test_a_training_file(tmp_path):
     assert ignored == {key for key in module.state_dict() if key.startswith("aux.") and not key.endswith("tracked")}
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("num_classes", "name"), [(21, "person"), (19, "bus"), (150, "table")])
 def test_semseg_classes_of_three_data_sets(num_classes, name):
     model, _ = converters.convert(net(SemsegPSPNet, 50, width=1 / 16, num_classes=num_classes))
@@ -80,6 +81,7 @@ def test_semseg_classes_of_three_data_sets(num_classes, name):
     assert (facts["classes"][15], len(facts["colors"])) == (name, num_classes)
 
 
+@pytest.mark.quick_variants("SemsegClassifier")
 @pytest.mark.parametrize("kind", [SemsegPSPNet, SemsegClassifier])
 def test_export_is_bit_identical(tmp_path, kind):
     module = net(kind, 50, width=1 / 16)
@@ -101,6 +103,7 @@ def test_semseg_dilation_rates():
         converters.convert(state, convention="previous")
 
 
+@pytest.mark.full
 def test_its_classifier_becomes_its_segmenter():
     """The trunk is filled, the head keeps its initial values."""
     classifier = net(SemsegClassifier, 50, width=1 / 16)

@@ -46,6 +46,7 @@ def check(head, encoder, output_stride, record):
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants("PSPNet-8")
 @pytest.mark.parametrize(("head", "output_stride"), SIZES)
 def test_heads_on_the_smallest_encoder(head, output_stride, record):
     check(head, "resnet18", output_stride, record)
@@ -58,6 +59,7 @@ def test_every_encoder(head, output_stride, encoder, record):
     check(head, encoder, output_stride, record)
 
 
+@pytest.mark.quick_variants("PSPNet")
 @pytest.mark.parametrize("head", ["DeepLabV3", "DeepLabV3Plus", "PSPNet"])
 def test_export_is_bit_identical(tmp_path, head):
     module = net(head, "resnet18")

@@ -22,6 +22,7 @@ def check(name, output_stride, sizes, record):
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("name", "output_stride"), [("resnet18d", 32), ("seresnet18", 16), ("resnest14d", 8)])
 def test_stems_projections_and_squeezes(name, output_stride, record):
     check(name, output_stride, SIZES[:2], record)

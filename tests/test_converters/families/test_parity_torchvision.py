@@ -52,11 +52,13 @@ def check_segmenter(name, sizes, record):
     check(name, module, model, sizes, record)
 
 
+@pytest.mark.quick_variants("resnet18")
 @pytest.mark.parametrize("name", ["vgg16_bn", "resnet18", "resnet50"])
 def test_classifiers(name, record):
     check_classifier(name, 32, TWO_SIZES, record)
 
 
+@pytest.mark.quick_variants("8-size1")
 @pytest.mark.parametrize(("output_stride", "size"), [(16, SIZES[0]), (8, SIZES[1])])
 def test_dilated_classifiers(output_stride, size, record):
     check_classifier("resnet50", output_stride, [size], record)

@@ -265,6 +265,7 @@ def test_prefix_that_no_key_has_lists_those_that_exist(tmp_path):
         identified(under("model.") | under("other."), tmp_path, prefix="modle.")
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -33,6 +33,7 @@ def difference(model, module, channels=3):
 # ----------------------------------------------------------------------------------------- segmentation_models.pytorch
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -101,6 +102,7 @@ def test_hyper_parameters_of_smp_are_obeyed(tmp_path):
     assert receipt.options["output_stride"] == 16
 
 
+@pytest.mark.full
 def test_import_into_a_model_of_another_form_is_refused(tmp_path):
     module = segmenter("DeepLabV3", encoder_output_stride=16)
     module.save_pretrained(tmp_path)
@@ -114,6 +116,7 @@ def test_import_into_a_model_of_another_form_is_refused(tmp_path):
     assert difference(model, module) < 1e-5
 
 
+@pytest.mark.quick_variants("resnetblur18")
 @pytest.mark.parametrize("name", ["resnet18", "resnetblur18"])
 def test_import_into_a_double_of_the_stated_network_is_refused(tmp_path, name):
     save_timm(tmp_path, name)
@@ -290,6 +293,7 @@ def test_harmless_labels_are_not_refused(tmp_path, labels):
     assert converters.identify(labeled(tmp_path, **labels)).network == "resnet50"
 
 
+@pytest.mark.quick_variants(8)
 @pytest.mark.parametrize(
     "labels",
     [
@@ -353,6 +357,7 @@ def test_label_chooses_among_networks_with_the_same_tensors(tmp_path):
     assert "the label args.model says 'resnetaa50'" in identification.evidence
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("labels", "stride"),
     [

@@ -99,6 +99,7 @@ def test_modules_of_other_names_are_known_by_their_wires(tmp_path):
     assert any("by their places" in note for note in assert_same(export(module, tmp_path), module).notes)
 
 
+@pytest.mark.quick_variants("PSPNet")
 @pytest.mark.parametrize("name", ["DeepLabV3Plus", "PSPNet"])
 def test_depthwise_kernels_and_pyramids(name, tmp_path):
     onnx_files.import_torchvision()

@@ -81,6 +81,7 @@ def test_momentum_of_the_norms_is_kept(tmp_path, kind):
     assert any("momentum=None" in note for note in receipt.notes)
 
 
+@pytest.mark.quick_variants(1)
 @KINDS
 def test_output_stride_that_the_modules_have(tmp_path, kind):
     module = onnx_files.net("resnet50", replace_stride_with_dilation=[False, True, True])
@@ -174,6 +175,7 @@ def test_transplant_of_a_live_module():
     assert receipt.transplant
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("options", [{"include_top": False}, {"skip": ["fc", "predictions"]}, {}])
 def test_prefix_of_a_live_module_runs_that_part(options):
     """What the outer module adds is not asked for; what the part computes is."""

@@ -69,6 +69,7 @@ def test_unusable_reference_is_refused(reference, message):
         converters.compare(model, reference, images(65, 65))
 
 
+@pytest.mark.full
 def test_another_dilation_convention_diverges_at_its_first_layer(tmp_path):
     """The `new` convention has the same tensors and another function: compare names the layer where they diverge."""
     module = torchvision_net("resnet50", replace_stride_with_dilation=[False, True, True])

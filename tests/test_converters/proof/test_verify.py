@@ -18,6 +18,7 @@ def photograph():
     return np.random.default_rng(0).integers(0, 256, (65, 83, 3), dtype="uint8")
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -69,6 +70,7 @@ def test_verify_refuses_a_transplant(photograph):
         converters.verify(model, receipt, state, photograph)
 
 
+@pytest.mark.full
 def test_verify_runs_beside_a_triton_that_crashes_after_tensorflow(tmp_path):
     """Importing triton 3 after TensorFlow 2.21 crashes the process, and torchvision makes torch import it."""
     (tmp_path / "triton").mkdir()
@@ -92,6 +94,7 @@ print("triton" in sys.modules)
     assert result.stdout.split() == ["True", "False", "False"], result.stderr
 
 
+@pytest.mark.quick_variants("options1-rates")
 @pytest.mark.parametrize(
     ("options", "stated"), [({"encoder_output_stride": 16}, ""), ({"decoder_atrous_rates": (6, 12, 18)}, "rates")]
 )

@@ -21,6 +21,7 @@ PUBLIC = {
 }
 
 
+@pytest.mark.quick_variants("torchvision/resnet-safetensors")
 @pytest.mark.parametrize("suffix", ["safetensors", pytest.param("pth", marks=pytest.mark.full)])
 @pytest.mark.parametrize("family", PUBLIC)
 def test_public_module_gets_identical_weights_back(tmp_path, family, suffix):

@@ -78,6 +78,7 @@ def test_coarse_fcns_go_into_finer_ones(source, target):
     assert built.output_shape[-1] == 7
 
 
+@pytest.mark.quick_variants("8")
 @pytest.mark.parametrize("stride", [32, 16, 8, 4])
 def test_resnet_classifier_goes_into_any_dilated_segmenter(stride):
     """The second document: the same weights at every output stride, the head new."""
@@ -189,6 +190,7 @@ def test_family_of_paths_refuses_foreign_names():
 CHANGED = {"epsilon": "resnet18", "strides": "resnet50", "double": "resnet50_caffe_padded"}
 
 
+@pytest.mark.quick_variants("epsilon-live", "epsilon-pickled")
 @pytest.mark.parametrize("kind", ["live", "pickled"])
 @pytest.mark.parametrize("change", CHANGED)
 def test_a_module_that_is_another_function_is_refused(tmp_path, kind, change):

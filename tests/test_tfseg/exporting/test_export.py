@@ -97,6 +97,7 @@ def encoded(pixels, kind, **options):
     return stream.getvalue()
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("size", [(65, 83), (40, 33), (3, 20_000)])
 def test_saved_model_gives_the_classes_of_predict(model, signatures, size):
     functions, _ = signatures

@@ -41,6 +41,7 @@ def test_dilated_kernels_in_onnx_are_constants_that_tf2onnx_did_not_see(rewrites
     assert max(written_by_tf2onnx) < 10_000  # the larger kernel has 51,200 numbers
 
 
+@pytest.mark.full
 def test_dilated_kernels_are_single_operations_in_openvino_and_litert(tmp_path):
     interpreters = pytest.importorskip("ai_edge_litert.interpreter")
     pytest.importorskip("openvino")

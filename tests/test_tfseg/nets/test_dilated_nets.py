@@ -21,6 +21,7 @@ def sampled_maps(coarse, dense, step, size):
     return output(dense, pixels)[:, ::step, ::step], output(coarse, pixels)
 
 
+@pytest.mark.quick_variants("18-16", "18-8", "18-4", "50-16")
 @pytest.mark.parametrize(
     ("spec", "output_stride"),
     [

@@ -31,6 +31,7 @@ def test_report_of_an_exact_dilation():
     assert verdict == "The law holds: on the old grid, the new map is the old map."
 
 
+@pytest.mark.quick_variants("one-conv5_block1_2_conv")
 @pytest.mark.parametrize(("convention", "layer"), [("new", "conv4_block1_2_conv"), ("one", "conv5_block1_2_conv")])
 def test_report_names_the_first_layer_that_differs(convention, layer):
     model = randomize_weights(tfseg.ResNet(50, width=1 / 16))

@@ -165,6 +165,7 @@ def test_several_inputs_and_outputs_are_exact():
 # ------------------------------------------------------------------------------------------------- the nets of tfseg
 
 
+@pytest.mark.quick_variants("basic-previous", "basic-new", "basic-one", "resnext-new")
 @pytest.mark.parametrize("convention", specs.CONVENTIONS)
 @pytest.mark.parametrize(
     "spec", [pytest.param(50, marks=pytest.mark.full), *(SHORT[name] for name in SHORT)], ids=["50", *SHORT]
@@ -187,6 +188,7 @@ def test_dilated_vgg_equals_vgg_built_with_that_output_stride():
             np.testing.assert_array_equal(output(dilated, random_image(*size)), output(built, random_image(*size)))
 
 
+@pytest.mark.quick_variants("VGG16-options1")
 @pytest.mark.parametrize(("name", "options"), [("MobileNet", {"alpha": 0.25}), ("VGG16", {})])
 def test_dilate_is_idempotent(name, options):
     """In two steps or in one: paddings and poolings with holes can be dilated again."""

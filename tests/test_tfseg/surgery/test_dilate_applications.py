@@ -28,6 +28,7 @@ def paths(model):
     return {re.sub(r"variable_\d+", "variable", variable.path) for variable in model.weights}
 
 
+@pytest.mark.quick_variants("MobileNetV3Small-8")
 @pytest.mark.parametrize(
     ("name", "output_stride"),
     [

@@ -98,6 +98,7 @@ def test_both_heads_are_trained(tmp_path):
     assert all((before[path] != value).any() for path, value in weights(model).items() if path.endswith("/kernel"))
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("batch_norm", ["frozen", "plain"])
 def test_frozen_variables_do_not_change(tmp_path, batch_norm):
     dataset = scenes(tmp_path / "data")
