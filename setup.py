@@ -30,6 +30,7 @@ setup(
     ],
     extras_require={
         "coco": ["pycocotools>=2.0.11"],
+        "geotiff": ["rasterio>=1.4"],
         "heif": ["pillow-heif>=1.0"],
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.31", "tf2onnx>=1.17"],

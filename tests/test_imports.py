@@ -53,6 +53,7 @@ EVERYTHING_BUT_TORCH = NUMERIC | {
     "matplotlib",
     "pillow_heif",
     "pycocotools",
+    "rasterio",
     "ray",
     "scipy",
     "tensorflow",

@@ -28,6 +28,7 @@ from tfseg.prediction.files import predict_files
 from tfseg.prediction.model import predict
 from tfseg.preprocessing import preprocess
 from tfseg.rewrites.optimize import optimize
+from tfseg.surgery.adapt_channels import adapt_channels
 from tfseg.surgery.check_dilation import check_dilation
 from tfseg.surgery.convolutionalize import convolutionalize
 from tfseg.surgery.dilate import dilate
@@ -51,6 +52,7 @@ __all__ = [
     "FCN32s",
     "PSPNet",
     "ResNet",
+    "adapt_channels",
     "build",
     "check_dilation",
     "convolutionalize",

@@ -12,7 +12,7 @@ from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
-from tfseg.prediction.model import logits_function, preprocessing_of
+from tfseg.prediction.model import check_channels, check_images, logits_function, preprocessing_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import preprocess
 from tfseg.progress import ProgressOption, track
@@ -145,6 +145,8 @@ def evaluate(
         >>> evaluation.scores["pixel_accuracy"] > 0.8
         True
     """
+    preprocessing = preprocessing or preprocessing_of(model)
+    check_images(model, preprocessing, dataset.photographs.channels, dataset.name)
     counts, accuracies = ConfusionMatrix(dataset.num_classes, dataset.labels.void_id), []
     for pair in track(dataset.pairs, progress, unit="photographs"):
         image, mask = load(pair, dataset.labels, dataset.photographs)
@@ -181,7 +183,7 @@ def class_map(
 
     Args:
         model: segmentation model.
-        image: photograph, uint8 `(height, width, 3)`, RGB.
+        image: photograph, uint8 `(height, width, 3)`, RGB; or an image of the model's channels, as it is stored.
         scales: factors by which the sides of the photograph are resized; the probabilities at all scales are averaged.
         flip: whether the model sees the mirrored photograph, too.
         window: `(height, width)` in pixels of what the model sees at once; None for the whole photograph.
@@ -210,7 +212,9 @@ def class_map(
         assert result is not None  # there is at least one block
         return result[:, :height, :width]
 
-    prepared = preprocess(image, preprocessing or preprocessing_of(model))
+    preprocessing = preprocessing or preprocessing_of(model)
+    check_channels(model, preprocessing)
+    prepared = preprocess(image, preprocessing)
     return views(slid, scales, flip)(prepared[None])[0].argmax(axis=-1)
 
 
@@ -236,7 +240,8 @@ def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) 
     image, mask = load(pair, dataset.labels, dataset.photographs)
     predicted = class_map(model, image, **options).astype(dataset.labels.dtype)
     true = np.where(mask == dataset.labels.void_id, predicted, mask)
-    pictures = [drawing.overlay(image, classes, dataset.colors, dataset.classes) for classes in (predicted, true)]
+    shown = drawing.as_photograph(image)
+    pictures = [drawing.overlay(shown, classes, dataset.colors, dataset.classes) for classes in (predicted, true)]
     size = sum(picture.width for picture in pictures), max(picture.height for picture in pictures)
     sheet = Image.new("RGB", size, "white")
     sheet.paste(pictures[0], (0, 0))

@@ -5,7 +5,7 @@ import glob
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -49,7 +49,13 @@ def find_images(where: Path | Iterable[Path]) -> list[pathlib.Path]:
     return list(search(where).folders)
 
 
-def search(where: Path | Iterable[Path], *, without: Iterable[pathlib.Path] = (), marker: str = "") -> FoundImages:
+def search(
+    where: Path | Iterable[Path],
+    *,
+    without: Iterable[pathlib.Path] = (),
+    marker: str = "",
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+) -> FoundImages:
     """The images in directories, at any depth, and those that patterns match; and the files that are left out.
 
     Args:
@@ -57,6 +63,7 @@ def search(where: Path | Iterable[Path], *, without: Iterable[pathlib.Path] = ()
         without: directories that are not searched when a directory above them is.
         marker: how the name of a file begins; a directory that holds such a file is not searched when a directory above
             it is.
+        suffixes: suffixes of images, in lower case.
     Raises:
         ValueError: there are no images, or one of several places has none.
     """
@@ -67,10 +74,10 @@ def search(where: Path | Iterable[Path], *, without: Iterable[pathlib.Path] = ()
     folders: dict[pathlib.Path, pathlib.PurePath] = {}
     left_out: set[pathlib.Path] = set()
     for place in map(os.path.expanduser, places):
-        images, others = _search_place(place, closed, marker)
+        images, others = _search_place(place, closed, marker, suffixes)
         if not images:
             raise ValueError(
-                f"No images: {place!r} is neither a directory with images ({', '.join(IMAGE_SUFFIXES)}) nor a "
+                f"No images: {place!r} is neither a directory with images ({', '.join(suffixes)}) nor a "
                 f"pattern that matches files.{_first_others(others)}"
             )
         for image, folder in images.items():
@@ -85,7 +92,7 @@ def _first_others(others: list[pathlib.Path]) -> str:
 
 
 def _search_place(
-    place: str, closed: set[pathlib.Path], marker: str
+    place: str, closed: set[pathlib.Path], marker: str, suffixes: Sequence[str]
 ) -> tuple[dict[pathlib.Path, pathlib.PurePath], list[pathlib.Path]]:
     """The images of one place, each with its folder relative to the place, and what is left out."""
     path = pathlib.Path(place)
@@ -93,7 +100,7 @@ def _search_place(
         images: dict[pathlib.Path, pathlib.PurePath] = {}
         others = []
         for file, taken in _files_below(path, closed, marker):
-            if taken:
+            if taken and file.suffix.lower() in suffixes:
                 images[file] = file.parent.relative_to(path)
             else:
                 others.append(file)
@@ -121,7 +128,7 @@ def _without(closed: set[pathlib.Path], root: pathlib.Path) -> Callable[[pathlib
 def _files_below(
     directory: pathlib.Path, closed: set[pathlib.Path], marker: str, above: tuple[pathlib.Path, ...] = ()
 ) -> Iterator[tuple[pathlib.Path, bool]]:
-    """The files of a directory at any depth, and whether each is an image; a directory that is not entered is none."""
+    """The files of a directory at any depth, and whether each may be taken; a directory that is not entered may not."""
     resolved = directory.resolve()
     if above and resolved in closed:
         return
@@ -141,8 +148,7 @@ def _files_below(
         if entry.is_dir():
             yield from _files_below(path, closed, marker, (*above, resolved))
         else:
-            seen = entry.is_file() and not entry.name.startswith(".")
-            yield path, seen and path.suffix.lower() in IMAGE_SUFFIXES
+            yield path, entry.is_file() and not entry.name.startswith(".")
 
 
 def _fixed_part(pattern: pathlib.Path) -> pathlib.Path:

@@ -12,6 +12,7 @@ DATA_SETS = ("folder", "voc", "cityscapes", "camvid", "ade20k", "coco", *ANNOTAT
 OVERLAPS = ("last", "void")
 CLASS_NAMES = ("voc", "pascal_context", "siftflow", "nyud", "cityscapes", "cocostuff", "ade20k", "camvid")
 EXIF_RULES = ("sizes", "apply", "ignore")
+FIRST_CONVS = ("average", "copy", "zero")
 CLASS_WEIGHTS = ("median_frequency", "enet")
 VOID_NAMES = ("void", "unlabelled", "unlabeled")  # names of a palette that stand for ignored pixels
 VOID = 255  # the id of ignored pixels

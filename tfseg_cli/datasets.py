@@ -54,6 +54,18 @@ _EXIF = flag_types.choice(
 _IMAGE_BITS = flag_types.integer(
     "image_bits", None, "For a folder: bits of photographs in files of 16 bits, such as 12.", least=8, most=16
 )
+_CHANNELS = flag_types.integer(
+    "channels",
+    None,
+    "For a folder or annotations: channels of images that are read as they are stored: .npy (height, width, channels), "
+    "GeoTIFF and others. By default they are photographs.",
+    least=1,
+)
+_NO_DATA = flag_types.no_data(
+    "no_data",
+    "For a folder or annotations: the value of pixels without data, which become void; none: all have data. By default "
+    "what a TIFF says.",
+)
 _PALETTE = path_flags.existing_file(
     "palette", "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
 )
@@ -73,6 +85,11 @@ def check_flags() -> None:
             palette.
     """
     annotation_flags.check(_DATASET.value)
+    for flag in (_CHANNELS, _NO_DATA):
+        if flag.present and _DATASET.value not in ("folder", *choices.ANNOTATIONS):
+            raise UsageError(f"--{flag.name} is for a folder or annotations, not for --dataset={_DATASET.value}")
+    if _CHANNELS.value and _IMAGE_BITS.value:
+        raise UsageError("--image_bits is for photographs: images with --channels are read as they are stored")
     if _DATASET.value != "folder":
         return
     names = _PALETTE.value and _palette()[1]
@@ -86,12 +103,13 @@ def check_flags() -> None:
         raise invalid(flag, f"expected {len(names)} classes, because --palette={_PALETTE.value} names so many")
 
 
-def open_dataset(split: str | None, flag: str = "split") -> "data.Dataset":
+def open_dataset(split: str | None, flag: str = "split", *, channels: int | None = None) -> "data.Dataset":
     """One split of the `tfseg.data.Dataset` that the flags choose.
 
     Args:
         split: name of the split, or the path of its list; None: the default of the data set.
         flag: name of the flag that gives the split.
+        channels: number of channels of images without --channels; None: photographs.
     Raises:
         UsageError: flags that choose no data set, or a split that a folder does not have.
         ValueError: a data set that is not there.
@@ -111,7 +129,8 @@ def open_dataset(split: str | None, flag: str = "split") -> "data.Dataset":
             raise invalid(
                 _NUM_CLASSES, f"the annotations have {dataset.num_classes}: {', '.join(dataset.classes or ())}"
             )
-        return dataclasses.replace(dataset, photographs=data.Photographs(_EXIF.value, _IMAGE_BITS.value))
+        photographs = data.Photographs(_EXIF.value, _IMAGE_BITS.value, _CHANNELS.value or channels, _NO_DATA.value)
+        return dataclasses.replace(dataset, photographs=photographs)
     if kind != "folder":
         open_kind = {"cityscapes": data.cityscapes, "camvid": data.camvid, "ade20k": data.ade20k, "coco": data.coco}
         return open_kind[kind](root, **({"split": split} if split else {}))
@@ -134,7 +153,14 @@ def open_dataset(split: str | None, flag: str = "split") -> "data.Dataset":
         mask_pattern=_MASK_PATTERN.value,
         exif=_EXIF.value,
         image_bits=_IMAGE_BITS.value,
+        channels=_CHANNELS.value or channels,
+        no_data=_NO_DATA.value,
     )
+
+
+def channels() -> int | None:
+    """The number of channels that --channels says; None for photographs."""
+    return _CHANNELS.value
 
 
 def has_split(split: str) -> bool:

@@ -9,7 +9,7 @@ import pathlib
 
 from absl import flags
 
-from tfseg_cli import datasets, flag_types, path_flags
+from tfseg_cli import channel_flags, datasets, flag_types, path_flags
 from tfseg_cli.launch import UsageError, check_name, launch
 from tfseg_cli.quiet import load_library
 
@@ -47,6 +47,7 @@ _CONFUSION = path_flags.output_file(
     "confusion", "Where to draw the confusion matrix; a file that exists is replaced.", suffixes=(".png",)
 )
 flags.adopt_module_key_flags(datasets)
+flags.adopt_module_key_flags(channel_flags)
 
 
 def main() -> None:
@@ -59,19 +60,25 @@ def _evaluate() -> int:
         raise UsageError("--network chooses a published score of a protocol: add --protocol=, or leave it out")
     if not _PROTOCOL.value:
         datasets.check_flags()
+    elif datasets.channels():
+        raise UsageError("--channels is for data sets of one's own, and --protocol for photographs: give one of them")
+    channel_flags.given()  # refused now if it is invalid
     if _CONFUSION.value and importlib.util.find_spec("matplotlib") is None:
         raise ValueError('--confusion needs matplotlib: pip install "tfseg[plots]"')
 
     load_library()
     import tfseg
     from tfseg import data, evaluation
+    from tfseg.preprocessing import channels_of, is_stored
 
     check_name(_PROTOCOL, list(data.PROTOCOLS), "protocols")
     check_name(_NETWORK, tfseg.list_models(), "networks")
-    dataset = (
-        datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else datasets.open_dataset(_SPLIT.value or None)
-    )
+    dataset = datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else None
     model = tfseg.load(_MODEL.value, public=_PUBLIC.value)
+    preprocessing = channel_flags.preprocessing(model) or tfseg.metadata(model)["preprocessing"]
+    if dataset is None:  # the model says which images it takes
+        channels = channels_of(preprocessing) if preprocessing and is_stored(preprocessing) else None
+        dataset = datasets.open_dataset(_SPLIT.value or None, channels=channels)
     published, shorter_side = None, None
     if _PROTOCOL.value:
         protocol = data.PROTOCOLS[_PROTOCOL.value]
@@ -80,6 +87,7 @@ def _evaluate() -> int:
     if _WORST.value:
         pathlib.Path(_WORST.value).mkdir(parents=True, exist_ok=True)
     options = {"scales": _SCALES.value, "flip": _FLIP.value, "window": _WINDOW.value, "overlap": _OVERLAP.value}
+    options["preprocessing"] = preprocessing
     result = evaluation.evaluate(
         model, dataset, progress=True, published=published, shorter_side=shorter_side, **options
     )

@@ -100,7 +100,12 @@ def number(
 
 
 def numbers(
-    name: str, default: Sequence[float] | None, help_text: str, *, above: float, word: str | None = None
+    name: str,
+    default: Sequence[float] | None,
+    help_text: str,
+    *,
+    above: float = -math.inf,
+    word: str | None = None,
 ) -> flags.FlagHolder[tuple[float, ...]]:
     """Defines a flag for finite numbers with commas between them.
 
@@ -112,7 +117,8 @@ def numbers(
         word: a word that stands for no numbers.
     """
     parser = _number_parser(-math.inf, above, math.inf, math.inf)
-    expected = f"numbers above {above:g} with commas between them, such as 0.5,1,1.5" + (f", or {word}" if word else "")
+    bound = f" above {above:g}" if above > -math.inf else ""
+    expected = f"numbers{bound} with commas between them, such as 0.5,1,1.5" + (f", or {word}" if word else "")
 
     def convert(text: str) -> tuple[float, ...]:
         return () if word and text == word else tuple(map(parser.convert, text.split(",")))
@@ -132,6 +138,21 @@ def whole_numbers(name: str, help_text: str) -> flags.FlagHolder[tuple[int, ...]
         return tuple(map(_integer_parser(None, None).convert, text.split(",")))
 
     return define(name, None, help_text, Parser(convert, "whole numbers with commas between them, such as 0,255"))
+
+
+def no_data(name: str, help_text: str) -> flags.FlagHolder[float | str]:
+    """Defines a flag for the value of pixels without data: a number, `nan`, or `none`; without the flag, None.
+
+    Args:
+        name: name of the flag.
+        help_text: its meaning.
+    """
+    parser = _number_parser(-math.inf, -math.inf, math.inf, math.inf)
+
+    def convert(text: str) -> float | str:
+        return text if text == "none" else math.nan if text == "nan" else parser.convert(text)
+
+    return define(name, None, help_text, Parser(convert, "a number, nan, or none"))
 
 
 def size(name: str, help_text: str, default: tuple[int, int] | None = None) -> flags.FlagHolder[tuple[int, int]]:

@@ -3,7 +3,11 @@
     tfseg inspect-data mine --num_classes=5 --contact_sheet=mine.png
 
 Reads every photograph and mask once and reports unusable pairs, sizes, class frequencies and what is strange. The exit
-code is 0 if nothing spoils a training.
+code is 0 if nothing spoils a training. It prints the mean and the deviation of the channels as flags of `tfseg train`.
+They matter for images of other channels than a photograph's:
+
+    tfseg inspect-data fields --num_classes=4 --channels=6 --split=train --json=fields.json
+    tfseg train fields --num_classes=4 --channels=6 --statistics=fields.json --model=fcn_resnet18 --run=runs/fields
 """
 
 from absl import flags
@@ -16,6 +20,7 @@ _SPLIT = path_flags.split("split", None, "Which split; by default all of a folde
 _CONTACT_SHEET = path_flags.output_file(
     "contact_sheet", "Where to write an image of some pairs; a file that exists is replaced.", suffixes=(".png",)
 )
+_JSON = path_flags.output_file("json", "Where to write all figures, as JSON; a file that exists is replaced.")
 flags.adopt_module_key_flags(datasets)
 
 
@@ -33,6 +38,8 @@ def _inspect() -> int:
     inspection = data.inspect_dataset(dataset, others=datasets.other_splits(_SPLIT.value), progress=True)
     if _CONTACT_SHEET.value:
         data.contact_sheet(dataset, _CONTACT_SHEET.value)
+    if _JSON.value:
+        inspection.save(_JSON.value)
     print(inspection)
     if _CONTACT_SHEET.value:
         print(f"written to {_CONTACT_SHEET.value}")

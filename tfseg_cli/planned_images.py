@@ -1,7 +1,7 @@
 """Whether a place has images: what `tfseg predict` checks before it loads.
 
-The rules are those of `tfseg.images.search`. They stand here again because an import of tfseg loads Keras; a test
-compares the two.
+The rules are those of `tfseg.images.search` for a model of any channels, which takes `.npy` too. They stand here again
+because an import of tfseg loads Keras; a test compares the two.
 """
 
 import glob
@@ -9,8 +9,8 @@ import os
 import pathlib
 
 SUFFIXES = (
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png",
-    ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".npy", ".pbm", ".pgm",
+    ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 
 

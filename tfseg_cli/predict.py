@@ -2,8 +2,11 @@
 
     tfseg predict --model=street.keras photos/*.jpg --output=maps
 
-For photos/NAME.jpg it writes maps/NAME.png, a mask whose pixel values are the classes, and maps/NAME_overlay.jpg. The
-folders in a directory are searched, too, as with a quoted pattern that has **. Their results lie in the same folders.
+For photos/NAME.jpg it writes maps/NAME.png, a mask whose pixel values are the classes, and maps/NAME_overlay.jpg. For a
+GeoTIFF the mask is NAME.tif, at the same place on Earth, and pixels without data are void, 255.
+
+The folders in a directory are searched, too, as with a quoted pattern that has **. Their results lie in the same
+folders.
 
 Results that exist are kept, so that an interrupted run continues where it stopped; those of another image, model or
 other settings are made again. Images that failed are listed in maps/failures.json.
@@ -19,7 +22,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfseg_cli import flag_types, path_flags, planned_images
+from tfseg_cli import channel_flags, flag_types, path_flags, planned_images
 from tfseg_cli.launch import UsageError, check_name, launch
 from tfseg_cli.quiet import load_library
 
@@ -77,6 +80,9 @@ _MAX_PIXELS = flag_types.integer(
 _IMAGE_BITS = flag_types.integer(
     "image_bits", None, "Bits of images in files of 16 bits, such as 12.", least=8, most=16
 )
+_NO_DATA = flag_types.no_data(
+    "no_data", "Value of pixels without data, which become void; none: all have data. By default what a TIFF says."
+)
 _CLUSTER = flag_types.choice(
     "cluster", "local", ("local", "ray"), "Who works on the images: this process, or a Ray cluster."
 )
@@ -91,6 +97,9 @@ _WORKER_CPUS = flag_types.integer("worker_cpus", 1, "CPU cores of each worker.",
 _WORKER_GPUS = flag_types.number("worker_gpus", 0, "GPUs of each worker.", least=0)
 
 
+flags.adopt_module_key_flags(channel_flags)
+
+
 def main() -> None:
     """Runs `tfseg predict`."""
     launch(_predict, required=("model", "images", "output"), positional="images")
@@ -98,6 +107,8 @@ def main() -> None:
 
 def _predict() -> int | str:
     _check_cluster()
+    if channel_flags.given() and _PREPROCESSING.value:
+        raise UsageError("--preprocessing and --mean both say how images are prepared: give one of them")
     for place in _IMAGES.value:
         if not planned_images.has_images(place):
             raise UsageError(f"--images={place}: expected a directory with images, a file, or a pattern of files")
@@ -115,14 +126,15 @@ def _predict() -> int | str:
         cluster = Ray(_RAY_ADDRESS.value, _WORKERS.value, _WORKER_CPUS.value, _WORKER_GPUS.value)
     output = pathlib.Path(_OUTPUT.value)
     _check_output(output)  # before the model is loaded, which may take long
+    model = tfseg.load(_MODEL.value, public=_PUBLIC.value)
     outcome = tfseg.predict_files(
-        tfseg.load(_MODEL.value, public=_PUBLIC.value),
+        model,
         _IMAGES.value,
         output,
         shard=_SHARD.value,
         overlays=_OVERLAYS.value,
         overwrite=_OVERWRITE.value,
-        preprocessing=_PREPROCESSING.value,
+        preprocessing=_PREPROCESSING.value or channel_flags.preprocessing(model),
         cluster=cluster,
         scales=_SCALES.value,
         flip=_FLIP.value,
@@ -133,6 +145,7 @@ def _predict() -> int | str:
         threshold=_THRESHOLD.value,
         probabilities=_PROBABILITIES.value,
         image_bits=_IMAGE_BITS.value,
+        no_data=_NO_DATA.value,
     )
     print(f"{output}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
     if outcome.renewed:
@@ -158,9 +171,14 @@ def _check_output(output: pathlib.Path) -> None:
     """Refuses images that cannot be predicted into the output directory."""
     from tfseg.images import search
     from tfseg.prediction import folders, records
+    from tfseg.stored_channels import SUFFIXES
 
     try:
-        folders.check_images(search(_IMAGES.value, without=[output], marker=records.PREFIX).folders, output)
+        found = search(_IMAGES.value, without=[output], marker=records.PREFIX)
+    except ValueError:  # there may be images of the kinds that a model of other channels takes
+        found = search(_IMAGES.value, without=[output], marker=records.PREFIX, suffixes=SUFFIXES)
+    try:
+        folders.check_images(found.folders, output)
     except folders.PlanError as error:
         raise UsageError(f"--output={output}: {error}") from None
 

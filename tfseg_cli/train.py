@@ -9,16 +9,18 @@ curves.png, best.keras and last.keras. The same command again continues from the
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfseg_cli import choices, datasets, flag_types, path_flags
+from tfseg_cli import channel_flags, choices, datasets, flag_types, path_flags
 from tfseg_cli.launch import UsageError, check_name, launch, show_download
 from tfseg_cli.network_options import check_options
 from tfseg_cli.quiet import load_library
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
     from tfseg import data
@@ -69,7 +71,14 @@ _XLA = flags.DEFINE_bool("xla", False, "Whether XLA compiles the step.")
 _SEED = flag_types.integer("seed", 0, "Seed of order, augmentation and dropout.", least=0, most=2**32 - 1)
 _VALIDATE_EVERY = flag_types.integer("validate_every", 1, "Number of epochs between two validations.", least=1)
 _SKIP_UNREADABLE = flags.DEFINE_bool("skip_unreadable", False, "Skip unreadable images, with a warning.")
+_FIRST_CONV = flag_types.choice(
+    "first_conv",
+    "average",
+    choices.FIRST_CONVS,
+    "With --channels and --weights: what the channels after the first three get of the pretrained first convolution.",
+)
 flags.adopt_module_key_flags(datasets)
+flags.adopt_module_key_flags(channel_flags)
 
 
 def main() -> None:
@@ -84,7 +93,10 @@ def _train() -> int:
         raise UsageError("--model is missing: --options are those of a network, such as --model=fcn8s")
     if _VAL_SPLIT.value and _VAL_SHARE.value is not None:
         raise UsageError("--val_split and --val_share both say what to validate on: give one of them")
+    if _FIRST_CONV.present and not (datasets.channels() and _WEIGHTS.value):
+        raise UsageError("--first_conv is for pretrained --weights on images of other --channels: add both")
     datasets.check_flags()
+    channel_flags.given()  # refused now if it is invalid
 
     load_library()
     import tfseg
@@ -160,19 +172,67 @@ def _build_model(dataset: "data.Dataset") -> "keras.Model":
 
     weights, name, options = _WEIGHTS.value, _MODEL.value, _OPTIONS.value
     if name is None and weights.endswith(".keras"):
-        return tfseg.load(weights)
+        model = tfseg.load(weights)
+        return _for_images(model, dataset, lambda note: print(f"{model.name}: {note}"))
     source = weights and open_source(weights, progress=show_download)
     if weights and not options:
         model, receipt = convert(source, network=name, num_classes=dataset.num_classes, skip=_SKIP.value)
+        model = _for_images(model, dataset, receipt.notes.append)
         print(receipt)
         return model
+    options = options or {}
+    if not weights and dataset.photographs.channels:
+        options = {"channels": dataset.photographs.channels, **options}
     try:
-        model = tfseg.build(name, num_classes=dataset.num_classes, **(options or {}))
+        model = tfseg.build(name, num_classes=dataset.num_classes, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"--options: {name} cannot be built: {error}") from error
-    if weights:
-        print(import_weights(model, source, skip=_SKIP.value))
+    if not weights:
+        return _for_images(model, dataset, print)
+    receipt = import_weights(model, source, skip=_SKIP.value)
+    model = _for_images(model, dataset, receipt.notes.append)
+    print(receipt)
     return model
+
+
+def _for_images(model: "keras.Model", dataset: "data.Dataset", note: "Callable[[str], object]") -> "keras.Model":
+    """The model for the images of a data set: their channels, and their mean and deviation.
+
+    Args:
+        model: the model as it was built or loaded.
+        dataset: data set to train on.
+        note: is called with a sentence about what was changed in the weights.
+    """
+    import tfseg
+    from tfseg.preprocessing import is_stored, stored_preprocessing
+    from tfseg.surgery.adapt_channels import channels_note
+
+    channels, statistics = dataset.photographs.channels, channel_flags.given()
+    known, taken = tfseg.metadata(model)["preprocessing"], model.input_shape[-1]
+    if channels is None or (is_stored(known) and taken == channels):  # they may be scaled in another way
+        if prepared := channel_flags.preprocessing(model):
+            tfseg.set_metadata(model, preprocessing=prepared)
+        return model
+    prepared = stored_preprocessing(*statistics) if statistics else _measured(dataset)
+    if len(prepared["mean"]) != channels:
+        raise UsageError(f"--mean: expected {channels} numbers, because of --channels={channels}")
+    if taken == channels and (known is None or not _WEIGHTS.value):  # it was built for these images
+        tfseg.set_metadata(model, preprocessing=prepared)
+        return model
+    if _WEIGHTS.value:
+        note(channels_note(model, channels, _FIRST_CONV.value))
+    return tfseg.adapt_channels(model, channels, first_conv=_FIRST_CONV.value, preprocessing=prepared)
+
+
+def _measured(dataset: "data.Dataset") -> dict[str, Any]:
+    """The preprocessing for the mean and the deviation that the training images have."""
+    from tfseg import data
+
+    inspection = data.inspect_dataset(dataset)
+    prepared = inspection.preprocessing
+    mean, std = (",".join(f"{value:g}" for value in prepared[key]) for key in ("mean", "std"))
+    print(f"measured on {len(dataset.pairs)} images: --mean={mean} --std={std}")
+    return prepared
 
 
 if __name__ == "__main__":

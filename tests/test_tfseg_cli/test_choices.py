@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from tfseg import data, losses, specs, training
+from tfseg.surgery.adapt_channels import FIRST_CONVS
 from tfseg.training.recipes import BATCH_NORM_ALIASES, BATCH_NORMS, DTYPES
 from tfseg_cli import choices
 
@@ -18,6 +19,7 @@ def test_choices_of_training_are_those_of_the_library():
 def test_choices_of_networks_are_those_of_the_library():
     assert choices.CONVENTIONS == specs.CONVENTIONS
     assert tuple(map(int, choices.OUTPUT_STRIDES)) == specs.OUTPUT_STRIDES
+    assert choices.FIRST_CONVS == FIRST_CONVS
 
 
 def test_choices_of_data_sets_open_them():

@@ -32,6 +32,7 @@ TAKEN = {
     "number_parser": {"negative"},
     "numbers": {"negative"},
     "whole_numbers": {"negative"},
+    "no_data": {"negative", "not_a_number"},
     "public_code": set(),  # all lack the colon
     "size": set(),
     "share": set(),

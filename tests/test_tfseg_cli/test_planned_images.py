@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from tfseg.images import IMAGE_SUFFIXES, find_images
+from tfseg import stored_channels
+from tfseg.images import find_images
 from tfseg_cli import planned_images
 
 
@@ -25,7 +26,7 @@ def tree(tmp_path):
 
 
 def test_suffixes_of_images_are_those_of_the_library():
-    assert planned_images.SUFFIXES == IMAGE_SUFFIXES
+    assert planned_images.SUFFIXES == stored_channels.SUFFIXES
 
 
 @pytest.mark.parametrize("place", ["", "*", "*.png", "c[1].png", "c[1]*", "**/*", "**/*.*", "deep", "notes.txt"])

@@ -62,12 +62,12 @@ def augment(
     Places that the photograph does not cover become void in the mask, and the photograph's mean color in the image.
 
     Args:
-        image: uint8 tensor `(height, width, 3)`.
+        image: tensor `(height, width, channels)`.
         mask: tensor `(height, width)` of whole numbers.
         augmentation: the `Augmentation` to apply.
         seed: two integers; equal seeds give equal changes.
         void_id: the id of ignored pixels.
-    Returns: the image as float32, 0 to 255, and the mask in its type.
+    Returns: the image as float32, and the mask in its type.
     """
     import tensorflow as tf
 
@@ -102,7 +102,7 @@ def _random_crop(image: Tensor, mask: Tensor, crop: Size, seed: Tensor, void_id:
     mask = tf.pad(mask, padding, constant_values=tf.cast(void_id, mask.dtype))
     room = tf.cast(tf.shape(mask) - size + 1, tf.float32)
     corner = tf.cast(tf.random.stateless_uniform((2,), seed) * room, tf.int32)
-    image = tf.slice(image, tf.concat([corner, [0]], axis=0), (*crop, 3))
+    image = tf.slice(image, tf.concat([corner, [0]], axis=0), (*crop, image.shape[-1]))
     return image, tf.slice(mask, corner, crop)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfseg.data.channel_statistics import ChannelStatistics
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.labels import first_few
 from tfseg.types import Array
@@ -49,7 +50,7 @@ DARK = (
     "the photograph has 16 bits per channel and uses fewer, so that it is almost black: say how many, such as "
     "image_bits=12 (--image_bits=12)"
 )
-BANDS = "the photograph has a fourth channel, which is left out"
+BANDS = "the photograph has a fourth channel, which is left out; to use it: channels=4 (--channels=4)"
 PAGES = "the file has several pages, of which the first is read"
 _SPOILING = (ITSELF, DARK)
 
@@ -65,10 +66,20 @@ def strange_about(pair: Pair, image: Array, mask: Array, dataset: Dataset) -> li
     Raises:
         OSError: a file that cannot be read.
     """
+    messages = [ALL_VOID] if (mask == dataset.labels.void_id).all() else []
+    if dataset.photographs.channels is None:
+        messages += _strange_photograph(pair, image, dataset)
+    messages.append(dataset.photographs.doubt(pair.image, mask.shape))
+    if _is_own_mask(pair, image):
+        messages.append(ITSELF)
+    return [message for message in messages if message]
+
+
+def _strange_photograph(pair: Pair, image: Array, dataset: Dataset) -> list[str]:
     from tfseg.deep_photographs import is_dark, is_deep
     from tfseg.picture_formats import open_picture
 
-    messages = [ALL_VOID] if (mask == dataset.labels.void_id).all() else []
+    messages = []
     with open_picture(pair.image) as picture:
         if is_deep(picture) and dataset.photographs.bits is None and is_dark(image):
             messages.append(DARK)
@@ -76,10 +87,7 @@ def strange_about(pair: Pair, image: Array, mask: Array, dataset: Dataset) -> li
             messages.append(PAGES)
         if _has_fourth_channel(picture):
             messages.append(BANDS)
-    messages.append(dataset.photographs.doubt(pair.image, mask.shape))
-    if _is_own_mask(pair, image):
-        messages.append(ITSELF)
-    return [message for message in messages if message]
+    return messages
 
 
 def _has_fourth_channel(picture: "Image.Image") -> bool:
@@ -98,7 +106,7 @@ def _is_own_mask(pair: Pair, image: Array) -> bool:
     if pair.image.stat().st_size == pair.mask.stat().st_size and pair.image.read_bytes() == pair.mask.read_bytes():
         return True
     gray = image[..., 0]
-    if not (image == gray[..., None]).all() or len(np.unique(gray)) == 1:
+    if image.dtype != np.uint8 or not (image == gray[..., None]).all() or len(np.unique(gray)) == 1:
         return False
     values = raw_values(pair.mask)
     return values is not None and np.array_equal(values, gray)
@@ -141,6 +149,18 @@ def strange_classes(dataset: Dataset, image_counts: Sequence[int], usable: int) 
     if len(present) == 1:
         return [Finding(f"class {present[0]} is the only one that occurs: there is nothing to learn", spoils=True)]
     return []
+
+
+def strange_channels(statistics: ChannelStatistics | None) -> list[Finding]:
+    """What the channels of a data set say: one that never changes.
+
+    Args:
+        statistics: those of all images together; None if no pair can be used.
+    """
+    if statistics is None:
+        return []
+    constant = [number for number, value in enumerate(statistics.std, 1) if not value]
+    return [Finding(f"channel {number} has one value throughout, which teaches nothing") for number in constant]
 
 
 def shared_photographs(first: Dataset, second: Dataset) -> list[tuple[Pair, Pair]]:

@@ -11,6 +11,8 @@ from tfseg.data.masks import raw_values
 from tfseg.data.pairing import list_files, match
 from tfseg.data.photographs import ExifRule, Photographs
 from tfseg.data.split_lists import read_lines
+from tfseg.images import IMAGE_SUFFIXES
+from tfseg.stored_channels import SUFFIXES, NoData
 from tfseg.types import Path
 
 _MOST_LOOKED_AT = 24  # masks that are read when a data set is opened
@@ -31,6 +33,8 @@ def folder(
     mask_pattern: str | None = None,
     exif: ExifRule = "sizes",
     image_bits: int | None = None,
+    channels: int | None = None,
+    no_data: NoData = None,
 ) -> Dataset:
     """A data set in two directories with equal file names: `images/NAME.jpg` and `masks/NAME.png`.
 
@@ -55,6 +59,9 @@ def folder(
         exif: what turns a photograph that says how it was held: "sizes" turns it where it then has its mask's size;
             "apply" always, "ignore" never.
         image_bits: bits of photographs in files of 16 bits, such as 12; None: 16.
+        channels: number of channels of images that are read as they are stored: `.npy` `(height, width, channels)`,
+            GeoTIFF, and others without loss. None: photographs, 8 bits of red, green and blue.
+        no_data: value of pixels without data, which become void; None: what a TIFF says; "none": there are none.
     Raises:
         ValueError: a missing directory, photographs without a mask, or no pairs; masks of 0 and 255 alone, without
             `mask_values` or `void`.
@@ -76,13 +83,13 @@ def folder(
             image_directory, mask_directory = image_directory / split, mask_directory / split
         else:
             lines = split_lines(root, split)
-    pairs = match(root, list_files(image_directory, mask_directory), lines, mask_pattern=mask_pattern)
+    suffixes = IMAGE_SUFFIXES if channels is None else SUFFIXES
+    pairs = match(root, list_files(image_directory, mask_directory, suffixes), lines, mask_pattern=mask_pattern)
     if void is None and palette is None:
         _check_not_black_and_white(pairs, labels)
     name = f"{root.name}/{split}" if split else root.name
-    return Dataset(
-        name, pairs, labels, None if classes is None else tuple(classes), photographs=Photographs(exif, image_bits)
-    )
+    photographs = Photographs(exif, image_bits, channels, no_data)
+    return Dataset(name, pairs, labels, None if classes is None else tuple(classes), photographs=photographs)
 
 
 def _check_not_black_and_white(pairs: tuple[Pair, ...], labels: Labels) -> None:

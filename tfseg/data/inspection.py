@@ -2,20 +2,31 @@
 
 import collections
 import dataclasses
+import json
 import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from tfseg import drawing
+from tfseg.data.channel_statistics import ChannelStatistics, channel_statistics
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.findings import Finding, group, shared_photographs, strange_about, strange_classes
+from tfseg.data.findings import (
+    Finding,
+    group,
+    shared_photographs,
+    strange_about,
+    strange_channels,
+    strange_classes,
+)
 from tfseg.data.loader import load
 from tfseg.data.photographs import ExifWarning
 from tfseg.deep_photographs import DarkPhotographWarning
+from tfseg.preprocessing import stored_preprocessing
 from tfseg.progress import ProgressOption, track
 from tfseg.types import Array, Path, Size
 from tfseg.writing import atomic
@@ -34,6 +45,7 @@ class Inspection:
         pixel_counts: number of pixels of each class; the last entry is void.
         image_counts: number of photographs in which each class occurs; the last entry is void.
         findings: what is strange about pairs that can be used, and about the whole.
+        statistics: mean and deviation of each channel, of the pixels that are not void; None if no pair can be used.
     Example:
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
         >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
@@ -47,6 +59,30 @@ class Inspection:
     pixel_counts: Array
     image_counts: Array
     findings: tuple[Finding, ...] = ()
+    statistics: ChannelStatistics | None = None
+
+    @property
+    def mean(self) -> list[float]:
+        """Mean of each channel, of the pixels that are not void, as the images are read."""
+        return [] if self.statistics is None else [_short(value) for value in self.statistics.mean]
+
+    @property
+    def std(self) -> list[float]:
+        """Deviation of each channel; 1 for a channel that has one value throughout."""
+        return [] if self.statistics is None else [_short(value) or 1.0 for value in self.statistics.std]
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """The preprocessing that gives each channel the mean 0 and the deviation 1, for `tfseg.set_metadata`.
+
+        Raises:
+            ValueError: no pair can be used.
+        """
+        if self.dataset.photographs.channels is not None:
+            return stored_preprocessing(self.mean, self.std)
+        if self.statistics is None:
+            raise ValueError(f"{self.dataset.name}: no pair can be used, so that nothing was measured.")
+        return {"channel_order": "RGB", "divisor": 1.0, "mean": self.mean, "std": self.std}
 
     @property
     def spoils(self) -> bool:
@@ -76,9 +112,45 @@ class Inspection:
         for name, share, count in zip(names, shares, self.image_counts, strict=True):
             remark = "  never occurs" if not count and name != "void" else ""
             lines.append(f"{name:24}{share:12.3%}{count:16d}{remark}")
+        if self.statistics is not None:
+            lines.append(f"{len(self.mean)} channels: --mean={_listed(self.mean)} --std={_listed(self.std)}")
         lines += [f"cannot be used: {line}" for line in _by_kind(self.faults)]
         lines += [f"{'spoils a training' if each.spoils else 'note'}: {each}" for each in self.findings]
         return "\n".join(lines)
+
+    def save(self, path: Path) -> None:
+        """Writes the figures as JSON, among them mean and deviation of the channels.
+
+        Args:
+            path: where the JSON file is written; an existing file is replaced.
+        Raises:
+            OSError: the file cannot be written.
+        """
+        sizes = [{"height": size[0], "width": size[1], "photographs": count} for size, count in self.sizes.items()]
+        content = {
+            "dataset": self.dataset.name,
+            "pairs": len(self.dataset.pairs),
+            "usable": len(self.dataset.pairs) - len(self.faults),
+            "classes": list(self.dataset.classes or range(self.dataset.num_classes)),
+            "sizes": sizes,
+            "pixel_counts": self.pixel_counts.tolist(),
+            "image_counts": self.image_counts.tolist(),
+            "channels": len(self.mean),
+            "mean": self.mean,
+            "std": self.std,
+            "faults": [message for _, message in self.faults],
+            "findings": [{"message": str(finding), "spoils": finding.spoils} for finding in self.findings],
+        }
+        with atomic(path, overwrite=True) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _listed(values: Iterable[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def _by_kind(faults: tuple[tuple[Pair, str], ...]) -> list[str]:
@@ -117,6 +189,7 @@ def inspect_dataset(
     faults: list[tuple[Pair, str]] = []
     strange: list[tuple[Pair, str]] = []
     sizes: collections.Counter[Size] = collections.Counter()
+    statistics: ChannelStatistics | None = None
     pixel_counts, image_counts = np.zeros((2, dataset.num_classes + 1), "int64")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda pair: _examine(pair, dataset), dataset.pairs)
@@ -124,7 +197,8 @@ def inspect_dataset(
             if isinstance(result, str):
                 faults.append((pair, result))
                 continue
-            mask, messages = result
+            mask, messages, part = result
+            statistics = part if statistics is None else statistics.merged(part)
             strange += [(pair, message) for message in messages]
             height, width = mask.shape
             sizes[height, width] += 1
@@ -133,22 +207,24 @@ def inspect_dataset(
             pixel_counts += counts
             image_counts += counts > 0
     findings = [*strange_classes(dataset, image_counts.tolist(), sum(sizes.values())), *group(strange)]
+    findings += strange_channels(statistics)
     for other in others:
         shared = shared_photographs(dataset, other)
         if shared:
             message = f"the photograph is in {other.name} too, so that a score there says nothing"
             findings.append(Finding(message, tuple(pair for pair, _ in shared), spoils=True))
-    return Inspection(dataset, tuple(faults), dict(sizes), pixel_counts, image_counts, tuple(findings))
+    return Inspection(dataset, tuple(faults), dict(sizes), pixel_counts, image_counts, tuple(findings), statistics)
 
 
-def _examine(pair: Pair, dataset: Dataset) -> tuple[Array, list[str]] | str:
-    """The mask of a pair and what is strange about it, or the message of the error that makes the pair unusable."""
+def _examine(pair: Pair, dataset: Dataset) -> tuple[Array, list[str], ChannelStatistics] | str:
+    """The mask of a pair, what is strange about it, and the statistics of its channels; or why it cannot be used."""
     try:
         with warnings.catch_warnings():
             for category in (DarkPhotographWarning, ExifWarning):  # they are findings here
                 warnings.simplefilter("ignore", category)
             image, mask = load(pair, dataset.labels, dataset.photographs)
-        return mask, strange_about(pair, image, mask, dataset)
+        counted = mask != dataset.labels.void_id
+        return mask, strange_about(pair, image, mask, dataset), channel_statistics(image, counted)
     except (ValueError, OSError) as error:
         return str(error)
 
@@ -185,7 +261,7 @@ def contact_sheet(dataset: Dataset, path: Path, *, count: int = 12, columns: int
         colors = np.concatenate([drawing.color_table(dataset.colors, dataset.num_classes), np.zeros((1, 3), "uint8")])
         mask = np.where(mask == dataset.labels.void_id, len(colors) - 1, mask)
         height = max(1, round(width * mask.shape[0] / mask.shape[1]))
-        photograph = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+        photograph = Image.fromarray(drawing.as_photograph(image)).resize((width, height), Image.Resampling.BILINEAR)
         painted = Image.fromarray(colors[mask]).resize((width, height), Image.Resampling.NEAREST)
         tiles.append(np.concatenate([np.asarray(photograph), np.asarray(painted)], axis=1))
     if not tiles:

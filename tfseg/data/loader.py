@@ -18,6 +18,8 @@ _CACHE_BYTES = 2e9  # size up to which the decoded images of a data set are kept
 def load(pair: Pair, labels: Labels, photographs: Photographs = _AS_USUAL) -> tuple[Array, Array]:
     """A photograph `(height, width, 3)`, uint8, and its mask `(height, width)`, of `labels.dtype`.
 
+    An image that is read as it is stored has its own channels and type. Where it has no data, the mask is void.
+
     Args:
         pair: the `Pair` to read.
         labels: `Labels` of the mask.
@@ -35,6 +37,9 @@ def load(pair: Pair, labels: Labels, photographs: Photographs = _AS_USUAL) -> tu
         raise ValueError(f"{path}: not a whole picture ({error}).") from error
     if image.shape[:2] != mask.shape:
         raise ValueError(_other_size(pair, image.shape[:2], mask.shape))
+    missing = photographs.missing(pair.image, image)
+    if missing is not None:
+        mask = np.where(missing, mask.dtype.type(labels.void_id), mask)
     return image, mask
 
 
@@ -56,7 +61,7 @@ def resize_pair(image: Array, mask: Array, shorter_side: int) -> tuple[Array, Ar
 
     Args:
         image: uint8 `(height, width, 3)`; resized with Pillow's bilinear filter.
-        mask: uint8 `(height, width)`; resized to the nearest pixel.
+        mask: integers `(height, width)`; resized to the nearest pixel.
         shorter_side: shorter side of the result, in pixels.
     """
     from PIL import Image
@@ -73,7 +78,7 @@ def resize_pair(image: Array, mask: Array, shorter_side: int) -> tuple[Array, Ar
 
 
 class Loader:
-    """A function that takes the index of a pair and returns its arrays.
+    """A function that takes the index of a pair and returns its arrays: uint8 photographs, or float32 channels.
 
     Args:
         dataset: `Dataset` to read from.
@@ -97,14 +102,19 @@ class Loader:
         """
         index = int(index)
         if index in self._cached:
-            return self._cached[index]
+            return self._typed(self._cached[index])
         index, (image, mask) = self._load_readable(index)
         arrays = np.ascontiguousarray(image), np.ascontiguousarray(mask)
         size = sum(array.nbytes for array in arrays)
         if size <= self._room:
             self._room -= size
             self._cached[index] = arrays
-        return arrays
+        return self._typed(arrays)
+
+    def _typed(self, arrays: tuple[Array, Array]) -> tuple[Array, Array]:
+        """The arrays in the types of all pairs: files of 16 bits are kept as they are, in half the memory."""
+        image, mask = arrays
+        return (image if self._photographs.channels is None else image.astype("float32")), mask
 
     def _load_readable(self, index: int) -> tuple[int, tuple[Array, Array]]:
         """The index and the arrays of the first readable pair from this index on."""

@@ -8,6 +8,7 @@ import numpy as np
 from tfseg.data.labels import VOID, Labels, class_ids, first_few
 from tfseg.deep_photographs import stored_mode
 from tfseg.picture_formats import open_picture
+from tfseg.stored_channels import ARRAY_SUFFIX, read_channels
 from tfseg.types import Array, Path
 
 if TYPE_CHECKING:  # Pillow takes time to load, and few need it
@@ -42,8 +43,8 @@ def read_mask(path: Path | MaskSource, labels: Labels) -> Array:
     Args:
         path: a picture whose pixel values are the raw values: gray of 1 to 32 bits, or of floating-point numbers that
             are whole; an indexed picture; colors that are all gray. With `labels.palette`, the colors of any picture.
-            Or a `.mat` file of SBD, for which scipy must be installed; or an object with a method `read()`, such as
-            COCO's masks, which are drawn.
+            Or a `.npy` file with an array of whole numbers; a `.mat` file of SBD, for which scipy must be installed; or
+            an object with a method `read()`, such as COCO's masks, which are drawn.
         labels: `Labels` of the data set.
     Returns: uint8 for at most 255 classes, else uint16 or int32.
     Raises:
@@ -59,6 +60,10 @@ def read_mask(path: Path | MaskSource, labels: Labels) -> Array:
     path = pathlib.Path(path)
     if path.suffix.lower() == ".mat":
         return class_ids(_read_matlab(path), labels, path)
+    if path.suffix.lower() == ARRAY_SUFFIX and labels.palette is not None:
+        raise ValueError(f"{path}: a palette needs a picture with colors. Received: an array. See mask_values=")
+    if path.suffix.lower() == ARRAY_SUFFIX:
+        return class_ids(_read_array(path), labels, path)
     return class_ids(*_read_picture(path, labels), path)
 
 
@@ -72,6 +77,8 @@ def raw_values(path: pathlib.Path, white: int = 1) -> Array | None:
         ValueError: floating-point numbers that are not whole.
         OSError: no such file, or an incomplete image.
     """
+    if path.suffix.lower() == ARRAY_SUFFIX:
+        return _read_array(path)
     with open_picture(path) as image:
         return _values(image, path, white)
 
@@ -85,15 +92,17 @@ def _values(image: "Image.Image", path: pathlib.Path, white: int) -> Array | Non
         gray = channels[..., 0]
         return gray if (channels == gray[..., None]).all() else None
     values = np.asarray(image if image.mode not in ("LA", "PA") else image.getchannel(0))
-    if image.mode == "F":
-        whole = np.rint(values)
-        if not np.array_equal(values, whole):
-            raise ValueError(
-                f"{path}: a mask holds whole numbers, one per pixel. Received: floating-point numbers such as "
-                f"{first_few(values[values != whole][:3])}. Are these probabilities? Store the most probable class."
-            )
-        return whole.astype("int64")
-    return values // _FEW_BITS.get(stored, 1)
+    return _whole(values, path) if image.mode == "F" else values // _FEW_BITS.get(stored, 1)
+
+
+def _whole(values: Array, path: pathlib.Path) -> Array:
+    whole = np.rint(values)
+    if not np.array_equal(values, whole):
+        raise ValueError(
+            f"{path}: a mask holds whole numbers, one per pixel. Received: floating-point numbers such as "
+            f"{first_few(values[values != whole][:3])}. Are these probabilities? Store the most probable class."
+        )
+    return whole.astype("int64")
 
 
 def _read_picture(path: pathlib.Path, labels: Labels) -> tuple[Array, Labels]:
@@ -140,6 +149,17 @@ def _way_out(image: "Image.Image", colors: list[tuple[int, int, int]]) -> str:
     if image.mode in ("L", "1") or all(len(set(color)) == 1 for color in colors):
         return "If the gray values are the classes, leave the palette out; else name these colors in it."
     return "Name these colors in the palette, as a class or as void."
+
+
+def _read_array(path: pathlib.Path) -> Array:
+    """Raw values of a file of NumPy."""
+    values = read_channels(path, no_data="none")
+    if values.shape[-1] != 1:
+        raise ValueError(
+            f"{path}: a mask is one array (height, width) of whole numbers. Received: {values.shape}. Of one-hot masks "
+            "or probabilities, save np.argmax(array, axis=-1)."
+        )
+    return _whole(values[..., 0], path)
 
 
 def _read_matlab(path: pathlib.Path) -> Array:

@@ -11,7 +11,7 @@ from tfseg.data.labels import first_few
 from tfseg.data.split_lists import columns
 from tfseg.images import IMAGE_SUFFIXES
 
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".pbm", ".mat")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".pbm", ".mat", ".npy")
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe")
 MASK_ENDINGS = (
     "_mask", "_masks", "_gt", "_label", "_labels", "_L", "_seg", "_segmentation", "_annotation", "_labelIds", "_matte",
@@ -37,20 +37,21 @@ class NamedFiles(NamedTuple):
     lossy: Mapping[str, pathlib.Path]
 
 
-def list_files(images: pathlib.Path, masks: pathlib.Path) -> NamedFiles:
+def list_files(images: pathlib.Path, masks: pathlib.Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> NamedFiles:
     """The photographs and masks in two directories, at any depth, or in one that holds both.
 
     Args:
         images: directory with the photographs.
         masks: directory with the masks. In the directory of the photographs, masks are the files that have a
             photograph's name and an ending such as `_mask`. Beside a JPEG, the other file of its name is its mask.
+        suffixes: suffixes of photographs, in lower case.
     Raises:
         ValueError: two files of one name.
     """
     if images.resolve() == masks.resolve():
-        return _in_one_directory(images)
+        return _in_one_directory(images, suffixes)
     return NamedFiles(
-        _by_name(images, IMAGE_SUFFIXES, without=masks),
+        _by_name(images, suffixes, without=masks),
         _by_name(masks, MASK_SUFFIXES, without=images),
         _by_name(masks, LOSSY_SUFFIXES, without=images, unique=False),
     )
@@ -265,16 +266,18 @@ def _files_in(directory: pathlib.Path) -> list[pathlib.Path]:
     ]
 
 
-def _in_one_directory(directory: pathlib.Path) -> NamedFiles:
+def _in_one_directory(directory: pathlib.Path, suffixes: Sequence[str]) -> NamedFiles:
     named: dict[str, list[pathlib.Path]] = {}
     for path in sorted(_files_in(directory)):
-        if path.suffix.lower() in {*IMAGE_SUFFIXES, *MASK_SUFFIXES}:
+        if path.suffix.lower() in {*suffixes, *MASK_SUFFIXES}:
             named.setdefault(_normal(path.relative_to(directory).with_suffix("").as_posix()), []).append(path)
     images: dict[str, pathlib.Path] = {}
     masks: dict[str, pathlib.Path] = {}
     for name, paths in named.items():
         stem = next((name.removesuffix(end) for end in MASK_ENDINGS if name.endswith(end)), name)
         lossy = [path for path in paths if path.suffix.lower() in LOSSY_SUFFIXES]
+        if not lossy and len(paths) == 2 and ".npy" in suffixes:  # of images of many channels, these are the files
+            lossy = [path for path in paths if path.suffix.lower() in (".npy", ".tif", ".tiff")][:1]
         others = [path for path in paths if path not in lossy]
         if len(lossy) > 1 or len(others) > 1:
             raise ValueError(f"{paths[0]} and {paths[1]} have the same name, which is ambiguous: remove one.")
@@ -285,7 +288,7 @@ def _in_one_directory(directory: pathlib.Path) -> NamedFiles:
                 images[name] = lossy[0]
         elif lossy and others:
             images[name], masks[name] = lossy[0], others[0]
-        else:
+        elif paths[0].suffix.lower() in suffixes:
             images[name] = paths[0]
     return NamedFiles(images, masks, {})
 

@@ -1,10 +1,12 @@
-"""How the photographs of a data set are read: their EXIF orientation, and their bits."""
+"""How the photographs of a data set are read: their EXIF orientation, their bits, and their channels."""
 
 import dataclasses
 import pathlib
 import warnings
 from typing import Literal, get_args
 
+from tfseg.georeference import TIFF_SUFFIXES
+from tfseg.stored_channels import ARRAY_SUFFIX, NoData, black_border, missing_pixels, read_channels
 from tfseg.types import Array, Size
 
 ExifRule = Literal["sizes", "apply", "ignore"]
@@ -14,6 +16,7 @@ UNDECIDED = (
     "the turned one: look at the contact sheet, and set exif= (--exif=apply or --exif=ignore)"
 )
 _ORIENTATION = 0x0112
+_AS_STORED = (ARRAY_SUFFIX, *TIFF_SUFFIXES)
 
 EXIF_RULES: tuple[ExifRule, ...] = get_args(ExifRule)
 
@@ -30,37 +33,60 @@ class Photographs:
         exif: what turns a photograph that says how it was held. "sizes": it stays as it is stored if its mask has that
             size, and not the other: the mask was drawn on the stored picture. "apply": always turned; "ignore": never.
         bits: bits of photographs in files of 16 bits, such as 12 of many cameras; None: all 16.
+        channels: number of channels of images that are read as their files store them: `.npy`, GeoTIFF and others, see
+            `tfseg.stored_channels.read_channels`. None: photographs, 8 bits of red, green and blue.
+        no_data: value of pixels without data, which become void; None: what a TIFF says; "none": there are none.
     Raises:
-        ValueError: another rule, or bits outside 8 to 16.
+        ValueError: another rule, bits outside 8 to 16, no channel, or bits of images that are read as they are stored.
     Example:
         >>> tfseg.data.Photographs(bits=12)
-        Photographs(exif='sizes', bits=12)
+        Photographs(exif='sizes', bits=12, channels=None, no_data=None)
     """
 
     exif: ExifRule = "sizes"
     bits: int | None = None
+    channels: int | None = None
+    no_data: NoData = None
 
     def __post_init__(self) -> None:
         if self.exif not in EXIF_RULES:
             raise ValueError(f"exif is one of {', '.join(EXIF_RULES)}. Received: {self.exif!r}")
         if self.bits is not None and not 8 <= self.bits <= 16:
             raise ValueError(f"Photographs in files of 16 bits have 8 to 16 bits. Received: {self.bits}")
+        if self.channels is not None and self.channels < 1:
+            raise ValueError(f"channels is a number from 1, or None for photographs. Received: {self.channels}")
+        if self.channels is not None and self.bits is not None:
+            raise ValueError("Images with channels= are read as they are stored, so that image_bits= changes nothing")
 
     def read(self, path: pathlib.Path, mask_size: Size) -> Array:
-        """A photograph `(height, width, 3)`, uint8.
+        """A photograph `(height, width, 3)`, uint8; with `channels`, numbers of the file's type, see `read_channels`.
 
         Args:
             path: path of the photograph.
             mask_size: `(height, width)` of its mask.
         Raises:
-            ValueError, OSError: as `tfseg.read_image`.
+            ValueError, OSError: as `tfseg.read_image` and `read_channels`.
         """
         from tfseg.images import read_image
 
         doubt = self.doubt(path, mask_size)
         if doubt:
             warnings.warn(doubt, ExifWarning, stacklevel=2)  # without the name: shown once, not for every file
-        return read_image(path, turn=self.exif != "ignore" and doubt != STORED, bits=self.bits)
+        turn = self.exif != "ignore" and doubt != STORED
+        if self.channels is not None:
+            return read_channels(path, self.channels, no_data=self.no_data, turn=turn)
+        return read_image(path, turn=turn, bits=self.bits)
+
+    def missing(self, path: pathlib.Path, image: Array) -> Array | None:
+        """Which pixels have no data: booleans `(height, width)`; None if all have.
+
+        Args:
+            path: path of the photograph.
+            image: the photograph as it was read.
+        """
+        if self.channels is not None:
+            return missing_pixels(image)
+        return black_border(path, image, self.no_data)
 
     def doubt(self, path: pathlib.Path, mask_size: Size) -> str:
         """What is to be said about a photograph's EXIF orientation beside its mask; "" for nothing.
@@ -71,7 +97,7 @@ class Photographs:
         Raises:
             OSError: no such file, or no picture.
         """
-        if self.exif != "sizes":
+        if self.exif != "sizes" or (self.channels is not None and path.suffix.lower() in _AS_STORED):
             return ""
         from tfseg.picture_formats import open_picture
 

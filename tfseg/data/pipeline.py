@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tfseg.data.augmentation import NO_AUGMENTATION, Augmentation, augment, check_augmentation
 from tfseg.data.datasets import Dataset
 from tfseg.data.loader import Loader
-from tfseg.preprocessing import preprocess
+from tfseg.preprocessing import fill_missing, preprocess
 from tfseg.types import Preprocessing, Tensor
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def batches(
     worker: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of `(images, masks)`: float32 `(batch, height, width, 3)`, integers `(batch, height, width)`.
+
+    Images that are read as they are stored have their own number of channels.
 
     The masks have the type of `dataset.labels`: uint8 for at most 255 classes.
 
@@ -63,6 +65,11 @@ def batches(
     import tensorflow as tf
 
     check_augmentation(augmentation)
+    channels = dataset.photographs.channels
+    if channels is not None and augmentation.jitter:
+        raise ValueError(
+            "jitter changes the colors of photographs. Images with channels= are read as they are stored: jitter=0"
+        )
     loader = Loader(dataset, cache=cache, skip_unreadable=skip_unreadable)
     count, mask_type = len(dataset.pairs), tf.as_dtype(dataset.labels.dtype)
     first = start * batch_size
@@ -80,12 +87,15 @@ def batches(
         return index, position
 
     def read(index: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        image, mask = tf.numpy_function(loader, [index], (tf.uint8, mask_type), stateful=False)
-        image.set_shape((None, None, 3))
+        image_type = tf.uint8 if channels is None else tf.float32
+        image, mask = tf.numpy_function(loader, [index], (image_type, mask_type), stateful=False)
+        image.set_shape((None, None, channels or 3))
         mask.set_shape((None, None))
         return image, mask, position
 
     def finish(image: Tensor, mask: Tensor, position: Tensor) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
+        if channels is not None:
+            image = fill_missing(image, preprocessing)
         image, mask = augment(image, mask, augmentation, (seed, position), dataset.labels.void_id)
         return preprocess(image, preprocessing), (mask,) * outputs if outputs > 1 else mask
 

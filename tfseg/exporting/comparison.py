@@ -143,12 +143,16 @@ def _check(name: str, difference: float, equal_pixels: float, format: Format) ->
 
 
 def _images(job: ExportJob, batch_size: int, size: Size) -> Array:
-    """uint8 `(batch, height, width, 3)`: photographs, or patches of color with noise."""
+    """uint8 `(batch, height, width, 3)`: photographs, or patches of color with noise; or float32 of other channels."""
     if job.has_photographs:
         photographs = itertools.islice(itertools.cycle(job.photographs()), batch_size)
         return np.stack([resize(photograph, size) for photograph in photographs])
     height, width = size
     random = np.random.default_rng(0)
-    patches = random.integers(0, 224, (batch_size, -(-height // 8), -(-width // 8), 3))
+    patches = random.integers(0, 224, (batch_size, -(-height // 8), -(-width // 8), job.shape[-1]))
     patches = patches.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
-    return (patches + random.integers(0, 32, patches.shape)).astype("uint8")
+    pixels = patches + random.integers(0, 32, patches.shape)
+    if not job.is_stored:
+        return pixels.astype("uint8")
+    mean, std = (np.asarray(job.preprocessing[key]) for key in ("mean", "std"))
+    return (mean + std * (pixels / 64 - 2)).astype("float32")  # as far from the mean as the data is

@@ -11,15 +11,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfseg.images import find_images, read_image
+from tfseg.images import IMAGE_SUFFIXES, read_image, search
 from tfseg.layers.metadata import metadata
 from tfseg.outputs import logits_of
-from tfseg.prediction.model import check_segmenter, preprocessing_of
-from tfseg.preprocessing import preprocess, preprocessing_entries
+from tfseg.prediction.model import check_channels, check_segmenter, preprocessing_of
+from tfseg.preprocessing import is_stored, preprocess, preprocessing_entries
+from tfseg.stored_channels import SUFFIXES, read_channels
 from tfseg.types import Array, Path, Preprocessing, Size, Tensor
 
 Photographs = Path | Iterable[pathlib.Path] | Iterable[Array]
-"""A directory, a pattern, paths, or uint8 arrays `(height, width, 3)`."""
+"""A directory, a pattern, paths, or uint8 arrays `(height, width, 3)`; for other models arrays of their channels."""
 
 _MOST_PHOTOGRAPHS = 100  # with more of them, the ranges of the activations hardly change
 
@@ -37,8 +38,9 @@ class ExportJob:
     Attributes:
         model: the model as it was given.
         network: the model without outputs other than the logits.
-        shape: shape of the images `(batch, height, width, 3)`; None where any size is possible.
+        shape: shape of the images `(batch, height, width, channels)`; None where any size is possible.
         num_classes: number of classes of the logits.
+        is_stored: whether the images are of any channels, as their files store them, and no photographs.
     Raises:
         ValueError: the model is no segmenter, the preprocessing is unknown, there are no photographs, or the model does
             not take the size.
@@ -62,12 +64,17 @@ class ExportJob:
         self.shape = _shape(model, size)
         self.num_classes = self.network.output_shape[-1]
         self._preprocessing, self._receipt = preprocessing, receipt
+        known = preprocessing or metadata(model)["preprocessing"]
+        if known is not None:  # an unknown one is refused by the formats that need it
+            check_channels(model, known)
+        self.is_stored = is_stored(known)
         self._photographs: list[Any]
         if isinstance(calibration, str | os.PathLike):
-            self._photographs = find_images(calibration)
+            suffixes = SUFFIXES if self.is_stored else IMAGE_SUFFIXES
+            self._photographs = list(search(calibration, suffixes=suffixes).folders)
         else:
             self._photographs = list(() if calibration is None else calibration)
-        self.preprocess(np.zeros((1, 1, 1, 3), "uint8"))  # an unknown preprocessing is refused before the work
+        self.preprocess(np.zeros((1, 1, 1, self.shape[-1]), "uint8"))  # an unknown name is refused before the work
 
     @functools.cached_property
     def preprocessing(self) -> dict[str, Any]:
@@ -110,17 +117,25 @@ class ExportJob:
         """Images as the network takes them. If the preprocessing is unknown, "torch" is used: about unit variance.
 
         Args:
-            images: uint8 `(batch, height, width, 3)`, RGB.
+            images: uint8 `(batch, height, width, 3)`, RGB; or float32 with the channels that the files store.
         """
-        return preprocess(images, self.metadata["preprocessing"] or "torch")
+        known = self.metadata["preprocessing"]
+        if known is None and self.shape[-1] != 3:
+            return np.asarray(images, "float32") / np.float32(255)
+        return preprocess(images, known or "torch")
 
     def photographs(self) -> Iterator[Array]:
         """Yields the first hundred photographs, uint8 `(height, width, 3)`; each is read only when it is needed.
+
+        Images that are stored with other channels are float32, with NaN for missing data.
 
         Raises:
             ValueError: an array of another type or shape.
         """
         for photograph in self._photographs[:_MOST_PHOTOGRAPHS]:
+            if self.is_stored:
+                yield self._channels(photograph)
+                continue
             image = read_image(photograph) if isinstance(photograph, os.PathLike) else np.asarray(photograph)
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
                 raise ValueError(
@@ -128,6 +143,14 @@ class ExportJob:
                     f"{image.dtype} {image.shape}"
                 )
             yield image
+
+    def _channels(self, photograph: Any) -> Array:
+        count = self.shape[-1]
+        is_path = isinstance(photograph, os.PathLike)
+        image = read_channels(photograph, count) if is_path else np.asarray(photograph)
+        if image.ndim != 3 or image.shape[-1] != count:
+            raise ValueError(f"An image for the calibration is (height, width, {count}). Received: {image.shape}")
+        return image.astype("float32")
 
     def calibration(self) -> Iterator[Array | Tensor]:
         """Yields each photograph as a preprocessed batch of one, resized if the network has one size only."""
@@ -142,12 +165,15 @@ def resize(image: Array, size: Size) -> Array:
     """A photograph in another size.
 
     Args:
-        image: uint8 `(height, width, 3)`.
+        image: uint8 `(height, width, 3)`; or float32 of any channels, of which the nearest pixels are taken.
         size: new height and width, in pixels.
     """
     from PIL import Image
 
     height, width = size
+    if image.dtype != np.uint8:
+        rows, columns = (np.arange(new) * old // new for new, old in zip(size, image.shape[:2], strict=True))
+        return image[rows[:, None], columns]
     return np.asarray(Image.fromarray(image).resize((width, height)))
 
 

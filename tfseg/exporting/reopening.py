@@ -2,9 +2,9 @@
 
     python -P reopening.py RUNTIME ARTIFACT EXAMPLES.npz RESULTS.npz
 
-The examples are `pixels_N`, uint8 (batch, height, width, 3), and `images_N`, the same images preprocessed. The results
-are `logits_N`, other outputs of the artifact, and the `version` of the runtime. Keras alone needs more: the layers of
-tfseg, found two directories up, and for weights the architecture, a file beside the examples.
+The examples are `pixels_N`, (batch, height, width, channels), uint8 for photographs, and `images_N`, the same images
+preprocessed. The results are `logits_N`, other outputs of the artifact, and the `version` of the runtime. Keras alone
+needs more: the layers of tfseg, found two directories up, and for weights the architecture, a file beside the examples.
 """
 
 import pathlib
@@ -30,11 +30,9 @@ def tensorflow(artifact: pathlib.Path, examples: Any) -> Results:
     model = tf.saved_model.load(str(artifact))
     for index, images in _images(examples):
         pixels = examples[f"pixels_{index}"]
-        inputs = {
-            "logits": {"images": images},
-            "classes": {"images": pixels},
-            "classes_from_bytes": {"image_bytes": [tf.io.encode_png(image).numpy() for image in pixels]},
-        }
+        inputs: dict[str, Any] = {"logits": {"images": images}, "classes": {"images": pixels}}
+        if "classes_from_bytes" in model.signatures:
+            inputs["classes_from_bytes"] = {"image_bytes": [tf.io.encode_png(image).numpy() for image in pixels]}
         for name, arguments in inputs.items():
             result = model.signatures[name](**{key: tf.constant(value) for key, value in arguments.items()})
             yield f"{name}_{index}", result[name.partition("_")[0]].numpy()

@@ -16,9 +16,10 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     """Writes a SavedModel with three signatures, the first also as `serving_default`. All take batches of any size.
 
     * `logits`: `images`, float32 `(batch, height, width, 3)`, preprocessed -> `logits`.
-    * `classes`: `images`, uint8 RGB -> `classes` `(batch, height, width)`, preprocessing inside.
+    * `classes`: `images`, uint8 RGB -> `classes` `(batch, height, width)`, preprocessing inside. Images of other
+      channels, as their files store them, are float32, with NaN for missing data.
     * `classes_from_bytes`: `image_bytes`, strings `(batch,)`, JPEG or PNG files of one size -> `classes`. TensorFlow
-      ignores their EXIF orientation.
+      ignores their EXIF orientation. Models for images of other channels do not have this signature.
 
     Args:
         job: model to write, with a known preprocessing.
@@ -50,10 +51,12 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
 
     archive = keras.export.ExportArchive()  # it does not get the model, because it would write all weights twice
     archive.add_endpoint("logits", logits, [tf.TensorSpec(job.shape, tf.float32, "images")])
-    archive.add_endpoint("classes", classes, [tf.TensorSpec(job.shape, tf.uint8, "images")])
-    archive.add_endpoint(
-        "classes_from_bytes", classes_from_bytes, [tf.TensorSpec(job.shape[:1], tf.string, "image_bytes")]
-    )
+    pixels = tf.float32 if job.is_stored else tf.uint8
+    archive.add_endpoint("classes", classes, [tf.TensorSpec(job.shape, pixels, "images")])
+    if not job.is_stored:
+        archive.add_endpoint(
+            "classes_from_bytes", classes_from_bytes, [tf.TensorSpec(job.shape[:1], tf.string, "image_bytes")]
+        )
     archive.write_out(path, verbose=False)
 
 

@@ -52,10 +52,10 @@ def image_input(channels: int, preprocessing: str) -> tuple[keras.KerasTensor, k
 
     Args:
         channels: number of channels of the image.
-        preprocessing: name of `tfseg.specs.PREPROCESSING`.
+        preprocessing: name of `tfseg.specs.PREPROCESSING`; images of other than three channels have none.
     """
     image = keras.Input((None, None, channels), name="image")
-    return image, Metadata(specs.PREPROCESSING[preprocessing], name="metadata")(image)
+    return image, Metadata(specs.PREPROCESSING[preprocessing] if channels == 3 else None, name="metadata")(image)
 
 
 def conv(

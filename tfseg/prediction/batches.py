@@ -14,15 +14,17 @@ import keras
 import numpy as np
 
 from tfseg import drawing, specs
+from tfseg.georeference import TIFF_SUFFIXES, write_mask_tiff
 from tfseg.images import MAX_PIXELS, image_size, read_image
 from tfseg.layers.metadata import ModelMetadata, metadata
 from tfseg.outputs import logits_of
 from tfseg.prediction.fingerprint import ImageMark, image_mark, plain
 from tfseg.prediction.folders import ImageTask
-from tfseg.prediction.model import predict_batch, predict_probabilities
+from tfseg.prediction.model import predict_batch, predict_probabilities, with_void
 from tfseg.prediction.probabilities import check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import slide, views
-from tfseg.preprocessing import preprocess
+from tfseg.preprocessing import channels_of, is_stored, preprocess
+from tfseg.stored_channels import NoData, black_border, channels_size, missing_pixels, read_channels
 from tfseg.types import Preprocessing, Size
 from tfseg.writing import atomic
 
@@ -52,10 +54,12 @@ class ReadImage(NamedTuple):
         pixels: the image, or what reading it raised; None for a large image, which is read when it has the memory to
             itself.
         mark: what tells the file from another one, from before it was read.
+        missing: which pixels have no data, booleans `(height, width)`; None: all have some.
     """
 
     pixels: np.ndarray | Exception | None
     mark: ImageMark | None = None
+    missing: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +77,7 @@ class PredictionSettings:
         max_pixels: largest number of pixels of an image; larger images fail.
         threshold: smallest probability of a class; less probable pixels become void. None: every pixel has a class.
         image_bits: bits of images in files of 16 bits, such as 12; None: 16.
+        no_data: value of pixels without data, which become void; None: what a TIFF says; "none": there are none.
     """
 
     preprocessing: Preprocessing
@@ -84,6 +89,7 @@ class PredictionSettings:
     max_pixels: int = MAX_PIXELS
     threshold: float | None = None
     image_bits: int | None = None
+    no_data: NoData = None
 
     def check(self) -> None:
         """Raises ValueError now for what would otherwise fail for every image."""
@@ -92,7 +98,9 @@ class PredictionSettings:
         check_threshold(self.threshold)
         if self.image_bits is not None and not 8 <= self.image_bits <= 16:
             raise ValueError(f"Images in files of 16 bits have 8 to 16 bits. Received: image_bits={self.image_bits}")
-        black = np.zeros((1, 1, 1, 3), "uint8")
+        if self.image_bits is not None and is_stored(self.preprocessing):
+            raise ValueError("The model takes images as they are stored, so that image_bits= changes nothing")
+        black = np.zeros((1, 1, 1, channels_of(self.preprocessing)), "uint8")
         preprocess(black, self.preprocessing)
         slide(views(lambda images: images, self.scales, self.flip), black, self.window or (1, 1), self.overlap)
 
@@ -101,7 +109,32 @@ class PredictionSettings:
         preprocessing = self.preprocessing
         named = specs.PREPROCESSING.get(preprocessing) if isinstance(preprocessing, str) else preprocessing
         values = dataclasses.asdict(dataclasses.replace(self, preprocessing=named or preprocessing))
+        if self.no_data is None:  # results of runs before it existed stay what they are
+            del values["no_data"]
         return plain({name: value for name, value in values.items() if name != "max_pixels"})
+
+    def read(self, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
+        """An image as the model takes it, and which of its pixels have no data; None: all have some.
+
+        Args:
+            path: path of the file.
+        Raises:
+            ValueError, OSError: it cannot be read.
+        """
+        if is_stored(self.preprocessing):
+            channels = channels_of(self.preprocessing)
+            image = read_channels(path, channels, no_data=self.no_data, max_pixels=self.max_pixels)
+            return image, missing_pixels(image)
+        image = read_image(path, max_pixels=self.max_pixels, bits=self.image_bits)
+        return image, black_border(path, image, self.no_data)
+
+    def size(self, path: pathlib.Path) -> tuple[int, int]:
+        """`(width, height)` of an image, of which nothing is decoded.
+
+        Args:
+            path: path of the file.
+        """
+        return channels_size(path) if is_stored(self.preprocessing) else image_size(path)
 
 
 Cluster = Callable[[keras.Model, list[ImageTask], PredictionSettings], Generator[TaskResult, None, None]]
@@ -122,7 +155,7 @@ def predict_tasks(
     Raises:
         OSError: results cannot be written.
     """
-    facts = _with_void(metadata(model), logits_of(model.output).shape[-1], settings.threshold)
+    facts = _with_void(metadata(model), logits_of(model.output).shape[-1])
     reading, writing = (ThreadPoolExecutor(_THREADS) for _ in range(2))
     unwritten: collections.deque[tuple[TaskResult, Future[None]]] = collections.deque()
     try:
@@ -152,10 +185,8 @@ def predict_tasks(
             pool.shutdown(cancel_futures=True)
 
 
-def _with_void(facts: ModelMetadata, num_classes: int, threshold: float | None) -> ModelMetadata:
+def _with_void(facts: ModelMetadata, num_classes: int) -> ModelMetadata:
     """Metadata in which void has a name, for the legend."""
-    if threshold is None:
-        return facts
     void, names = void_of(num_classes), facts["classes"] or []
     numbered = [f"class {index}" for index in range(len(names), void)]
     return {**facts, "classes": [*names, *numbered, "void"]}
@@ -192,10 +223,11 @@ def _read_ahead(
 def _read(path: pathlib.Path, settings: PredictionSettings) -> ReadImage:
     try:
         mark = image_mark(path)  # before it is read: a file that changes meanwhile is another one the next time
-        width, height = image_size(path)
+        width, height = settings.size(path)
         if settings.pixels < width * height <= settings.max_pixels:
             return ReadImage(None, mark)
-        return ReadImage(read_image(path, max_pixels=settings.max_pixels, bits=settings.image_bits), mark)
+        pixels, missing = settings.read(path)
+        return ReadImage(pixels, mark, missing)
     except Exception as error:
         return ReadImage(error)
 
@@ -225,16 +257,16 @@ def _batches(reading: Iterable[tuple[ImageTask, Future[ReadImage]]], limit: int)
 def _predicted(
     model: keras.Model, batch: Batch, settings: PredictionSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Images `(batch, height, width, 3)`, their classes `(batch, height, width)`, and their probabilities if wanted."""
-    arrays = []
+    """Images `(batch, height, width, channels)`, their classes, and their probabilities if wanted."""
+    arrays, without_data = [], []
     for task, read in batch:
         if isinstance(read.pixels, Exception):
             raise read.pixels
-        if read.pixels is None:
-            arrays.append(read_image(task.image, max_pixels=settings.max_pixels, bits=settings.image_bits))
-        else:
-            arrays.append(read.pixels)
+        pixels, missing = settings.read(task.image) if read.pixels is None else (read.pixels, read.missing)
+        arrays.append(pixels)
+        without_data.append(np.zeros(pixels.shape[:2], bool) if missing is None else missing)
     images = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+    missing = np.stack(without_data) if any(map(np.any, without_data)) else None
     window = settings.window
     if window is None and images[0, ..., 0].size > settings.pixels:
         window = (math.isqrt(settings.pixels), math.isqrt(settings.pixels))
@@ -242,9 +274,9 @@ def _predicted(
     how |= {"window": window, "overlap": settings.overlap}
     if any(task.probabilities for task, _ in batch):
         probabilities = predict_probabilities(model, images, settings.preprocessing, **how)
-        return images, sure_classes(probabilities, settings.threshold), probabilities
+        return images, with_void(sure_classes(probabilities, settings.threshold), missing, model), probabilities
     classes = predict_batch(model, images, settings.preprocessing, **how, threshold=settings.threshold)
-    return images, classes, None
+    return images, with_void(classes, missing, model), None
 
 
 def _write(
@@ -261,10 +293,15 @@ def _write(
             np.save(unfinished, probabilities)
     if task.overlay:
         step = math.ceil(max(math.sqrt(classes.size / settings.pixels), max(classes.shape) / _LONGEST_SIDE))
-        small = image[::step, ::step], classes[::step, ::step]
+        small = drawing.as_photograph(image[::step, ::step]), classes[::step, ::step]
         picture = drawing.overlay(*small, facts["colors"], facts["classes"])
         with atomic(task.overlay, overwrite=True) as unfinished:
             picture.save(unfinished, quality=92)
     if task.mask:
         with atomic(task.mask, overwrite=True) as unfinished:
-            drawing.write_mask(unfinished, classes, facts["colors"])
+            if task.mask.suffix in TIFF_SUFFIXES:
+                void = len(facts["classes"] or ()) - 1  # the last name is its own
+                no_data = void if void <= np.iinfo(classes.dtype).max else None
+                write_mask_tiff(unfinished, classes, task.image, colors=facts["colors"], no_data=no_data)
+            else:
+                drawing.write_mask(unfinished, classes, facts["colors"])

@@ -9,15 +9,17 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
-from tfseg.images import MAX_PIXELS, search
+from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
 from tfseg.prediction import folders
 from tfseg.prediction.batches import Cluster, PredictionSettings, predict_tasks
 from tfseg.prediction.fingerprint import model_mark
-from tfseg.prediction.model import check_segmenter, preprocessing_of
+from tfseg.prediction.model import check_channels, preprocessing_of
 from tfseg.prediction.probabilities import check_probabilities
 from tfseg.prediction.provenance import Provenance
 from tfseg.prediction.records import PREFIX, Records
+from tfseg.preprocessing import is_stored
 from tfseg.progress import ProgressOption, track
+from tfseg.stored_channels import SUFFIXES, NoData
 from tfseg.types import Path, Preprocessing, Size
 from tfseg.writing import atomic, remove_unfinished
 
@@ -67,12 +69,14 @@ def predict_files(
     threshold: float | None = None,
     probabilities: bool = False,
     image_bits: int | None = None,
+    no_data: NoData = None,
 ) -> PredictionOutcome:
     """Masks and overlays of a folder of any size. An interrupted run continues where it stopped.
 
     Writes `out/<stem>.png`, a mask whose values are the classes, and `out/<stem>_overlay.jpg`; a file is whole or not
     there. An image in a folder below the directory, or below the fixed beginning of a pattern, gets its results in the
-    same folder of `out`.
+    same folder of `out`. The mask of a GeoTIFF is `out/<stem>.tif`, with its place on Earth. Pixels without data become
+    void, which is 255, or 65535 if there are more than 255 classes.
 
     Results that exist are kept if they were made from the same image and model and with the same settings; otherwise
     they are made again. The hidden files `out/.tfseg-results*.jsonl` say what each was made from. A file that no run
@@ -104,6 +108,7 @@ def predict_files(
         probabilities: whether to write `out/<stem>_probabilities.npy`, too: float32 `(height, width, num_classes)`. The
             memory must hold them for a whole image, and twice for images of one batch.
         image_bits: bits of images in files of 16 bits, such as 12, see `bits` of `tfseg.read_image`; None: 16.
+        no_data: value of pixels without data; None: what a TIFF says; "none": all pixels have data.
     Raises:
         ValueError: there are no images, two images would become one file, or the model or an argument is invalid.
         OSError: results cannot be written.
@@ -116,13 +121,14 @@ def predict_files(
         >>> sorted(path.name for path in pathlib.Path("maps").glob("[!.]*"))
         ['street.png', 'street_overlay.jpg']
     """
-    check_segmenter(model)
+    preprocessing = preprocessing or preprocessing_of(model)
+    check_channels(model, preprocessing)
     if cluster is not None and not callable(cluster):
         raise ValueError(f"cluster is None or a tfseg.prediction.ray.Ray. Received: {cluster!r}")
     if probabilities or threshold is not None:
         check_probabilities(model)
     settings = PredictionSettings(
-        preprocessing or preprocessing_of(model),
+        preprocessing,
         scales,
         flip,
         window,
@@ -131,10 +137,12 @@ def predict_files(
         max_pixels,
         threshold,
         image_bits,
+        no_data,
     )
     settings.check()
     out = pathlib.Path(out).expanduser()
-    places = search(images, without=[out], marker=PREFIX)
+    suffixes = SUFFIXES if is_stored(preprocessing) else IMAGE_SUFFIXES
+    places = search(images, without=[out], marker=PREFIX, suffixes=suffixes)
     folders.check_images(places.folders, out)  # all of them, so that every shard refuses the same folder
     selected = folders.share(list(places.folders), shard)
     share = "" if shard[1] == 1 else f"-{shard[0]}-of-{shard[1]}"

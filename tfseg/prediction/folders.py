@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from tfseg.georeference import has_place
+
 Item = TypeVar("Item")
 
 
@@ -51,6 +53,8 @@ def all_results(
 ) -> ImageTask:
     """An image and all files that are wanted for it: `<stem>.png`, `<stem>_overlay.jpg`, `<stem>_probabilities.npy`.
 
+    The mask of a GeoTIFF is `<stem>.tif`, which says where on Earth its pixels lie.
+
     Args:
         image: path of the image.
         folder: folder of the image below the place that was searched; its results lie in the same folder of `output`.
@@ -61,7 +65,7 @@ def all_results(
     directory, stem = output / folder, image.stem
     return ImageTask(
         image,
-        directory / f"{stem}.png",
+        directory / f"{stem}{'.tif' if has_place(image) else '.png'}",
         directory / f"{stem}_overlay.jpg" if overlays else None,
         directory / f"{stem}_probabilities.npy" if probabilities else None,
     )

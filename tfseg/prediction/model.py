@@ -13,9 +13,10 @@ from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata, size_multiple
 from tfseg.outputs import logits_of
 from tfseg.prediction.pixel_values import check_pixel_values
-from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes
+from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import Block, slide, softmax, views
-from tfseg.preprocessing import preprocess
+from tfseg.preprocessing import channels_of, is_stored, preprocess, preprocessing_entries
+from tfseg.stored_channels import black_border, missing_pixels, read_channels
 from tfseg.types import Path, Preprocessing, Size
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def predict(
     Args:
         model: segmentation model with logits `(batch, height, width, num_classes)`; its first output is used.
         image: path of an image file, which is read as `read_image` does; or a Pillow image, whose EXIF orientation is
-            ignored; or an array `(height, width, 3)` or `(batch, height, width, 3)`, RGB, 0 to 255.
+            ignored; or an array `(height, width, 3)` or `(batch, height, width, 3)`, RGB, 0 to 255. A model of channel
+            order "stored" takes its own number of channels, in the numbers of the files: arrays, or paths of `.npy`,
+            GeoTIFF and others, whose pixels without data become void.
         preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it; by default, the one that
             the model carries.
         scales: factors by which the sides of the image are resized; the probabilities at all scales are averaged.
@@ -68,24 +71,31 @@ def predict(
         >>> bool(classes.max() < 11)
         True
     """
+    preprocessing, missing = preprocessing or preprocessing_of(model), None
+    count = check_channels(model, preprocessing)
     if isinstance(image, str | os.PathLike):
-        array = read_image(image)
+        array = read_channels(image, count) if is_stored(preprocessing) else read_image(image)
+        missing = missing_pixels(array) if is_stored(preprocessing) else black_border(image, array)
     elif not isinstance(image, np.ndarray) and hasattr(image, "convert"):  # naming Pillow's type would load Pillow
         array = np.asarray(to_rgb(image, "a Pillow image"))
     else:
         array = np.asarray(image)
-    if array.ndim not in (3, 4) or array.shape[-1] != 3:
+    if array.ndim not in (3, 4) or array.shape[-1] != count:
+        kind = "as its file stores it" if is_stored(preprocessing) else "RGB, 0 to 255"
         raise ValueError(
-            f"An image is (height, width, 3) or (batch, height, width, 3), RGB, 0 to 255. Received: shape {array.shape}"
+            f"An image is (height, width, {count}) or (batch, height, width, {count}), {kind}. Received: shape "
+            f"{array.shape}"
         )
     how: dict[str, Any] = {"scales": scales, "flip": flip, "window": window, "overlap": overlap}
-    images, preprocessing = array if array.ndim == 4 else array[None], preprocessing or preprocessing_of(model)
-    check_pixel_values(images, preprocessing)
+    images = array if array.ndim == 4 else array[None]
+    if missing is None:
+        check_pixel_values(images, preprocessing)
     if return_probabilities:
         check_threshold(threshold)
         result = predict_probabilities(model, images, preprocessing, **how)
     else:
         result = predict_batch(model, images, preprocessing, **how, threshold=threshold)
+        result = with_void(result, None if missing is None else missing[None], model)
     return result if array.ndim == 4 else result[0]
 
 
@@ -225,8 +235,71 @@ def preprocessing_of(model: keras.Model) -> Preprocessing:
     return preprocessing
 
 
+def check_channels(model: keras.Model, preprocessing: Preprocessing) -> int:
+    """The number of channels of a model's images, which must be that of its preprocessing.
+
+    Args:
+        model: segmentation model.
+        preprocessing: how images are prepared.
+    Raises:
+        ValueError: another number, or a model that is no segmenter.
+    """
+    check_segmenter(model)
+    taken, prepared = model.input_shape[-1], channels_of(preprocessing)
+    if preprocessing_entries(preprocessing)["channel_order"] == "BGRD":
+        raise ValueError(
+            f"The model {model.name!r} takes color and the logarithm of depth: call it on arrays, "
+            "model(tfseg.preprocess(images, preprocessing))."
+        )
+    if taken != prepared:
+        raise ValueError(
+            f"The model {model.name!r} takes {taken} channels, and its preprocessing is for {prepared}. For images as "
+            "they are stored: tfseg.set_metadata(model, preprocessing=inspection.preprocessing), of "
+            "tfseg.data.inspect_dataset; or tfseg.adapt_channels, for another number of channels."
+        )
+    return prepared
+
+
+def check_images(model: keras.Model, preprocessing: Preprocessing, channels: int | None, name: str) -> None:
+    """Refuses a model for photographs on images that are read as they are stored, and the other way around.
+
+    Args:
+        model: segmentation model.
+        preprocessing: how images are prepared.
+        channels: number of channels of the data set's images, as they are stored; None: they are photographs.
+        name: name of the data set, for messages.
+    Raises:
+        ValueError: the model takes other images.
+    """
+    expected = check_channels(model, preprocessing) if is_stored(preprocessing) else None
+    if channels != expected:
+        has, takes = (
+            f"images of {count} channels, as stored" if count else "photographs" for count in (channels, expected)
+        )
+        raise ValueError(
+            f"The data set {name!r} has {has}, and the model {model.name!r} takes {takes}. Open the data set with "
+            f"channels={expected} (--channels), or change the model: tfseg.adapt_channels(model, {channels or 3}, "
+            "preprocessing=tfseg.data.inspect_dataset(dataset).preprocessing)."
+        )
+    check_channels(model, preprocessing)
+
+
+def with_void(classes: np.ndarray, missing: np.ndarray | None, model: keras.Model) -> np.ndarray:
+    """The classes, with void for pixels without data: 255, or 65535 if there are more than 255 classes.
+
+    Args:
+        classes: integers `(batch, height, width)`.
+        missing: booleans of the same shape; None: all pixels have data.
+        model: segmentation model.
+    """
+    if missing is None:
+        return classes
+    void = void_of(logits_of(model.output).shape[-1])
+    return np.where(missing, void, classes).astype("uint8" if void <= 255 else "int32")
+
+
 def check_segmenter(model: keras.Model) -> None:
-    """Raises ValueError unless the first output of the model is a map of logits for a batch of RGB images.
+    """Raises ValueError unless the first output of the model is a map of logits for a batch of images.
 
     Args:
         model: any Keras model.
@@ -242,9 +315,9 @@ def check_segmenter(model: keras.Model) -> None:
         )
     input_shape: Any = getattr(model, "input_shape", ())
     output_shape: Any = getattr(output, "shape", ())
-    if len(input_shape) != 4 or len(output_shape) != 4 or input_shape[-1] != 3:
+    if len(input_shape) != 4 or len(output_shape) != 4 or input_shape[-1] is None:
         raise ValueError(
-            "A segmentation model turns images (batch, height, width, 3) into logits (batch, height, width, "
+            "A segmentation model turns images (batch, height, width, channels) into logits (batch, height, width, "
             f"num_classes). Received: {model.name!r}, {input_shape} to {output_shape}"
         )
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from tfseg.preprocessing import preprocessing_entries
+from tfseg.preprocessing import STORED, preprocessing_entries
 from tfseg.types import Array, Preprocessing
 
 
 def check_pixel_values(images: Array, preprocessing: Preprocessing) -> None:
     """Refuses arrays that are no photographs: they would be predicted as black, white or gray ones.
+
+    Images that are read as they are stored may have all finite values.
 
     Args:
         images: `(..., height, width, 3)`.
@@ -25,6 +27,8 @@ def check_pixel_values(images: Array, preprocessing: Preprocessing) -> None:
     if not np.isfinite(low + high):
         raise ValueError("A photograph has finite values. Received: an array with NaN or infinity")
     entries = preprocessing_entries(preprocessing)
+    if entries["channel_order"] == STORED:
+        return
     if entries["divisor"] == 1 and not np.any(entries["mean"]) and np.all(np.equal(entries["std"], 1)):
         return
     received = f"Received: {images.dtype.name} from {low:g} to {high:g}"

@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from tfseg.images import image_size
 from tfseg.prediction.fingerprint import ImageMark, content_mark, image_mark
 from tfseg.prediction.records import Origin, Record, Records
+from tfseg.stored_channels import channels_size
 
 
 class Provenance:
@@ -73,7 +73,7 @@ def _or_none(pixels: Any) -> float:
 
 def _count_pixels(image: pathlib.Path) -> float:
     try:
-        width, height = image_size(image)
+        width, height = channels_size(image)
     except Exception:  # a broken file raises nearly anything; its prediction will say why
         return float("inf")
     return width * height

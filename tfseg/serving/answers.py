@@ -61,13 +61,15 @@ def overlay(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, cho
     """A JPEG of the image under the colors of its classes, with a legend.
 
     Args:
-        image: uint8 `(height, width, 3)`, RGB.
+        image: `(height, width, channels)`, see `tfseg.drawing.as_photograph`.
         classes: class of each pixel, `(height, width)`.
         exported: model that predicted the classes.
         chosen: not used.
     """
     stream = io.BytesIO()
-    drawing.overlay(image, classes, exported.colors, exported.classes).save(stream, format="JPEG", quality=92)
+    drawing.overlay(drawing.as_photograph(image), classes, exported.colors, exported.classes).save(
+        stream, format="JPEG", quality=92
+    )
     return stream.getvalue(), "image/jpeg"
 
 

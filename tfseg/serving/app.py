@@ -73,12 +73,12 @@ class Server:
         chosen = answers.chosen_classes(names, self.exported)
 
         def answer(content: bytes) -> answers.Answer:
-            image = uploads.decode(content, self.limits.max_pixels)
+            image = uploads.decode(content, self.limits.max_pixels, self.exported.channels)
             return answers.OUTPUTS[output](image, self.exported.segment(image), self.exported, chosen)
 
         async with self._admitted(request):
             content = await self._uploaded(request)
-            uploads.count_pixels(content, self.limits.max_pixels)
+            uploads.count_pixels(content, self.limits.max_pixels, self.exported.channels)
             body, content_type = await self._run(lambda: answer(content))
         return web.Response(body=body, content_type=content_type)
 

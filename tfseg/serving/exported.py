@@ -8,6 +8,7 @@ import numpy as np
 
 from tfseg import drawing
 from tfseg.exporting.exported_folder import ExportedFolder, read_exported_folder
+from tfseg.preprocessing import channels_of, is_stored
 from tfseg.serving.errors import Refused
 from tfseg.types import Path
 
@@ -25,6 +26,7 @@ class ExportedModel:
         colors: `[red, green, blue]` of each class, 0 to 255.
         signatures: signature name -> input name -> `tf.TensorSpec`.
         signature_def: signature name -> its description in the SavedModel, as JSON values.
+        channels: number of channels of images that come as their files store them; None: it takes photographs.
     Raises:
         ValueError: the folder does not exist, lacks a file, or does not load and run.
     """
@@ -35,20 +37,23 @@ class ExportedModel:
             raise ValueError(f"There is no exported model {str(folder)!r}: `tfseg export` writes one.")
         exported = read_exported_folder(folder)
         self.name = name or exported.name
+        prepared = exported.preprocessing
+        self.channels = channels_of(prepared) if prepared and is_stored(prepared) else None
         self.classes = _class_names(exported)
         self.colors = drawing.color_table(exported.colors, exported.num_classes)[: exported.num_classes].tolist()
         path = exported.saved_model
         self.version = path.name
         try:
             self._load(path)
-            trial = np.zeros([side or 64 for side in self._image_shape()[1:3]] + [3], "uint8")
+            *size, channels = self._image_spec().shape[1:]
+            trial = np.zeros([*(side or 64 for side in size), channels], self._image_spec().dtype.as_numpy_dtype)
             classes = self.segment(trial)  # the first run takes longer: no client should wait for it
         except Exception as error:  # for a damaged file TensorFlow raises nearly anything
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"The exported model {str(path)!r} does not load and run: {reason}") from error
         if classes.shape != trial.shape[:2]:
             raise ValueError(
-                f"The signature 'classes' of {str(path)!r} maps uint8 images (batch, height, width, 3) to classes "
+                f"The signature 'classes' of {str(path)!r} maps images (batch, height, width, channels) to classes "
                 f"(batch, height, width). Received: {classes.shape} for an image of {trial.shape}"
             )
 
@@ -94,7 +99,7 @@ class ExportedModel:
         """The class of every pixel, `(height, width)`.
 
         Args:
-            image: uint8 `(height, width, 3)`, RGB.
+            image: uint8 `(height, width, 3)`, RGB; or float32 of the model's channels, with NaN for missing data.
         Raises:
             Refused: the model does not take images of this size.
         """
@@ -102,11 +107,11 @@ class ExportedModel:
         (classes,) = self.run("classes", {name: image[None]}).values()
         return classes[0]
 
-    def _image_shape(self) -> Any:
+    def _image_spec(self) -> Any:
         if "classes" not in self.signatures:
             raise ValueError("it has no signature 'classes': export a model that carries its preprocessing")
         (spec,) = self.signatures["classes"].values()
-        return spec.shape
+        return spec
 
 
 def _class_names(folder: ExportedFolder) -> list[str]:

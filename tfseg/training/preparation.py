@@ -11,7 +11,7 @@ from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata
 from tfseg.losses import CrossEntropy
 from tfseg.outputs import trained_keys, trained_outputs
-from tfseg.prediction.model import check_segmenter, preprocessing_of
+from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.training.recipes import Recipe, checked_batch_norm, find_recipe
 from tfseg.training.schedules import Poly
 from tfseg.types import ClassIds, Tensor
@@ -105,10 +105,9 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
         dtype: "float32", "mixed_bfloat16" or "mixed_float16".
     Returns: the same model, or a copy for another dtype.
     Raises:
-        ValueError: a number of classes that is not the data set's, or a model that is no segmenter.
+        ValueError: a number of classes or channels that is not the data set's, or a model that is no segmenter.
     """
-    check_segmenter(model)
-    preprocessing_of(model)
+    check_images(model, preprocessing_of(model), dataset.photographs.channels, dataset.name)
     model_classes = outputs_of(model)[0].shape[-1]
     if model_classes != dataset.num_classes:
         raise ValueError(

@@ -102,7 +102,7 @@ def test_several_pages_and_a_fourth_channel_are_said(tmp_path):
     save(tmp_path / "images" / "p1.png", np.concatenate([photograph(), photograph(2)[..., :1]], axis=-1))
     report = str(data.inspect_dataset(data.folder(tmp_path, num_classes=3)))
     assert "several pages, of which the first is read (p0.tif)" in report
-    assert "a fourth channel, which is left out (p1.png)" in report
+    assert "a fourth channel, which is left out; to use it: channels=4 (--channels=4) (p1.png)" in report
 
 
 def test_photographs_in_two_splits_are_said(tmp_path):
