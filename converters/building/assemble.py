@@ -18,6 +18,7 @@ from converters.building.source_facts import source_facts
 from converters.building.trainable import carry_trainable
 from converters.building.training_form import TrainingForm, in_training_form, plain_module
 from converters.building.verify import Images, Original, in_order_of_source, noise, verify
+from converters.building.wrapped_results import without_wrapper
 from converters.identification.sources import open_source
 from converters.weights.built_record import remember
 from converters.weights.receipts import Receipt
@@ -153,7 +154,7 @@ def _run(module: Any, images: Images, inputs: ModuleInputs) -> Any:
     parameter = next(iter(module.parameters()), batches[0])
     args, kwargs = inputs.arrange([batch.to(parameter.device, parameter.dtype) for batch in batches])
     with torch.no_grad():
-        return _arrays(module(*args, **kwargs))
+        return _arrays(without_wrapper(module(*args, **kwargs)))
 
 
 def _arrays(result: Any) -> Any:

@@ -23,6 +23,7 @@ _RANDOM = frozenset("rand randn randint randperm rand_like randn_like randint_li
 _IMAGE_RANK = 4
 # These make a tensor of none, in a size that the image may say.
 _MAKERS = frozenset(("zeros", "ones", "full", "arange"))
+_MERGING = frozenset(("reshape", "view", "flatten", "_unsafe_view"))
 
 
 class Weight(NamedTuple):
@@ -171,7 +172,7 @@ class Builder:
         if step.op in ("expand", "expand_as") and shapes and isinstance(arguments["input"], np.ndarray):
             value = arguments["input"]
             alike = len({shape[1:] for shape in shapes}) == 1
-            if value.ndim == len(shapes[0]) and value.shape[0] == 1 and alike:
+            if value.ndim == len(shapes[0]) and value.shape[0] == 1 and alike and not self._merges_batch(step):
                 if value.shape[1:] == shapes[0][1:]:
                     return value  # one for the whole batch: it broadcasts
                 return np.broadcast_to(value, (1, *shapes[0][1:]))
@@ -190,6 +191,14 @@ class Builder:
             arguments = {"self" if key == "input" else key: value for key, value in arguments.items()}
         self.folded.append(step.name)
         return step.compute(arguments)
+
+    def _merges_batch(self, step: GraphStep) -> bool:
+        """Whether a step that reads the result merges its first axis with others: then each image needs its own."""
+        first = [shape[:1] for shape in self.graph.shapes[step.name]]
+        readers = (
+            self.graph.shapes.get(user.name, ()) for user in self.users.get(step.name, ()) if user.op in _MERGING
+        )
+        return any(shapes and [shape[:1] for shape in shapes] != first for shapes in readers)
 
     def _fold_at_run_time(self, step: GraphStep, arguments: Mapping[str, Any]) -> Any:
         """A step on parameters whose result depends on the image's size: they become tensors of the model."""

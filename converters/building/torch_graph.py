@@ -11,6 +11,7 @@ from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
 from converters.building.mutations import plain_name, without_changes
 from converters.building.size_branches import require_equal_steps
 from converters.building.trainable import trained_names
+from converters.building.wrapped_results import is_wrapper, without_wrapper
 from converters.errors import ConversionError
 
 
@@ -160,19 +161,18 @@ def _same(values: Sequence[Any], name: str) -> Any:
 
 
 def _structure(program: Any, leaves: list[Any]) -> Any:
-    """The result as the module returns it: dictionaries keep their keys."""
+    """The result as the module returns it: dictionaries keep their keys, and one tensor has no wrapper."""
     import torch.utils._pytree as pytree
 
     spec = program.call_spec.out_spec
-    result = pytree.tree_unflatten(leaves, spec)
-    return _simplified(result)
+    return _simplified(without_wrapper(pytree.tree_unflatten(leaves, spec)))
 
 
 def _simplified(result: Any) -> Any:
     if isinstance(result, Ref):
         return result
-    if hasattr(result, "to_tuple") and hasattr(result, "keys"):  # transformers' outputs
-        return {key: _simplified(result[key]) for key in result}
+    if is_wrapper(result):
+        return {key: _simplified(result[key]) for key in result if result[key] is not None}
     if isinstance(result, Mapping):
         return {key: _simplified(value) for key, value in result.items() if value is not None}
     if isinstance(result, list | tuple):

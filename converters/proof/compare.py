@@ -150,12 +150,15 @@ def compare_layers(model: keras.Model, reference: Reference, images: Images) -> 
         )
     small = [name for name in _SMALL if any(layer.name == name for layer in model.layers)]
     taps = [model.get_layer(name).output for name in [*names, *small]]
-    run = keras.Model(model.input, taps + _as_list(model.output))
+    outputs = _as_list(model.output)
+    run = keras.Model(model.input, taps + outputs)
     results = [ops.convert_to_numpy(value) for value in _as_list(run(images, training=False))]
     maps = dict(zip([*names, *small], results, strict=False))
     rows = [_compare(name, maps[name], *reference.layers[name]) for name in names]
+    # Keras names the outputs of a dictionary in the order of its sorted keys.
+    titles = {id(tensor): title for tensor, title in zip(model.outputs, model.output_names, strict=True)}
     for index, (value, (name, expected)) in enumerate(zip(results[len(taps) :], reference.outputs, strict=False)):
-        output = model.output_names[index]
+        output = titles[id(outputs[index])]
         if index < len(small) and _same_sizes(expected, maps[small[index]]) and not _same_sizes(expected, value):
             output, value = small[index], maps[small[index]]
         # A model that ends before its head is compared up to there.

@@ -16,8 +16,9 @@ from converters.reading.caffe.prototxt import Sizes
 from converters.types import Shape
 
 _BATCHES = (2, 3, 5)
-# Sides at which Caffe's classifiers were trained, for prototxts that state none.
-_SQUARES = (224, 227, 299, 231, 256, 320, 300, 321, 512, 513, 473, 713, 128, 112, 96, 64, 32, 28)
+# Sizes at which Caffe's networks were trained, for prototxts that state none: squares, and SegNet's.
+_SIDES = (224, 227, 299, 231, 256, 320, 300, 321, 512, 513, 473, 713, 128, 112, 96, 64, 32, 28)
+_SIZES = (*((side, side) for side in _SIDES), (360, 480))
 # Layers that keep the number of channels: what follows them tells it.
 _KEEPING = frozenset(
     "BatchNorm Scale Bias Power Split Dropout ReLU AbsVal Exp Log Pooling Interp Crop LRN MVN Tile".split()
@@ -71,7 +72,7 @@ def programs(wiring: Wiring, weights: Weights, name: str) -> Iterator[TracedNet]
     if not tracing.one_size:
         error = ConversionError("its images have different sizes")
     assert error is not None
-    sizes = [stated] if stated else [(side, side) for side in _SQUARES]
+    sizes = [stated] if stated else list(_SIZES)
     refusals = []
     for size in sizes:
         try:

@@ -16,7 +16,8 @@ from converters.building.caffe.wiring import Node, Wiring
 from converters.building.graph import GraphStep, ProgramGraph, Ref
 from converters.building.onnx.values import PLACES, Computed, OtherSize
 from converters.errors import ConversionError
-from converters.reading.caffe.message_fields import pixel_pair, single
+from converters.reading.caffe.message_fields import messages, pixel_pair, single
+from converters.reading.protobuf.text_format import Message
 from converters.types import Shape
 
 Rule = Callable[["Call"], Any]
@@ -65,7 +66,7 @@ class Tracer:
     def _results(self, call: "Call") -> list[Computed]:
         rule = self.rules.get(call.layer.type)
         if rule is None or call.layer.type not in PARAMETERS:
-            raise call.refusal("is of a type that has no counterpart in Keras that is exact")
+            raise call.refusal(f"is of a type that has no counterpart in Keras that is exact{_code(call.layer.fields)}")
         try:
             call.parameters = read_parameters(call.layer.fields, call.layer.type)
         except ConversionError as error:
@@ -315,6 +316,17 @@ class Call:
 
     def _received(self) -> str:
         return ", ".join("x".join(map(str, value.shapes[0])) or "a number" for value in self.inputs) or "no blobs"
+
+
+def _code(fields: Message) -> str:
+    """What a layer of Python code names, and the way out, as the rest of a sentence; "" for another layer."""
+    for message in messages(fields, "python_param"):
+        module, kind = single(message, "module", ""), single(message, "layer", "")
+        return (
+            f": its function is code, the class {kind} of the module {module}. If it drops numbers in training alone, "
+            'give it the type "Dropout" in the prototxt'
+        )
+    return ""
 
 
 def clean(name: str) -> str:

@@ -11,6 +11,7 @@ from converters.errors import ConversionError
 from converters.types import Arrays
 
 _COUNTER = "num_batches_tracked"
+_UNREAD = "a counter of training batches that nothing reads"
 
 
 class FilledModule(NamedTuple):
@@ -123,7 +124,8 @@ def fill_converted(
     with torch.no_grad():
         for key, value in converted.items():
             state[key].copy_(value)
-    return FilledModule(module, {key: _own_name(key, owners) for key, owners in names.items()}, {})
+    counters = {key: _UNREAD for key in tensors if key not in used}
+    return FilledModule(module, {key: _own_name(key, owners) for key, owners in names.items()}, counters)
 
 
 def shared_tensors(state: Mapping[str, Any]) -> dict[str, str]:

@@ -104,7 +104,7 @@ def shared(net, x):
     first = net.conv(y, 4, text=text)
     second = net.conv(net.pool(y), 4, text=text)
     net.layers[-1].blobs[:] = net.layers[-3].blobs
-    return net.add("Crop", first, second)
+    return net.add("Crop", first, second, offset=0)
 
 
 def biased(net, x):

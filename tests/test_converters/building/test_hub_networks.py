@@ -59,10 +59,13 @@ def saved(module, folder):
 
 def arrays(result):
     """The tensors of a result, in its order."""
+    if result is None:
+        return []
     if isinstance(result, dict) or hasattr(result, "keys"):
-        result = [result[key] for key in result if result[key] is not None]
-    parts = result if isinstance(result, list | tuple) else [result]
-    return [np.asarray(part.detach() if hasattr(part, "detach") else part) for part in parts]
+        result = [result[key] for key in result]
+    if isinstance(result, list | tuple):
+        return [array for part in result for array in arrays(part)]
+    return [np.asarray(result.detach() if hasattr(result, "detach") else result)]
 
 
 def check(model, module, height, width, channels=3):
@@ -117,6 +120,72 @@ def test_a_small_folder_of_timm_converts(tmp_path):
     check(model, module, 96, 128)
     assert receipt.network == "test_convnext"
     assert receipt.preprocessing["divisor"] == 255.0
+
+
+class Wrapped(torch.nn.Module):
+    """A classifier that returns transformers' wrapper, with its logits alone or with its maps."""
+
+    def __init__(self, maps):
+        super().__init__()
+        self.conv, self.maps = torch.nn.Conv2d(3, 4, 3), maps
+
+    def forward(self, pixel_values):
+        outputs = pytest.importorskip("transformers.modeling_outputs")
+        x = self.conv(pixel_values)
+        return outputs.ImageClassifierOutput(logits=x.mean((2, 3)), hidden_states=(x,) if self.maps else None)
+
+
+class Named(torch.nn.Module):
+    """A network whose author gives its one result a name."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, image):
+        return {"mask": self.conv(image)}
+
+
+def test_a_wrapper_of_one_tensor_is_left_out_and_dictionaries_keep_their_keys():
+    """A classifier of transformers gives an array, as the same network of a known family does."""
+    import_torchvision()
+    pixels = images(20, 23)
+    for module, keys in ((Wrapped(False), None), (Named(), ["mask"]), (Wrapped(True), ["logits", "hidden_states"])):
+        model, _ = converters.convert(lively(module))
+        result = model(pixels)
+        assert (list(result) if isinstance(result, dict) else None) == keys
+        check(model, module, 21, 30)
+        converters.compare(model, module, pixels).assert_close(1e-5)
+    # The labels of a comparison are those of the results, whatever the order of the keys.
+    rows = {row.reference: row.layer for row in converters.compare(model, module, pixels)}
+    assert rows["logits"].startswith("step_mean")
+    assert rows["hidden_states 0"] == "conv"
+
+
+class MaskedWindows(torch.nn.Module):
+    """Steps of transformers' Swin: a mask of each window, repeated for each image, and means of tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.randn(4, 9, 5))
+
+    def forward(self, image):
+        batch = image.shape[0]
+        windows = image[..., :6, :6].reshape(batch, 3, 2, 3, 2, 3).permute(0, 2, 4, 3, 5, 1).reshape(batch * 4, 9, 3)
+        mask = self.mask.unsqueeze(0).expand(batch, -1, -1, -1).reshape(batch * 4, 9, 5)
+        tokens = (windows.sum(-1, keepdim=True) * mask).reshape(batch, 4 * 9, 5).transpose(1, 2)
+        means = torch.nn.functional.adaptive_avg_pool1d(tokens, 7).flatten(1)
+        return torch.cat([torch.nn.functional.adaptive_avg_pool1d(tokens, 1).flatten(1), means], 1)
+
+
+def test_a_constant_that_is_merged_into_the_batch_is_repeated_for_each_image():
+    module = lively(MaskedWindows())
+    model, _ = converters.convert(module, example=torch.zeros(1, 3, 8, 8))
+    pixels = images(8, 8, batch=3)
+    expected = module(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())).detach().numpy()
+    received = np.asarray(model(pixels))
+    assert received.shape == expected.shape == (3, 40)
+    assert np.abs(received - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 @pytest.fixture
@@ -260,7 +329,10 @@ TRANSFORMERS = {
     "MobileNetV2ForSemanticSegmentation": ("MobileNetV2Config", {"depth_multiplier": 0.35}),
     "ConvNextForImageClassification": ("ConvNextConfig", STAGES),
     "ConvNextV2ForImageClassification": ("ConvNextV2Config", STAGES),
-    "EfficientNetForImageClassification": ("EfficientNetConfig", {"width_coefficient": 0.5, "depth_coefficient": 0.5}),
+    "EfficientNetForImageClassification": (
+        "EfficientNetConfig",
+        {"width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 640},
+    ),
     "RegNetForImageClassification": (
         "RegNetConfig",
         {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 2, 1], "groups_width": 8},

@@ -96,7 +96,10 @@ def logarithm(call: Call) -> Computed:
 def dropout(call: Call) -> Computed:
     """Dropout, which only acts in training."""
     if call.parameters["sample_weights_test"]:
-        raise call.refusal("drops numbers at random in prediction, too (sample_weights_test), as Bayesian SegNet does")
+        raise call.refusal(
+            "drops numbers at random in prediction, too (sample_weights_test), as Bayesian SegNet does. For the "
+            "network that drops none, take sample_weights_test out of the prototxt"
+        )
     ratio = call.parameters["dropout_ratio"]
     if not 0 <= ratio < 1:
         raise call.refusal(f"drops a share of {ratio}")

@@ -140,7 +140,10 @@ def _filled(
             f"Received: {len(source)} tensors."
         ) from error
     in_module = {name: key for key in source for name in [source.name_in_file(key)]}
-    filled = filled._replace(keys={key: in_module[name] for key, name in filled.keys.items()})
+    filled = filled._replace(
+        keys={key: in_module[name] for key, name in filled.keys.items()},
+        ignored={in_module[name]: why for name, why in filled.ignored.items()},
+    )
     return filled, source, (f"its tensors have the names that {network.package}'s own loader gives them",)
 
 
