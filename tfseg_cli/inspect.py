@@ -21,6 +21,7 @@ _PREFIX = flag_types.text(
     "prefix", None, "Text before the network's keys, such as model.encoder.; by default it is found."
 )
 _KEYS = flags.DEFINE_bool("keys", False, "List every tensor: its name, type and shape.")
+_PROGRAM = "(tfseg convert) builds its network"  # what the refusal of a program says
 _GRAPH = "`tfseg convert` builds it from its own graph, and compares it with onnxruntime where that is installed"
 
 
@@ -35,7 +36,13 @@ def _inspect() -> int | str:
     from converters.identification.identify import identify
     from converters.identification.sources import open_source
 
-    source = open_source(_CHECKPOINT.value, progress=show_download)
+    try:
+        source = open_source(_CHECKPOINT.value, progress=show_download)
+    except ConversionError as error:  # a program has tensors without the names of layers: there are none to list
+        if _KEYS.value or _PROGRAM not in str(error):
+            raise
+        print(str(error).partition(" For the weights alone")[0])
+        return 0
     refusal = None
     try:
         if any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints):

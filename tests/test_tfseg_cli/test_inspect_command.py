@@ -1,6 +1,7 @@
 """tfseg inspect, as a user runs it."""
 
 import keras
+import torch
 from helpers.paths import EXAMPLES
 from helpers.run_command import finish, run, start
 
@@ -53,3 +54,15 @@ def test_inspect_describes_a_stranger_and_says_what_it_is_not(tmp_path):
     assert result.code == 1
     assert "mine/kernel" in result.out
     assert "of no family known here" in result.err
+
+
+def test_inspect_knows_programs_that_convert_builds(tmp_path):
+    module = torch.nn.Conv2d(3, 4, 3).eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 3, 8, 8),)), tmp_path / "net.pt2")
+    result = run(INSPECT, tmp_path / "net.pt2")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("net.pt2: is a program of torch.export (.pt2)")
+    assert "tfseg convert" in result.out
+    result = run(INSPECT, tmp_path / "net.pt2", "--keys")
+    assert result.code == 1
+    assert "load it with torch.export.load" in result.err
