@@ -10,10 +10,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
+from tfseg.class_weights import enet_weights, median_frequency_weights
+from tfseg.truth import check_ids, check_not_one_hot, ignored_ids, is_ignored, sample_factors
 from tfseg.types import Array, ClassIds, Tensor
+
+__all__ = [
+    "CrossEntropy",
+    "Dice",
+    "Focal",
+    "LossSum",
+    "OnlineHardExamples",
+    "enet_weights",
+    "ignored_ids",
+    "is_ignored",
+    "median_frequency_weights",
+]
 
 
 class _PixelLoss(keras.losses.Loss):
@@ -81,11 +94,11 @@ class _PixelLoss(keras.losses.Loss):
         """
         logits = ops.cast(y_pred, "float32")
         count = logits.shape[-1]
-        _check_not_one_hot(y_true, count)
+        check_not_one_hot(y_true, count)
         classes = ops.reshape(ops.cast(y_true, "int32"), ops.shape(logits)[:-1])
         ignored = is_ignored(classes, self.ignore_class)
         strange = ~ignored & ((classes < 0) | (classes >= count))
-        valid = _check_ids(strange, classes, count)
+        valid = check_ids(strange, classes, count)
         weights = ops.cast(~ignored & ~strange, "float32")
         classes = ops.where(weights > 0, classes, 0)
         if self.class_weights is not None:
@@ -94,7 +107,7 @@ class _PixelLoss(keras.losses.Loss):
                     f"class_weights needs a number for each of the {count} classes. Received: {len(self.class_weights)}"
                 )
             weights *= ops.take(ops.convert_to_tensor(self.class_weights, "float32"), classes)
-        factors = ops.ones_like(weights) if sample_weight is None else _factors(sample_weight, weights)
+        factors = ops.ones_like(weights) if sample_weight is None else sample_factors(sample_weight, weights)
         total, divisor = self._totals(logits, classes, weights, factors)
         return total * valid, divisor if self.pixel_reduction == "mean" else ops.ones_like(divisor)
 
@@ -127,7 +140,8 @@ class CrossEntropy(_PixelLoss):
 
     Args:
         ignore_class: id, or several ids, of the pixels in the truth that do not count; None: all pixels count.
-        class_weights: weight of each class, or None. With weights the divisor is their sum, as in PyTorch.
+        class_weights: weight of each class, or None. With weights the divisor is their sum, as in PyTorch. (The
+            argument `class_weight` of Keras's `fit` weighs whole images by their class, and raises a TypeError here.)
         reduction: "mean" over the pixels that count, or "sum" over them, the unnormalized loss of the first FCN.
         name: name of the loss; None: "cross_entropy".
     Raises:
@@ -327,108 +341,6 @@ class LossSum(keras.losses.Loss):
         return cls(**{**config, "losses": losses})
 
 
-def median_frequency_weights(
-    counts: Sequence[float] | Array, images_with: Sequence[float] | Array | None = None
-) -> Array:
-    """Class weights that balance the classes: the median frequency divided by each class's frequency.
-
-    Args:
-        counts: pixels of each class in the training set.
-        images_with: for each class, all pixels of those images that have the class, as in the paper; None: the same
-            number for all classes.
-    Returns: array `(num_classes,)`; 0 for a class without pixels.
-    Reference: Eigen and Fergus 2015, https://arxiv.org/abs/1411.4734, section 6.3.2.
-
-    Example:
-        >>> tfseg.losses.median_frequency_weights([10, 40, 50, 0]).tolist()
-        [4.0, 1.0, 0.8, 0.0]
-    """
-    counts = np.asarray(counts, "float64")
-    below = np.full_like(counts, counts.sum()) if images_with is None else np.asarray(images_with, "float64")
-    frequency = np.divide(counts, below, out=np.zeros_like(counts), where=below > 0)
-    present = frequency > 0
-    weights = np.zeros_like(frequency)
-    weights[present] = np.median(frequency[present]) / frequency[present]
-    return weights
-
-
-def enet_weights(counts: Sequence[float] | Array, c: float = 1.02) -> Array:
-    """Bounded class weights that balance the classes: `1 / log(c + p)`, p the share of a class.
-
-    Args:
-        counts: pixels of each class in the training set.
-        c: constant that bounds the weights, above 1.
-    Returns: array `(num_classes,)`.
-    Reference: Paszke et al. 2016, https://arxiv.org/abs/1606.02147, section 5.1.
-
-    Example:
-        >>> tfseg.losses.enet_weights([1, 3]).round(2).tolist()
-        [4.18, 1.75]
-    """
-    share = np.asarray(counts, "float64") / np.sum(counts)
-    return 1 / np.log(c + share)
-
-
-def _check_not_one_hot(y_true: Tensor, num_classes: int) -> None:
-    """Refuses one-hot truth, whose shape is that of the logits.
-
-    Raises:
-        ValueError: one-hot truth.
-    """
-    shape = tuple(y_true.shape)
-    if len(shape) == 4 and shape[-1] not in (1, None):
-        raise ValueError(
-            f"The truth holds class ids, (batch, height, width). Received: {shape}, which looks like one-hot truth of "
-            f"{num_classes} classes: pass np.argmax(truth, axis=-1)"
-        )
-
-
-def _check_ids(strange: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """1, or NaN where some ids are neither class nor ignored; an error where errors are possible.
-
-    Args:
-        strange: which ids are neither class nor ignored.
-        classes: the ids.
-        num_classes: number of classes.
-    Raises:
-        ValueError: some are, outside compiled functions.
-    """
-    message = (
-        f"The truth holds ids that are neither one of the {num_classes} classes (0 to {num_classes - 1}) nor ignored. "
-        "Name further ids that are to be ignored: ignore_class=(255, -1)"
-    )
-    some = ops.any(strange)
-    try:
-        known: bool | None = bool(ops.convert_to_numpy(some))
-    except Exception:  # inside a compiled function nothing is known yet; every backend says so in its own way
-        known = None
-    if known:
-        ids = np.unique(ops.convert_to_numpy(classes)[ops.convert_to_numpy(strange)]).tolist()
-        raise ValueError(f"{message}. Received: {', '.join(map(str, ids[:8]))}")
-    if known is None and keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.debugging.assert_equal(some, False, message=message)
-    return ops.where(some, float("nan"), 1.0)
-
-
-def _factors(sample_weight: Tensor, weights: Tensor) -> Tensor:
-    """Factors of all pixels, of one for each pixel, image or batch."""
-    factors = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
-    shape = tuple(factors.shape)
-    if len(shape) == 4 and shape[-1] == 1:
-        factors = ops.squeeze(factors, -1)
-    elif len(shape) == 2 and shape[-1] == 1:
-        factors = factors[..., None]
-    elif len(shape) == 1:
-        factors = factors[:, None, None]
-    elif len(shape) not in (0, 3):
-        raise ValueError(
-            f"sample_weight is (batch,), or (batch, height, width) as the truth. Received: an array of shape {shape}"
-        )
-    return factors * ops.ones_like(weights)
-
-
 def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     """Losses `(batch, height, width)`; the forward pass needs no one-hot tensor of all classes."""
     highest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
@@ -439,34 +351,3 @@ def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
 
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-
-
-def ignored_ids(ignore_class: ClassIds) -> tuple[int, ...]:
-    """The ids that do not count, as a tuple.
-
-    Args:
-        ignore_class: one id, several ids, or None.
-
-    Example:
-        >>> tfseg.losses.ignored_ids(255), tfseg.losses.ignored_ids([0, 255]), tfseg.losses.ignored_ids(None)
-        ((255,), (0, 255), ())
-    """
-    if ignore_class is None:
-        return ()
-    return (ignore_class,) if isinstance(ignore_class, int | np.integer) else tuple(ignore_class)
-
-
-def is_ignored(classes: Tensor, ignore_class: ClassIds) -> Tensor:
-    """Which pixels do not count: a boolean tensor of the shape of `classes`.
-
-    Args:
-        classes: class ids of any shape.
-        ignore_class: one id, several ids, or None.
-
-    Example:
-        >>> np.array(tfseg.losses.is_ignored(np.array([[0, 1, 255]]), 255)).tolist()
-        [[False, False, True]]
-    """
-    nothing = ops.zeros_like(classes, dtype="bool")
-    matches = [ops.equal(classes, ignored) for ignored in ignored_ids(ignore_class)]
-    return functools.reduce(operator.or_, matches, nothing)

@@ -1,5 +1,6 @@
 """Photographs and masks: data sets on disk, their masks as class ids, and batches for training."""
 
+from tfseg.data.annotation_options import AnnotationOptions
 from tfseg.data.augmentation import Augmentation
 from tfseg.data.coco_annotations import coco_json
 from tfseg.data.coco_masks import coco
@@ -20,6 +21,7 @@ from tfseg.data.shares import split_randomly
 __all__ = [
     "PROTOCOLS",
     "VOID",
+    "AnnotationOptions",
     "Augmentation",
     "Dataset",
     "Finding",

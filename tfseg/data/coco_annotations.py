@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfseg.data.annotation_files import annotation_file, find_pictures, read_json
-from tfseg.data.class_lists import ClassList, class_list
+from tfseg.data.annotation_options import AnnotationOptions, annotated_dataset
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.drawn_masks import DrawnMask, Overlaps, Shape, check_overlaps
+from tfseg.data.drawn_masks import Shape
 from tfseg.data.labels import first_few
-from tfseg.types import Path
+from tfseg.types import Path, Size
 
 PLACES = (
     "_annotations.coco.json",
@@ -26,17 +26,7 @@ PLACES = (
 )
 
 
-def coco_json(
-    root: Path,
-    split: Path | None = None,
-    *,
-    images: str | None = None,
-    classes: Iterable[str] | None = None,
-    background: bool = True,
-    ignore: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    overlaps: Overlaps = "last",
-) -> Dataset:
+def coco_json(root: Path, split: Path | None = None, **options: Any) -> Dataset:
     """A data set with COCO's annotations of any classes: polygons, and run-length codes, compressed or not.
 
     Shapes are drawn by pycocotools when a mask is read: about the pixels whose centers lie inside. A crowd is an object
@@ -48,15 +38,8 @@ def coco_json(
         split: name of the split, in `<split>/_annotations.coco.json`, `annotations/<split>.json`,
             `annotations/instances_<split>.json` or `<split>.json`; or the path of the file with the annotations. None:
             `annotations.json`, or the only JSON file.
-        images: directory of the photographs, in `root`; None: looked for.
-        classes: names of the categories that are classes, in order of their ids; None: all, in order of the categories'
-            ids, which may have gaps.
-        background: whether the pixels of no object are a class, "background", which is 0 unless `classes` places it. If
-            not, they are ignored.
-        ignore: categories whose pixels are ignored, beside those of the names void, ignore and unlabeled.
-        skip: categories that are not drawn.
-        overlaps: which class a pixel of several objects has. "last": that of the last object in the file. "void": it is
-            ignored, if the classes differ.
+        options: `images`, `classes`, `background`, `ignore`, `skip` and `overlaps`, see `AnnotationOptions`. The labels
+            are COCO's categories. Without `classes`, they come in order of their ids, which may have gaps.
     Raises:
         ValueError: no annotations, annotations of another kind, a photograph that is missing, a category that is no
             class, or an object without an outline.
@@ -75,7 +58,7 @@ def coco_json(
         >>> dataset, dataset.classes
         (<Dataset 'cats': 1 pairs, 2 classes>, ('background', 'cat'))
     """
-    check_overlaps(overlaps)
+    chosen_options = AnnotationOptions(**options)
     root = pathlib.Path(root)
     path = annotation_file(root, split, PLACES, ".json")
     saved = read_json(path, ("images", "annotations", "categories"), "COCO's annotations")
@@ -87,7 +70,7 @@ def coco_json(
         raise ValueError(f"{path}: expected COCO's images and categories. Received: {error!r}") from error
     _check_ids(path, saved, pictures, label_of)
     present = [label_of[category] for category in _sorted(label_of)]
-    chosen = class_list(present, path, classes=classes, background=background, ignore=ignore, skip=skip)
+    chosen = chosen_options.class_list(present, path)
     shapes: dict[Any, list[Shape]] = collections.defaultdict(list)
     for annotation in saved["annotations"]:
         label = label_of[annotation["category_id"]]
@@ -95,18 +78,15 @@ def coco_json(
             what = f"{path}: {label} in {pictures[annotation['image_id']]['file_name']}"
             shapes[annotation["image_id"]].append(_shape(annotation, chosen.values[label], what))
     part = pathlib.Path(path if split is None else split).stem.removeprefix("instances_")
-    directories = [root / images] if images else [
-        path.parent, root / "images" / part, root / "images", root / part, root / f"{part}2017", root
-    ]  # fmt: skip
-    paths = find_pictures(names, [directory for directory in directories if directory.is_dir()], path)
+    usual = [path.parent, root / "images" / part, root / "images", root / part, root / f"{part}2017", root]
+    paths = find_pictures(names, chosen_options.directories(root, usual), path)
     pairs = [
-        Pair(image, _mask(path, picture, shapes[picture_id], chosen, overlaps))
+        Pair(image, chosen_options.mask(*_named(path, picture), shapes[picture_id], chosen))
         for image, (picture_id, picture) in zip(paths, pictures.items(), strict=True)
     ]
     if not pairs:
         raise ValueError(f"{path}: expected photographs. Received: none.")
-    name = f"{root.name}/{pathlib.Path(split).stem}" if split else root.name
-    return Dataset(name, tuple(sorted(pairs, key=lambda pair: pair.image)), chosen.labels, chosen.names)
+    return annotated_dataset(root, split, pairs, chosen)
 
 
 def has_split(root: Path, split: Path) -> bool:
@@ -174,18 +154,10 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return all(isinstance(value, int | float) and abs(value) < 1e9 for value in values)  # no NaN, either
 
 
-def _mask(
-    path: pathlib.Path, picture: Mapping[str, Any], shapes: list[Shape], chosen: ClassList, overlaps: Overlaps
-) -> DrawnMask:
+def _named(path: pathlib.Path, picture: Mapping[str, Any]) -> tuple[str, Size]:
+    """The name of a picture in messages, and its height and width."""
     name = f"{path}: {picture['file_name']}"
     height, width = picture.get("height"), picture.get("width")
     if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
         raise ValueError(f"{name}: expected the height and the width of the picture. Received: {height} and {width}")
-    return DrawnMask(
-        name,
-        (height, width),
-        shapes,
-        outside=chosen.outside,
-        void=chosen.labels.void_id,
-        overlaps=overlaps,
-    )
+    return name, (height, width)

@@ -2,30 +2,22 @@
 
 import math
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
 from tfseg.data.annotation_files import annotation_file, find_pictures
-from tfseg.data.class_lists import ClassList, class_list
+from tfseg.data.annotation_options import AnnotationOptions, annotated_dataset
+from tfseg.data.class_lists import ClassList
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.drawn_masks import DrawnMask, Overlaps, Shape, check_overlaps
-from tfseg.types import Path
+from tfseg.data.drawn_masks import Shape
+from tfseg.types import Path, Size
 
 PLACES = ("annotations.xml", "{split}/annotations.xml", "{split}.xml", "annotations/{split}.xml")
 _NO_AREA = ("polyline", "points", "skeleton", "cuboid")
 
 
-def cvat(
-    root: Path,
-    split: Path | None = None,
-    *,
-    images: str | None = None,
-    classes: Iterable[str] | None = None,
-    background: bool = True,
-    ignore: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    overlaps: Overlaps = "last",
-) -> Dataset:
+def cvat(root: Path, split: Path | None = None, **options: Any) -> Dataset:
     """A data set of CVAT's XML for images 1.1: polygons, boxes, ellipses and masks, by their z-order.
 
     Shapes are drawn when a mask is read. Polygons and boxes are drawn by pycocotools, as CVAT's own masks are: about
@@ -35,14 +27,8 @@ def cvat(
         root: directory of the data set. Pictures are looked for in it, in `images`, and in the folders of subsets.
         split: None for all pictures of `annotations.xml`; the name of a subset in it; the name of a directory with an
             `annotations.xml`; or the path of an XML file.
-        images: directory of the pictures, in `root`; None: looked for.
-        classes: names of the labels that are classes, in order of their ids; None: all, in the order of CVAT.
-        background: whether the pixels of no shape are a class, "background", which is 0 unless `classes` places it. If
-            not, they are ignored.
-        ignore: labels whose pixels are ignored, beside those of the names void, ignore and unlabeled.
-        skip: labels that are not drawn.
-        overlaps: which class a pixel of several shapes has. "last": that of the highest z-order, and among equals the
-            last one in the file. "void": it is ignored, if the classes differ.
+        options: `images`, `classes`, `background`, `ignore`, `skip` and `overlaps`, see `AnnotationOptions`. Without
+            `classes`, labels come in the order of CVAT. The last of several shapes is that of the highest z-order.
     Raises:
         ValueError: no such file, a file of another kind, a picture that is missing, a label that is no class, or a
             shape that encloses nothing.
@@ -61,7 +47,7 @@ def cvat(
         >>> dataset, dataset.classes
         (<Dataset 'cats': 1 pairs, 2 classes>, ('background', 'cat'))
     """
-    check_overlaps(overlaps)
+    chosen_options = AnnotationOptions(**options)
     root = pathlib.Path(root)
     whole = root / PLACES[0]
     path, subset = _file_of(root, split, whole)
@@ -72,17 +58,19 @@ def cvat(
     stated = [label.findtext("name", "") for label in tree.iter("label") if label.find("parent") is None]
     used = sorted({shape.get("label", "") for image in entries for shape in image if shape.tag != "tag"})
     present = [*dict.fromkeys(name for name in [*stated, *used] if name)]
-    chosen = class_list(present, path, classes=classes, background=background, ignore=ignore, skip=skip)
+    chosen = chosen_options.class_list(present, path)
     names = ["/".join(filter(None, [image.get("subset"), image.get("name", "")])) for image in entries]
     part = subset or ("" if split is None else str(split))
-    directories = [root / images] if images else [
+    usual = [
         root / "images" / part, root / "images", root / part / "images", root / part, path.parent / "images",
         path.parent, root,
     ]  # fmt: skip
-    paths = find_pictures(names, [directory for directory in directories if directory.is_dir()], path)
-    pairs = [Pair(picture, _mask(path, image, chosen, overlaps)) for picture, image in zip(paths, entries, strict=True)]
-    name = f"{root.name}/{pathlib.Path(split).stem}" if split else root.name
-    return Dataset(name, tuple(sorted(pairs, key=lambda pair: pair.image)), chosen.labels, chosen.names)
+    paths = find_pictures(names, chosen_options.directories(root, usual), path)
+    pairs = [
+        Pair(picture, chosen_options.mask(*_drawn(path, image, chosen), chosen))
+        for picture, image in zip(paths, entries, strict=True)
+    ]
+    return annotated_dataset(root, split, pairs, chosen)
 
 
 def has_split(root: Path, split: Path) -> bool:
@@ -121,7 +109,8 @@ def _parsed(path: pathlib.Path) -> ElementTree.Element:
     return tree
 
 
-def _mask(path: pathlib.Path, image: ElementTree.Element, chosen: ClassList, overlaps: Overlaps) -> DrawnMask:
+def _drawn(path: pathlib.Path, image: ElementTree.Element, chosen: ClassList) -> tuple[str, Size, list[Shape]]:
+    """The name of a picture in messages, its height and width, and its shapes, the lowest first."""
     name = f"{path}: {image.get('name')}"
     height, width = (_number(name, image, key) for key in ("height", "width"))
     drawn = []
@@ -131,10 +120,7 @@ def _mask(path: pathlib.Path, image: ElementTree.Element, chosen: ClassList, ove
             what = f"{name}: {element.tag} of {label or 'no label'}"
             drawn.append((_number(what, element, "z_order", 0), _shape(what, element, chosen.values.get(label))))
     drawn.sort(key=lambda entry: entry[0])  # stable: equals stay in the order of the file
-    shapes = [shape for _, shape in drawn]
-    return DrawnMask(
-        name, (int(height), int(width)), shapes, outside=chosen.outside, void=chosen.labels.void_id, overlaps=overlaps
-    )
+    return name, (int(height), int(width)), [shape for _, shape in drawn]
 
 
 def _shape(what: str, element: ElementTree.Element, value: int | None) -> Shape:

@@ -5,15 +5,16 @@ import collections
 import io
 import math
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfseg.data.annotation_files import picture_below, read_json, same_name
-from tfseg.data.class_lists import ClassList, class_list
+from tfseg.data.annotation_options import AnnotationOptions, annotated_dataset
+from tfseg.data.class_lists import ClassList
 from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.drawn_masks import DrawnMask, Overlaps, Shape, check_overlaps
+from tfseg.data.drawn_masks import Shape
 from tfseg.data.folders import list_directory, split_lines
 from tfseg.data.labels import first_few
 from tfseg.data.split_lists import columns
@@ -23,17 +24,7 @@ from tfseg.types import Path, Size
 _LINES = ("point", "points", "line", "linestrip")
 
 
-def labelme(
-    root: Path,
-    split: Path | None = None,
-    *,
-    images: str | None = None,
-    classes: Iterable[str] | None = None,
-    background: bool = True,
-    ignore: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    overlaps: Overlaps = "last",
-) -> Dataset:
+def labelme(root: Path, split: Path | None = None, **options: Any) -> Dataset:
     """A data set of LabelMe's JSON files: polygons, rectangles, circles and masks.
 
     Shapes are drawn when a mask is read, by LabelMe's own rule: Pillow's, with the outline and corners without their
@@ -44,14 +35,8 @@ def labelme(
         root: directory with JSON files at any depth.
         split: None for all files; or the name of a directory in `root`; or of a file with one name per line
             (`train.txt`, in `root` or in `root/splits`), or its path.
-        images: directory of the pictures, in `root`; None: where the JSON files say, or beside them.
-        classes: names of the labels that are classes, in order of their ids; None: all, sorted.
-        background: whether the pixels of no shape are a class, "background" or "_background_", which is 0 unless
-            `classes` places it. If not, they are ignored.
-        ignore: labels whose pixels are ignored, beside those of the names __ignore__, void, ignore and unlabeled.
-        skip: labels that are not drawn.
-        overlaps: which class a pixel of several shapes has. "last": that of the last shape in the file. "void": it is
-            ignored, if the classes differ.
+        options: `images`, `classes`, `background`, `ignore`, `skip` and `overlaps`, see `AnnotationOptions`. Without
+            `images`, pictures are where the JSON files say, or beside them. Without `classes`, labels are sorted.
     Raises:
         ValueError: no JSON files, one of another kind, a picture that is missing, a label that is no class, or a shape
             that encloses nothing.
@@ -68,33 +53,26 @@ def labelme(
         >>> dataset, dataset.classes
         (<Dataset 'cats': 1 pairs, 2 classes>, ('background', 'cat'))
     """
-    check_overlaps(overlaps)
+    chosen_options = AnnotationOptions(**options)
     root = pathlib.Path(root)
     paths = _json_files(root, split)
     pictures = {
         path: _without_data(read_json(path, ("shapes", "imagePath"), "LabelMe's annotations")) for path in paths
     }
     present = sorted({_label(path, shape) for path, saved in pictures.items() for shape in _shapes(path, saved)})
-    chosen = class_list(present, root, classes=classes, background=background, ignore=ignore, skip=skip)
+    chosen = chosen_options.class_list(present, root)
+    images = root / chosen_options.images if chosen_options.images else None
     pairs = []
     for path, saved in pictures.items():
-        image = _picture(path, str(saved["imagePath"]), root / images if images else None)
+        image = _picture(path, str(saved["imagePath"]), images)
         drawn = [shape for shape in _shapes(path, saved) if _label(path, shape) not in chosen.skipped]
-        mask = DrawnMask(
-            str(path),
-            _size(path, saved, image),
-            [_shape(path, shape, chosen) for shape in drawn],
-            outside=chosen.outside,
-            void=chosen.labels.void_id,
-            overlaps=overlaps,
-        )
-        pairs.append(Pair(image, mask))
+        shapes = [_shape(path, shape, chosen) for shape in drawn]
+        pairs.append(Pair(image, chosen_options.mask(str(path), _size(path, saved, image), shapes, chosen)))
     counts = collections.Counter(pair.image for pair in pairs)
     twice = sorted(str(image) for image, count in counts.items() if count > 1)
     if twice:
         raise ValueError(f"{root}: expected one JSON file for a picture. Received several for {first_few(twice)}")
-    name = f"{root.name}/{pathlib.Path(split).stem}" if split else root.name
-    return Dataset(name, tuple(sorted(pairs, key=lambda pair: pair.image)), chosen.labels, chosen.names)
+    return annotated_dataset(root, split, pairs, chosen)
 
 
 def has_split(root: Path, split: Path) -> bool:

@@ -1,5 +1,6 @@
 """Preparation of a model for a recipe: frozen variables, BatchNorm, optimizer and losses."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -171,7 +172,7 @@ def compile_model(
         options: options of `model.compile`, such as `jit_compile`. Under TensorFlow it is False by default, because XLA
             cannot compile the metric.
     Raises:
-        ValueError: a recipe with a falling rate, without `steps`.
+        ValueError: a recipe with a falling rate, without `steps`. Later, `fit` with `class_weight`.
     Example:
         >>> model = tfseg.FCN(tfseg.ResNet(18, width=1 / 16), 3)
         >>> tfseg.training.compile_model(model, "adamw", steps=100)
@@ -197,6 +198,25 @@ def compile_model(
     else:
         options |= {"loss": pixel_losses[0], "metrics": [metric]}
     model.compile(optimizer, **options)
+    _refuse_class_weight(model)
+
+
+def _refuse_class_weight(model: keras.Model) -> None:
+    """Lets `model.fit(class_weight=...)` end in a sentence: Keras itself looks for one class per image, and fails."""
+    fit = type(model).fit
+
+    @functools.wraps(fit)
+    def fit_without(*args: Any, class_weight: object = None, **kwargs: Any) -> Any:
+        if class_weight is not None:
+            raise ValueError(
+                "class_weight of fit is for one class per image, and masks have one per pixel. Weigh the classes in "
+                "the loss: dataclasses.replace(recipe, class_weights=[...]) for compile_model and train, "
+                "tfseg.losses.CrossEntropy(class_weights=[...]), or --class_weights of tfseg train. Received: "
+                f"class_weight={class_weight!r}"
+            )
+        return fit(model, *args, **kwargs)
+
+    model.fit = fit_without
 
 
 def make_optimizer(recipe: Recipe, steps: int | None, head: str = HEAD) -> keras.optimizers.Optimizer:
