@@ -245,7 +245,7 @@ def test_a_classifier_is_refused():
 
 
 def test_a_model_of_four_channels_is_refused():
-    with pytest.raises(ValueError, match="takes 4 channels, and its preprocessing is for 3.*inspection.preprocessing"):
+    with pytest.raises(ValueError, match=r"takes 4 channels, and its preprocessing is for 3.*inspection.preprocessing"):
         tfseg.predict(segmenter(channels=4), pixels(8, 8, 3))
 
 
