@@ -13,7 +13,7 @@ from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
 from tfseg.prediction.model import check_channels, check_images, logits_function, preprocessing_of
-from tfseg.prediction.windows import slide, views
+from tfseg.prediction.windows import See, slide, views
 from tfseg.preprocessing import preprocess
 from tfseg.progress import ProgressOption, track
 from tfseg.types import Path, Preprocessing, Size
@@ -21,6 +21,8 @@ from tfseg.writing import atomic
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_LARGE_WINDOW = 1024, 1024  # pixels of a large photograph that the model sees at once
 
 __all__ = ["Evaluation", "class_map", "draw_confusion", "draw_pair", "evaluate"]
 
@@ -113,6 +115,7 @@ def evaluate(
     flip: bool = False,
     window: Size | None = None,
     overlap: float = 1 / 3,
+    most_pixels: int | None = None,
     preprocessing: Preprocessing | None = None,
     shorter_side: int | None = None,
     progress: ProgressOption = False,
@@ -127,6 +130,8 @@ def evaluate(
         flip: whether the model sees the mirrored photograph, too.
         window: `(height, width)` in pixels of the window that slides over a photograph, see `class_map`.
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+        most_pixels: photographs of more pixels are seen through windows of 1024x1024, if `window` is None; None: all
+            photographs are seen whole.
         preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it; by default, the one that
             the model carries.
         shorter_side: pixels to which the shorter side of photographs and masks is resized first, as some protocols
@@ -152,8 +157,10 @@ def evaluate(
         image, mask = load(pair, dataset.labels, dataset.photographs)
         if shorter_side:
             image, mask = resize_pair(image, mask, shorter_side)
+        is_large = most_pixels is not None and mask.size > most_pixels
+        seen = window or (_LARGE_WINDOW if is_large else None)
         classes = class_map(
-            model, image, scales=scales, flip=flip, window=window, overlap=overlap, preprocessing=preprocessing
+            model, image, scales=scales, flip=flip, window=seen, overlap=overlap, preprocessing=preprocessing
         )
         if classes.max() >= dataset.num_classes:
             raise ValueError(
@@ -215,7 +222,21 @@ def class_map(
     preprocessing = preprocessing or preprocessing_of(model)
     check_channels(model, preprocessing)
     prepared = preprocess(image, preprocessing)
+    if window and tuple(scales) == (1.0,) and not flip:  # without the logits of all pixels at once
+        return _classes_by_block(logits, prepared, window, overlap)
     return views(slid, scales, flip)(prepared[None])[0].argmax(axis=-1)
+
+
+def _classes_by_block(logits: See, image: np.ndarray, window: Size, overlap: float) -> np.ndarray:
+    """The class of every pixel `(height, width)`, block by block: memory holds the logits of one row of windows."""
+    height, width = image.shape[:2]
+    missing = (max(0, window[0] - height), max(0, window[1] - width))
+    if any(missing):  # a photograph smaller than the window is padded with zeros, the mean color
+        image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
+    classes = np.empty(image.shape[:2], "int64")
+    for rows, columns, values in slide(logits, image[None], window, overlap):
+        classes[rows, columns] = values[0].argmax(axis=-1)
+    return classes[:height, :width]
 
 
 def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) -> "Image.Image":

@@ -21,6 +21,7 @@ __all__ = [
     "Dice",
     "Focal",
     "LossSum",
+    "Lovasz",
     "OnlineHardExamples",
     "enet_weights",
     "ignored_ids",
@@ -270,6 +271,45 @@ class Dice(_PixelLoss):
 
 
 @keras.saving.register_keras_serializable("tfseg")
+class Lovasz(_PixelLoss):
+    """The Lovasz-softmax loss: a surrogate of one minus the IoU, a mean over the classes that the batch has.
+
+    Args:
+        kwargs: `ignore_class`, `class_weights`, `reduction` and `name`, as in `CrossEntropy`; `class_weights` weigh the
+            mean over classes.
+    Raises:
+        ValueError: another reduction.
+    Reference: Berman et al. 2018, https://arxiv.org/abs/1705.08790, section 3.2: the loss of all images together.
+
+    Example:
+        >>> truth = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 100 * np.eye(2, dtype="float32")[np.array([[[0, 0, 1, 0]]])]  # one of four is wrong
+        >>> round(float(tfseg.losses.Lovasz()(truth, logits)), 3)  # 1 - IoU is 1 / 3 and 1 / 2
+        0.417
+    """
+
+    def _totals(self, logits: Tensor, classes: Tensor, weights: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+        count = logits.shape[-1]
+        counted = ops.reshape(ops.cast(weights > 0, "float32"), (-1, 1))
+        true = ops.one_hot(ops.reshape(classes, (-1,)), count, dtype="float32") * counted
+        # A pixel that does not count has no error: it comes last, and adds nothing.
+        errors = ops.abs(true - ops.softmax(ops.reshape(logits, (-1, count)))) * counted
+        order = ops.argsort(-errors, axis=0)
+        hit = ops.cumsum(ops.take_along_axis(true, order, axis=0), axis=0)
+        seen = ops.cast(ops.arange(1, ops.shape(errors)[0] + 1), "float32")[:, None]
+        sizes = ops.sum(true, axis=0, keepdims=True)
+        # One minus the IoU if the pixels with the largest errors so far were all that is wrong.
+        missed = 1 - (sizes - hit) / ops.maximum(sizes + seen - hit, 1e-12)
+        steps = missed - ops.concatenate([ops.zeros_like(missed[:1]), missed[:-1]], axis=0)
+        # A factor of a pixel is a factor of its error, which decides the order without it.
+        sorted_errors = ops.take_along_axis(errors * ops.reshape(factors, (-1, 1)), order, axis=0)
+        by_class = ops.cast(sizes[0] > 0, "float32")
+        if self.class_weights is not None:
+            by_class *= ops.convert_to_tensor(self.class_weights, "float32")
+        return ops.sum(by_class * ops.sum(sorted_errors * ops.stop_gradient(steps), axis=0)), ops.sum(by_class)
+
+
+@keras.saving.register_keras_serializable("tfseg")
 class LossSum(keras.losses.Loss):
     """A weighted sum of losses, which `Dice() + CrossEntropy()` and `0.5 * Dice() + Focal()` make.
 
@@ -339,6 +379,19 @@ class LossSum(keras.losses.Loss):
         """
         losses = [keras.saving.deserialize_keras_object(loss) for loss in config["losses"]]
         return cls(**{**config, "losses": losses})
+
+
+SegmentationLoss = _PixelLoss | LossSum
+"""A loss of this module, or a sum of them."""
+
+
+def parts_of(loss: SegmentationLoss) -> list[tuple[_PixelLoss, float]]:
+    """The losses that a loss is the sum of, each with its factor.
+
+    Args:
+        loss: a loss of this module.
+    """
+    return list(zip(loss.losses, loss.factors, strict=True)) if isinstance(loss, LossSum) else [(loss, 1.0)]
 
 
 def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:

@@ -92,6 +92,7 @@ class ProgressLine:
         self._pause = 0.1 if self._terminal else seconds
         self._clock = clock
         self._done: int | None = None
+        self.note = ""  # what else the line says, at its end
         self._unfinished = False  # whether the cursor stands after a line that has no end yet
 
     def __call__(self, done: int, total: int | None) -> None:
@@ -128,10 +129,15 @@ class ProgressLine:
         shown = f"{done / self._scale:.0f}"
         speed = f"{rate / self._scale:.3g}{'' if self._scale == 1 else f' {self._unit}'}/s"
         if total is None:
-            return f"{shown} {self._unit}, {speed}"
+            return self._noted(f"{shown} {self._unit}, {speed}")
         bar = "#" * (_BAR_WIDTH * done // total if total else 0)
         left = datetime.timedelta(seconds=round((total - done) / rate)) if rate else "unknown time"
-        return f"[{bar:.<{_BAR_WIDTH}}] {shown}/{total / self._scale:.0f} {self._unit}, {speed}, {left} left"
+        return self._noted(
+            f"[{bar:.<{_BAR_WIDTH}}] {shown}/{total / self._scale:.0f} {self._unit}, {speed}, {left} left"
+        )
+
+    def _noted(self, text: str) -> str:
+        return f"{text}, {self.note}" if self.note else text
 
 
 def _ignore(done: int, total: int | None) -> None:

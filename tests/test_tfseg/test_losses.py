@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.references import relative
+from helpers.torchvision_cpu import import_torchvision
 
 from tfseg import losses
 
@@ -226,3 +227,20 @@ def test_losses_add_up(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras").loss
     np.testing.assert_allclose(again(true, logits), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ignored", [0.0, 0.3])
+def test_lovasz_is_that_of_segmentation_models(ignored):
+    """Their loss of one batch, as their multiclass mode computes it: over the classes that are there."""
+    import_torchvision()  # theirs imports it
+    smp = pytest.importorskip("segmentation_models_pytorch.losses")
+    random = np.random.default_rng(3)
+    logits = random.normal(size=(2, 9, 11, 5)).astype("float32")
+    truth = random.integers(0, 4, (2, 9, 11))  # class 4 never occurs
+    truth[random.random(truth.shape) < ignored] = 255
+    inputs = torch.from_numpy(logits).permute(0, 3, 1, 2).requires_grad_()
+    expected = smp.LovaszLoss("multiclass", ignore_index=255)(inputs, torch.from_numpy(truth))
+    expected.backward()
+    actual, slope = gradient(losses.Lovasz(), truth, logits)
+    np.testing.assert_allclose(actual, expected.detach().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(slope, inputs.grad.permute(0, 2, 3, 1).numpy(), atol=1e-7)

@@ -1,7 +1,7 @@
 """Fine-tuning: recipes as data, training that can be resumed, the same on one device and on many."""
 
 from tfseg.training.loop import train
-from tfseg.training.preparation import compile_model, prepare
+from tfseg.training.preparation import compile_model, default_recipe, prepare
 from tfseg.training.recipes import RECIPES, Recipe
 
-__all__ = ["RECIPES", "Recipe", "compile_model", "prepare", "train"]
+__all__ = ["RECIPES", "Recipe", "compile_model", "default_recipe", "prepare", "train"]

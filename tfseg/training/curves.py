@@ -19,7 +19,8 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
         return
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for key in sorted({key for row in rows for key in row} - {"epoch", "step", "seconds", "learning_rate"}):
+    keys = {key for row in rows for key in row if not key.startswith("iou ")}  # a curve per class would be too many
+    for key in sorted(keys - {"epoch", "step", "seconds", "learning_rate"}):
         points = [(row["step"], row[key]) for row in rows if key in row]
         (left if key.endswith("loss") else right).plot(*zip(*points, strict=True), label=key, marker=".")
     for axes, title in ((left, "loss"), (right, "validation")):

@@ -5,9 +5,10 @@ It does not use `model.fit`, for two reasons. `fit` fails under MultiWorkerMirro
 valid pixels, so that two devices do not train as one would.
 """
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,21 +17,22 @@ import numpy as np
 from tfseg.data.datasets import Dataset
 from tfseg.data.findings import shared_photographs
 from tfseg.data.pipeline import batches
-from tfseg.evaluation import evaluate
-from tfseg.metrics import SCORES
 from tfseg.prediction.model import preprocessing_of
+from tfseg.training.averages import averaged, take_averages
+from tfseg.training.configurations import configuration, described
 from tfseg.training.devices import has_several_processes, is_chief
 from tfseg.training.moved_parameters import accepts_moved_parameters
-from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
+from tfseg.training.preparation import adapt_to_dataset, compile_model, default_recipe, prepare
 from tfseg.training.recipes import Recipe, find_recipe
-from tfseg.training.runs import Row, RunFolder
+from tfseg.training.reporting import Report
+from tfseg.training.runs import Progress, Row, RunFolder
+from tfseg.training.schedules import last_rate, stretch
 from tfseg.training.step import make_step
-from tfseg.types import Path
+from tfseg.training.validation import validate
+from tfseg.types import Path, Size
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-_SECONDS_BETWEEN_LINES = 60.0  # within an epoch
 
 
 @accepts_moved_parameters
@@ -39,20 +41,24 @@ def train(
     dataset: Dataset,
     run: Path,
     *,
-    recipe: str | Recipe = "poly",
+    recipe: str | Recipe | Callable[[keras.Model], Recipe] | None = None,
     epochs: int = 50,
     validation: Dataset | None = None,
     validate_every: int = 1,
+    validation_window: Size | None = None,
+    patience: int | None = None,
     seed: int = 0,
     jit_compile: bool = False,
     skip_unreadable: bool = False,
+    origin: Mapping[str, Any] | None = None,
     log: Callable[[str], object] = print,
+    progress: bool = True,
 ) -> keras.Model:
     """The trained model; an interrupted run is resumed.
 
     The run folder holds everything that decides the result, a log, curves, and the best and the last state. A second
     call with the same arguments continues from the last state, with bit-identical results. Ctrl-C saves the state
-    first.
+    first. More epochs prolong a run, finished or not: from there on, the learning rate follows the longer schedule.
 
     Under a `tf.distribute` strategy, call this function within `strategy.scope()`, with equal arguments in every
     process. The loss is divided by the number of valid pixels on all devices together. If BatchNorm is frozen or
@@ -62,17 +68,25 @@ def train(
         model: the model, or a function that builds it; None is enough for a run that is resumed.
         dataset: `tfseg.data.Dataset` to train on.
         run: path of the run folder.
-        recipe: a name of `RECIPES`, or a `Recipe`: batch size, crop, learning rate, class weights, dtype and more.
+        recipe: a name of `RECIPES`, or a `Recipe`: batch size, crop, learning rate, class weights, dtype and more; or a
+            function that gives a `Recipe` for the model. None: `default_recipe` of the model.
         epochs: passes over the data.
         validation: `Dataset` to validate on, or None; the model with the best mean IoU is kept as `best.keras`.
         validate_every: number of epochs between two validations.
+        validation_window: `(height, width)` in pixels of the window that slides over a photograph in validation. None:
+            only photographs above 4 million pixels are seen through windows.
+        patience: number of validations without a better mean IoU after which the run ends; None: it never ends early.
         seed: seed of order, augmentation and dropout.
         jit_compile: whether XLA compiles the step.
         skip_unreadable: whether unreadable images are skipped, with a warning.
+        origin: what the model was made from, as plain values: its name, its options, a hash of its weights. It is
+            written into the run's configuration and compared on resuming. None: the models' layers are compared.
         log: function called with one line of text after each epoch, and once a minute within an epoch.
-    Returns: the model after the last step.
+        progress: whether a terminal shows a bar with loss, learning rate and time left, on stderr.
+    Returns: the model after the last step; with `Recipe.ema`, it has the moving averages of the weights.
     Raises:
-        ValueError: a model that does not fit the data, a run of another configuration, or a loss that is not finite.
+        ValueError: a model that does not fit the data, a run of another configuration or of more epochs, or a loss that
+            is not finite.
         OSError: a state cannot be written; the previous one still exists.
     Example:
         >>> import dataclasses
@@ -90,98 +104,167 @@ def train(
     """
     import tensorflow as tf
 
-    recipe = find_recipe(recipe)
+    strategy = tf.distribute.get_strategy()
+    folder = RunFolder(run, writes=is_chief(strategy))
+    keras.utils.set_random_seed(seed)
+    restored, state = folder.restore()
+    if restored is None and model is None:
+        raise ValueError(f"{folder.path} holds no state to resume: pass a model, or a function that builds it.")
+    if restored is None or origin is None:
+        model = model() if callable(model) and not isinstance(model, keras.Model) else model
+    known = origin or (described(model) if isinstance(model, keras.Model) else None)
+    trained_model = restored if restored is not None else model
+    assert isinstance(trained_model, keras.Model)
+
+    if not isinstance(recipe, Recipe) and callable(recipe):
+        recipe = recipe(trained_model)
+    recipe = find_recipe(recipe or default_recipe(trained_model))
     steps_per_epoch = len(dataset.pairs) / recipe.batch_size
     steps = math.ceil(steps_per_epoch * epochs)
-    strategy = tf.distribute.get_strategy()
-    folder = RunFolder(run, _configuration(recipe, dataset, steps, seed), writes=is_chief(strategy))
-    if validation and folder.writes:
-        _tell_shared(dataset, validation, log)
-    keras.utils.set_random_seed(seed)
-    trained_model, done = _initial_state(model, dataset, recipe, steps, folder)
-    step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile, ignore_class=dataset.labels.void_id)
-    examples = iter(_distributed_batches(dataset, trained_model, recipe, seed, done, steps, skip_unreadable))
-    best = max((row.get("mean_iou", -1) for row in folder.rows), default=-1)
-    start = time.monotonic()
-    losses: list[float] = []
-    line_time, line_step = start, done
+    folder.configure(configuration(recipe, dataset, epochs=epochs, steps=steps, seed=seed, model=known))
+    report = Report(log, steps=steps, done=state.step, progress=progress, silent=not folder.writes)
+    if restored is None:
+        trained_model = adapt_to_dataset(trained_model, dataset, recipe.dtype)
+        compile_model(trained_model, recipe, steps, ignore_class=dataset.labels.void_id)
+    else:
+        prepare(trained_model, batch_norm=recipe.batch_norm, frozen=recipe.frozen)
+        _prolong(trained_model, folder, state, steps, report)
+
+    if (validations := _validations_without_gain(state)) and patience and validations >= patience:
+        report.say(f"{folder.path} has ended early: {validations} validations without a better mean IoU")
+    elif state.step >= steps:
+        report.say(f"{folder.path} is finished: {epochs} epochs, {steps} steps. More epochs (--epochs) prolong it")
+    else:
+        if validation:
+            _tell_shared(dataset, validation, report)
+        step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile, ignore_class=dataset.labels.void_id)
+        examples = _distributed_batches(dataset, trained_model, recipe, seed, state.step, steps, skip_unreadable)
+
+        def score(epoch: int, done: int) -> Row:
+            if not validation or (epoch % validate_every and done != steps):
+                return {}
+            with averaged(trained_model):
+                return validate(trained_model, validation, validation_window)
+
+        def run_step(example: Any, done: int) -> float:
+            return float(step(example, tf.constant(done, tf.int64)))
+
+        plan = _Plan(steps, steps_per_epoch, patience, keeps_last=bool(recipe.ema and not validation))
+        _run_steps(trained_model, folder, state, plan, run_step, iter(examples), score, report)
+    if recipe.ema:
+        take_averages(trained_model)
+    return trained_model
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How long a training is, and which state of it is the best.
+
+    Attributes:
+        steps: number of steps of the whole training.
+        steps_per_epoch: number of steps of an epoch; it need not be whole.
+        patience: number of validations without a better mean IoU after which the run ends, or None.
+        keeps_last: whether the last state is the best one.
+    """
+
+    steps: int
+    steps_per_epoch: float
+    patience: int | None
+    keeps_last: bool
+
+    def ended_epoch(self, done: int) -> int | None:
+        """The number of the epoch that ends with a step, or None.
+
+        Args:
+            done: number of steps so far.
+        """
+        epoch = round(done / self.steps_per_epoch)
+        return epoch if done == min(self.steps, math.ceil(epoch * self.steps_per_epoch)) else None
+
+
+def _run_steps(
+    model: keras.Model,
+    folder: RunFolder,
+    state: Progress,
+    plan: _Plan,
+    run_step: Callable[[Any, int], float],
+    examples: Any,
+    score: Callable[[int, int], Row],
+    report: Report,
+) -> None:
+    """Trains to the end of the plan; after each epoch the scores, the state and the row of the log."""
+    import tensorflow as tf
+
+    done, losses, start = state.step, list(state.losses), time.monotonic()
     with folder.created():
         try:
-            while done < steps:
-                loss = float(step(next(examples), tf.constant(done, tf.int64)))
+            while done < plan.steps:
+                loss = run_step(next(examples), done)
                 losses.append(_check_finite(loss, done + 1, folder))
                 done += 1
-                epoch = round(done / steps_per_epoch)
-                now = time.monotonic()
-                if done != min(steps, math.ceil(epoch * steps_per_epoch)):  # within an epoch
-                    if folder.writes and now - line_time > _SECONDS_BETWEEN_LINES:
-                        pace = (now - line_time) / (done - line_step)
-                        log(f"step {done} of {steps}  loss {np.mean(losses):.5g}  {pace:.3g} s per step")
-                        line_time, line_step = now, done
+                epoch = plan.ended_epoch(done)
+                if epoch is None:
+                    report.step(done, losses, model.optimizer)
                     continue
                 row: Row = {
                     "epoch": epoch,
                     "step": done,
-                    "learning_rate": float(keras.ops.convert_to_numpy(trained_model.optimizer.learning_rate)),
+                    "learning_rate": last_rate(model.optimizer),
                     "loss": float(np.mean(losses)),
-                    "seconds": now - start,
+                    "seconds": time.monotonic() - start,
                 }
-                if validation and (epoch % validate_every == 0 or done == steps):
-                    scores = evaluate(trained_model, validation).scores
-                    row |= {name: scores[name] for name in SCORES}
-                folder.save(trained_model, done, best=row.get("mean_iou", -1) > best)
-                best = max(best, row.get("mean_iou", -1))
-                folder.add_row(row)
-                if folder.writes:
-                    log("  ".join(f"{key} {value:.5g}" for key, value in row.items()))
-                losses, line_time, line_step = [], time.monotonic(), done
+                row |= score(epoch, done)
+                best = max((earlier.get("mean_iou", -1) for earlier in state.rows), default=-1)
+                is_best = row.get("mean_iou", -1) > best or (plan.keeps_last and done == plan.steps)
+                state = Progress(done, (*state.rows, row), done if is_best else state.best_step)
+                losses = []
+                folder.save(model, state)
+                report.row(row)
+                report.begin(done)
+                if plan.patience and _validations_without_gain(state) >= plan.patience:
+                    report.say(f"ended early: {plan.patience} validations without a better mean IoU")
+                    break
         except KeyboardInterrupt:
-            if done and not has_several_processes(strategy):  # several processes would all have to save together
-                folder.save(trained_model, done)
-                log(f"interrupted after step {done} of {steps}; the same command continues from {folder.last}")
+            # Several processes would all have to save together.
+            if done and not has_several_processes(tf.distribute.get_strategy()):
+                folder.save(model, Progress(done, state.rows, state.best_step, losses))
+                report.say(
+                    f"interrupted after step {done} of {plan.steps}; the same command continues from {folder.last}"
+                )
             raise
-    return trained_model
 
 
-def _tell_shared(dataset: Dataset, validation: Dataset, log: Callable[[str], object]) -> None:
+def _prolong(model: keras.Model, folder: RunFolder, state: Progress, steps: int, report: Report) -> None:
+    """Gives a run of fewer steps the longer schedule, and says so; a shorter one is refused."""
+    planned = folder.planned_steps
+    if planned is None or steps == planned:
+        return
+    if steps < planned:
+        raise ValueError(
+            f"{folder.path} is planned for {planned} steps (--epochs={folder.planned_epochs or '...'}), and its rate "
+            f"falls over them. Received: {steps} steps. Resume it with its number of epochs, or name another folder."
+        )
+    stretch(model.optimizer, steps)
+    report.say(
+        f"prolonged from {planned} steps to {steps}: from step {state.step} on, the learning rate follows the longer "
+        "schedule"
+    )
+
+
+def _validations_without_gain(state: Progress) -> int:
+    """The number of validations since the best one."""
+    scores = [row["mean_iou"] for row in state.rows if "mean_iou" in row]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+
+def _tell_shared(dataset: Dataset, validation: Dataset, report: Report) -> None:
     """Says once which photographs both are trained on and measured."""
     shared = shared_photographs(dataset, validation)
     if shared:
-        log(
+        report.say(
             f"{len(shared)} photographs of {validation.name} are in {dataset.name} too, so that its scores say little: "
             f"{shared[0][1].image.name}{', ...' if len(shared) > 1 else ''}"
         )
-
-
-def _configuration(recipe: Recipe, dataset: Dataset, steps: int, seed: int) -> dict[str, Any]:
-    """Everything that decides the result of a training, as plain values."""
-    return {
-        "recipe": recipe.as_config(),
-        "dataset": dataset.name,
-        "pairs": len(dataset.pairs),
-        "num_classes": dataset.num_classes,
-        "steps": steps,
-        "seed": seed,
-    }
-
-
-def _initial_state(
-    model: keras.Model | Callable[[], keras.Model] | None,
-    dataset: Dataset,
-    recipe: Recipe,
-    steps: int,
-    folder: RunFolder,
-) -> tuple[keras.Model, int]:
-    """The compiled model to continue with, and the number of steps that it has been trained for."""
-    restored, done = folder.restore()
-    if restored is not None:
-        prepare(restored, batch_norm=recipe.batch_norm, frozen=recipe.frozen)
-        return restored, done
-    if model is None:
-        raise ValueError(f"{folder.path} holds no state to resume: pass a model, or a function that builds it.")
-    trained_model = adapt_to_dataset(model if isinstance(model, keras.Model) else model(), dataset, recipe.dtype)
-    compile_model(trained_model, recipe, steps, ignore_class=dataset.labels.void_id)
-    return trained_model, done
 
 
 def _distributed_batches(

@@ -7,15 +7,22 @@ from typing import Any
 
 import keras
 
-from tfseg import metrics, optimizers
+from tfseg import losses, metrics, optimizers
 from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata
-from tfseg.losses import CrossEntropy
 from tfseg.outputs import trained_keys, trained_outputs
 from tfseg.prediction.model import check_images, preprocessing_of
-from tfseg.training.recipes import Recipe, checked_batch_norm, find_recipe
+from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe, loss_terms
 from tfseg.training.schedules import Poly
 from tfseg.types import ClassIds, Tensor
+
+_LOSSES: dict[str, type[Any]] = {
+    "cross_entropy": losses.CrossEntropy,
+    "focal": losses.Focal,
+    "online_hard_examples": losses.OnlineHardExamples,
+    "dice": losses.Dice,
+    "lovasz": losses.Lovasz,
+}
 
 # Variables of the pretrained trunk, in any network of tfseg.
 TRUNK = r"(conv[1-5]|level\d)_.*|fc[67]/.*"
@@ -83,6 +90,11 @@ def prepare(
             layer.momentum = momentum
     for pattern in frozen:
         if not any(re.fullmatch(pattern, variable.path) for variable in model.weights):
+            if pattern == UPSCORES:
+                raise ValueError(
+                    "The recipe fcn-heavy is for FCN-32s, FCN-16s and FCN-8s, which have upscore layers. Received: the "
+                    f"model {model.name!r} without one. Its own recipe is {default_recipe(model)!r}."
+                )
             raise ValueError(
                 f"No variable is called {pattern!r}: a pattern matches the whole path, as in r'conv[12]_.*'. Received: "
                 f"a model with {model.weights[0].path}, ..., {model.weights[-1].path}"
@@ -241,6 +253,8 @@ def make_optimizer(recipe: Recipe, steps: int | None, head: str = HEAD) -> keras
         "clipnorm": recipe.clipnorm,
         "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
     }
+    if recipe.ema is not None:
+        options |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
         return optimizers.SGD(rate, momentum=recipe.momentum, **options)
     return optimizers.AdamW(rate, epsilon=1e-8, **options)  # PyTorch's epsilon
@@ -248,7 +262,7 @@ def make_optimizer(recipe: Recipe, steps: int | None, head: str = HEAD) -> keras
 
 def make_losses(
     model: keras.Model, recipe: Recipe, *, ignore_class: ClassIds = 255
-) -> tuple[list[CrossEntropy], list[float]]:
+) -> tuple[list[losses.SegmentationLoss], list[float]]:
     """The losses of a model's outputs, and their weights.
 
     Args:
@@ -258,8 +272,37 @@ def make_losses(
     """
     count = len(outputs_of(model))
     options: dict[str, Any] = {"ignore_class": ignore_class, "class_weights": recipe.class_weights}
-    pixel_losses = [CrossEntropy(reduction=recipe.reduction, **options) for _ in range(count)]
-    return pixel_losses, [1.0] + [recipe.aux_weight] * (count - 1)
+    return [_make_loss(recipe, options) for _ in range(count)], [1.0] + [recipe.aux_weight] * (count - 1)
+
+
+def _make_loss(recipe: Recipe, options: dict[str, Any]) -> losses.SegmentationLoss:
+    """The loss of a recipe: one of `tfseg.losses`, or their sum."""
+    terms = loss_terms(recipe.loss)
+    parts = [_LOSSES[name](reduction=recipe.reduction, **options) for name, _ in terms]
+    if terms == [(terms[0][0], 1.0)]:
+        return parts[0]
+    return losses.LossSum(parts, [factor for _, factor in terms])
+
+
+def default_recipe(model: keras.Model) -> str:
+    """The name of the recipe that fits a network.
+
+    ResNets, and other networks with BatchNorm in a trunk of tfseg, train by "poly". VGG16 has no BatchNorm and comes
+    apart at such a rate: "vgg". Networks that came whole, from a program, train by "adamw", whose rate is low.
+
+    Args:
+        model: a functional Keras model.
+
+    Example:
+        >>> tfseg.training.default_recipe(tfseg.FCN(tfseg.ResNet(18, width=1 / 16), 3))
+        'poly'
+        >>> tfseg.training.default_recipe(tfseg.build("fcn8s", num_classes=3, width=1 / 32))
+        'vgg'
+    """
+    trunk = [variable.path for variable in model.variables if re.fullmatch(TRUNK, variable.path)]
+    if not trunk:
+        return "adamw"
+    return "poly" if any("moving_variance" in path for path in trunk) else "vgg"
 
 
 def outputs_of(model: keras.Model) -> list[Tensor]:

@@ -14,7 +14,10 @@ BATCH_NORMS = ("plain", "frozen", "synchronized")
 BATCH_NORM_ALIASES = {"synchronised": "synchronized"}
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 REDUCTIONS = ("mean", "sum")
+UPSCORES = r"upscore.*"  # variables of the learned upsampling of an FCN
 OPTIMIZERS = ("sgd", "adamw")
+LOSSES = ("cross_entropy", "focal", "online_hard_examples", "dice", "lovasz")
+LOSS_ALIASES = {"ohem": "online_hard_examples", "lovász": "lovasz", "lovasz_softmax": "lovasz", "ce": "cross_entropy"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +46,11 @@ class Recipe:
         accumulate: number of steps whose gradients are averaged before the weights change. A machine with little
             memory can train with large batches this way.
         dtype: "float32", "mixed_bfloat16" or "mixed_float16"; weights and logits stay in float32.
+        loss: a name of `LOSSES`, or a sum such as "cross_entropy+dice" and "cross_entropy+0.5*lovasz".
+        ema: share of the moving average of the weights that a step keeps, such as 0.999. The averages are validated,
+            kept as `best.keras`, and returned. None: there are none.
     Raises:
-        ValueError: an unknown optimizer, reduction, BatchNorm mode or dtype, or a number out of range.
+        ValueError: an unknown optimizer, reduction, BatchNorm mode, dtype or loss, or a number out of range.
     Example:
         >>> import dataclasses
         >>> recipe = dataclasses.replace(tfseg.training.RECIPES["poly"], batch_size=4, batch_norm="frozen")
@@ -70,6 +76,8 @@ class Recipe:
     clipnorm: float | None = None
     accumulate: int = 1
     dtype: str = "float32"
+    loss: str = "cross_entropy"
+    ema: float | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -87,6 +95,9 @@ class Recipe:
         for name in ("learning_rate", "clipnorm"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), "above 0", above=True)
+        loss_terms(self.loss)
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema is a share above 0 and below 1, such as 0.999. Received: {self.ema!r}")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"warmup is a share of all steps, from 0 to 1. Received: {self.warmup!r}")
         if isinstance(self.frozen, str):  # it would become a tuple of its letters
@@ -115,6 +126,34 @@ class Recipe:
     def as_config(self) -> dict[str, Any]:
         """The recipe as nested dictionaries of plain values, for JSON."""
         return dataclasses.asdict(self)
+
+
+def loss_terms(loss: str) -> list[tuple[str, float]]:
+    """The names and the factors of a sum of losses, such as "cross_entropy+0.5*dice".
+
+    Args:
+        loss: a name of `LOSSES`, or a sum of them.
+    Raises:
+        ValueError: an unknown name, or a factor that is no number above 0.
+    Example:
+        >>> tfseg.training.recipes.loss_terms("cross_entropy + 0.5*dice")
+        [('cross_entropy', 1.0), ('dice', 0.5)]
+    """
+    terms = []
+    for term in str(loss).split("+"):
+        factor, times, name = term.rpartition("*")
+        name = LOSS_ALIASES.get(name.strip().lower(), name.strip().lower())
+        try:
+            number = float(factor) if times else 1.0
+        except ValueError:
+            number = 0.0
+        if name not in LOSSES or not (math.isfinite(number) and number > 0):
+            raise ValueError(
+                f"loss is one of {', '.join(LOSSES)}, or a sum such as cross_entropy+dice or cross_entropy+0.5*dice. "
+                f"Received: {loss!r}"
+            )
+        terms.append((name, number))
+    return terms
 
 
 def _check_number(name: str, value: Any, expected: str, *, above: bool = False) -> None:
@@ -164,11 +203,15 @@ RECIPES = {
         bias_factor=2.0,
         reduction="sum",
         batch_size=1,
-        frozen=(r"upscore.*",),
+        frozen=(UPSCORES,),
         augmentation=Augmentation(scale=(1.0, 1.0), flip=False),
     ),
     # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's.
     "poly": Recipe(learning_rate=0.007, decay=1e-4, head_factor=10.0, batch_size=8),
+    # For VGG16 without BatchNorm, whose training comes apart at higher rates: measured on CamVid (BUILD_NOTES).
+    "vgg": Recipe(
+        optimizer="adamw", learning_rate=2e-5, decay=0.01, power=1.0, warmup=0.01, head_factor=10.0, batch_size=8
+    ),
     # AdamW with the schedule of Xie et al. 2021, https://arxiv.org/abs/2105.15203, section 4.1.
     "adamw": Recipe(
         optimizer="adamw", learning_rate=6e-5, decay=0.01, power=1.0, warmup=0.01, head_factor=10.0, batch_size=8

@@ -1,28 +1,50 @@
-"""The folder of a run: its configuration, its log, its best state and its last state."""
+"""The folder of a run: its configuration, its log, its best state and its last state.
+
+All of them belong to one step after a kill at any moment. The last state is written first, in one file that holds the
+log, too. What a kill prevented after it is made up for when the run is resumed.
+"""
 
 import contextlib
 import csv
+import dataclasses
 import importlib.util
+import io
 import json
 import pathlib
-import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from tfseg.training.averages import averaged
+from tfseg.training.configurations import differences
 from tfseg.training.curves import draw_curves
-from tfseg.training.recipes import BATCH_NORM_ALIASES
 from tfseg.types import Path
 from tfseg.writing import atomic
 
 Row = dict[str, float]
 
+PER_CLASS = "iou "  # how the columns of single classes begin
 _STEP_FILE = "run.json"  # an entry beside Keras's own entries in a .keras file
-# Settings that stood beside the recipe in the configurations of version 0.1.
-_ONCE_BESIDE_RECIPE = ("class_weights", "clipnorm", "accumulate", "dtype")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run is; it is stored in the last state.
+
+    Attributes:
+        step: number of steps so far.
+        rows: the log so far.
+        best_step: step of the best state; None if there is none.
+        losses: losses of the steps since the last row.
+    """
+
+    step: int = 0
+    rows: Sequence[Row] = ()
+    best_step: int | None = None
+    losses: Sequence[float] = ()
 
 
 class RunFolder:
@@ -34,33 +56,47 @@ class RunFolder:
 
     Args:
         path: path of the folder; `created` creates it.
-        config: everything that decides the result of the training, as plain values.
         writes: whether this process writes; the other processes only read.
     Raises:
-        ValueError: a folder of a run with another configuration, or a folder with other files.
+        ValueError: a folder with other files.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any], *, writes: bool = True) -> None:
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path, self.writes = pathlib.Path(path), writes
         self._summary_writer: Any = None
-        self._config = config
-        if self.last.exists() or self._log.exists() or not self._config_file.exists():
-            self._check()
-
-    def _check(self) -> None:
+        self._config: dict[str, Any] = {}
+        self._existing: dict[str, Any] = {}
         if self._config_file.exists():
-            config = self._config
-            existing = _settings(json.loads(self._config_file.read_text()))
-            wanted = _settings(json.loads(json.dumps(config)))
-            if differing := sorted(key for key in {*existing, *wanted} if existing.get(key) != wanted.get(key)):
-                first = differing[0]
-                raise ValueError(
-                    f"{self.path} is a run of another configuration: {', '.join(differing)}. Received: "
-                    f"{first}={wanted.get(first)!r}, but the run has {existing.get(first)!r}. Resume it with its "
-                    "configuration (see config.json), or name another folder."
-                )
+            if self.last.exists() or self._log.exists():
+                self._existing = json.loads(self._config_file.read_text())
         elif self.path.exists() and any(self.path.iterdir()):
             raise ValueError(f"{self.path} holds files and is no run: name an empty or a new folder.")
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Takes the configuration of a training, and refuses one that is not that of the run in this folder.
+
+        Args:
+            config: everything that decides the result of the training, as plain values.
+        Raises:
+            ValueError: another configuration; the message names what differs.
+        """
+        if differing := differences(self._existing, config):
+            raise ValueError(
+                f"{self.path} is a run of another configuration: {differing}. Resume it with its configuration "
+                "(see config.json), or name another folder."
+            )
+        # What only an older call told, such as the model of a run that is resumed without one, is kept.
+        self._config = {**self._existing, **config}
+
+    @property
+    def planned_steps(self) -> int | None:
+        """The number of steps of the run in this folder, if there is one."""
+        return self._existing.get("steps")
+
+    @property
+    def planned_epochs(self) -> int | None:
+        """The number of epochs of the run in this folder; None if there is none, or a version did not write it."""
+        return self._existing.get("epochs")
 
     @contextlib.contextmanager
     def created(self) -> Iterator[None]:
@@ -88,23 +124,19 @@ class RunFolder:
         with open(self._log, newline="") as file:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
-    def add_row(self, row: Row) -> None:
-        """Adds a row to the log; it replaces rows of the same or later steps, logged before a crash.
-
-        Args:
-            row: number of each column; it has a "step".
-        """
-        if not self.writes:
-            return
-        rows = [*(earlier for earlier in self.rows if earlier["step"] < row["step"]), row]
+    def _write_log(self, rows: Sequence[Row]) -> None:
+        """Writes the log and the curves, if the log is not what it should be."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        with atomic(self._log, overwrite=True) as partial, open(partial, "w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in rows)
+        if not rows or (self._log.exists() and self._log.read_text() == text.getvalue()):
+            return
+        # The curves first: where the log is right, so are they.
         draw_curves(rows, self.path / "curves.png")
-        if importlib.util.find_spec("tensorboard"):  # without it TensorFlow writes no summaries
-            self._write_summary(row)
+        with atomic(self._log, overwrite=True) as partial:
+            partial.write_text(text.getvalue())
 
     def _write_summary(self, row: Row) -> None:
         import tensorflow as tf
@@ -115,23 +147,33 @@ class RunFolder:
                 tf.summary.scalar(name, row[name])
         self._summary_writer.flush()
 
-    def restore(self) -> tuple[keras.Model | None, int]:
-        """The last state, with its optimizer, and its step; `(None, 0)` if no state was saved."""
-        if not self.last.exists():
-            return None, 0
-        with zipfile.ZipFile(self.last) as archive:
-            step = json.loads(archive.read(_STEP_FILE))["step"]
-        return keras.saving.load_model(self.last), step
+    def restore(self) -> tuple[keras.Model | None, Progress]:
+        """The last state, with its optimizer, and how far it is; `(None, Progress())` if no state was saved.
 
-    def save(self, model: keras.Model, step: int, *, best: bool = False) -> None:
-        """Saves the last state, and also as the best one if asked to.
+        Best state, log and curves become those of the last state if a kill left them behind it.
+        """
+        if not self.last.exists():
+            return None, Progress()
+        with zipfile.ZipFile(self.last) as archive:
+            stored = json.loads(archive.read(_STEP_FILE))
+        if "rows" not in stored:  # written by an older version
+            rows = [row for row in self.rows if row["step"] <= stored["step"]]
+            scored = [row for row in rows if "mean_iou" in row]
+            best = max(scored, key=lambda row: row["mean_iou"])["step"] if scored else None
+            stored |= {"rows": rows, "best_step": None if best is None else int(best)}
+        model, progress = keras.saving.load_model(self.last), Progress(**stored)
+        if self.writes:
+            self._catch_up(model, progress)
+        return model, progress
+
+    def save(self, model: keras.Model, progress: Progress) -> None:
+        """Saves the last state, and then what belongs to it: the best state, if that is this one, log and curves.
 
         The file holds the step too: an optimizer does not count the steps that it skips for an overflow in float16.
 
         Args:
             model: the compiled model.
-            step: number of steps so far.
-            best: whether this is the best state so far.
+            progress: how far the run is.
         Raises:
             OSError: the state cannot be written; the states saved before still exist.
         """
@@ -140,13 +182,8 @@ class RunFolder:
                 model.save(pathlib.Path(directory) / "model.keras")
             return
         try:
-            with atomic(self.last, overwrite=True) as partial:
-                model.save(partial)
-                with zipfile.ZipFile(partial, "a") as archive:
-                    archive.writestr(_STEP_FILE, json.dumps({"step": step}))
-            if best:
-                with atomic(self.best, overwrite=True) as partial:
-                    shutil.copyfile(self.last, partial)
+            self._save_state(model, progress, self.last)
+            self._catch_up(model, progress)
         except Exception as error:  # on a full disk, Keras, zipfile, HDF5 and TensorFlow raise exceptions of many types
             if isinstance(error, ValueError | TypeError):
                 raise
@@ -154,6 +191,20 @@ class RunFolder:
                 f"{self.path} could not be written to ({error}). What was saved before still exists: free some space, "
                 "and start the same command again to continue from there."
             ) from error
+        if progress.rows and progress.rows[-1]["step"] == progress.step and importlib.util.find_spec("tensorboard"):
+            self._write_summary(progress.rows[-1])  # without tensorboard, TensorFlow writes no summaries
+
+    def _save_state(self, model: keras.Model, progress: Progress, path: pathlib.Path) -> None:
+        with atomic(path, overwrite=True) as partial:
+            model.save(partial)
+            with zipfile.ZipFile(partial, "a") as archive:
+                archive.writestr(_STEP_FILE, json.dumps(dataclasses.asdict(progress)))
+
+    def _catch_up(self, model: keras.Model, progress: Progress) -> None:
+        if progress.best_step == progress.step and _step_of(self.best) != progress.step:
+            with averaged(model):
+                self._save_state(model, progress, self.best)
+        self._write_log(progress.rows)
 
     @property
     def last(self) -> pathlib.Path:
@@ -174,14 +225,10 @@ class RunFolder:
         return self.path / "log.csv"
 
 
-def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A configuration as a flat dictionary with keys such as "recipe.batch_size", as this version writes it."""
-    settings: dict[str, Any] = {}
-    for key, value in config.items():
-        if not prefix and key in _ONCE_BESIDE_RECIPE:
-            key = f"recipe.{key}"
-        if isinstance(value, dict):
-            settings |= _settings(value, f"{prefix}{key}.")
-        else:
-            settings[f"{prefix}{key}"] = BATCH_NORM_ALIASES.get(value, value) if key == "batch_norm" else value
-    return settings
+def _step_of(path: pathlib.Path) -> int | None:
+    """The step of a saved state; None if there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return int(json.loads(archive.read(_STEP_FILE))["step"])
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from tfseg.losses import parts_of
 from tfseg.native_operations import native_operations
 from tfseg.outputs import trained_outputs
 from tfseg.training.preparation import make_losses
@@ -42,9 +43,10 @@ def make_step(
             outputs = model(images, training=True)
             loss_value = tf.constant(0.0)
             for loss, weight, output in zip(pixel_losses, loss_weights, trained_outputs(outputs), strict=True):
-                total, divisor = loss.totals(masks, output)
-                divisor = sum_over_devices(divisor) if recipe.reduction == "mean" else divisor
-                loss_value += weight * total / tf.maximum(divisor, 1e-12)
+                for part, factor in parts_of(loss):
+                    total, divisor = part.totals(masks, output)
+                    divisor = sum_over_devices(divisor) if recipe.reduction == "mean" else divisor
+                    loss_value += weight * factor * total / tf.maximum(divisor, 1e-12)
             scaled_loss = optimizer.scale_loss(loss_value)
         variables = model.trainable_variables
         optimizer.apply(tape.gradient(scaled_loss, variables), variables)

@@ -3,54 +3,131 @@
 import dataclasses
 import json
 import sys
+import zipfile
 
 import pytest
 from helpers.training_models import RECIPE, small_model
 
 from tfseg import training
 from tfseg.training.curves import draw_curves
-from tfseg.training.runs import RunFolder
+from tfseg.training.runs import Progress, RunFolder
 
 
-def begun(path, config):
-    """A run with a logged step."""
-    folder = RunFolder(path, config)
-    with folder.created():
-        folder.add_row({"epoch": 1, "step": 1, "loss": 1.0})
+@pytest.fixture(scope="module")
+def model():
+    model = small_model()
+    training.compile_model(model, RECIPE, 4)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def step_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("run.json"))["step"]
+
+
+def row(step, **scores):
+    return {"epoch": step, "step": step, "loss": 1 / step, "seconds": 1.0, **scores}
+
+
+def configured(path, config):
+    folder = RunFolder(path)
+    folder.configure(config)
     return folder
 
 
-def test_run_of_another_configuration_is_refused(tmp_path):
-    config = {"recipe": RECIPE.as_config(), "seed": 0}
-    begun(tmp_path / "run", config)
-    RunFolder(tmp_path / "run", config)
-    with pytest.raises(ValueError, match=r"another configuration: seed. Received: seed=5, but the run has 0"):
-        RunFolder(tmp_path / "run", config | {"seed": 5})
+def begun(path, config, model):
+    """A run with a state and a logged step."""
+    folder = configured(path, config)
+    with folder.created():
+        folder.save(model, Progress(1, (row(1),)))
+    return folder
+
+
+def test_run_of_another_configuration_is_refused(tmp_path, model):
+    config = {"recipe": RECIPE.as_config(), "seed": 0, "classes": ["road", "car"]}
+    begun(tmp_path / "run", config, model)
+    configured(tmp_path / "run", config)
+    with pytest.raises(ValueError, match=r"another configuration: seed is 0 there and 5 here\. Resume it"):
+        configured(tmp_path / "run", config | {"seed": 5})
     other = dataclasses.replace(RECIPE, power=0.5).with_crop((8, 8))
-    with pytest.raises(ValueError, match=r"configuration: recipe.augmentation.crop, recipe.power. Received: "):
-        RunFolder(tmp_path / "run", config | {"recipe": other.as_config()})
+    with pytest.raises(
+        ValueError, match=r"crop is \[16, 16\] there and \[8, 8\] here; recipe.power is 0.9 there and 0.5"
+    ):
+        configured(tmp_path / "run", config | {"recipe": other.as_config()})
+    with pytest.raises(ValueError, match=r'classes is \["road", "car"\] there and \["road", "bus"\] here'):
+        configured(tmp_path / "run", config | {"classes": ["road", "bus"]})
+
+
+def test_many_differences_are_one_line(tmp_path, model):
+    begun(tmp_path / "run", dict.fromkeys("abcdef", 0) | {"versions": {"keras": "3.0"}}, model)
+    with pytest.raises(ValueError, match=r"c is 0 there and 1 here; and d, e, f differ, too") as caught:
+        configured(tmp_path / "run", dict.fromkeys("abcdef", 1) | {"versions": {"keras": "4.0"}})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_of_the_recipe_that_a_run_did_not_know_had_its_default(tmp_path, model):
+    config = {"recipe": RECIPE.as_config()}
+    older = {"recipe": {key: value for key, value in config["recipe"].items() if key not in ("loss", "ema")}}
+    begun(tmp_path / "run", older, model)
+    configured(tmp_path / "run", config)
+    with pytest.raises(ValueError, match=r'recipe.loss is "cross_entropy" there and "dice" here'):
+        configured(tmp_path / "run", {"recipe": dataclasses.replace(RECIPE, loss="dice").as_config()})
 
 
 def test_run_without_a_step_leaves_nothing(tmp_path):
-    with RunFolder(tmp_path / "run", {"seed": 0}).created():
+    with configured(tmp_path / "run", {"seed": 0}).created():
         assert (tmp_path / "run" / "config.json").exists()
     assert not (tmp_path / "run").exists()
     (tmp_path / "run").mkdir()
-    with RunFolder(tmp_path / "run", {"seed": 0}).created():
+    with configured(tmp_path / "run", {"seed": 0}).created():
         pass
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_configuration_of_a_run_without_a_step_is_replaced(tmp_path):
+def test_configuration_of_a_run_without_a_step_is_replaced(tmp_path, model):
     """It is there if the process was killed before its first state."""
     (tmp_path / "config.json").write_text(json.dumps({"seed": 0}))
-    assert json.loads((begun(tmp_path, {"seed": 5}).path / "config.json").read_text()) == {"seed": 5}
+    assert json.loads((begun(tmp_path, {"seed": 5}, model).path / "config.json").read_text()) == {"seed": 5}
+
+
+def test_what_a_kill_left_behind_is_made_up_for(tmp_path, model):
+    """Only the last state is there; it has the best score, too."""
+    folder = begun(tmp_path / "run", {}, model)
+    rows = (row(1, mean_iou=0.5), row(2, mean_iou=0.75))
+    folder.save(model, Progress(1, rows[:1], 1))
+    log, best = folder.path / "log.csv", folder.best.read_bytes()
+    older = log.read_text()
+    folder.save(model, Progress(2, rows, 2))
+    whole = log.read_text()
+    log.write_text(older)
+    folder.best.write_bytes(best)
+    _, progress = RunFolder(folder.path).restore()
+    assert (progress.step, progress.best_step, list(progress.rows)) == (2, 2, list(rows))
+    assert log.read_text() == whole
+    assert step_of(folder.best) == step_of(folder.last) == 2
+    log.unlink()
+    folder.best.unlink()
+    RunFolder(folder.path).restore()
+    assert (log.read_text(), step_of(folder.best)) == (whole, 2)
+
+
+def test_a_state_of_an_older_version_takes_its_rows_from_the_log(tmp_path, model):
+    folder = begun(tmp_path / "run", {}, model)
+    folder.save(model, Progress(2, (row(1, mean_iou=0.5), row(2, mean_iou=0.25)), 1))
+    with zipfile.ZipFile(folder.last) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder.last, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, json.dumps({"step": 2}) if name == "run.json" else content)
+    _, progress = RunFolder(folder.path).restore()
+    assert ([each["step"] for each in progress.rows], progress.best_step) == ([1, 2], 1)
 
 
 def test_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="holds files and is no run"):
-        RunFolder(tmp_path, {})
+        RunFolder(tmp_path)
 
 
 def test_configuration_of_version_0_1_is_read(tmp_path):
@@ -60,14 +137,12 @@ def test_configuration_of_version_0_1_is_read(tmp_path):
     beside = {name: old.pop(name) for name in ("class_weights", "clipnorm", "accumulate", "dtype")}
     (tmp_path / "config.json").write_text(json.dumps({"recipe": old, "seed": 0, **beside}))
     (tmp_path / "log.csv").touch()
-    RunFolder(tmp_path, {"recipe": recipe.as_config(), "seed": 0})
+    configured(tmp_path, {"recipe": recipe.as_config(), "seed": 0})
 
 
-def test_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
-    model, folder = small_model(), begun(tmp_path / "run", {})
-    training.compile_model(model, RECIPE, 4)
-    model.optimizer.build(model.trainable_variables)
-    folder.save(model, 2)
+def test_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch, model):
+    folder = begun(tmp_path / "run", {}, model)
+    folder.save(model, Progress(2))
     before = folder.last.read_bytes()
 
     def fill_disk(path):
@@ -76,27 +151,18 @@ def test_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
 
     monkeypatch.setattr(model, "save", fill_disk)
     with pytest.raises(OSError, match=r"could not be written to .*No space left.* start the same command again"):
-        folder.save(model, 3)
+        folder.save(model, Progress(3))
     assert folder.last.read_bytes() == before
     assert not [path for path in folder.path.iterdir() if path.name.startswith(".")]
-    assert folder.restore()[1] == 2
+    assert folder.restore()[1].step == 2
 
 
-def test_row_replaces_rows_of_later_steps(tmp_path):
-    folder = begun(tmp_path / "run", {})
-    for step, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 1.5)):
-        folder.add_row({"epoch": step, "step": step, "loss": loss})
-    assert [(row["step"], row["loss"]) for row in folder.rows] == [(1, 3.0), (2, 1.5)]
-
-
-def test_tensorboard_reads_a_run(tmp_path):
+def test_tensorboard_reads_a_run(tmp_path, model):
     import tensorflow as tf
 
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    (tmp_path / "run").mkdir()
-    folder = RunFolder(tmp_path / "run", {})
-    for step in (1, 2):
-        folder.add_row({"epoch": step, "step": step, "loss": 1 / step, "seconds": 1.0})
+    folder = begun(tmp_path / "run", {}, model)
+    folder.save(model, Progress(2, (row(1), row(2))))
     events = event_accumulator.EventAccumulator(str(tmp_path / "run")).Reload().Tensors("loss")
     assert [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events] == [(1, 1.0), (2, 0.5)]
 

@@ -1,0 +1,217 @@
+"""A run knows what it is: another network is refused, a finished one can be prolonged, a kill at any moment is nothing."""
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from helpers.data_sets import scenes
+from helpers.paths import ROOT, TESTS
+from helpers.training_models import RECIPE, small_model, small_model_with_aux
+
+from tfseg import training
+from tfseg.training import averages
+
+
+def ignore(line):
+    pass
+
+
+def read_log(run):
+    with open(run / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(model):
+    return [np.array(variable) for variable in model.weights]
+
+
+def test_another_network_in_the_folder_of_a_run_is_refused(tmp_path):
+    dataset, options = scenes(tmp_path / "data"), {"recipe": RECIPE, "epochs": 1, "log": ignore}
+    training.train(small_model, dataset, tmp_path / "run", **options)
+    with pytest.raises(ValueError, match=r"another configuration: model.layers is 11 there and 13 here") as caught:
+        training.train(small_model_with_aux, dataset, tmp_path / "run", **options)
+    assert "\n" not in str(caught.value)
+    training.train(None, dataset, tmp_path / "run", **options)
+    renamed = small_model()
+    renamed.layers[2].name = "conv2d_17"  # as in a process that has built other networks before
+    training.train(renamed, dataset, tmp_path / "run", **options)
+
+
+def test_the_origin_of_a_model_is_compared(tmp_path):
+    dataset, options = scenes(tmp_path / "data"), {"recipe": RECIPE, "epochs": 1, "log": ignore}
+    origin = {"name": "fcn8s", "weights": "a1", "weights_from": "here/vgg16.pth"}
+    training.train(small_model, dataset, tmp_path / "run", origin=origin, **options)
+    training.train(
+        small_model, dataset, tmp_path / "run", origin=origin | {"weights_from": "there/vgg16.pth"}, **options
+    )
+    with pytest.raises(ValueError, match=r'model.weights is "a1" there and "b2" here'):
+        training.train(small_model, dataset, tmp_path / "run", origin=origin | {"weights": "b2"}, **options)
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["model"]["weights"] == "a1"
+    assert stored["classes"] == ["dark", "bright"]
+    assert stored["versions"]["keras"] == keras.__version__
+
+
+def test_a_finished_run_says_so_and_is_prolonged(tmp_path):
+    dataset, lines = scenes(tmp_path / "data"), []
+    options = {"recipe": RECIPE, "log": lines.append}
+    training.train(small_model, dataset, tmp_path / "run", epochs=2, **options)
+    state = (tmp_path / "run" / "last.keras").read_bytes()
+    del lines[:]
+    training.train(small_model, dataset, tmp_path / "run", epochs=2, **options)
+    assert lines == [f"{tmp_path / 'run'} is finished: 2 epochs, 4 steps. More epochs (--epochs) prolong it"]
+    assert (tmp_path / "run" / "last.keras").read_bytes() == state
+    training.train(small_model, dataset, tmp_path / "run", epochs=4, **options)
+    assert lines[1] == "prolonged from 4 steps to 8: from step 4 on, the learning rate follows the longer schedule"
+    rows = read_log(tmp_path / "run")
+    assert [int(row["step"]) for row in rows] == [2, 4, 6, 8]
+    rates = [float(row["learning_rate"]) for row in rows]
+    np.testing.assert_allclose(rates[2:], [0.02 * (1 - step / 8) ** 0.9 for step in (5, 7)], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"planned for 8 steps \(--epochs=4\).*Received: 6 steps"):
+        training.train(small_model, dataset, tmp_path / "run", epochs=3, **options)
+
+
+@pytest.mark.full
+def test_a_prolonged_run_resumes_on_its_new_schedule(tmp_path):
+    dataset, options = scenes(tmp_path / "data"), {"recipe": RECIPE, "log": ignore}
+    for name in ("whole", "cut"):
+        training.train(small_model, dataset, tmp_path / name, epochs=1, **options)
+    whole = training.train(small_model, dataset, tmp_path / "whole", epochs=3, **options)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(small_model, dataset, tmp_path / "cut", epochs=3, recipe=RECIPE, log=_interrupt_at_an_epoch)
+    resumed = training.train(small_model, dataset, tmp_path / "cut", epochs=3, **options)
+    assert all((a == b).all() for a, b in zip(weights(whole), weights(resumed), strict=True))
+
+
+def _interrupt_at_an_epoch(line):
+    if line.startswith("epoch"):
+        raise KeyboardInterrupt
+
+
+def test_a_run_ends_early_and_stays_ended(tmp_path):
+    """A rate of almost 0 changes no prediction, so that the first score stays the best one."""
+    dataset, lines = scenes(tmp_path / "data"), []
+    options = {
+        "recipe": dataclasses.replace(RECIPE, learning_rate=1e-12, batch_norm="frozen"),
+        "validation": dataset,
+        "patience": 2,
+        "log": lines.append,
+    }
+    training.train(small_model, dataset, tmp_path / "run", epochs=9, **options)
+    assert len(read_log(tmp_path / "run")) == 3
+    assert lines[-1] == "ended early: 2 validations without a better mean IoU"
+    training.train(small_model, dataset, tmp_path / "run", epochs=9, **options)
+    assert len(read_log(tmp_path / "run")) == 3
+    assert "has ended early" in lines[-1]
+
+
+def test_moving_averages_are_what_is_kept_and_returned(tmp_path):
+    dataset = scenes(tmp_path / "data")
+    recipe = dataclasses.replace(RECIPE, ema=0.5, learning_rate=0.1)
+    model = training.train(small_model, dataset, tmp_path / "run", recipe=recipe, epochs=2, log=ignore)
+    last = keras.saving.load_model(tmp_path / "run" / "last.keras")
+    best = keras.saving.load_model(tmp_path / "run" / "best.keras")
+    for returned, kept, averaged in zip(
+        model.trainable_variables, best.trainable_variables, last.optimizer._model_variables_moving_average, strict=True
+    ):
+        np.testing.assert_array_equal(np.array(returned), np.array(kept))
+        np.testing.assert_array_equal(np.array(kept), np.array(averaged))
+    raw = last.get_layer("logits").kernel
+    assert not np.array_equal(raw, best.get_layer("logits").kernel)
+    with averages.averaged(last):
+        np.testing.assert_array_equal(last.get_layer("logits").kernel, best.get_layer("logits").kernel)
+    np.testing.assert_array_equal(last.get_layer("logits").kernel, raw)
+
+
+@pytest.mark.full
+def test_training_with_averages_resumes_bit_identically(tmp_path):
+    dataset = scenes(tmp_path / "data")
+    options = {"recipe": dataclasses.replace(RECIPE, ema=0.9), "epochs": 2}
+    whole = training.train(small_model, dataset, tmp_path / "whole", log=ignore, **options)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(small_model, dataset, tmp_path / "cut", log=_interrupt_at_an_epoch, **options)
+    resumed = training.train(small_model, dataset, tmp_path / "cut", log=ignore, **options)
+    assert all((a == b).all() for a, b in zip(weights(whole), weights(resumed), strict=True))
+
+
+@pytest.mark.quick_variants("cross_entropy+0.5*dice")
+@pytest.mark.parametrize("loss", ["focal", "ohem", "dice", "lovasz", "cross_entropy+0.5*dice"])
+def test_every_loss_trains(tmp_path, loss):
+    model, recipe = small_model(), dataclasses.replace(RECIPE, loss=loss, learning_rate=0.05)
+    training.train(model, scenes(tmp_path / "data"), tmp_path / "run", recipe=recipe, epochs=8, log=ignore)
+    losses = [float(row["loss"]) for row in read_log(tmp_path / "run")]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+KILLED = """
+import sys
+from helpers.data_sets import scenes
+from helpers.training_models import RECIPE, small_model
+from tfseg import training
+import pathlib
+folder = pathlib.Path(sys.argv[1])
+dataset = scenes(folder / ("data" + sys.argv[2]))
+training.train(small_model, dataset, folder / sys.argv[2], recipe=RECIPE, epochs=6, validation=dataset)
+"""
+
+
+def _process(tmp_path, name):
+    path = os.pathsep.join(map(str, (TESTS, ROOT, *sys.path)))
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), name],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _step(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("run.json"))["step"]
+
+
+@pytest.mark.full
+def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(tmp_path):
+    """SIGKILL, most of them while states are written; then the same command to its end."""
+    start = time.monotonic()
+    process = _process(tmp_path, "whole")
+    assert process.wait() == 0, process.stderr.read().decode()
+    seconds = time.monotonic() - start
+    random = np.random.default_rng(0)
+    kills = 0
+    while kills < 20:
+        process = _process(tmp_path, "cut")
+        try:
+            process.wait(random.uniform(0.3, 1.1) * seconds)
+            assert process.returncode == 0, process.stderr.read().decode()
+            _forget(tmp_path / "cut")  # it ended before it was killed: once more, from the beginning
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    process = _process(tmp_path, "cut")
+    assert process.wait() == 0, process.stderr.read().decode()
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for name in ("last.keras", "best.keras"):
+        a, b = (keras.saving.load_model(run / name) for run in (whole, cut))
+        assert _step(whole / name) == _step(cut / name)
+        for left, right in zip(weights(a), weights(b), strict=True):
+            np.testing.assert_array_equal(left, right)
+    for left, right in zip(read_log(whole), read_log(cut), strict=True):
+        assert {k: v for k, v in left.items() if k != "seconds"} == {k: v for k, v in right.items() if k != "seconds"}
+    assert not [path for path in cut.iterdir() if ".partial." in path.name]
+
+
+def _forget(run: pathlib.Path):
+    for path in run.iterdir():
+        path.unlink()

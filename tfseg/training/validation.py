@@ -1,0 +1,28 @@
+"""The scores of a validation, in the memory of a training step."""
+
+import keras
+import numpy as np
+
+from tfseg.data.datasets import Dataset
+from tfseg.evaluation import evaluate
+from tfseg.metrics import SCORES
+from tfseg.training.runs import PER_CLASS, Row
+from tfseg.types import Size
+
+_MOST_PIXELS = 4_000_000  # that the model sees at once
+
+
+def validate(model: keras.Model, dataset: Dataset, window: Size | None = None) -> Row:
+    """The scores of a model, and the IoU of each class, as numbers of a log's row.
+
+    Args:
+        model: the segmenter.
+        dataset: `Dataset` to measure on.
+        window: `(height, width)` in pixels of the window that slides over a photograph; None: the photographs are seen
+            whole, and those above 4 million pixels through windows.
+    """
+    result = evaluate(model, dataset, window=window, most_pixels=_MOST_PIXELS)
+    values = result.scores
+    classes = zip(result.class_names, values["iou"], strict=True)
+    row: Row = {name: float(values[name]) for name in SCORES}
+    return row | {f"{PER_CLASS}{name}": float(iou) for name, iou in classes if not np.isnan(iou)}
