@@ -3,9 +3,10 @@
     tfseg train mine --num_classes=5 --split=train --val_split=val --model=fcn8s --weights=vgg16-397923af.pth \
         --crop=320,320 --run=runs/mine
 
---weights is any checkpoint that `tfseg convert` reads, or a .keras file. If --model names another network than the one
-in the file, the weights that fit are loaded (a partial load, or warm start). The run folder gets config.json, log.csv,
-curves.png, best.keras and last.keras. The same command again continues from the last state, with bit-identical results.
+--weights is any checkpoint that `tfseg convert` reads, or a .keras file. --public names the code of a network that no
+table has, and runs it. If --model names another network than the one in the file, the weights that fit are loaded (a
+partial load, or warm start). The run folder gets config.json, log.csv, curves.png, best.keras and last.keras. The same
+command again continues from the last state, with bit-identical results.
 """
 
 import dataclasses
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     import keras
 
+    from converters.conversion.requests import Conversion
+    from converters.identification.sources import Source
     from tfseg import data
     from tfseg.training import Recipe
 
@@ -50,6 +53,12 @@ _WEIGHTS = path_flags.model_source(
 )
 _OPTIONS = flag_types.options(
     "options", "Options of the network, such as padding=same,width=0.5 (see tfseg.build); needs --model."
+)
+_PUBLIC = path_flags.public_code()
+_PREPROCESSING = flag_types.text(
+    "preprocessing",
+    None,
+    "How images are prepared for --weights that do not say it: a name of tfseg.specs.PREPROCESSING, such as torch.",
 )
 _SKIP = flag_types.patterns("skip", "Regular expression of weights that stay random; may be repeated.")
 _RECIPE = flag_types.choice("recipe", "poly", choices.RECIPES, "How to train.")
@@ -91,6 +100,10 @@ def _train() -> int:
         raise UsageError("--model is missing: what is to be trained? Or --weights=checkpoint, or both")
     if _OPTIONS.value and _MODEL.value is None:
         raise UsageError("--model is missing: --options are those of a network, such as --model=fcn8s")
+    if _PUBLIC.value and _WEIGHTS.value is None:
+        raise UsageError("--public builds the network of a file of weights: add --weights")
+    if _PUBLIC.value and _MODEL.value:
+        raise UsageError("--public and --model both say which network it is: give one of them")
     if _VAL_SPLIT.value and _VAL_SHARE.value is not None:
         raise UsageError("--val_split and --val_share both say what to validate on: give one of them")
     if _FIRST_CONV.present and not (datasets.channels() and _WEIGHTS.value):
@@ -102,6 +115,7 @@ def _train() -> int:
     import tfseg
 
     check_name(_MODEL, tfseg.list_models(), "networks")
+    check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     if _MODEL.value:
         check_options(_OPTIONS, _MODEL.value)
 
@@ -167,17 +181,18 @@ def _recipe(dataset: "data.Dataset") -> "Recipe":
 def _build_model(dataset: "data.Dataset") -> "keras.Model":
     """The model to start with."""
     import tfseg
-    from converters import convert, import_weights
+    from converters import import_weights
     from converters.identification.sources import open_source
 
     weights, name, options = _WEIGHTS.value, _MODEL.value, _OPTIONS.value
-    if name is None and weights.endswith(".keras"):
+    if name is None and weights.endswith(".keras") and not _PUBLIC.value:
         model = tfseg.load(weights)
         return _for_images(model, dataset, lambda note: print(f"{model.name}: {note}"))
     source = weights and open_source(weights, progress=show_download)
     if weights and not options:
-        model, receipt = convert(source, network=name, num_classes=dataset.num_classes, skip=_SKIP.value)
+        model, receipt = _converted(source, dataset)
         model = _for_images(model, dataset, receipt.notes.append)
+        receipt.preprocessing = tfseg.metadata(model)["preprocessing"]
         print(receipt)
         return model
     options = options or {}
@@ -191,8 +206,44 @@ def _build_model(dataset: "data.Dataset") -> "keras.Model":
         return _for_images(model, dataset, print)
     receipt = import_weights(model, source, skip=_SKIP.value)
     model = _for_images(model, dataset, receipt.notes.append)
+    receipt.preprocessing = tfseg.metadata(model)["preprocessing"]
     print(receipt)
     return model
+
+
+def _converted(source: "Source", dataset: "data.Dataset") -> "Conversion":
+    """The network of a file: one of a family, with a head for the classes; else what its program or its code says."""
+    from converters import ConversionError, convert
+
+    prepared = {"preprocessing": _PREPROCESSING.value}
+    if _PUBLIC.value:
+        return _with_classes(convert(source, public=_PUBLIC.value, skip=_SKIP.value, **prepared), dataset)
+    try:
+        return convert(source, network=_MODEL.value, num_classes=dataset.num_classes, skip=_SKIP.value, **prepared)
+    except ConversionError:
+        if _MODEL.value or _SKIP.value:
+            raise
+        try:
+            converted = convert(source, **prepared)
+        except ConversionError:
+            converted = None
+        if converted is None or not converted.receipt.steps:  # of a family, whose head has other classes
+            raise
+    return _with_classes(converted, dataset)
+
+
+def _with_classes(converted: "Conversion", dataset: "data.Dataset") -> "Conversion":
+    """The same, if it has the classes of the data set: a network that was built from a program keeps its head."""
+    from tfseg.outputs import logits_of
+
+    classes = logits_of(converted.model.output).shape[-1]
+    if classes == dataset.num_classes:
+        return converted
+    raise UsageError(
+        f"the network of --weights has {classes} classes, and the data set {dataset.num_classes}. Its head is part of "
+        "the program that it was built from. Convert it, put another head on it in Python, and give that .keras file "
+        "as --weights"
+    )
 
 
 def _for_images(model: "keras.Model", dataset: "data.Dataset", note: "Callable[[str], object]") -> "keras.Model":

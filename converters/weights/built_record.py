@@ -50,6 +50,23 @@ class LayerModule(NamedTuple):
     axes: tuple[int, ...]
 
 
+class CaffeLayer(NamedTuple):
+    """A layer of a `.caffemodel`.
+
+    Attributes:
+        kind: type of the layer.
+        parts: for each of its blobs the part that it is, such as "weight"; `TRANSPOSED` after one that the file holds
+            by input and output.
+    """
+
+    kind: str
+    parts: tuple[str, ...]
+
+
+TRANSPOSED = "^T"
+"""What follows the part of a blob whose two axes are exchanged in the file."""
+
+
 @dataclasses.dataclass(frozen=True)
 class BuiltRecord:
     """What is known of the source of a built model.
@@ -64,6 +81,7 @@ class BuiltRecord:
         left: key -> why the model does not hold the tensor.
         constants: paths of variables that hold constants of the program, which no state dictionary has.
         modules: name of a layer -> the module that it computes.
+        caffe: for a network of Caffe, name of a layer of the file -> its type and the parts that its blobs are.
     """
 
     family: str
@@ -75,6 +93,7 @@ class BuiltRecord:
     left: Mapping[str, str] = dataclasses.field(default_factory=dict)
     constants: tuple[str, ...] = ()
     modules: Mapping[str, LayerModule] = dataclasses.field(default_factory=dict)
+    caffe: Mapping[str, CaffeLayer] = dataclasses.field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         """Plain dictionaries, lists and texts, as JSON has them."""
@@ -91,6 +110,7 @@ class BuiltRecord:
             "left": dict(self.left),
             "constants": list(self.constants),
             "modules": {layer: [row.module, list(row.axes)] for layer, row in self.modules.items()},
+            "caffe": {layer: [row.kind, list(row.parts)] for layer, row in self.caffe.items()},
         }
 
     @classmethod
@@ -109,6 +129,7 @@ class BuiltRecord:
             config["left"],
             tuple(config["constants"]),
             {layer: LayerModule(module, tuple(axes)) for layer, (module, axes) in config["modules"].items()},
+            {layer: CaffeLayer(kind, tuple(parts)) for layer, (kind, parts) in config.get("caffe", {}).items()},
         )
 
 

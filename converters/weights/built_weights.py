@@ -11,7 +11,7 @@ from converters.identification.listing import some
 from converters.memory import view
 from converters.names.layouts import parse
 from converters.names.tables import Table
-from converters.weights.built_record import BuiltRecord, Place, digest
+from converters.weights.built_record import TRANSPOSED, BuiltRecord, CaffeLayer, Place, digest
 
 _AGAIN = 'To write the variables by their own paths, pass family="tfseg/paths".'
 
@@ -60,6 +60,22 @@ class BuiltWeights(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def caffe_layers(self) -> Mapping[str, CaffeLayer]:
+        """The layers of the `.caffemodel` that the model was built from.
+
+        Raises:
+            ConversionError: a weight that the model does not hold.
+        """
+        for layer, (_, parts) in self._record.caffe.items():
+            for part in parts:
+                key = f"{layer}.{part.removesuffix(TRANSPOSED)}"
+                if part != "factor" and key not in self._keys:
+                    raise ConversionError(
+                        f"{self.network} has {key}, which the model does not hold: "
+                        f"{self.left.get(key, 'no step reads it')}. Write .safetensors, which leaves it out."
+                    )
+        return self._record.caffe
 
     @property
     def account(self) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.own_files import BY_PATH
 from converters.types import Path
-from converters.weights.built_record import record_of
+from converters.weights.built_record import TRANSPOSED, record_of
 from converters.weights.built_weights import BuiltWeights
 from converters.weights.foreign_weights import ForeignWeights, foreign_weights
 from converters.weights.receipts import Receipt
-from converters.writing.caffemodel import write_caffemodel
+from converters.writing.caffemodel import write_caffemodel, write_layers
 from converters.writing.files import atomic, conversion_errors
 from tfseg.exporting.safetensors import write_safetensors
 from tfseg.layers.metadata import metadata
@@ -39,7 +39,7 @@ def export_weights(
     Args:
         model: a Keras model with tfseg's layer names, or one that was built from a program.
         path: where the file is written: `.safetensors`; `.pth` or `.pt`, for which torch must be installed; or
-            `.caffemodel` for Caffe's families.
+            `.caffemodel` for Caffe's families and for models that were built from a network of Caffe.
         family: name of a family, or the record itself. By default the first in the documented order that the model
             fits. "tfseg/paths" writes the variables by path, in Keras layout.
         dtype: type of the numbers in the file, "float32" or "float16"; by default each variable's type.
@@ -72,6 +72,9 @@ def export_weights(
         )
         with conversion_errors(path):
             write_safetensors(path, weights, facts | dict(header or {}), overwrite=overwrite)
+    elif path.suffix == ".caffemodel" and isinstance(weights, BuiltWeights):
+        layers = weights.caffe_layers()
+        write_layers(path, weights, layers, weights.network, transposed=TRANSPOSED, overwrite=overwrite)
     elif path.suffix == ".caffemodel":
         write_caffemodel(path, weights, weights.kinds, model.name, overwrite=overwrite)
     else:
@@ -93,10 +96,10 @@ def _weights(
     caffe = path.suffix == ".caffemodel"
     record = record_of(model)
     if record is not None and family in (None, record.family):
-        if caffe:
+        if caffe and not record.caffe:
             raise ConversionError(
-                f"{path}: {model.name} was built from a program of its own, which Caffe's format does not hold. Write "
-                ".safetensors, .pth or .pt."
+                f"{path}: {model.name} was built from a program that is no network of Caffe, so that no layer of Caffe "
+                "holds its weights. Write .safetensors, .pth or .pt."
             )
         return BuiltWeights(model, record, dtype)
     return foreign_weights(model, family, dtype=dtype, format="Caffe" if caffe else None)

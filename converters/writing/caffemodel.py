@@ -44,11 +44,46 @@ def write_caffemodel(
     for key in arrays:
         layer, _, part = key.rpartition(".")
         layers.setdefault((layer, _TYPES[kinds[key]]), {})[part] = key
+    stored = {
+        layer: (kind, tuple(part for part in PARTS[kind] if part in keys or part == "factor"))
+        for (layer, kind), keys in layers.items()
+    }
+    write_layers(path, arrays, stored, name, overwrite=overwrite)
+
+
+def write_layers(
+    path: Path,
+    arrays: Arrays,
+    layers: Mapping[str, tuple[str, tuple[str, ...]]],
+    name: str,
+    *,
+    transposed: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Writes layers with the blobs that they had in another file.
+
+    Args:
+        path: where the file is written, whole or not at all.
+        arrays: "layer.part" -> float32 array.
+        layers: name of a layer -> its type, and the parts that its blobs are, in order. A "factor" is written as 1.
+        name: name of the network.
+        transposed: what follows a part whose two axes are exchanged in the file; "": none.
+        overwrite: whether a file at `path` is replaced.
+    Raises:
+        ConversionError: another element type, or as `converters.writing.files.atomic`.
+    """
+
+    def blob(layer: str, part: str) -> np.ndarray:
+        if part == "factor":
+            return _FACTOR
+        if transposed and part.endswith(transposed):
+            return arrays[f"{layer}.{part.removesuffix(transposed)}"].T
+        return arrays[f"{layer}.{part}"]
+
     with atomic(path, overwrite) as partial, open(partial, "wb") as file:
         file.write(_text(NetField.NAME, name))
-        for (layer, kind), keys in layers.items():
-            parts = [part for part in PARTS[kind] if part in keys or part == "factor"]
-            _write_layer(file, layer, kind, [arrays[keys[part]] if part in keys else _FACTOR for part in parts])
+        for layer, (kind, parts) in layers.items():
+            _write_layer(file, layer, kind, [blob(layer, part) for part in parts])
 
 
 def _write_layer(file: BinaryIO, name: str, kind: str, blobs: Sequence[np.ndarray]) -> None:

@@ -5,7 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from helpers import run_command
+import torch
+from helpers import public_code, run_command
 from helpers.data_sets import scenes
 
 import converters
@@ -56,6 +57,7 @@ def test_inspect_train_and_evaluate_commands(tmp_path):
         (["--model=fcn_resnet18", "--split=nowhere"], "--split=nowhere: there is no such split"),
         (["--model=fcn_resnet18", "--val_split=nowhere", "--split="], "--val_split=nowhere: there is no such split"),
         (["--options=width=0.5"], "--model is missing"),
+        (["--model=fcn8s", "--public=a:b"], "--public builds the network of a file of weights: add --weights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -103,3 +105,40 @@ def test_train_command_starts_from_a_checkpoint(tmp_path):
     model = keras.saving.load_model(tmp_path / "run" / "last.keras")
     np.testing.assert_array_equal(model.get_layer("conv3_1").kernel, vgg.get_layer("conv3_1").kernel)
     assert (np.array(model.get_layer("fc7").kernel).ravel() != np.array(vgg.get_layer("fc7").kernel).ravel()).any()
+
+
+@pytest.mark.full
+def test_train_command_starts_from_a_file_and_the_code_of_its_network(tmp_path):
+    """The file is of no family: --public names what builds its network."""
+    scenes(tmp_path / "data")
+    torch.manual_seed(0)
+    module = public_code.Segmenter(2).eval()
+    torch.save(module.state_dict(), tmp_path / "net.pth")
+    words = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--split=", f"--weights={tmp_path / 'net.pth'}"]
+    words += ["--crop=16,16", "--batch_size=2", "--epochs=1", f"--run={tmp_path / 'run'}", "--preprocessing=torch"]
+    other = run_command.run("tfseg_cli.train", *words, "--public=helpers.public_code:segmenter(classes=3)")
+    assert other.code == 1
+    assert 'public="helpers.public_code:segmenter(classes=2)"' in other.err
+    public = "--public=helpers.public_code:segmenter(classes=2)"
+    text = run("train", *words, public, "--freeze=.*")
+    assert "public code" in text
+    model = tfseg.load(tmp_path / "run" / "last.keras")
+    np.testing.assert_array_equal(model.get_layer("head").kernel, module.head.weight.detach().permute(2, 3, 1, 0))
+    wrong = run_command.run("tfseg_cli.train", *words, public, "--model=fcn8s")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--public and --model both say which network it is" in wrong.err
+
+
+@pytest.mark.full
+def test_train_command_starts_from_a_network_that_is_built_from_its_program(tmp_path):
+    """A Keras file of no family has its own head: it is trained where the number of classes is the data set's."""
+    scenes(tmp_path / "data")
+    image = keras.Input((24, 32, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="stem")(image)
+    keras.Model(image, keras.layers.Conv2D(2, 1, name="mine")(x)).save(tmp_path / "net.h5")
+    words = [f"--data={tmp_path / 'data'}", "--split=", f"--weights={tmp_path / 'net.h5'}", "--crop=16,16"]
+    words += ["--batch_size=2", "--epochs=1", f"--run={tmp_path / 'run'}", "--preprocessing=torch"]
+    other = run_command.run("tfseg_cli.train", *words, "--classes=dark,bright,other")
+    assert other.code == 2
+    assert "the network of --weights has 2 classes, and the data set 3" in other.err
+    assert "Keras model" in run("train", *words, "--classes=dark,bright")

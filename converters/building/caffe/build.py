@@ -3,6 +3,7 @@
 If OpenCV is installed, the model is compared with its importer where that computes what Caffe does.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import NamedTuple
@@ -197,8 +198,8 @@ def _remember(model: keras.Model, traced: TracedNet, builder: Builder, weights: 
     """Lets the model carry where each tensor went, so that its weights can be written back."""
     state = {key: traced.graph.tensors[key] for key in weights.tensors if key in traced.graph.tensors}
     state |= {key: weights.read(key) for key in weights.tensors if key not in state}
-    record = make_record(traced.graph, builder, family=FAMILY, state=state, same={}, dtypes={})
-    remember(model, record)
+    record = make_record(traced.graph, builder, family=FAMILY, state=state, same=weights.same, dtypes={})
+    remember(model, dataclasses.replace(record, caffe=weights.stored))
 
 
 def _carry_preprocessing(model: keras.Model, receipt: Receipt, net: PrototxtNet) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 from converters.building.caffe.wiring import Node
 from converters.errors import ConversionError
 from converters.identification.listing import some
-from converters.reading.caffe.blobs import PARTS, name_blobs
+from converters.reading.caffe.blobs import PARTS, name_blobs, parts_of
 from converters.reading.caffe.file_layers import FileLayer
 from converters.reading.caffe.prototxt import PrototxtLayer, PrototxtNet
 from converters.reading.tensors import Tensor
 from converters.types import Shape
+from converters.weights.built_record import TRANSPOSED, CaffeLayer
 
 _WEIGHTED = frozenset((*PARTS, "Normalize"))
 _OWN_PARTS = {"Normalize": ("scale",)}
@@ -43,12 +44,16 @@ class Weights:
     Attributes:
         tensors: key -> tensor of the layers that the network has.
         unused: key -> why no layer of the network has it.
+        same: key -> another key, whose weights the layer has too.
+        stored: name of a layer -> its type and its blobs, as the file holds them.
     """
 
     def __init__(self, layers: Mapping[str, FileLayer], nodes: Sequence[Node], transposed: Mapping[str, bool]) -> None:
         self.layers = layers
         self.tensors: dict[str, Tensor] = {}
         self.unused: dict[str, str] = {}
+        self.same: dict[str, str] = {}
+        self.stored: dict[str, CaffeLayer] = {}
         self._parts: dict[str, dict[str, Weight]] = {}
         self._check_complete(nodes)
         owners: dict[str, str] = {}  # name of a shared weight -> its key
@@ -103,6 +108,9 @@ class Weights:
             )
         _check_factor(layer, stored)
         named = name_blobs(layer.name, layer.type, stored.blobs, transposed=transposed)
+        in_file = parts_of(layer.type, stored.blobs)[: len(stored.blobs)]
+        in_file = tuple(f"{part}{TRANSPOSED}" if transposed and part == "weight" else part for part in in_file)
+        self.stored[layer.name] = CaffeLayer(layer.type, in_file)
         parts = {}
         for index, (key, tensor) in enumerate(named.items()):
             part = key.removeprefix(f"{layer.name}.")
@@ -110,6 +118,7 @@ class Weights:
             owner = owners.setdefault(name, key) if name else key
             if owner != key:
                 self._require_equal(owner, key, tensor, name)
+                self.same[key] = owner
                 self.unused[key] = f"the same weights as {owner}, which both layers have"
             else:
                 self.tensors[key] = tensor

@@ -15,6 +15,7 @@ import numpy as np
 from converters.building.account import account
 from converters.building.builder import Builder
 from converters.building.operations import HANDLERS
+from converters.building.record import make_record
 from converters.building.tensorflow.from_graph import TracedProgram, programs
 from converters.building.tensorflow.open_program import open_program
 from converters.building.tensorflow.program import GraphProgram
@@ -23,6 +24,7 @@ from converters.building.verify import TOLERANCE, Original, reporting, verify
 from converters.errors import ConversionError
 from converters.reading.files import naming
 from converters.types import Path
+from converters.weights.built_record import remember
 from converters.weights.receipts import Receipt
 
 FAMILY = "TensorFlow graph"
@@ -130,6 +132,9 @@ def _built(program: GraphProgram, traced: TracedProgram, tolerance: float) -> Bu
     )
     receipt.parity = verdict.parity
     receipt.notes += verdict.notes
+    state = {row["key"]: traced.tensors[row["key"]] for row in receipt.tensors if row["key"] in traced.tensors}
+    dtypes = {key: array.dtype.name for key, array in state.items()}
+    remember(model, make_record(traced.graph, builder, family=FAMILY, state=state, same={}, dtypes=dtypes))
     return BuiltGraph(model, receipt)
 
 

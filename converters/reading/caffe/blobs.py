@@ -63,10 +63,9 @@ def name_blobs(layer: str, kind: str, blobs: Sequence[Tensor], *, transposed: bo
         transposed: whether the weight of a fully connected layer lies by input and output.
     Raises: ConversionError for shapes that such a layer cannot have, and for a BatchNorm of NVIDIA's Caffe.
     """
-    names = PARTS.get(kind)
-    if names is None:
-        return {f"{layer}.{index}": tensor for index, tensor in enumerate(blobs)}
-    names = _form(kind, blobs) or names
+    names = parts_of(kind, blobs)
+    if kind not in PARTS:
+        return {f"{layer}.{name}": tensor for name, tensor in zip(names, blobs, strict=True)}
     if kind in _COMPLETE and len(blobs) != len(names):
         raise ConversionError(
             f"the layer {layer!r} ({kind}) has {len(blobs)} blobs. Expected {len(names)}: {', '.join(names)}. NVIDIA's "
@@ -91,6 +90,20 @@ def name_blobs(layer: str, kind: str, blobs: Sequence[Tensor], *, transposed: bo
             if part in ("mean", "variance")
         }
     return {f"{layer}.{part}": tensor for part, tensor in parts.items()}
+
+
+def parts_of(kind: str, blobs: Sequence[Tensor]) -> tuple[str, ...]:
+    """The parts that a layer's blobs are, in their order: of an unknown type, their numbers.
+
+    A file may leave the last ones out, as a bias, or hold too many.
+
+    Args:
+        kind: type of the layer.
+        blobs: tensors in the shapes that the file gives them.
+    """
+    if kind not in PARTS:
+        return tuple(map(str, range(len(blobs))))
+    return _form(kind, blobs) or PARTS[kind]
 
 
 def _form(kind: str, blobs: Sequence[Tensor]) -> tuple[str, ...] | None:

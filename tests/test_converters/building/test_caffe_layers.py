@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import torch
 from helpers import caffe_in_numpy
 from helpers.caffe_programs import Net
 from helpers.references import images
 
+import converters
+from converters import ConversionError
 from converters.building.caffe.build import build_from_caffe
 
 
@@ -313,6 +316,37 @@ def test_many_layers_side_by_side(tmp_path):
     model, receipt = converted(net, tmp_path)
     assert caffe_in_numpy.difference(model, net, ANY_SIZE[0], batch=1) <= 1e-5
     assert not [why for why in receipt.ignored.values() if why == "read by no step"]
+
+
+WRITTEN = (
+    "norm, NVIDIA|norm, SegNet|norm, PSPNet|prelu|normalize|bias|fully connected, transposed|shared weights"
+).split("|")
+
+
+def test_weights_are_written_back_as_their_files_layers(tmp_path):
+    """Also those of forks, those that lie transposed, and those that two layers have; after saving, too."""
+    net = Net(data=(3, 64, 64))
+    for name in WRITTEN:
+        LAYERS[name](net, "data")
+    prototxt, weights = net.write(tmp_path)
+    model, _ = build_from_caffe(weights, prototxt=prototxt)
+    model.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    receipt = converters.export_weights(again, tmp_path / "back.caffemodel")
+    source, back = converters.read(weights), converters.read(tmp_path / "back.caffemodel")
+    assert {row["key"] for row in receipt.tensors} <= set(back) == set(source)
+    assert all(np.array_equal(back[key], source[key]) for key in source)
+    rebuilt, _ = build_from_caffe(tmp_path / "back.caffemodel", prototxt=prototxt)
+    pixels = images(33, 46)
+    for ours, other in zip(model(pixels), rebuilt(pixels), strict=True):
+        np.testing.assert_array_equal(ours, other)
+
+
+def test_models_of_other_programs_are_no_layers_of_caffe(tmp_path):
+    module = torch.nn.Conv2d(3, 4, 3)
+    model, _ = converters.convert(module)
+    with pytest.raises(ConversionError, match=r"a program that is no network of Caffe.*Write \.safetensors"):
+        converters.export_weights(model, tmp_path / "net.caffemodel")
 
 
 def test_equal_numbers_give_the_last_place(tmp_path):

@@ -226,6 +226,15 @@ def test_checkpoint_with_its_graph(tmp_path):
     model, receipt = converters.convert(tmp_path / "model.ckpt", outputs=["conv/Relu6"])
     np.testing.assert_allclose(model(images(33, 42)), expected, atol=1e-5)
     assert {row["key"] for row in receipt.tensors} >= {"conv/weights", "conv/BatchNorm/gamma"}
+    # Its weights go back under the names of its variables, also from a saved model.
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    converters.export_weights(again, tmp_path / "back.safetensors")
+    source, back = converters.read(tmp_path / "model.ckpt"), converters.read(tmp_path / "back.safetensors")
+    assert set(source) == {f"stored/{key}" for key in back}
+    assert all(np.array_equal(source[f"stored/{key}"], back[key]) for key in back)
+    with pytest.raises(ConversionError, match="no layer of Caffe holds its weights"):
+        converters.export_weights(again, tmp_path / "back.caffemodel")
     # No family has such names: the graph beside the checkpoint is its program, too.
     assert converters.convert(str(tmp_path / "model.ckpt"))[1].family == "TensorFlow graph"
 
