@@ -18,15 +18,17 @@ class Augmentation:
         scale: smallest and largest factor of both sides before the crop; `(1, 1)`: no scaling.
         flip: whether half of the examples are mirrored, left to right.
         jitter: strength of random brightness, contrast and saturation; 0.2 changes each by up to a fifth, 0 by nothing.
+        rotate: largest angle in degrees by which a photograph is turned, to either side; 0: none is.
     Example:
         >>> tfseg.data.Augmentation(crop=(320, 320), jitter=0.2)
-        Augmentation(crop=(320, 320), scale=(0.5, 2.0), flip=True, jitter=0.2)
+        Augmentation(crop=(320, 320), scale=(0.5, 2.0), flip=True, jitter=0.2, rotate=0.0)
     """
 
     crop: Size | None = None
     scale: tuple[float, float] = (0.5, 2.0)
     flip: bool = True
     jitter: float = 0.0
+    rotate: float = 0.0
 
 
 NO_AUGMENTATION = Augmentation(scale=(1.0, 1.0), flip=False)
@@ -38,7 +40,7 @@ def check_augmentation(augmentation: Augmentation) -> None:
     Args:
         augmentation: the `Augmentation` to check.
     Raises:
-        ValueError: a crop, scale or jitter out of range, or a scale without a crop.
+        ValueError: a crop, scale, jitter or angle out of range, or a scale without a crop.
     """
     crop = augmentation.crop
     if crop is not None and not (
@@ -52,6 +54,8 @@ def check_augmentation(augmentation: Augmentation) -> None:
         raise ValueError("Scaled photographs have many sizes: pass crop=(height, width) too, or scale=(1, 1).")
     if not 0 <= augmentation.jitter < 1:
         raise ValueError(f"jitter is at least 0 and below 1. Received: {augmentation.jitter}")
+    if not 0 <= augmentation.rotate <= 180:
+        raise ValueError(f"rotate is an angle from 0 to 180 degrees. Received: {augmentation.rotate}")
 
 
 def augment(
@@ -80,6 +84,10 @@ def augment(
         size = tf.maximum(1, tf.cast(tf.round(factor * tf.cast(tf.shape(mask), tf.float32)), tf.int32))
         image = tf.image.resize(image, size, "bilinear", antialias=True)
         mask = tf.image.resize(mask[..., None], size, "nearest")[..., 0]
+    if augmentation.rotate:
+        # A seed of its own, so that the other changes are the same with and without it.
+        angle = tf.random.stateless_uniform((), tf.random.fold_in(seeds[3], 1), -1.0, 1.0) * augmentation.rotate
+        image, mask = rotated(image, mask, angle, void_id)
     if augmentation.jitter:
         image = _jitter_colors(image, augmentation.jitter, seeds[1])
     if augmentation.crop:
@@ -88,6 +96,46 @@ def augment(
         mirror = tf.random.stateless_uniform((), seeds[3]) < 0.5
         image, mask = tf.cond(mirror, lambda: (image[:, ::-1], mask[:, ::-1]), lambda: (image, mask))
     return image, mask
+
+
+def rotated(image: Tensor, mask: Tensor, degrees: Tensor, void_id: int) -> tuple[Tensor, Tensor]:
+    """Both turned around their center, against the clock; what comes from outside is void, and of the mean color.
+
+    Args:
+        image: float tensor `(height, width, channels)`.
+        mask: tensor `(height, width)` of whole numbers.
+        degrees: the angle.
+        void_id: the id of ignored pixels.
+    Returns: tensors of the same shapes and types.
+    """
+    import tensorflow as tf
+
+    angle = degrees * (np.pi / 180)
+    last = tf.cast(tf.shape(mask) - 1, tf.float32)
+    height, width = last[0], last[1]
+    sine, cosine = tf.sin(angle), tf.cos(angle)
+    # The place in the photograph that a place of the result shows, as TensorFlow wants it.
+    transform = tf.stack(
+        [
+            *(cosine, -sine, (width - cosine * width + sine * height) / 2),
+            *(sine, cosine, (height - sine * width - cosine * height) / 2),
+            *(0.0, 0.0),
+        ]
+    )
+
+    def turned(values: Tensor, interpolation: str) -> Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=values[None],
+            transforms=transform[None],
+            output_shape=tf.shape(values)[:2],
+            fill_value=0.0,
+            interpolation=interpolation,
+        )[0]
+
+    inside = turned(tf.ones_like(image[..., :1]), "NEAREST")[..., 0] > 0
+    classes = tf.cast(turned(tf.cast(mask, tf.int64)[..., None], "NEAREST")[..., 0], mask.dtype)
+    mean = tf.reduce_mean(image, axis=(0, 1))
+    return turned(image - mean, "BILINEAR") + mean, tf.where(inside, classes, tf.cast(void_id, mask.dtype))
 
 
 def _random_crop(image: Tensor, mask: Tensor, crop: Size, seed: Tensor, void_id: int) -> tuple[Tensor, Tensor]:

@@ -287,7 +287,7 @@ def _make_loss(recipe: Recipe, options: dict[str, Any]) -> losses.SegmentationLo
 def default_recipe(model: keras.Model) -> str:
     """The name of the recipe that fits a network.
 
-    ResNets, and other networks with BatchNorm in a trunk of tfseg, train by "poly". VGG16 has no BatchNorm and comes
+    ResNets, and other networks with BatchNorm in a trunk of tfseg, train by "poly". VGG16 has no BatchNorm and
     apart at such a rate: "vgg". Networks that came whole, from a program, train by "adamw", whose rate is low.
 
     Args:

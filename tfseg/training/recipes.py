@@ -208,7 +208,7 @@ RECIPES = {
     ),
     # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's.
     "poly": Recipe(learning_rate=0.007, decay=1e-4, head_factor=10.0, batch_size=8),
-    # For VGG16 without BatchNorm, whose training comes apart at higher rates: measured on CamVid (BUILD_NOTES).
+    # For VGG16 without BatchNorm, which diverges at higher rates. Measured on CamVid, see BUILD_NOTES.
     "vgg": Recipe(
         optimizer="adamw", learning_rate=2e-5, decay=0.01, power=1.0, warmup=0.01, head_factor=10.0, batch_size=8
     ),

@@ -150,7 +150,7 @@ class RunFolder:
     def restore(self) -> tuple[keras.Model | None, Progress]:
         """The last state, with its optimizer, and how far it is; `(None, Progress())` if no state was saved.
 
-        Best state, log and curves become those of the last state if a kill left them behind it.
+        Best state, log and curves become those of the last state, if a kill left older ones.
         """
         if not self.last.exists():
             return None, Progress()

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from helpers.data_sets import pairs
+from PIL import Image
 
 from tfseg import data
-from tfseg.data.augmentation import augment
+from tfseg.data.augmentation import augment, rotated
 
 
 def test_photograph_and_mask_are_changed_together():
@@ -33,11 +34,34 @@ def test_padding_is_void_and_of_the_mean_color():
     np.testing.assert_allclose(changed.numpy(), 77)
 
 
+@pytest.mark.parametrize("degrees", [90.0, 30.0, -75.0])
+def test_rotation_is_pillows(degrees):
+    """The nearest pixel of Pillow's rotation around the center; the image shows its own mask."""
+    ids = np.kron(np.arange(12).reshape(3, 4), np.ones((20, 20))).astype("uint16")
+    image = np.repeat(ids[..., None] * 10.0, 3, axis=-1)
+    turned, classes = (np.array(part) for part in rotated(image, ids, degrees, 60000))
+    turned = turned[..., 0]
+    expected = np.array(Image.fromarray(ids.astype("int32")).rotate(degrees, fillcolor=60000))
+    assert (classes == expected).mean() > 0.98  # where a place lies between two pixels, either may be the nearest
+    inside = classes != 60000
+    assert (np.round(turned[inside] / 10) == classes[inside]).mean() > 0.85
+    assert degrees == 90 or (~inside).mean() > 0.1
+
+
+def test_a_mask_is_turned_by_a_part_of_the_largest_angle():
+    ids, image = np.zeros((40, 40), "uint8"), np.full((40, 40, 3), 7, "uint8")
+    rotate = data.Augmentation(scale=(1, 1), flip=False, rotate=10)
+    voids = [(augment(image, ids, rotate, (0, seed))[1].numpy() == 255).mean() for seed in range(8)]
+    assert 0 < max(voids) <= 0.09
+    assert len({round(share, 4) for share in voids}) > 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"scale": (0.5, 2)}, "many sizes: pass crop="),
         ({"scale": (2, 1), "crop": (8, 8)}, "a smallest and a largest factor"),
+        ({"rotate": 181, "crop": (8, 8)}, "an angle from 0 to 180 degrees"),
         ({"jitter": 1, "crop": (8, 8)}, "jitter is at least 0 and below 1"),
     ],
 )
