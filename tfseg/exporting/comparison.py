@@ -48,7 +48,8 @@ class ArtifactComparison:
                 raise ValueError(
                     "A segmentation model gives every pixel logits. Received: "
                     f"{job.model.name!r}, {images.shape} to {logits.shape}. Enlarge smaller ones: "
-                    "tfseg.layers.ResizeLike()([model.output, model.input]) is the output of a model that has them."
+                    "tfseg.layers.ResizeLike()([model.output, model.input]) is the output of a model that has them. "
+                    "Or give a size at which it has them: size=(height, width), --size=height,width."
                 )
             examples |= {f"pixels_{index}": pixels, f"images_{index}": images}
             self._logits.append(logits)

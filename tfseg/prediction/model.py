@@ -230,7 +230,8 @@ def preprocessing_of(model: keras.Model) -> Preprocessing:
     if preprocessing is None:
         raise ValueError(
             f'The model {model.name!r} does not say how its input is prepared: pass preprocessing="torch" (RGB, /255, '
-            'mean, std), "caffe" (BGR minus mean), or a dictionary as in tfseg.specs.PREPROCESSING.'
+            'mean, std), "caffe" (BGR minus mean), or a dictionary as in tfseg.specs.PREPROCESSING; commands take '
+            "--preprocessing=torch."
         )
     return preprocessing
 
@@ -319,6 +320,12 @@ def check_segmenter(model: keras.Model) -> None:
         raise ValueError(
             "A segmentation model turns images (batch, height, width, channels) into logits (batch, height, width, "
             f"num_classes). Received: {model.name!r}, {input_shape} to {output_shape}"
+        )
+    if output_shape[-1] == 1:  # the largest of one number is always the first class
+        raise ValueError(
+            f"The model {model.name!r} has one score for each pixel, and a mask needs one for each class. For a logit "
+            "y, which a sigmoid turns into the probability of the second class, the output of a model with both "
+            "classes is keras.ops.concatenate([keras.ops.zeros_like(y), y], axis=-1)."
         )
 
 

@@ -308,15 +308,28 @@ def test_a_softmax_in_the_model_is_not_repeated(options, resized):
     np.testing.assert_allclose(*results, atol=1e-5)
 
 
-@pytest.mark.parametrize("maps", [1, 3])
-def test_probabilities_of_classes_that_do_not_exclude_each_other_are_refused(maps):
+def test_probabilities_of_classes_that_do_not_exclude_each_other_are_refused():
     image = keras.Input((None, None, 3))
-    network = keras.Model(image, keras.layers.Conv2D(maps, 1, activation="sigmoid")(image))
+    network = keras.Model(image, keras.layers.Conv2D(3, 1, activation="sigmoid")(image))
     for options in ({"return_probabilities": True}, {"threshold": 0.5}):
+        with pytest.raises(ValueError, match="one of several classes for each pixel.*whose 3 maps pass a sigmoid"):
+            tfseg.predict(network, pixels(4, 4, 3), preprocessing="torch", **options)
+
+
+def test_one_score_for_each_pixel_is_refused_with_a_way_to_two():
+    """The largest of one number says nothing: every pixel would be of the first class."""
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Conv2D(1, 1)(image))
+    for options in ({}, {"return_probabilities": True}, {"threshold": 0.5}, {"flip": True}):
         with pytest.raises(
-            ValueError, match=rf"one of several classes for each pixel.*whose {maps} maps pass a sigmoid"
+            ValueError, match=r"one score for each pixel.*keras.ops.concatenate\(\[keras.ops.zeros_like"
         ):
             tfseg.predict(network, pixels(4, 4, 3), preprocessing="torch", **options)
+    y = network.output
+    both = keras.Model(image, keras.ops.concatenate([keras.ops.zeros_like(y), y], axis=-1))
+    logits = network(tfseg.preprocess(pixels(4, 4, 3), "torch")[None])[0, ..., 0]
+    classes = tfseg.predict(both, pixels(4, 4, 3), preprocessing="torch")
+    np.testing.assert_array_equal(classes, np.asarray(logits) > 0)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1, 50])
