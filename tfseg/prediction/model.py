@@ -323,9 +323,8 @@ def check_segmenter(model: keras.Model) -> None:
         )
     if output_shape[-1] == 1:  # the largest of one number is always the first class
         raise ValueError(
-            f"The model {model.name!r} has one score for each pixel, and a mask needs one for each class. For a logit "
-            "y, which a sigmoid turns into the probability of the second class, the output of a model with both "
-            "classes is keras.ops.concatenate([keras.ops.zeros_like(y), y], axis=-1)."
+            f"The model {model.name!r} has one score for each pixel, and a mask needs one for each class. Give the model "
+            "two: keras.ops.concatenate([keras.ops.zeros_like(y), y], axis=-1), where y is the score before a sigmoid."
         )
 
 

@@ -312,7 +312,7 @@ def test_probabilities_of_classes_that_do_not_exclude_each_other_are_refused():
     image = keras.Input((None, None, 3))
     network = keras.Model(image, keras.layers.Conv2D(3, 1, activation="sigmoid")(image))
     for options in ({"return_probabilities": True}, {"threshold": 0.5}):
-        with pytest.raises(ValueError, match="one of several classes for each pixel.*whose 3 maps pass a sigmoid"):
+        with pytest.raises(ValueError, match=r"one of several classes for each pixel.*whose 3 maps pass a sigmoid"):
             tfseg.predict(network, pixels(4, 4, 3), preprocessing="torch", **options)
 
 
