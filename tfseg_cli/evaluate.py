@@ -30,6 +30,12 @@ _NETWORK = flag_types.text(
     None,
     "With --protocol: the network whose published score is printed below the scores; by default the model's name.",
 )
+_PREPROCESSING = flag_types.text(
+    "preprocessing",
+    None,
+    "How images are prepared, such as torch or caffe, if the model does not say it: a name of "
+    "tfseg.specs.PREPROCESSING.",
+)
 _SPLIT = path_flags.split("split", "val", "Which part of the data set; empty: all of a folder.")
 _SCALES = flag_types.numbers(
     "scales", (1.0,), "Sizes at which the model sees a photograph, such as 0.5,1,1.5.", above=0
@@ -62,7 +68,8 @@ def _evaluate() -> int:
         datasets.check_flags()
     elif datasets.channels():
         raise UsageError("--channels is for data sets of one's own, and --protocol for photographs: give one of them")
-    channel_flags.given()  # refused now if it is invalid
+    if channel_flags.given() and _PREPROCESSING.value:  # the former is refused now if it is invalid
+        raise UsageError("--preprocessing and --mean both say how images are prepared: give one of them")
     if _CONFUSION.value and importlib.util.find_spec("matplotlib") is None:
         raise ValueError('--confusion needs matplotlib: pip install "tfseg[plots]"')
 
@@ -72,10 +79,12 @@ def _evaluate() -> int:
     from tfseg.preprocessing import channels_of, is_stored
 
     check_name(_PROTOCOL, list(data.PROTOCOLS), "protocols")
+    check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     check_name(_NETWORK, tfseg.list_models(), "networks")
     dataset = datasets.open_protocol(_PROTOCOL.value) if _PROTOCOL.value else None
     model = tfseg.load(_MODEL.value, public=_PUBLIC.value)
-    preprocessing = channel_flags.preprocessing(model) or tfseg.metadata(model)["preprocessing"]
+    named = _PREPROCESSING.value and tfseg.specs.PREPROCESSING[_PREPROCESSING.value]
+    preprocessing = named or channel_flags.preprocessing(model) or tfseg.metadata(model)["preprocessing"]
     if dataset is None:  # the model says which images it takes
         channels = channels_of(preprocessing) if preprocessing and is_stored(preprocessing) else None
         dataset = datasets.open_dataset(_SPLIT.value or None, channels=channels)

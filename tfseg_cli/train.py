@@ -182,13 +182,14 @@ def _build_model(dataset: "data.Dataset") -> "keras.Model":
     """The model to start with."""
     import tfseg
     from converters import import_weights
-    from converters.identification.sources import open_source
 
     weights, name, options = _WEIGHTS.value, _MODEL.value, _OPTIONS.value
     if name is None and weights.endswith(".keras") and not _PUBLIC.value:
         model = tfseg.load(weights)
+        if _PREPROCESSING.value:
+            tfseg.set_metadata(model, preprocessing=tfseg.specs.PREPROCESSING[_PREPROCESSING.value])
         return _for_images(model, dataset, lambda note: print(f"{model.name}: {note}"))
-    source = weights and open_source(weights, progress=show_download)
+    source = weights and _opened(weights)
     if weights and not options:
         model, receipt = _converted(source, dataset)
         model = _for_images(model, dataset, receipt.notes.append)
@@ -211,7 +212,20 @@ def _build_model(dataset: "data.Dataset") -> "keras.Model":
     return model
 
 
-def _converted(source: "Source", dataset: "data.Dataset") -> "Conversion":
+def _opened(weights: str) -> "Source | str":
+    """The source of the weights; the path itself of a program in a file, which `convert` alone reads."""
+    from converters import ConversionError
+    from converters.identification.sources import open_source
+
+    try:
+        return open_source(weights, progress=show_download)
+    except ConversionError:
+        if _MODEL.value or _PUBLIC.value:
+            raise
+        return weights
+
+
+def _converted(source: "Source | str", dataset: "data.Dataset") -> "Conversion":
     """The network of a file: one of a family, with a head for the classes; else what its program or its code says."""
     from converters import ConversionError, convert
 

@@ -82,3 +82,19 @@ def test_a_missing_model_is_refused(place):
     code, _, err = run(place, "none.keras")
     assert code == 2
     assert err.startswith("tfseg-evaluate: --model=none.keras: there is no such file")
+
+
+@pytest.mark.full
+def test_preprocessing_that_the_model_does_not_say_is_given(place):
+    network = narrow_fcn()
+    tfseg.set_metadata(network, preprocessing=None)
+    network.save(place / "bare.keras")
+    code, _, err = run(place, "bare.keras", "--split=")
+    assert code == 1
+    assert "--preprocessing=torch" in err
+    named, bare = (run(place, name, "--split=", "--preprocessing=torch") for name in ("m.keras", "bare.keras"))
+    assert bare.code == 0, bare.err
+    assert bare.out == named.out
+    code, _, err = run(place, "bare.keras", "--split=", "--preprocessing=torch", "--mean=1,2,3", "--std=1,1,1")
+    assert code == 2
+    assert "--preprocessing and --mean both say" in err

@@ -136,7 +136,7 @@ NAMES = {  # flags whose values the library knows
     "convert": {"family": "no-such-family", "network": "fcn_resnet51", "preprocessing": "no-such-way"},
     "predict": {"preprocessing": "no-such-way"},
     "train": {"model": "fcn8"},
-    "evaluate": {"protocol": "camvid-12"},
+    "evaluate": {"protocol": "camvid-12", "preprocessing": "no-such-way"},
     "export": {"preprocessing": "no-such-way"},
 }
 

@@ -142,3 +142,17 @@ def test_train_command_starts_from_a_network_that_is_built_from_its_program(tmp_
     assert other.code == 2
     assert "the network of --weights has 2 classes, and the data set 3" in other.err
     assert "Keras model" in run("train", *words, "--classes=dark,bright")
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # torch.export's own
+def test_train_command_starts_from_a_program_of_torch_export(tmp_path):
+    scenes(tmp_path / "data")
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1)).eval()
+    auto = torch.export.Dim.AUTO
+    program = torch.export.export(module, (torch.zeros(2, 3, 32, 48),), dynamic_shapes=({0: auto, 2: auto, 3: auto},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    words = [f"--data={tmp_path / 'data'}", "--split=", f"--weights={tmp_path / 'net.pt2'}", "--crop=16,16"]
+    words += ["--batch_size=2", "--epochs=1", f"--run={tmp_path / 'run'}", "--classes=dark,bright"]
+    assert "torch.export program" in run("train", *words, "--preprocessing=torch")
+    assert tfseg.metadata(tfseg.load(tmp_path / "run" / "last.keras"))["preprocessing"]["divisor"] == 255

@@ -324,7 +324,8 @@ def check_segmenter(model: keras.Model) -> None:
     if output_shape[-1] == 1:  # the largest of one number is always the first class
         raise ValueError(
             f"The model {model.name!r} has one score for each pixel, and a mask needs one for each class. Give the "
-            "model two: keras.ops.concatenate([keras.ops.zeros_like(y), y], axis=-1), where y is the score before a sigmoid."
+            "model two: keras.ops.concatenate([keras.ops.zeros_like(y), y], axis=-1), where y is the score before a "
+            "sigmoid."
         )
 
 

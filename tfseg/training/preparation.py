@@ -9,8 +9,8 @@ import keras
 
 from tfseg import losses, metrics, optimizers
 from tfseg.data.datasets import Dataset
-from tfseg.layers.metadata import set_metadata
-from tfseg.outputs import trained_keys, trained_outputs
+from tfseg.layers.metadata import set_metadata, size_multiple
+from tfseg.outputs import logits_of, trained_keys, trained_outputs
 from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe, loss_terms
 from tfseg.training.schedules import Poly
@@ -26,6 +26,7 @@ _LOSSES: dict[str, type[Any]] = {
 
 # Variables of the pretrained trunk, in any network of tfseg.
 TRUNK = r"(conv[1-5]|level\d)_.*|fc[67]/.*"
+_SIDE = 256  # pixels of an image that every stride divides
 HEAD = rf"(?!{TRUNK}).*"
 
 
@@ -126,12 +127,29 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
         raise ValueError(
             f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} "
             f"{model_classes}. Build it with num_classes={dataset.num_classes}, and leave the imported head out: "
-            "skip=['score', ...]."
+            "skip=['score', ...]. A network that was built from its program has its classes from there: give "
+            "it another head there."
         )
+    _check_size(model)
     if dtype != "float32":
         model = with_dtype(model, dtype)
     set_metadata(model, classes=dataset.classes, colors=dataset.colors)
     return model
+
+
+def _check_size(model: keras.Model) -> None:
+    """Refuses a model whose logits are smaller than the image, before a step fails on the masks."""
+    multiple = size_multiple(model)
+    side = -(-_SIDE // multiple) * multiple
+    rows, columns = (known or side for known in model.input_shape[1:3])
+    outputs = model.compute_output_spec(keras.KerasTensor((1, rows, columns, model.input_shape[-1])))
+    size = logits_of(outputs).shape[1:3]
+    if None not in size and tuple(size) != (rows, columns):
+        raise ValueError(
+            f"The model {model.name!r} has no logits for every pixel: {size[0]} x {size[1]} of an image of {rows} x "
+            f"{columns}. Enlarge them: tfseg.layers.ResizeLike()([model.output, model.input]) is the output of a model "
+            "that has."
+        )
 
 
 def with_dtype(model: keras.Model, dtype: str) -> keras.Model:

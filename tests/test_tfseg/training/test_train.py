@@ -155,6 +155,15 @@ def test_model_with_another_number_of_classes_is_refused(tmp_path):
         training.train(small_model, dataset, tmp_path / "run", recipe=RECIPE, log=ignore)
 
 
+def test_model_with_logits_smaller_than_the_image_is_refused(tmp_path):
+    def built():
+        model = small_model()
+        return keras.Model(model.input, model.get_layer("logits").output, name="small")
+
+    with pytest.raises(ValueError, match=r"'small' has no logits for every pixel: 64 x 64 of.* 256 x 256.*ResizeLike"):
+        training.train(built, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE, log=ignore)
+
+
 def test_parameters_of_version_0_1_become_fields_of_the_recipe(tmp_path):
     dataset, lines = scenes(tmp_path / "data"), []
     old = {"batch_size": 4, "crop": (8, 8), "clipnorm": 1.0, "class_weights": np.array([1, 2]), "report": lines.append}
