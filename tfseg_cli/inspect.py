@@ -4,7 +4,8 @@
     tfseg inspect fcn_resnet50_coco-1167a1af.pth --keys
     tfseg inspect moco.pth.tar --prefix=module.encoder_k.
 
-With --keys, a line for each tensor follows. Only checkpoints of TensorFlow load TensorFlow.
+With --keys, a line for each tensor follows. Only checkpoints of TensorFlow load TensorFlow. --public names the code of
+a network, runs it, and says whether the tensors are those of that network.
 """
 
 from absl import flags
@@ -12,6 +13,7 @@ from absl import flags
 from tfseg_cli import flag_types, path_flags
 from tfseg_cli.launch import launch, show_download
 from tfseg_cli.light import use_tables_only
+from tfseg_cli.quiet import load_library
 
 _CHECKPOINT = path_flags.model_sources(
     "checkpoint",
@@ -20,9 +22,9 @@ _CHECKPOINT = path_flags.model_sources(
 _PREFIX = flag_types.text(
     "prefix", None, "Text before the network's keys, such as model.encoder.; by default it is found."
 )
+_PUBLIC = path_flags.public_code()
 _KEYS = flags.DEFINE_bool("keys", False, "List every tensor: its name, type and shape.")
 _PROGRAM = "(tfseg convert) builds its network"  # what the refusal of a program says
-_GRAPH = "`tfseg convert` builds it from its own graph, and compares it with onnxruntime where that is installed"
 
 
 def main() -> None:
@@ -31,10 +33,14 @@ def main() -> None:
 
 
 def _inspect() -> int | str:
-    use_tables_only()
+    if _PUBLIC.value:
+        load_library()
+    else:
+        use_tables_only()
     from converters.errors import ConversionError
     from converters.identification.identify import identify
     from converters.identification.sources import open_source
+    from converters.identification.ways_to_build import way_to_build
 
     try:
         source = open_source(_CHECKPOINT.value, progress=show_download)
@@ -47,13 +53,17 @@ def _inspect() -> int | str:
     try:
         if any(checkpoint.header.get("tfseg") == "model" for checkpoint in source.checkpoints):
             print("a model of tfseg, ready to use: tfseg.load(path), `tfseg predict --model=...`")
+        elif _PUBLIC.value:
+            from converters.building.public.named import match_public
+
+            print(match_public(source, _PUBLIC.value, prefix=_PREFIX.value))
         else:
             print(identify(source, prefix=_PREFIX.value))
     except ConversionError as error:
         refusal = str(error)
-        if _PREFIX.value is None and len(source.checkpoints) == 1 and source.checkpoints[0].graph:
+        if _PREFIX.value is None and _PUBLIC.value is None and (way := way_to_build(source)):
             refusal = None
-            print(f"no known network: {_beginning(error)}\n{_GRAPH}")
+            print(f"no known network: {_beginning(error)}\n{way}")
     for checkpoint in source.checkpoints:
         print(f"{checkpoint.path.name}: {checkpoint.description}")
     if _KEYS.value:

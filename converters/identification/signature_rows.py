@@ -16,10 +16,14 @@ READ = (
     "that tfseg.list_models() has"
 )
 LIVE = (
-    "Convolutional networks of any kind convert as live modules: build it with its own torch code, load these weights "
-    "and pass it, converters.convert(module); or give its ONNX export. converters.read(path) gives the arrays by name"
+    "Convolutional networks of any kind convert with their own torch code: name it, public='module:callable' "
+    "(--public), which runs it; or load these weights into the module and pass it, converters.convert(module); or give its ONNX "
+    "export. converters.read(path) gives the arrays by name"
 )
-KERAS = "A network of Keras needs no conversion: build it in Keras and load these weights, model.load_weights(path)"
+KERAS = (
+    "A network of Keras needs no conversion: build it in Keras and load these weights, model.load_weights(path). A "
+    "whole model of Keras's own layers, model.save(path), converts as it is"
+)
 EQUIVALENT = "keras.applications.{name} is such a network, with weights of its own"
 TRUNK = "Its ResNet alone can be converted: prefix={prefix!r} (--prefix={prefix})"
 ADAPTER = "Merge the adapter into its base model (merge_and_unload in peft), save that model's weights and convert them"

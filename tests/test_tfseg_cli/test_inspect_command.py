@@ -1,9 +1,14 @@
 """tfseg inspect, as a user runs it."""
 
 import keras
+import numpy as np
+import pytest
 import torch
+from helpers import public_code
+from helpers.caffe_programs import Net
 from helpers.paths import EXAMPLES
 from helpers.run_command import finish, run, start
+from safetensors.numpy import save_file
 
 import converters
 from converters.conversion.save import save
@@ -66,3 +71,40 @@ def test_inspect_knows_programs_that_convert_builds(tmp_path):
     result = run(INSPECT, tmp_path / "net.pt2", "--keys")
     assert result.code == 1
     assert "load it with torch.export.load" in result.err
+
+
+def test_inspect_says_what_convert_builds_from_a_program(tmp_path):
+    """A file of no family is no failure where it says how its network is computed."""
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.Conv2D(2, 3, name="mine")(image)).save(tmp_path / "whole.keras")
+    net = Net(data=(3, 32, 32))
+    net.conv("data", 4, name="first")
+    net.write(tmp_path, name="bare")
+    net.write(tmp_path, name="defined", definitions=True, form="none")
+    (tmp_path / "hub").mkdir()
+    save_file({"stem.weight": np.ones((3, 3), "float32")}, tmp_path / "hub" / "model.safetensors")
+    (tmp_path / "hub" / "config.json").write_text('{"architecture": "lcnet_035", "pretrained_cfg": {}}')
+    ways = {
+        "whole.keras": "`tfseg convert` builds it from its own configuration",
+        "bare.caffemodel": "`tfseg convert --prototxt=deploy.prototxt` builds it",
+        "defined.caffemodel": "`tfseg convert` builds it from the layers that the file defines",
+        "hub": "`tfseg convert` builds it with the code of timm",
+    }
+    for name, way in ways.items():
+        result = run(INSPECT, tmp_path / name)
+        assert (result.code, result.err) == (0, "")
+        assert result.out.startswith("no known network: ")
+        assert way in result.out
+
+
+@pytest.mark.full
+def test_inspect_compares_with_the_code_that_the_user_names(tmp_path):
+    torch.save({"state_dict": public_code.Segmenter(4).state_dict()}, tmp_path / "net.pth")
+    public = "--public=helpers.public_code:segmenter"
+    result = run(INSPECT, tmp_path / "net.pth", public)
+    assert result.code == 0, result.err
+    assert result.out.startswith("public code: helpers.public_code:segmenter builds it (Segmenter of helpers")
+    assert "all 12 tensors have the names and shapes of that module" in result.out
+    result = run(INSPECT, tmp_path / "net.pth", f"{public}(classes=3)")
+    assert result.code == 1
+    assert "The head of the file has 4 classes" in result.err

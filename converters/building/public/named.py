@@ -42,17 +42,7 @@ def build_from_public(
     Raises:
         ConversionError: no such callable, or it builds another network; and as `build_from_module`.
     """
-    if source.module is not None or any(checkpoint.graph is not None for checkpoint in source.checkpoints):
-        kind = "a live torch module" if source.module is not None else "an ONNX file"
-        raise ConversionError(
-            f"public= names the code of a network for a file of weights. {source.name} is {kind}, which has its own "
-            "program: leave public= out."
-        )
-    code = find_callable(public)
-    module = build_blank(code.build)
-    matched = match_tensors(module, source, prefix=prefix, skip=skip)
-    if matched.mismatches:
-        raise _refusal(source, code, module, matched)
+    code, module, matched = _matched(source, public, prefix, skip)
     with naming(source.name):
         filled = fill(module, matched.source, allow_nonfinite=allow_nonfinite)
     built = build_from_module(module, example=example)
@@ -68,6 +58,42 @@ def build_from_public(
         ignored=matched.ignored,
         notes=[*notes, *matched.notes],
     )
+
+
+def match_public(source: Source, public: Any, *, prefix: str | None = None) -> str:
+    """A sentence which says that the tensors of a file are those of the network that a callable builds.
+
+    Args:
+        source: the opened file.
+        public: text or callable as for `build_from_public`, which runs.
+        prefix: text before the network's keys in the file; None: found.
+    Raises:
+        ConversionError: as `build_from_public`: no such callable, or it builds another network.
+    """
+    code, module, matched = _matched(source, public, prefix, ())
+    lines = [
+        f"public code: {code.text} builds it ({type(module).__name__} of {code.package()})",
+        f"  all {len(matched.source)} tensors have the names and shapes of that module",
+    ]
+    return "\n".join([*lines, *(f"  {note}" for note in matched.notes)])
+
+
+def _matched(
+    source: Source, public: Any, prefix: str | None, skip: Sequence[str]
+) -> tuple[PublicCallable, Any, MatchingTensors]:
+    """The callable, the module that it builds, and the tensors of the file that fill it."""
+    if source.module is not None or any(checkpoint.graph is not None for checkpoint in source.checkpoints):
+        kind = "a live torch module" if source.module is not None else "an ONNX file"
+        raise ConversionError(
+            f"public= names the code of a network for a file of weights. {source.name} is {kind}, which has its own "
+            "program: leave public= out."
+        )
+    code = find_callable(public)
+    module = build_blank(code.build)
+    matched = match_tensors(module, source, prefix=prefix, skip=skip)
+    if matched.mismatches:
+        raise _refusal(source, code, module, matched)
+    return code, module, matched
 
 
 def _refusal(source: Source, code: PublicCallable, module: Any, matched: MatchingTensors) -> ConversionError:
