@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from tfseg.picture_formats import as_stored, orientation_of
 from tfseg.types import Array, Path
 
 if TYPE_CHECKING:  # Pillow takes time to load, and few need it
@@ -74,8 +75,9 @@ def with_bits(image: "Image.Image", path: Path | BinaryIO, bits: int) -> "Image.
     """
     from PIL import Image
 
+    orientation = orientation_of(image)
     if image.mode.startswith("I;16"):
-        values = np.asarray(image)
+        values = np.asarray(as_stored(image))
     elif image.format == "PNG" and isinstance(path, str | os.PathLike):
         import tensorflow as tf
 
@@ -88,5 +90,5 @@ def with_bits(image: "Image.Image", path: Path | BinaryIO, bits: int) -> "Image.
     if values.size and int(values.max()) >> bits:
         raise ValueError(f"{path}: expected values below {1 << bits}, because of bits={bits}. Received: {values.max()}")
     scaled = Image.fromarray((values >> (bits - 8)).astype("uint8"))
-    scaled.getexif()[0x0112] = image.getexif().get(0x0112, 1)
+    scaled.getexif()[0x0112] = orientation
     return scaled

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 from tfseg.deep_photographs import DarkPhotographWarning, dark_message, is_dark, is_deep, with_bits
-from tfseg.picture_formats import open_picture
+from tfseg.picture_formats import as_stored, open_picture
 from tfseg.types import Path
 
 if TYPE_CHECKING:  # Pillow takes time to load, and few need it
@@ -195,8 +195,7 @@ def read_image(
         if image.format == "PPM" and image.mode == "I":  # gray of 16 bits, which Pillow opens as 32
             image = Image.fromarray(np.asarray(image).astype("uint16"))
         deep = is_deep(image)
-        if deep and bits is not None:
-            image = with_bits(image, path, bits)
+        image = with_bits(image, path, bits) if deep and bits is not None else as_stored(image)
         pixels = np.asarray(to_rgb(ImageOps.exif_transpose(image) if turn else image, path))
     if deep and bits is None and is_dark(pixels):
         warnings.warn(dark_message(pixels), DarkPhotographWarning, stacklevel=2)

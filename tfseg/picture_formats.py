@@ -48,6 +48,7 @@ _OTHERS = {
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands behind `ftyp`
 _AVIF = (b"avif", b"avis")
 
+_ORIENTATION = 0x0112  # the tag of EXIF, and of TIFF
 _opening = threading.Lock()
 
 
@@ -77,12 +78,55 @@ def open_picture(path: Path | BinaryIO) -> "Image.Image":
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=formats)
+            picture = Image.open(path, formats=formats)
         except UnidentifiedImageError as error:
             unread = _unread(path, head)
             raise (unread if isinstance(unread, ValueError) else UnidentifiedImageError(str(unread))) from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+    if picture.format == "TIFF" and orientation_of(picture) >= 5:
+        picture.filename = ""  # Pillow 13 maps plain TIFFs of such names into memory, with height and width exchanged
+    return picture
+
+
+def orientation_of(image: "Image.Image") -> int:
+    """How a picture says that it was held, 1 to 8; 1: as it is stored. It must not be decoded yet.
+
+    Args:
+        image: result of `open_picture`.
+    """
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def stored_size(image: "Image.Image") -> tuple[int, int]:
+    """`(width, height)` of a picture as it is stored; of a TIFF that was held in another way, Pillow says the other.
+
+    Args:
+        image: result of `open_picture`, not decoded yet.
+    """
+    width, height = image.size
+    return (height, width) if image.format == "TIFF" and orientation_of(image) >= 5 else (width, height)
+
+
+def as_stored(image: "Image.Image") -> "Image.Image":
+    """The picture as it is stored: Pillow turns TIFFs when it decodes them, and other pictures not.
+
+    Args:
+        image: result of `open_picture`, not decoded yet.
+    """
+    orientation = orientation_of(image)
+    if image.format != "TIFF" or orientation == 1:
+        return image
+    from PIL.Image import Transpose
+
+    backwards = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_90, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_270,
+    }  # fmt: skip
+    picture = image.transpose(backwards[orientation])
+    picture.getexif()[_ORIENTATION] = orientation
+    return picture
 
 
 def _head(path: Path | BinaryIO) -> bytes:

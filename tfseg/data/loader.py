@@ -1,6 +1,8 @@
 """Reading of single pairs: checked, named in errors, and cached if they fit into memory."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import SupportsInt
 
 import numpy as np
@@ -27,20 +29,28 @@ def load(pair: Pair, labels: Labels, photographs: Photographs = _AS_USUAL) -> tu
     Raises:
         ValueError: an unreadable file, or two different sizes; the message names the file.
     """
-    try:
+    with _whole(pair.mask):
         mask = read_mask(pair.mask, labels)
+    with _whole(pair.image):
         image = photographs.read(pair.image, mask.shape)
-    except ValueError:
-        raise
-    except Exception as error:  # Pillow raises exceptions of many types on a damaged image
-        path = next((path for path in pair if str(path) in str(error)), " or ".join(map(str, pair)))
-        raise ValueError(f"{path}: not a whole picture ({error}).") from error
     if image.shape[:2] != mask.shape:
         raise ValueError(_other_size(pair, image.shape[:2], mask.shape))
     missing = photographs.missing(pair.image, image)
     if missing is not None:
         mask = np.where(missing, mask.dtype.type(labels.void_id), mask)
     return image, mask
+
+
+@contextlib.contextmanager
+def _whole(path: object) -> Iterator[None]:
+    """A context in which a damaged file ends in a ValueError that names it."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow raises exceptions of many types on a damaged image
+        reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
+        raise ValueError(f"{path}: not a whole picture ({reason}).") from error
 
 
 def _other_size(pair: Pair, image: Size, mask: Size) -> str:

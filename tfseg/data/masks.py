@@ -1,13 +1,13 @@
 """Masks from files: pixel values become class ids."""
 
 import pathlib
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from tfseg.data.labels import VOID, Labels, class_ids, first_few
 from tfseg.deep_photographs import stored_mode
-from tfseg.picture_formats import open_picture
+from tfseg.picture_formats import as_stored, open_picture
 from tfseg.stored_channels import ARRAY_SUFFIX, read_channels
 from tfseg.types import Array, Path
 
@@ -84,7 +84,10 @@ def raw_values(path: pathlib.Path, white: int = 1) -> Array | None:
 
 
 def _values(image: "Image.Image", path: pathlib.Path, white: int) -> Array | None:
-    stored = stored_mode(image)
+    stored, scale = stored_mode(image), _scale(image)
+    image = as_stored(image)
+    if image.mode in ("RGBA", "LA", "PA"):
+        _check_not_in_alpha(image, path)
     if image.mode == "1":
         return np.where(np.asarray(image), white, 0).astype("uint8")
     if image.mode not in _NUMBERS:
@@ -92,12 +95,37 @@ def _values(image: "Image.Image", path: pathlib.Path, white: int) -> Array | Non
         gray = channels[..., 0]
         return gray if (channels == gray[..., None]).all() else None
     values = np.asarray(image if image.mode not in ("LA", "PA") else image.getchannel(0))
-    return _whole(values, path) if image.mode == "F" else values // _FEW_BITS.get(stored, 1)
+    if image.mode == "F":
+        return _whole(values, path)
+    return np.rint(values / scale).astype("int64") if scale != 1 else values // _FEW_BITS.get(stored, 1)
+
+
+def _scale(image: "Image.Image") -> float:
+    """By what Pillow multiplies the values of a PGM, whose file says which value is white."""
+    tiles: list[Any] = getattr(image, "tile", []) if image.format == "PPM" else []
+    arguments = tiles[0][3] if tiles else ()
+    white = arguments[-1] if isinstance(arguments, tuple) and len(arguments) == 2 else None
+    return (65535 if image.mode == "I" else 255) / white if isinstance(white, int) and image.mode in ("L", "I") else 1
+
+
+def _check_not_in_alpha(image: "Image.Image", path: pathlib.Path) -> None:
+    """Refuses a picture of one color whose transparency differs: the mask seems to be in its transparency."""
+    *colors, alpha = (band.getextrema() for band in image.split())
+    if alpha[0] != alpha[1] and all(low == high for low, high in colors):
+        raise ValueError(
+            f"{path}: all pixels have one color, and they differ in their transparency. If that is the mask, save it "
+            "alone: Image.open(path).getchannel('A').save(path)."
+        )
 
 
 def _whole(values: Array, path: pathlib.Path) -> Array:
     whole = np.rint(values)
-    if not np.array_equal(values, whole):
+    if np.isnan(values).any():
+        raise ValueError(
+            f"{path}: a mask holds whole numbers, one per pixel. Received: NaN. If it stands for ignored pixels, store "
+            "another number in their place: np.nan_to_num(mask, nan=255)."
+        )
+    if not np.array_equal(values, whole) or np.abs(whole).max(initial=0) >= 2**31:
         raise ValueError(
             f"{path}: a mask holds whole numbers, one per pixel. Received: floating-point numbers such as "
             f"{first_few(values[values != whole][:3])}. Are these probabilities? Store the most probable class."
@@ -129,7 +157,7 @@ def _class_of_color(path: pathlib.Path, image: "Image.Image", labels: Labels) ->
             f"{path}: a palette needs a picture with colors of 8 bits. Received: numbers of 16 bits or more (mode "
             f"{image.mode}). Name the value of each class instead: mask_values= (--mask_values)."
         )
-    rgb = np.asarray(image.convert("RGB")).astype("int32")
+    rgb = np.asarray(as_stored(image).convert("RGB")).astype("int32")
     codes = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
     unique_codes, inverse = np.unique(codes, return_inverse=True)
     class_of_code = {(red << 16) | (green << 8) | blue: value for (red, green, blue), value in labels.palette.items()}

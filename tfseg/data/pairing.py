@@ -12,7 +12,7 @@ from tfseg.data.split_lists import columns
 from tfseg.images import IMAGE_SUFFIXES
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".pbm", ".mat", ".npy")
-LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe")
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".avif", ".heic", ".heif", ".jp2", ".j2k")
 MASK_ENDINGS = (
     "_mask", "_masks", "_gt", "_label", "_labels", "_L", "_seg", "_segmentation", "_annotation", "_labelIds", "_matte",
     "-mask", "-gt", "-label", "-seg", ".mask", " mask",
@@ -213,8 +213,10 @@ def _refusal(
     if without:
         problems.append(f"{len(without)} photographs without a mask ({first_few(without[:_MOST_LISTED])})")
         if lossy := [name for name in without if find_mask(name, files.lossy)]:
+            kinds = {files.lossy[name].suffix.lower() for name in files.lossy}
+            kind = "JPEG" if ".jpg" in kinds or ".jpeg" in kinds else " and ".join(sorted(kinds))
             ways.append(
-                f"{len(lossy)} have a mask in JPEG, which changes the values of a mask along every edge: find the "
+                f"{len(lossy)} have a mask in {kind}, which changes the values of a mask along every edge: find the "
                 "masks as PNG."
             )
         stems = {

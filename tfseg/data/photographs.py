@@ -15,7 +15,6 @@ UNDECIDED = (
     "the photograph is turned as its EXIF orientation says, and the size does not tell whether its mask was drawn on "
     "the turned one: look at the contact sheet, and set exif= (--exif=apply or --exif=ignore)"
 )
-_ORIENTATION = 0x0112
 _AS_STORED = (ARRAY_SUFFIX, *TIFF_SUFFIXES)
 
 EXIF_RULES: tuple[ExifRule, ...] = get_args(ExifRule)
@@ -99,11 +98,11 @@ class Photographs:
         """
         if self.exif != "sizes" or (self.channels is not None and path.suffix.lower() in _AS_STORED):
             return ""
-        from tfseg.picture_formats import open_picture
+        from tfseg.picture_formats import open_picture, orientation_of, stored_size
 
         with open_picture(path) as image:
-            orientation, (width, height) = int(image.getexif().get(_ORIENTATION, 1)), image.size
-        if not 2 <= orientation <= 8:
+            orientation, (width, height) = orientation_of(image), stored_size(image)
+        if orientation == 1:
             return ""
         if orientation < 5 or width == height:  # mirrored, upside down, or square: both have one size
             return UNDECIDED

@@ -5,6 +5,7 @@ import pytest
 from helpers.data_sets import mask, pairs, photograph, save
 from PIL import Image
 
+import tfseg
 from tfseg import data
 from tfseg.data.loader import load
 from tfseg.data.photographs import ExifWarning
@@ -40,6 +41,27 @@ def test_sizes_say_on_which_picture_a_mask_was_drawn(tmp_path, orientation, draw
     inspection = data.inspect_dataset(dataset)
     assert ("EXIF" in str(inspection)) == (drawn_on == "stored")
     assert not inspection.spoils
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_tiffs_are_turned_by_the_same_rules(tmp_path, mode, orientation, compression, recwarn):
+    """Pillow turns TIFFs by itself, and maps plain gray ones into memory with height and width exchanged."""
+    pixels = {"RGB": photograph(), "L": photograph()[..., 0], "I;16": photograph()[..., 0].astype("uint16") << 8}[mode]
+    (tmp_path / "images").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "images" / "a.tif", tiffinfo={274: orientation}, compression=compression)
+    stored = photograph() if mode == "RGB" else np.repeat(photograph()[..., :1], 3, axis=-1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "turned.png", exif=exif)
+    turned_picture = tfseg.read_image(tmp_path / "turned.png")
+    for mask_of, rule in ((stored, "ignore"), (turned_picture, "apply"), (stored, "sizes")):
+        save(tmp_path / "masks" / "a.png", np.zeros(mask_of.shape[:2], "uint8"))
+        dataset = data.folder(tmp_path, num_classes=3, exif=rule)
+        image, _ = load(dataset.pairs[0], dataset.labels, dataset.photographs)
+        expected = turned_picture if rule == "sizes" and orientation < 5 else mask_of
+        np.testing.assert_array_equal(image, expected)
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(3, (24, 32)), (6, (24, 24))])

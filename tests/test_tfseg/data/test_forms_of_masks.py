@@ -27,25 +27,44 @@ def indexed_in_another_order(ids, path):
     image.save(path)
 
 
-def two_bit(ids, path):
-    """A gray PNG of two bits per pixel, written by hand: Pillow writes none."""
+def few_bits(bits, *, indexed=False):
+    """Writes a PNG of two or four bits per pixel by hand: Pillow writes none in gray."""
     import struct
     import zlib
 
-    height, width = ids.shape
-    padded = np.pad(ids, ((0, 0), (0, -width % 4))).reshape(height, -1, 4)
-    packed = (padded << np.array([6, 4, 2, 0], "uint8")).sum(-1).astype("uint8")
-    rows = b"".join(b"\0" + row.tobytes() for row in packed)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 2, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows)),
-        (b"IEND", b""),
-    )
-    body = b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    def write(ids, path):
+        (height, width), per_byte = ids.shape, 8 // bits
+        padded = np.pad(ids, ((0, 0), (0, -width % per_byte))).reshape(height, -1, per_byte)
+        packed = (padded << np.arange(8 - bits, -1, -bits, dtype="uint8")).sum(-1).astype("uint8")
+        rows = b"".join(b"\0" + row.tobytes() for row in packed)
+        chunks = (
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 3 if indexed else 0, 0, 0, 0)),
+            *([(b"PLTE", COLORS.tobytes()), (b"tRNS", b"\0\xff\xff")] if indexed else []),
+            (b"IDAT", zlib.compress(rows)),
+            (b"IEND", b""),
+        )
+        body = b"".join(
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+            for kind, content in chunks
+        )
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+    return write
+
+
+def pgm(white, *, plain=False):
+    """Writes a PGM whose file says which value is white: Pillow stretches its values to that."""
+
+    def write(ids, path):
+        head = f"{'P2' if plain else 'P5'}\n{ids.shape[1]} {ids.shape[0]}\n{white}\n".encode()
+        raw = ids.astype("u1" if white < 256 else ">u2").tobytes()
+        path.write_bytes(head + (" ".join(map(str, ids.ravel())).encode() if plain else raw))
+
+    return write
+
+
+def tiff(mode, **options):
+    return lambda ids, path: Image.fromarray(ids.astype(mode)).save(path, **options)
 
 
 def big_endian(ids, path):
@@ -71,7 +90,26 @@ FORMS = {
     "16 bits, big-endian": (3, big_endian, ".tif", {}),
     "32 bits, below 0": (3, gray(np.array([-1, 0, 70000], "int32")), ".tif", {"mask_values": (-1, 0, 70000)}),
     "floating-point numbers": (3, gray(np.array([0, 1, 2], "float32")), ".tif", {}),
-    "two bits": (3, two_bit, ".png", {}),
+    "two bits": (3, few_bits(2), ".png", {}),
+    "four bits": (3, few_bits(4), ".png", {}),
+    "four bits, indexed, with transparency": (3, few_bits(4, indexed=True), ".png", {}),
+    "two bits, by colors": (3, few_bits(2, indexed=True), ".png", {"palette": PALETTE}),
+    "PGM, white is 2": (3, pgm(2), ".pgm", {}),
+    "PGM, white is 1000": (3, pgm(1000), ".pgm", {}),
+    "PGM in digits": (3, pgm(15, plain=True), ".pgm", {}),
+    "LZW": (3, tiff("uint8", compression="tiff_lzw"), ".tif", {}),
+    "16 bits, packed": (3, tiff("uint16", compression="packbits"), ".TIFF", {}),
+    "one bit, as a fax": (2, tiff("bool", compression="group4"), ".tif", {}),
+    "TIFF on its side": (3, tiff("uint8", tiffinfo={274: 6}), ".tif", {}),
+    "16 bits on its side": (3, tiff("uint16", tiffinfo={274: 8}, compression="tiff_lzw"), ".tif", {}),
+    "colors with alpha": (
+        3,
+        gray(np.dstack([COLORS[None], [[[0], [255], [9]]]])[0].astype("uint8")),
+        ".png",
+        {"palette": PALETTE},
+    ),
+    "an array": (3, lambda ids, path: np.save(path, ids.astype("int64")), ".npy", {}),
+    "an array of 0 and 255": (2, lambda ids, path: np.save(path, 255 * (ids > 0)), ".npy", {"mask_values": (0, 255)}),
     "gray with alpha": (3, gray(np.array([[0, 255], [1, 0], [2, 99]], "uint8")), ".png", {}),
     "300 classes": (300, lambda ids, path: Image.fromarray(ids.astype("uint16") + 97).save(path), ".png", {}),
 }
@@ -155,6 +193,21 @@ def test_unexpected_values_name_the_way(tmp_path, values, classes, way):
     path = save(tmp_path / "m.png", np.array([list(values)], "uint8"))
     with pytest.raises(ValueError, match=way):
         data.read_mask(path, data.Labels(classes))
+
+
+def test_a_mask_in_the_transparency_is_refused(tmp_path):
+    path = save(
+        tmp_path / "m.png", np.dstack([np.zeros((4, 6, 3), "uint8"), np.arange(24, dtype="uint8").reshape(4, 6)])
+    )
+    with pytest.raises(ValueError, match=r"m.png: all pixels have one color.*getchannel\('A'\)"):
+        data.read_mask(path, data.Labels(2))
+
+
+@pytest.mark.parametrize(("value", "message"), [(np.nan, r"Received: NaN.*nan_to_num"), (1e20, "whole numbers")])
+def test_numbers_that_are_no_classes_are_refused(tmp_path, value, message):
+    path = save(tmp_path / "m.tif", np.array([[0, value]], "float32"))
+    with pytest.raises(ValueError, match=message):
+        data.read_mask(path, data.Labels(2))
 
 
 def test_probabilities_are_no_mask(tmp_path):
