@@ -1,5 +1,6 @@
 """What is strange about single pairs and whole data sets: told before hours of training are lost on it."""
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -149,6 +150,21 @@ def strange_classes(dataset: Dataset, image_counts: Sequence[int], usable: int) 
     if len(present) == 1:
         return [Finding(f"class {present[0]} is the only one that occurs: there is nothing to learn", spoils=True)]
     return []
+
+
+def listed_twice(dataset: Dataset) -> list[Finding]:
+    """Photographs that a list names more than once.
+
+    Args:
+        dataset: the data set.
+    """
+    counts = collections.Counter(pair.image for pair in dataset.pairs)
+    pairs = {pair.image: pair for pair in dataset.pairs if counts[pair.image] > 1}
+    return (
+        [Finding("the photograph is listed more than once, and counts so often", tuple(pairs.values()))]
+        if pairs
+        else []
+    )
 
 
 def strange_channels(statistics: ChannelStatistics | None) -> list[Finding]:

@@ -8,7 +8,8 @@ import numpy as np
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.labels import VOID, Color, Labels, MaskValues, first_few, labels_of
 from tfseg.data.masks import raw_values
-from tfseg.data.pairing import list_files, match
+from tfseg.data.named_files import list_files
+from tfseg.data.pairing import match
 from tfseg.data.photographs import ExifRule, Photographs
 from tfseg.data.split_lists import read_lines
 from tfseg.images import IMAGE_SUFFIXES
@@ -43,9 +44,9 @@ def folder(
 
     Args:
         root: directory that holds both directories.
-        split: None for all pairs; or a name of directories inside both (`images/train/`, `masks/train/`), or of a file
-            with one name per line (`train.txt`, in `root` or in `root/splits`); or the path of such a file. A line may
-            be a path, and a second column may name the mask.
+        split: None for all pairs; or a name of directories inside both (`images/train/`, `masks/train/`), or around
+            both (`train/images/`, `train/masks/`), or of a file with one name per line (`train.txt`, in `root` or in
+            `root/splits`); or the path of such a file. A line may be a path, and a second column may name the mask.
         num_classes: number of classes, at least 2; ids in the masks are 0 to num_classes - 1.
         images: name of the directory with the photographs; "." is `root`.
         masks: name of the directory with the masks; it may be the directory of the photographs.
@@ -77,19 +78,43 @@ def folder(
     labels = labels_of(
         num_classes, void=void, palette=palette, mask_values=mask_values, reduce_zero_label=reduce_zero_label
     )
-    image_directory, mask_directory, lines = existing_directory(root, images), existing_directory(root, masks), None
-    if split is not None:
-        if (image_directory / split).is_dir() and (mask_directory / split).is_dir():
-            image_directory, mask_directory = image_directory / split, mask_directory / split
-        else:
-            lines = split_lines(root, split)
+    name = f"{root.name}/{split}" if split else root.name
+    lines, directories = None, None if split is None else _split_directories(root, split, images, masks)
+    if directories is None:
+        _check_not_split_first(root, images, masks)
+        directories = existing_directory(root, images), existing_directory(root, masks)
+        lines = None if split is None else split_lines(root, split)
+    image_directory, mask_directory = directories
     suffixes = IMAGE_SUFFIXES if channels is None else SUFFIXES
     pairs = match(root, list_files(image_directory, mask_directory, suffixes), lines, mask_pattern=mask_pattern)
     if void is None and palette is None:
         _check_not_black_and_white(pairs, labels)
-    name = f"{root.name}/{split}" if split else root.name
     photographs = Photographs(exif, image_bits, channels, no_data)
     return Dataset(name, pairs, labels, None if classes is None else tuple(classes), photographs=photographs)
+
+
+def _split_directories(
+    root: pathlib.Path, split: Path, images: str, masks: str
+) -> tuple[pathlib.Path, pathlib.Path] | None:
+    """The directories of a split, inside those of all photographs and masks, or around them; None if there are none."""
+    inside, around = (root / images / split, root / masks / split), (root / split / images, root / split / masks)
+    return next((pair for pair in (inside, around) if all(directory.is_dir() for directory in pair)), None)
+
+
+def _check_not_split_first(root: pathlib.Path, images: str, masks: str) -> None:
+    """Names the splits of a root that has nothing but them.
+
+    Raises:
+        ValueError: there are `train/images` and the like, and no `images`.
+    """
+    if (root / images).is_dir() or not root.is_dir():
+        return
+    splits = [path.name for path in sorted(root.iterdir()) if _split_directories(root, path.name, images, masks)]
+    if splits:
+        raise ValueError(
+            f"There is no directory {root / images}, but there is one in {first_few(splits)}: name one of them, such "
+            f'as split="{splits[0]}" (--split={splits[0]}).'
+        )
 
 
 def _check_not_black_and_white(pairs: tuple[Pair, ...], labels: Labels) -> None:
@@ -124,7 +149,7 @@ def _check_not_black_and_white(pairs: tuple[Pair, ...], labels: Labels) -> None:
 
 
 def has_split(root: Path, split: Path, *, images: str = "images", masks: str = "masks") -> bool:
-    """Whether `folder` knows a split: two directories of its name, or a list.
+    """Whether `folder` knows a split: directories of its name, or a list.
 
     Args:
         root: directory that holds both directories.
@@ -133,8 +158,9 @@ def has_split(root: Path, split: Path, *, images: str = "images", masks: str = "
         masks: name of the directory with the masks.
     """
     root = pathlib.Path(root)
-    in_directories = all((root / directory / split).is_dir() for directory in (images, masks))
-    return in_directories or any(path.is_file() for path in _lists(root, split))
+    return _split_directories(root, split, images, masks) is not None or any(
+        path.is_file() for path in _lists(root, split)
+    )
 
 
 def _lists(root: pathlib.Path, split: Path) -> list[pathlib.Path]:

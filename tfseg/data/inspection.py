@@ -18,6 +18,7 @@ from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.findings import (
     Finding,
     group,
+    listed_twice,
     shared_photographs,
     strange_about,
     strange_channels,
@@ -207,7 +208,7 @@ def inspect_dataset(
             pixel_counts += counts
             image_counts += counts > 0
     findings = [*strange_classes(dataset, image_counts.tolist(), sum(sizes.values())), *group(strange)]
-    findings += strange_channels(statistics)
+    findings += [*strange_channels(statistics), *listed_twice(dataset)]
     for other in others:
         shared = shared_photographs(dataset, other)
         if shared:

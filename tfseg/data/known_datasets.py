@@ -7,7 +7,8 @@ from tfseg import specs
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.folders import existing_directory, list_directory, split_lines
 from tfseg.data.labels import VOID, Labels
-from tfseg.data.pairing import list_files, match
+from tfseg.data.named_files import list_files
+from tfseg.data.pairing import match
 from tfseg.data.split_lists import read_lines
 from tfseg.types import Path
 

@@ -119,7 +119,9 @@ def _check_not_in_alpha(image: "Image.Image", path: pathlib.Path) -> None:
 
 
 def _whole(values: Array, path: pathlib.Path) -> Array:
-    whole = np.rint(values)
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
+    whole = np.rint(values.astype("float64"))
     if np.isnan(values).any():
         raise ValueError(
             f"{path}: a mask holds whole numbers, one per pixel. Received: NaN. If it stands for ignored pixels, store "

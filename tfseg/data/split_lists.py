@@ -19,7 +19,9 @@ def read_lines(path: pathlib.Path) -> list[str]:
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         lines = [line.strip() for line in content.decode(encoding).splitlines()]
-    except UnicodeDecodeError:
+        if any("\0" in line for line in lines):  # UTF-16 without its mark
+            raise UnicodeError
+    except UnicodeError:
         raise ValueError(f"{path}: expected a text in UTF-8, or in UTF-16 with its mark. Save it as UTF-8.") from None
     return [line for line in lines if line and not line.startswith("#")]
 

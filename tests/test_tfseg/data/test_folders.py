@@ -45,7 +45,7 @@ def test_photograph_without_mask_is_refused(tmp_path):
 
 def test_name_without_photograph_is_refused(tmp_path):
     (pairs(tmp_path) / "train.txt").write_text("p1\np7\n")
-    with pytest.raises(ValueError, match=r"1 names without a photograph \(p7"):
+    with pytest.raises(ValueError, match=r"1 lines that name no pair \(p7: there is no such photograph"):
         data.folder(tmp_path, "train", num_classes=3)
 
 

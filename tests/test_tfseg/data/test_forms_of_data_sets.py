@@ -14,7 +14,7 @@ from PIL import Image
 
 from tfseg import data
 from tfseg.data.loader import load
-from tfseg.data.pairing import MASK_ENDINGS
+from tfseg.data.named_files import MASK_ENDINGS
 
 PICTURES, SIZE = 12, (9, 12)
 CLASSES = ("background", "road", "tree")

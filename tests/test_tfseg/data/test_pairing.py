@@ -99,6 +99,48 @@ def test_masks_among_the_photographs_are_named(tmp_path):
 NAMES = ("a", "my photo 1", "2024.05.01_a", "seq/0001")
 
 
+def test_directories_of_links_are_searched_but_not_in_circles(tmp_path):
+    files(tmp_path, ["elsewhere/images/a.png"], ["elsewhere/masks/a.png"])
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "linked").symlink_to(tmp_path / "elsewhere" / kind)
+        (tmp_path / kind / "back").symlink_to(tmp_path / kind)
+    assert named(data.folder(tmp_path, num_classes=2), tmp_path) == [("images/linked/a.png", "masks/linked/a.png")]
+
+
+def test_splits_may_stand_above_images_and_masks(tmp_path):
+    for split in ("train", "val"):
+        files(tmp_path, [f"{split}/images/{split}.png"], [f"{split}/masks/{split}.png"])
+    dataset = data.folder(tmp_path, "val", num_classes=2)
+    assert named(dataset, tmp_path) == [("val/images/val.png", "val/masks/val.png")]
+    with pytest.raises(ValueError, match=r"no directory .*images, but there is one in train, val.*--split=train"):
+        data.folder(tmp_path, num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("a", "x/a, y/a are called so"),
+        ("x/a.png masks/b.png", "'masks/b.png' is no mask"),
+        ("x/a.png masks/c.jpg", "'masks/c.jpg' is a mask in JPEG"),
+        ("image,mask", "there is no such photograph"),
+    ],
+)
+def test_a_line_that_names_no_pair_is_told_why(tmp_path, line, why):
+    files(tmp_path, ["images/x/a.png", "images/y/a.png"], ["masks/x/a.png", "masks/y/a.png", "masks/c.jpg"])
+    (tmp_path / "train.txt").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=rf"1 lines that name no pair \({line}: {why}.*A line of a list is"):
+        data.folder(tmp_path, "train", num_classes=2)
+
+
+def test_a_photograph_that_is_listed_twice_is_said(tmp_path):
+    files(tmp_path, ["images/a.png", "images/b.png"], ["masks/a.png", "masks/b.png"])
+    (tmp_path / "train.txt").write_text("a\nb\na\n")
+    inspection = data.inspect_dataset(data.folder(tmp_path, "train", num_classes=2))
+    assert "1 pairs: the photograph is listed more than once" in str(inspection)
+    assert not inspection.spoils
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -128,15 +170,18 @@ def test_the_second_column_names_the_mask(tmp_path):
     (tmp_path / "train.txt").write_text("images/a.png masks/b.png\nimages/b.png masks/a.png\n")
     assert [pair.mask.stem for pair in data.folder(tmp_path, "train", num_classes=2).pairs] == ["b", "a"]
     (tmp_path / "train.txt").write_text("images/a.png masks/c.png\n")
-    with pytest.raises(ValueError, match=r"1 names without a photograph \(images/a.png masks/c.png\)"):
+    with pytest.raises(
+        ValueError, match=r"1 lines that name no pair \(images/a.png masks/c.png: 'masks/c.png' is no mask\)"
+    ):
         data.folder(tmp_path, "train", num_classes=2)
 
 
 def test_a_list_in_another_encoding_is_refused(tmp_path):
     files(tmp_path, ["images/a.png"], ["masks/a.png"])
-    (tmp_path / "train.txt").write_bytes("straße".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"train.txt: expected a text in UTF-8"):
-        data.folder(tmp_path, "train", num_classes=2)
+    for encoding in ("latin-1", "utf-16-le"):
+        (tmp_path / "train.txt").write_bytes("straße".encode(encoding))
+        with pytest.raises(ValueError, match=r"train.txt: expected a text in UTF-8"):
+            data.folder(tmp_path, "train", num_classes=2)
 
 
 def test_a_random_share_is_a_seeds(tmp_path):
