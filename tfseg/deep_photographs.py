@@ -85,7 +85,8 @@ def with_bits(image: "Image.Image", path: Path | BinaryIO, bits: int) -> "Image.
     else:
         raise ValueError(
             f"{path}: of colors with 16 bits per channel, fewer bits can be named for PNG files alone. Received: "
-            f"{image.format} with bits={bits}. Save it as PNG, or scale it to 16 bits"
+            f"{image.format} with bits={bits}. Save it as PNG, scale it to 16 bits, or read it as it is stored: "
+            "channels=3 (--channels=3)"
         )
     if values.size and int(values.max()) >> bits:
         raise ValueError(f"{path}: expected values below {1 << bits}, because of bits={bits}. Received: {values.max()}")

@@ -223,7 +223,8 @@ def to_rgb(image: "Image.Image", source: object) -> "Image.Image":
     """
     if image.mode in ("I", "F"):
         raise ValueError(
-            f"A photograph has 8 or 16 bits per channel: scale it. Received: {source} of mode {image.mode}"
+            f"A photograph has 8 or 16 bits per channel: scale it, or read it as it is stored: channels=1 "
+            f"(--channels=1). Received: {source} of mode {image.mode}"
         )
     if image.mode.startswith("I;16"):
         from PIL import Image

@@ -172,5 +172,10 @@ def _unread(path: Path | BinaryIO, head: bytes) -> Exception:
     known = ", ".join([*FORMATS, "TGA", "HEIF"])
     if kind:
         return ValueError(f"{path} is {kind}: save it as PNG, TIFF or JPEG. The formats that are read: {known}")
+    if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        return OSError(
+            f"{path}: a damaged TIFF, or one of a kind that photographs are not, such as many channels. Those are read "
+            "as they are stored: channels= (--channels)"
+        )
     start = f"one that starts with {head[:8]!r}" if head else "an empty file"
     return OSError(f"{path}: no whole picture of a format that is read ({known}). Received: {start}")

@@ -174,11 +174,11 @@ def _check_output(output: pathlib.Path) -> None:
     from tfseg.stored_channels import SUFFIXES
 
     try:
-        found = search(_IMAGES.value, without=[output], marker=records.PREFIX)
+        images = search(_IMAGES.value, without=[output], marker=records.PREFIX)
     except ValueError:  # there may be images of the kinds that a model of other channels takes
-        found = search(_IMAGES.value, without=[output], marker=records.PREFIX, suffixes=SUFFIXES)
+        images = search(_IMAGES.value, without=[output], marker=records.PREFIX, suffixes=SUFFIXES)
     try:
-        folders.check_images(found.folders, output)
+        folders.check_images(images.folders, output)
     except folders.PlanError as error:
         raise UsageError(f"--output={output}: {error}") from None
 

@@ -49,7 +49,7 @@ ALL_VOID = "the mask is void throughout, so that the pair teaches nothing"
 ITSELF = "the photograph is its own mask: a mask lies among the photographs"
 DARK = (
     "the photograph has 16 bits per channel and uses fewer, so that it is almost black: say how many, such as "
-    "image_bits=12 (--image_bits=12)"
+    "image_bits=12 (--image_bits=12), or read it as it is stored: channels=3 (--channels=3)"
 )
 BANDS = "the photograph has a fourth channel, which is left out; to use it: channels=4 (--channels=4)"
 PAGES = "the file has several pages, of which the first is read"
@@ -171,7 +171,7 @@ def strange_channels(statistics: ChannelStatistics | None) -> list[Finding]:
     """What the channels of a data set say: one that never changes.
 
     Args:
-        statistics: those of all images together; None if no pair can be used.
+        statistics: statistics of all images together; None if no pair can be used.
     """
     if statistics is None:
         return []

@@ -13,7 +13,7 @@ from tfseg.data.pairing import match
 from tfseg.data.photographs import ExifRule, Photographs
 from tfseg.data.split_lists import read_lines
 from tfseg.images import IMAGE_SUFFIXES
-from tfseg.stored_channels import SUFFIXES, NoData
+from tfseg.stored_channels import ARRAY_SUFFIX, SUFFIXES, NoData
 from tfseg.types import Path
 
 _MOST_LOOKED_AT = 24  # masks that are read when a data set is opened
@@ -86,7 +86,13 @@ def folder(
         lines = None if split is None else split_lines(root, split)
     image_directory, mask_directory = directories
     suffixes = IMAGE_SUFFIXES if channels is None else SUFFIXES
-    pairs = match(root, list_files(image_directory, mask_directory, suffixes), lines, mask_pattern=mask_pattern)
+    files = list_files(image_directory, mask_directory, suffixes)
+    if not files.images and any(image_directory.rglob(f"*{ARRAY_SUFFIX}")):
+        raise ValueError(
+            f"{image_directory}: expected photographs. Received: arrays ({ARRAY_SUFFIX}). Say how many channels they "
+            "have: channels= (--channels)."
+        )
+    pairs = match(root, files, lines, mask_pattern=mask_pattern)
     if void is None and palette is None:
         _check_not_black_and_white(pairs, labels)
     photographs = Photographs(exif, image_bits, channels, no_data)

@@ -69,10 +69,10 @@ def _by_name(
 def _files_in(directory: pathlib.Path) -> list[pathlib.Path]:
     """All files in a directory, at any depth, also behind links; hidden ones are left out."""
     files: list[pathlib.Path] = []
-    for folder, names, found in os.walk(directory, followlinks=True):
+    for folder, names, file_names in os.walk(directory, followlinks=True):
         inside = pathlib.Path(folder)
         names[:] = [name for name in names if not name.startswith(".") and not _leads_back(inside / name)]
-        files += [inside / name for name in found if not name.startswith(".") and (inside / name).is_file()]
+        files += [inside / name for name in file_names if not name.startswith(".") and (inside / name).is_file()]
     return files
 
 

@@ -70,6 +70,16 @@ def test_arrays_among_photographs_are_no_photographs(tmp_path):
     assert len(data.folder(tmp_path, num_classes=3).pairs) == 1
 
 
+def test_a_folder_of_other_images_names_the_way(tmp_path):
+    fields(tmp_path, write=write_array, suffix=".npy")
+    with pytest.raises(ValueError, match=r"Received: arrays \(.npy\).*--channels"):
+        data.folder(tmp_path, num_classes=3)
+    fields(tmp_path / "tiffs")
+    assert "as they are stored: channels= (--channels)" in str(
+        data.inspect_dataset(data.folder(tmp_path / "tiffs", num_classes=3))
+    )
+
+
 def test_statistics_are_those_of_the_pixels_that_are_not_void(tmp_path):
     fields(tmp_path)
     dataset = data.folder(tmp_path, num_classes=3, channels=4)
@@ -99,8 +109,8 @@ def test_one_pass_is_as_exact_as_two():
     parts = [random.normal(1e6, 1, (50, 60, 2)) for _ in range(8)]
     merged = None
     for part in parts:
-        own = channel_statistics(part, np.ones(part.shape[:2], bool))
-        merged = own if merged is None else merged.merged(own)
+        part_statistics = channel_statistics(part, np.ones(part.shape[:2], bool))
+        merged = part_statistics if merged is None else merged.merged(part_statistics)
     together = np.concatenate(parts)
     np.testing.assert_allclose(merged.mean, together.mean(axis=(0, 1)), rtol=1e-12)
     np.testing.assert_allclose(merged.std, together.std(axis=(0, 1)), rtol=1e-7)

@@ -27,9 +27,9 @@ def photograph(seed=0):
     return np.random.default_rng(seed).integers(0, 256, (1, 40, 48, 3)).astype("float32")
 
 
-def difference(found, expected):
-    found, expected = (keras.ops.convert_to_numpy(array) for array in (found, expected))
-    return np.abs(found - expected).max() / np.abs(expected).max()
+def difference(result, expected):
+    result, expected = (keras.ops.convert_to_numpy(array) for array in (result, expected))
+    return np.abs(result - expected).max() / np.abs(expected).max()
 
 
 @pytest.mark.parametrize("preprocessing", ["torch", "caffe", "fcn"])
