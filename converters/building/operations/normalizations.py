@@ -56,7 +56,10 @@ def layer_norm(
     if laid.axes[-1] != laid.rank - 1:
         laid = laid.in_order()
     weights, config = _factor_and_shift(weight, bias)
-    x = b.layer(keras.layers.LayerNormalization, laid.tensor, weights, axis=-1, epsilon=eps, **config)
+    x = laid.tensor
+    if normalized_shape[0] == 1:  # the difference from a mean of one number: Keras's own layer rounds it, 1/eps times
+        x = x - x
+    x = b.layer(keras.layers.LayerNormalization, x, weights, axis=-1, epsilon=eps, **config)
     return b.laid(x, laid.axes)
 
 

@@ -105,16 +105,30 @@ def cut(b: Builder, input: Laid, dim: int = 0, start: Any = None, end: Any = Non
     if laid.sizes(axis) == _image(b).sizes(0):
         raise b.refusal("cuts the batch")
     begin = _bound(measures, start or 0, starts)
-    stop = None if ends == list(sizes) else _bound(measures, end, ends)
+    stop = None if ends == list(sizes) else _bound(measures, end, ends, starts[0] if len(set(starts)) == 1 else 0)
     options: dict[str, Any] = {"axis": laid.place(axis), "start": begin, "stop": stop, "step": step}
     return Laid(b.layer(AxisSlice, measures.packed(), **options), laid.axes, shapes)
 
 
-def _bound(measures: Measures, value: Any, bounds: list[int]) -> Any:
-    """Where a part begins or ends: a number from either end, or what the size of the image says."""
+def _bound(measures: Measures, value: Any, bounds: list[int], start: int = 0) -> Any:
+    """Where a part begins or ends: a number from either end, or what the size of the image says.
+
+    A part that begins at `start` may be as large as another map, as a crop is.
+    """
     if isinstance(value, int):
         return value  # its range is checked
+    size = tuple(bound - start for bound in bounds)
+    if start and not _is_size(measures, tuple(bounds)) and _is_size(measures, size):
+        found = measures.find(size, "a part")
+        assert isinstance(found, list)  # the size of an axis
+        return [*found, 1, start]
     return measures.find(tuple(bounds), "a part")
+
+
+def _is_size(measures: Measures, sides: Sides) -> bool:
+    """Whether numbers are the size of an axis that the network has, and no formula of one."""
+    size = Measures(measures.b, measures.laid).search(sides)
+    return isinstance(size, list) and len(size) == _PLAIN
 
 
 def _image(b: Builder) -> Laid:
@@ -132,6 +146,7 @@ def _bounds(b: Builder, value: Any, sizes: Sides, default: int | None) -> list[i
     return bounds
 
 
+_PLAIN = 2  # entries of a measure that is the size of an axis
 _UNBOUNDED = 2**31  # what traces write for an end that is left out
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.laid import Laid
+from converters.building.laid import Laid, with_leading_axes
 from converters.building.operations.convolutions import pair
 from converters.building.operations.measures import Measures
 from converters.building.operations.parts import cut
-from converters.building.operations.shapes import permute
+from converters.building.operations.shapes import expand, permute
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.shuffle_channels import ShuffleChannels
@@ -101,9 +101,12 @@ def channel_shuffle(b: Builder, input: Laid, groups: int) -> Laid:
 
 def repeat(b: Builder, input: Laid, repeats: Sequence[Any]) -> Laid:
     """A tensor several times along its axes."""
-    laid = input.plain()
-    if len(repeats) != laid.rank or not all(isinstance(number, int) for number in repeats):
-        raise b.refusal("repeats along new axes, or as often as the size of the image says")
+    laid = with_leading_axes(input, len(repeats)).plain()
+    repeated = [axis for axis, number in enumerate(repeats) if number != 1]
+    if all(set(laid.sizes(axis)) == {1} for axis in repeated):
+        return expand(b, laid)
+    if not all(isinstance(number, int) for number in repeats):
+        raise b.refusal("repeats several entries as often as the size of the image says")
     if repeats[0] != 1:
         raise b.refusal("repeats the batch")
     return b.laid(ops.tile(laid.tensor, [repeats[axis] for axis in laid.axes]), laid.axes)

@@ -185,6 +185,15 @@ SMALL = {
     ),
     "slopes": lambda: Function(nn.PReLU(8)),
     "softmax": lambda: Function(lambda x: x.softmax(1)),
+    "one channel normalized": lambda: Function(
+        lambda x: x + functional.layer_norm(100 * x[:, :1].permute(0, 2, 3, 1), (1,)).permute(0, 3, 1, 2)
+    ),
+    "repeated along new axes": lambda: Function(lambda x: x * x.mean((1, 2, 3)).repeat(8, 1, 1, 1).permute(3, 0, 1, 2)),
+    "repeated as often as the batch": lambda: Function(
+        lambda x: (
+            x + torch.arange(x.shape[3], dtype=torch.float32)[None, None, None].repeat(x.shape[0], 8, x.shape[2], 1)
+        )
+    ),
     "the largest": lambda: Function(lambda x: torch.cat([x.topk(2, 1)[0], x.topk(3, 1, largest=False).values], 1)),
     "the largest pixels": lambda: Function(lambda x: x.flatten(2).topk(5)[0]),
     "sorted": lambda: Function(lambda x: torch.cat([x.sort(1)[0], x.sort(1, descending=True)[1].float()], 1)),

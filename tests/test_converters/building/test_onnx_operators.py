@@ -200,6 +200,10 @@ CASES = {
         11,
     ),
     "log softmax": ([node("LogSoftmax", axis=1)], {}),
+    "cut without an end, as tf2onnx writes it": (
+        [node("Slice", "x s e a")],
+        {"s": ints(2, 0), "e": ints(10**9, 10**9), "a": ints(2, 3)},
+    ),
     "the largest": (
         [
             node("TopK", "x k", "t i", axis=1),

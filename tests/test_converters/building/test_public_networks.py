@@ -19,7 +19,6 @@ from helpers.references import images
 REFUSED = {  # what cannot be built exactly yet -> words of the refusal
     "timm/sequencer2d_s": "the step lstm",
     "timm/volo_d1_224": "adds windows that overlap",
-    "timm/xcit_nano_12_p16_224": "the step repeat",
 }
 # Equal in double precision alone. Four amplify rounding: torch differs from itself in double precision by as much. In
 # csatv2 and ghostnet_100 the model rounds more than torch does (1 and 2e-5, torch 1e-6), for a cause not found yet.

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from converters.building.onnx.call import Call
+from converters.building.onnx.rules.axis_matrices import along_axis
 from converters.building.onnx.rules.windows import Window, check_literal_pads, padded, window
 from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
@@ -156,6 +157,8 @@ def matmul(call: Call) -> Computed:
             return product(call, left, transposed_matrix(call, matrix))
         raise call.refusal("multiplies by several matrices of the file")
     if isinstance(left, Known) and isinstance(right, Computed):
+        if not left.is_fixed and (changed := along_axis(call, left, right)):
+            return changed
         if len(left.shapes[0]) != 2 or right.rank < 2:
             raise call.refusal("multiplies by several matrices of the file")
         axes = [*range(right.rank - 2), right.rank - 1, right.rank - 2]

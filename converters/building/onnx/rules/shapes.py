@@ -12,7 +12,7 @@ from converters.building.onnx.values import Computed, Known, Value
 from converters.programs.onnx.fold_shapes import cuts_of, slices, split_sizes
 from converters.types import Shape
 
-_NO_END = 2**31  # ends from here on are no literal places
+_NO_END = 10**9  # ends from here on are no literal places: tf2onnx writes this one, others the largest integer
 
 
 def reshaped(call: Call, x: Computed, shapes: Sequence[Shape]) -> Computed:
