@@ -107,6 +107,10 @@ def fill_missing(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     return tf.where(tf.math.is_nan(image), mean * tf.ones_like(image), image)
 
 
+def _are_usable(mean: Sequence[float], std: Sequence[float]) -> bool:
+    return all(map(math.isfinite, mean)) and all(0 < value < math.inf for value in std)
+
+
 def preprocessing_entries(preprocessing: Preprocessing) -> Mapping[str, Any]:
     """The dictionary that `preprocessing` stands for: channel_order, divisor, mean and std.
 
@@ -128,7 +132,7 @@ def preprocessing_entries(preprocessing: Preprocessing) -> Mapping[str, Any]:
         )
     if preprocessing["channel_order"] == STORED:
         mean, std = preprocessing["mean"], preprocessing["std"]
-        if len(mean) != len(std) or not len(mean) or not all(0 < value < math.inf for value in std):
+        if len(mean) != len(std) or not len(mean) or not _are_usable(mean, std):
             raise ValueError(
                 "Images as they are stored have a mean and a deviation above 0 for each channel, which tfseg "
                 f"inspect-data measures. Received: mean {list(mean)} and std {list(std)}"

@@ -26,7 +26,7 @@ NoData = float | Literal["none"] | None
 INSTALL = 'pip install "tfseg[geotiff]"'
 _LOSSLESS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4, "I;16": 1, "I;16B": 1, "I;16L": 1, "F": 1}
 _FLOATS = ("F", "F;32F", "F;32BF", "F;32NF")
-_EXACT = 1 << 24  # whole numbers up to here are exact in 32-bit floats
+EXACT = 1 << 24  # whole numbers up to here are exact in 32-bit floats
 _MASK_PAGE, _SUBFILE_TYPE = 4, 254
 
 
@@ -85,6 +85,23 @@ def read_channels(
         stored = Stored(_read_picture(path, max_pixels, turn))
     _check_shape(stored.values, channels, path)
     return _without_missing(stored, no_data, path)
+
+
+def check_no_data(no_data: object) -> None:
+    """Raises ValueError unless something can be the value of pixels without data.
+
+    Args:
+        no_data: a number, which may be NaN; "none"; or None.
+    """
+    if (
+        no_data is not None
+        and no_data != "none"
+        and (isinstance(no_data, bool) or not isinstance(no_data, int | float))
+    ):
+        raise ValueError(
+            "no_data is the value of pixels without data, a number or float('nan'); or \"none\", if all have data; or "
+            f"None, for what the files say. Received: {no_data!r}"
+        )
 
 
 def channels_size(path: Path | BinaryIO) -> tuple[int, int]:
@@ -257,10 +274,10 @@ def _without_missing(stored: Stored, no_data: NoData, path: object) -> Array:
                 f"{path}: expected finite numbers. Received: {strange} that are NaN or infinite. If NaN stands for "
                 "missing data: no_data=float('nan') (--no_data=nan)"
             )
-        if values.dtype.itemsize > 4 and np.abs(kept).max() > np.finfo("float32").max:
+        if values.dtype.itemsize > 4 and float(np.abs(kept).max()) > float(np.finfo("float32").max):
             raise ValueError(f"{path}: expected numbers that 32-bit floats hold. Received: {np.abs(kept).max():g}")
-    elif values.dtype.itemsize > 2 and max(abs(int(kept.min())), abs(int(kept.max()))) > _EXACT:
-        raise ValueError(f"{path}: whole numbers above {_EXACT} are not exact in 32-bit floats: scale them first")
+    elif values.dtype.itemsize > 2 and max(abs(int(kept.min())), abs(int(kept.max()))) > EXACT:
+        raise ValueError(f"{path}: whole numbers above {EXACT} are not exact in 32-bit floats: scale them first")
     if missing is not None and missing.any():
         return np.where(missing, np.float32("nan"), kept.astype("float32"))
     return values if values.dtype.itemsize <= 2 and values.dtype.kind != "f" else values.astype("float32")

@@ -6,7 +6,7 @@ import warnings
 from typing import Literal, get_args
 
 from tfseg.georeference import TIFF_SUFFIXES
-from tfseg.stored_channels import ARRAY_SUFFIX, NoData, black_border, missing_pixels, read_channels
+from tfseg.stored_channels import ARRAY_SUFFIX, NoData, black_border, check_no_data, missing_pixels, read_channels
 from tfseg.types import Array, Size
 
 ExifRule = Literal["sizes", "apply", "ignore"]
@@ -52,8 +52,9 @@ class Photographs:
             raise ValueError(f"exif is one of {', '.join(EXIF_RULES)}. Received: {self.exif!r}")
         if self.bits is not None and not 8 <= self.bits <= 16:
             raise ValueError(f"Photographs in files of 16 bits have 8 to 16 bits. Received: {self.bits}")
-        if self.channels is not None and self.channels < 1:
-            raise ValueError(f"channels is a number from 1, or None for photographs. Received: {self.channels}")
+        check_no_data(self.no_data)
+        if self.channels is not None and (not isinstance(self.channels, int) or self.channels < 1):
+            raise ValueError(f"channels is a number from 1, or None for photographs. Received: {self.channels!r}")
         if self.channels is not None and self.bits is not None:
             raise ValueError("Images with channels= are read as they are stored, so that image_bits= changes nothing")
 

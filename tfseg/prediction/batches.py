@@ -24,7 +24,7 @@ from tfseg.prediction.model import predict_batch, predict_probabilities, with_vo
 from tfseg.prediction.probabilities import check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import channels_of, is_stored, preprocess
-from tfseg.stored_channels import NoData, black_border, channels_size, missing_pixels, read_channels
+from tfseg.stored_channels import NoData, black_border, channels_size, check_no_data, missing_pixels, read_channels
 from tfseg.types import Preprocessing, Size
 from tfseg.writing import atomic
 
@@ -96,6 +96,7 @@ class PredictionSettings:
         if min(self.pixels, self.max_pixels) < 1:
             raise ValueError(f"pixels and max_pixels are at least 1. Received: {self.pixels} and {self.max_pixels}")
         check_threshold(self.threshold)
+        check_no_data(self.no_data)
         if self.image_bits is not None and not 8 <= self.image_bits <= 16:
             raise ValueError(f"Images in files of 16 bits have 8 to 16 bits. Received: image_bits={self.image_bits}")
         if self.image_bits is not None and is_stored(self.preprocessing):

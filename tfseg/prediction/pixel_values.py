@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfseg.preprocessing import STORED, preprocessing_entries
+from tfseg.stored_channels import EXACT
 from tfseg.types import Array, Preprocessing
 
 
@@ -23,11 +24,16 @@ def check_pixel_values(images: Array, preprocessing: Preprocessing) -> None:
         raise ValueError(f"An image has pixels, and a batch has images. Received: an array of shape {images.shape}")
     if images.dtype == np.uint8:
         return
+    if images.dtype.kind not in "uifb":
+        raise ValueError(f"An image is an array of real numbers. Received: an array of {images.dtype}")
     low, high = float(images.min()), float(images.max())
     if not np.isfinite(low + high):
         raise ValueError("A photograph has finite values. Received: an array with NaN or infinity")
     entries = preprocessing_entries(preprocessing)
     if entries["channel_order"] == STORED:
+        largest = max(abs(low), abs(high))
+        if largest > (EXACT if images.dtype.kind in "ui" else float(np.finfo("float32").max)):
+            raise ValueError(f"Images hold numbers that are exact in 32-bit floats: scale them. Received: {largest:g}")
         return
     if entries["divisor"] == 1 and not np.any(entries["mean"]) and np.all(np.equal(entries["std"], 1)):
         return

@@ -199,6 +199,14 @@ def test_wrong_channels_are_a_fault_of_each_pair(tmp_path):
     assert inspection.spoils
     assert "expected 5 channels. Received: 4" in str(inspection)
     assert "And 3 more like it." in str(inspection)
+    for options, message in (
+        ({"channels": "4"}, "channels is a number from 1"),
+        ({"channels": 0}, "channels is a number from 1"),
+        ({"channels": 4, "no_data": "nan"}, r"no_data is .* float\('nan'\)"),
+        ({"channels": 4, "no_data": (0, 0)}, "no_data is"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.folder(tmp_path, num_classes=3, **options)
     with pytest.raises(ValueError, match="image_bits= changes nothing"):
         data.folder(tmp_path, num_classes=3, channels=4, image_bits=12)
 

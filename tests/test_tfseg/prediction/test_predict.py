@@ -168,7 +168,7 @@ def test_sixteen_bits_of_a_pillow_image_are_scaled(model):
 
 @pytest.mark.parametrize(("dtype", "mode"), [("int32", "I"), ("float32", "F")])
 def test_a_pillow_image_of_32_bits_is_refused(model, dtype, mode):
-    with pytest.raises(ValueError, match=rf"scale it. Received: a Pillow image of mode {mode}"):
+    with pytest.raises(ValueError, match=rf"scale it.*Received: a Pillow image of mode {mode}"):
         tfseg.predict(model, Image.fromarray(pixels(8, 8).astype(dtype)))
 
 

@@ -48,6 +48,16 @@ def test_arrays_that_no_file_holds_are_refused():
     image[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="finite values"):
         tfseg.predict(model, image)
+    for array, message in (
+        (channels().astype("complex64"), "real numbers"),
+        (channels().astype(object), "real numbers"),
+        (channels().astype("float64") * 1e300, "exact in 32-bit floats"),
+        (channels().astype("int64") + 2**30, "exact in 32-bit floats"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tfseg.predict(model, array)
+    with pytest.raises(ValueError, match=r"no_data is .* a number.*Received: '0'"):
+        tfseg.predict_files(model, "nowhere", "out", no_data="0")
 
 
 def test_masks_of_geotiffs_carry_their_place_and_void(tmp_path):

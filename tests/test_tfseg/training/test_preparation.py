@@ -42,6 +42,17 @@ def test_scores_with_a_bias_stay_in_float32():
     assert model.output.dtype == "float32"
 
 
+def test_class_weight_of_fit_ends_in_a_sentence(tmp_path):
+    """Keras looks for one class per image, and ends in a TypeError of its own."""
+    model, images, masks = small_model(), np.zeros((2, 16, 16, 3), "float32"), np.zeros((2, 16, 16), "uint8")
+    training.compile_model(model, dataclasses.replace(RECIPE, batch_norm="frozen"), steps=2)
+    with pytest.raises(ValueError, match=r"class_weight of fit is for one class per image.*class_weights=.*Received"):
+        model.fit(images, masks, class_weight={0: 1.0, 1: 3.0}, verbose=0)
+    assert len(model.fit(images, masks, 2, epochs=1, verbose=0).history["loss"]) == 1
+    model.save(tmp_path / "m.keras")
+    assert tfseg.load(tmp_path / "m.keras").name == model.name
+
+
 def test_compiled_model_learns_by_fit(tmp_path):
     dataset = scenes(tmp_path / "data")
     model = small_model_with_aux()
