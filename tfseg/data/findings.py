@@ -54,6 +54,7 @@ DARK = (
 BANDS = "the photograph has a fourth channel, which is left out; to use it: channels=4 (--channels=4)"
 PAGES = "the file has several pages, of which the first is read"
 _SPOILING = (ITSELF, DARK)
+TOLD_IN_TRAINING = (ALL_VOID, ITSELF, BANDS, PAGES)  # of the others, reading a photograph warns
 
 
 def strange_about(pair: Pair, image: Array, mask: Array, dataset: Dataset) -> list[str]:

@@ -8,10 +8,16 @@ from typing import SupportsInt
 import numpy as np
 
 from tfseg.data.datasets import Dataset, Pair
+from tfseg.data.findings import TOLD_IN_TRAINING, strange_about
 from tfseg.data.labels import Labels
 from tfseg.data.masks import read_mask
 from tfseg.data.photographs import Photographs
 from tfseg.types import Array, Size
+
+
+class StrangePairWarning(UserWarning):
+    """A photograph and a mask that can be read, and are strange anyway."""
+
 
 _AS_USUAL = Photographs()
 _CACHE_BYTES = 2e9  # size up to which the decoded images of a data set are kept in memory by default
@@ -98,7 +104,9 @@ class Loader:
 
     def __init__(self, dataset: Dataset, *, cache: bool | None = None, skip_unreadable: bool = False) -> None:
         self._pairs, self._labels, self._photographs = dataset.pairs, dataset.labels, dataset.photographs
-        self._skip_unreadable = skip_unreadable
+        self._dataset, self._skip_unreadable = dataset, skip_unreadable
+        self._looked_at: set[int] = set()
+        self._told: set[str] = set()
         self._unreadable: set[int] = set()
         self._cached: dict[int, tuple[Array, Array]] = {}
         self._room = {None: _CACHE_BYTES, True: float("inf"), False: 0.0}[cache]
@@ -126,12 +134,27 @@ class Loader:
         image, mask = arrays
         return (image if self._photographs.channels is None else image.astype("float32")), mask
 
+    def _tell(self, index: int, image: Array, mask: Array) -> None:
+        """Warns of what is strange about a pair, once of each kind; reading it has warned of the rest."""
+        if index in self._looked_at:
+            return
+        self._looked_at.add(index)
+        pair = self._pairs[index]
+        for message in strange_about(pair, image, mask, self._dataset):
+            if message in TOLD_IN_TRAINING and message not in self._told:
+                self._told.add(message)
+                warnings.warn(
+                    f"{pair.image}: {message} (tfseg inspect-data lists all)", StrangePairWarning, stacklevel=2
+                )
+
     def _load_readable(self, index: int) -> tuple[int, tuple[Array, Array]]:
         """The index and the arrays of the first readable pair from this index on."""
         for _ in self._pairs:
             try:
                 if index not in self._unreadable:
-                    return index, self._cached.get(index) or load(self._pairs[index], self._labels, self._photographs)
+                    arrays = self._cached.get(index) or load(self._pairs[index], self._labels, self._photographs)
+                    self._tell(index, *arrays)
+                    return index, arrays
             except ValueError as error:
                 if not self._skip_unreadable:
                     raise

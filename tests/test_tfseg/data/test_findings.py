@@ -1,5 +1,7 @@
 """What an inspection says about data that can be read and is strange anyway."""
 
+import warnings
+
 import numpy as np
 import pytest
 from helpers.data_sets import mask, pairs, photograph, save
@@ -7,7 +9,7 @@ from PIL import Image
 
 import tfseg
 from tfseg import data
-from tfseg.data.loader import load
+from tfseg.data.loader import Loader, StrangePairWarning, load
 from tfseg.data.photographs import ExifWarning
 from tfseg.deep_photographs import DarkPhotographWarning
 
@@ -125,6 +127,27 @@ def test_several_pages_and_a_fourth_channel_are_said(tmp_path):
     report = str(data.inspect_dataset(data.folder(tmp_path, num_classes=3)))
     assert "several pages, of which the first is read (p0.tif)" in report
     assert "a fourth channel, which is left out; to use it: channels=4 (--channels=4) (p1.png)" in report
+
+
+def test_training_says_once_what_is_strange(tmp_path):
+    pairs(tmp_path, 8)
+    frames = [Image.fromarray(photograph(seed)) for seed in (0, 1)]
+    for index in (0, 1):
+        (tmp_path / "images" / f"p{index}.png").unlink()
+        frames[0].save(tmp_path / "images" / f"p{index}.tif", save_all=True, append_images=frames[1:])
+        save(tmp_path / "images" / f"p{index + 2}.png", np.concatenate([photograph(), photograph(2)[..., :1]], axis=-1))
+        save(tmp_path / "masks" / f"p{index + 4}.png", np.full((24, 32), 255, "uint8"))
+        (tmp_path / "images" / f"p{index + 6}.png").write_bytes((tmp_path / "masks" / f"p{index + 6}.png").read_bytes())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        loader = Loader(data.folder(tmp_path, num_classes=3))
+        for index in [*range(8), *range(8)]:
+            loader(index)
+    assert all(warning.category is StrangePairWarning for warning in told)
+    kinds = ("several pages", "a fourth channel", "void throughout", "is its own mask")
+    assert [sum(kind in str(warning.message) for warning in told) for kind in kinds] == [1, 1, 1, 1]
+    assert len(told) == 4
+    assert "p0.tif" in str(told[0].message)
 
 
 def test_photographs_in_two_splits_are_said(tmp_path):
