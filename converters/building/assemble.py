@@ -93,7 +93,7 @@ def finish(
     traced, builder, model, batch, _ = assembly
     function = _function(module, source, traced.inputs)
     for size in traced.checks:
-        images = in_order_of_source(noise(model, size, batch or 2, seed=1))
+        images = in_order_of_source(noise(model, size, batch or 1, seed=1))
         if _runs(function, images):
             require_repeatable(source, function.run, images)
             break

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import keras
-from keras.layers import Concatenate, Dropout, GlobalAveragePooling2D
+from keras.layers import Concatenate, Dropout
 
-from tfseg.layers import ResizeLike
+from tfseg.layers import GlobalAveragePooling, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.heads import auxiliary_logits, check_features, interpolation, logits, segmenter, tap
 from tfseg.types import Tensor
@@ -142,7 +142,7 @@ def pyramid(
     branches = [blocks.conv_norm_relu(x, filters, 1, "aspp_0")]
     for index, rate in enumerate(rates, 1):
         branches.append(branch(x, filters, 3, f"aspp_{index}", dilation_rate=rate))
-    y = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name="aspp_pool")(x)
+    y = GlobalAveragePooling(keepdims=True, name="aspp_pool")(x)
     y = blocks.conv_norm_relu(y, filters, 1, "aspp_pool")
     branches.insert(0 if pool_first else len(branches), ResizeLike(name="aspp_pool_resize")([y, x]))
     return blocks.conv_norm_relu(Concatenate(name="aspp_concat")(branches), filters, project_kernel, "aspp_project")

@@ -1,9 +1,9 @@
 """Dilated residual networks: classifiers whose last map is eight times smaller than the image, and their segmenter."""
 
 import keras
-from keras.layers import GlobalAveragePooling2D
 
 from tfseg import specs
+from tfseg.layers import GlobalAveragePooling
 from tfseg.nets import blocks
 from tfseg.nets.heads import auxiliary_logits, check_features, logits, segmenter
 from tfseg.nets.resnet import ResNet, residual_block
@@ -69,7 +69,7 @@ def DRN(
         for block in range(1, count + 1):
             x = _block(x, filters * width, spec, level, block, strides=strides if block == 1 else 1, rate=rate)
     if include_top:
-        x = GlobalAveragePooling2D(data_format=blocks.CHANNELS_LAST, name="avg_pool")(x)
+        x = GlobalAveragePooling(name="avg_pool")(x)
         x = blocks.dense(x, num_classes, "predictions")
     return keras.Model(image, x, name=name or title)
 

@@ -11,7 +11,6 @@ from keras.layers import (
     Activation,
     Add,
     AveragePooling2D,
-    GlobalAveragePooling2D,
     MaxPooling2D,
     Multiply,
     Reshape,
@@ -20,7 +19,7 @@ from keras.layers import (
 )
 
 from tfseg import specs
-from tfseg.layers import BlurPooling
+from tfseg.layers import BlurPooling, GlobalAveragePooling
 from tfseg.nets import blocks
 from tfseg.types import Tensor
 
@@ -122,7 +121,7 @@ def ResNet(
                 freed_rate=freed_rate * factor,
             )
     if include_top:
-        x = GlobalAveragePooling2D(data_format=blocks.CHANNELS_LAST, name="avg_pool")(x)
+        x = GlobalAveragePooling(name="avg_pool")(x)
         x = blocks.dense(x, num_classes, "predictions")
     return keras.Model(image, x, name=name or title)
 
@@ -238,7 +237,7 @@ def _projection(x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, s
 
 
 def _squeeze_and_excite(x: Tensor, name: str, spec: specs.ResNetSpec) -> Tensor:
-    y = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")(x)
+    y = GlobalAveragePooling(keepdims=True, name=f"{name}_pool")(x)
     middle = max(8, (x.shape[-1] // spec.squeeze + 4) // 8 * 8)  # a multiple of 8, as in timm
     y = blocks.conv(y, middle, 1, f"{name}_1_conv", use_bias=True)
     y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
@@ -255,7 +254,7 @@ def _split_attention(
     y = blocks.relu(y, f"{name}_relu")
     middle = max(32, (x.shape[-1] * spec.radix // 4 + 4) // 8 * 8)  # a multiple of 8, as in timm
     z = Add(name=f"{name}_attention_sum")(ops.split(y, spec.radix, axis=-1))
-    z = GlobalAveragePooling2D(keepdims=True, data_format=blocks.CHANNELS_LAST, name=f"{name}_attention_pool")(z)
+    z = GlobalAveragePooling(keepdims=True, name=f"{name}_attention_pool")(z)
     z = blocks.conv(z, middle, 1, f"{name}_attention_1_conv", use_bias=True)
     z = blocks.relu(blocks.norm(z, f"{name}_attention_1_bn", spec.epsilon), f"{name}_attention_relu")
     z = blocks.conv(z, filters * spec.radix, 1, f"{name}_attention_2_conv", use_bias=True)
