@@ -6,14 +6,22 @@ divide the sum of all devices by the divisor of all devices.
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from tfseg.class_weights import enet_weights, median_frequency_weights
-from tfseg.truth import check_ids, check_not_one_hot, ignored_ids, is_ignored, sample_factors
+from tfseg.truth import (
+    check_class_weights,
+    check_ids,
+    check_shapes,
+    ignored_ids,
+    is_ignored,
+    sample_factors,
+    whole_ids,
+)
 from tfseg.types import Array, ClassIds, Tensor
 
 __all__ = [
@@ -45,7 +53,7 @@ class _PixelLoss(keras.losses.Loss):
     def __init__(
         self,
         ignore_class: ClassIds = 255,
-        class_weights: Sequence[float] | Array | None = None,
+        class_weights: Sequence[float] | Array | Mapping[int, float] | None = None,
         reduction: str = "mean",
         name: str | None = None,
     ) -> None:
@@ -53,7 +61,7 @@ class _PixelLoss(keras.losses.Loss):
             raise ValueError(f'reduction is "mean" or "sum". Received: {reduction!r}')
         super().__init__(name=name or _snake(type(self).__name__), reduction="sum")
         self.ignore_class = ignore_class
-        self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
+        self.class_weights = check_class_weights(class_weights)
         self.pixel_reduction = reduction
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
@@ -90,15 +98,15 @@ class _PixelLoss(keras.losses.Loss):
             y_pred: logits `(batch, height, width, num_classes)`.
             sample_weight: factor of the loss of each pixel, image or batch.
         Raises:
-            ValueError: one-hot truth, another number of class weights than of classes, or an id that is neither class
-                nor ignored.
+            ValueError: one-hot truth, truth of another size, another number of class weights than of classes, or an id
+                that is neither class nor ignored.
         """
         logits = ops.cast(y_pred, "float32")
         count = logits.shape[-1]
-        check_not_one_hot(y_true, count)
-        classes = ops.reshape(ops.cast(y_true, "int32"), ops.shape(logits)[:-1])
-        ignored = is_ignored(classes, self.ignore_class)
-        strange = ~ignored & ((classes < 0) | (classes >= count))
+        check_shapes(y_true, logits)
+        classes, broken = (ops.reshape(part, ops.shape(logits)[:-1]) for part in whole_ids(y_true))
+        ignored = is_ignored(classes, self.ignore_class) & ~broken
+        strange = ~ignored & ((classes < 0) | (classes >= count) | broken)
         valid = check_ids(strange, classes, count)
         weights = ops.cast(~ignored & ~strange, "float32")
         classes = ops.where(weights > 0, classes, 0)
@@ -115,6 +123,10 @@ class _PixelLoss(keras.losses.Loss):
     def __add__(self, other: "_PixelLoss | LossSum") -> "LossSum":
         """The sum of two losses."""
         return LossSum([self]) + other
+
+    def __radd__(self, other: int) -> "LossSum":
+        """The loss itself: `sum` of several losses begins with 0."""
+        return LossSum([self]) if other == 0 else NotImplemented
 
     def __mul__(self, factor: float) -> "LossSum":
         """The loss times a number."""

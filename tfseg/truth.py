@@ -1,7 +1,10 @@
 """What a loss is given beside the logits: class ids, those that are ignored, and the weights of samples."""
 
 import functools
+import math
 import operator
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,6 +59,65 @@ def check_not_one_hot(y_true: Tensor, num_classes: int) -> None:
             f"The truth holds class ids, (batch, height, width). Received: {shape}, which looks like one-hot truth of "
             f"{num_classes} classes: pass np.argmax(truth, axis=-1)"
         )
+
+
+def check_shapes(y_true: Tensor, y_pred: Tensor) -> None:
+    """Refuses truth of another height or width than the logits, where they are known.
+
+    Args:
+        y_true: class ids `(batch, height, width)` or `(batch, height, width, 1)`.
+        y_pred: logits `(batch, height, width, num_classes)`.
+    Raises:
+        ValueError: another size, logits of one class, or one-hot truth.
+    """
+    check_not_one_hot(y_true, y_pred.shape[-1])
+    if y_pred.shape[-1] == 1:
+        raise ValueError(
+            "A network of one class has nothing to learn: its softmax is 1 everywhere. Background is a class too: "
+            "num_classes=2. Received: logits of one class"
+        )
+    true, predicted = tuple(y_true.shape), tuple(y_pred.shape)
+    pairs = zip(true[:3], predicted[:3], strict=False)
+    if len(true) not in (3, 4) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        raise ValueError(
+            f"The truth holds a class id for every pixel of the logits, (batch, height, width) = {predicted[:3]}. "
+            f"Received: {true}"
+        )
+
+
+def whole_ids(y_true: Tensor) -> tuple[Tensor, Tensor]:
+    """The truth as integers, and which of its numbers are not whole.
+
+    Args:
+        y_true: class ids of any type.
+    """
+    classes = ops.cast(y_true, "int32")
+    if "float" not in keras.backend.standardize_dtype(y_true.dtype):
+        return classes, ops.zeros_like(classes, dtype="bool")
+    return classes, ops.not_equal(ops.cast(classes, y_true.dtype), y_true)
+
+
+def check_class_weights(class_weights: Any) -> list[float] | None:
+    """The weight of each class as a list.
+
+    Args:
+        class_weights: numbers in order of the classes, or a dictionary of all classes as Keras has it; or None.
+    Raises:
+        ValueError: a class is missing in the dictionary, or a weight is negative or not finite.
+    """
+    if class_weights is None:
+        return None
+    if isinstance(class_weights, Mapping):
+        if sorted(class_weights) != list(range(len(class_weights))):
+            raise ValueError(
+                "class_weights has a number for each class, 0 to num_classes - 1. Received a dictionary of "
+                f"{', '.join(map(str, class_weights))}"
+            )
+        class_weights = [class_weights[index] for index in range(len(class_weights))]
+    weights = [float(weight) for weight in class_weights]
+    if not all(0 <= weight < math.inf for weight in weights):
+        raise ValueError(f"Class weights are numbers from 0 on. Received: {weights}")
+    return weights
 
 
 def check_ids(strange: Tensor, classes: Tensor, num_classes: int) -> Tensor:

@@ -244,3 +244,51 @@ def test_lovasz_is_that_of_segmentation_models(ignored):
     actual, slope = gradient(losses.Lovasz(), truth, logits)
     np.testing.assert_allclose(actual, expected.detach().numpy(), rtol=1e-5)
     np.testing.assert_allclose(slope, inputs.grad.permute(0, 2, 3, 1).numpy(), atol=1e-7)
+
+
+KINDS = (losses.CrossEntropy, losses.Focal, losses.OnlineHardExamples, losses.Dice)
+
+
+@pytest.mark.parametrize("loss", KINDS)
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        (np.zeros((2, 5, 4), "int32"), r"\(batch, height, width\) = \(2, 4, 5\). Received: \(2, 5, 4\)"),
+        (np.zeros((2, 3, 5), "int32"), r"Received: \(2, 3, 5\)"),
+        (np.zeros((2, 20), "int32"), r"Received: \(2, 20\)"),
+        (np.full((2, 4, 5), 0.5), "neither one of the 3 classes"),
+        (np.full((2, 4, 5), np.nan), "neither one of the 3 classes"),
+    ],
+)
+def test_truth_that_is_none_of_the_logits_is_refused(loss, truth, message):
+    """A transposed mask has as many pixels, and the fraction of an id was cut off."""
+    with pytest.raises(ValueError, match=message):
+        loss()(truth, np.zeros((2, 4, 5, 3), "float32"))
+
+
+@pytest.mark.parametrize("loss", KINDS)
+def test_class_weights_may_be_a_dictionary_as_keras_has_it(loss):
+    """Its numbers weigh the classes: in a list of the dictionary, the classes themselves did."""
+    random = np.random.default_rng(0)
+    truth, logits = random.integers(0, 3, (2, 4, 5)), random.normal(size=(2, 4, 5, 3)).astype("float32")
+    expected = float(loss(class_weights=[5, 1, 2])(truth, logits))
+    assert float(loss(class_weights={2: 2, 0: 5, 1: 1})(truth, logits)) == expected
+    for weights, message in (
+        ({0: 1, 2: 1}, "Received a dictionary of 0, 2"),
+        ([1, -1, 1], "from 0 on"),
+        ([np.nan] * 3, "from 0 on"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            loss(class_weights=weights)
+
+
+def test_logits_of_one_class_are_refused():
+    with pytest.raises(ValueError, match=r"one class has nothing to learn.*num_classes=2"):
+        losses.CrossEntropy()(np.zeros((1, 2, 2), int), np.zeros((1, 2, 2, 1), "float32"))
+
+
+def test_the_sum_of_a_list_of_losses():
+    random = np.random.default_rng(0)
+    truth, logits = random.integers(0, 3, (2, 4, 5)), random.normal(size=(2, 4, 5, 3)).astype("float32")
+    both = sum([losses.Dice(), losses.CrossEntropy()])
+    np.testing.assert_allclose(both(truth, logits), losses.Dice()(truth, logits) + losses.CrossEntropy()(truth, logits))

@@ -44,10 +44,23 @@ class Labels:
     palette: Mapping[Color, int] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.num_classes, int | np.integer):
+            raise ValueError(f"num_classes is a whole number. Received: {self.num_classes!r}")
         if self.num_classes < 2:
             raise ValueError(f"{_TWO_CLASSES}. Received: num_classes={self.num_classes}")
         if self.void is None:
             object.__setattr__(self, "void", (self.void_id,))
+        given = (*self.void, *(self.ids or ()), *(self.ids or {}).values(), *(self.palette or {}).values())
+        if isinstance(self.void, str) or not all(isinstance(value, int | np.integer) for value in given):
+            raise ValueError(
+                f"Raw values and classes are whole numbers, such as void=(255,). Received: {first_few(given)}"
+            )
+        strange = [color for color in self.palette or () if not _is_color(color)]
+        if strange:
+            raise ValueError(
+                "A palette has the class of each color, as {(128, 0, 0): 1}, from 0 to 255. Received: "
+                f"{first_few(strange)}"
+            )
         unknown = sorted({value for value in (self.ids or {}).values() if not 0 <= value < self.num_classes})
         if unknown:
             raise ValueError(
@@ -77,6 +90,14 @@ class Labels:
             (dtype('uint8'), dtype('uint16'))
         """
         return np.dtype({VOID: "uint8", 65535: "uint16"}.get(self.void_id, "int32"))
+
+
+def _is_color(color: object) -> bool:
+    return (
+        isinstance(color, tuple)
+        and len(color) == 3
+        and all(isinstance(part, int | np.integer) and 0 <= part <= 255 for part in color)
+    )
 
 
 def labels_of(

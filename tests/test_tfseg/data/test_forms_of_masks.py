@@ -175,6 +175,21 @@ def test_contradictions_are_refused(tmp_path, options, message):
         data.folder(tmp_path, num_classes=2, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 3.0}, "num_classes is a whole number. Received: 3.0"),
+        ({"num_classes": 3, "void": "255"}, "whole numbers, such as void=.255,.. Received: 2, 5, 5"),
+        ({"num_classes": 3, "ids": {"a": 1}}, "whole numbers.*Received: 255, a, 1"),
+        ({"num_classes": 3, "palette": {"red": 1}}, r"\(128, 0, 0\): 1.*Received: red"),
+        ({"num_classes": 3, "palette": {(0, 0, 256): 1}}, "from 0 to 255"),
+    ],
+)
+def test_labels_of_other_types_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        data.Labels(**options)
+
+
 def test_one_class_is_refused_with_the_way():
     with pytest.raises(ValueError, match=r"nothing to learn.*num_classes=2. Received: num_classes=1"):
         data.Labels(1)
