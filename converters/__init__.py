@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr__`
     from converters.conversion.convert import convert
+    from converters.conversion.warm_start import warm_start
     from converters.downloads.fetch import fetch
     from converters.errors import ConversionError
     from converters.families.registry import register
@@ -30,6 +31,7 @@ _HOMES = {
     "register": "families.registry",
     "identify": "identification.identify",
     "convert": "conversion.convert",
+    "warm_start": "conversion.warm_start",
     "import_weights": "weights.import_weights",
     "export_weights": "weights.export_weights",
     "check_prototxt": "programs.check_prototxt",
@@ -52,6 +54,7 @@ __all__ = [
     "read",
     "register",
     "verify",
+    "warm_start",
 ]
 
 

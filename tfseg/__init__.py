@@ -32,6 +32,7 @@ from tfseg.surgery.adapt_channels import adapt_channels
 from tfseg.surgery.check_dilation import check_dilation
 from tfseg.surgery.convolutionalize import convolutionalize
 from tfseg.surgery.dilate import dilate
+from tfseg.surgery.renew_head import renew_head
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ __all__ = [
     "predict_files",
     "preprocess",
     "read_image",
+    "renew_head",
     "set_metadata",
     "specs",
 ]

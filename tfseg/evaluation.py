@@ -1,5 +1,6 @@
 """How good a segmenter is on a data set, as papers measure it: whole photographs, several sizes, or sliding windows."""
 
+import csv
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _LARGE_WINDOW = 1024, 1024  # pixels of a large photograph that the model sees at once
 
-__all__ = ["Evaluation", "class_map", "draw_confusion", "draw_pair", "evaluate"]
+__all__ = ["Evaluation", "class_map", "draw_confusion", "draw_pair", "evaluate", "write_confusion"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,6 +304,30 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.set_ylabel("true")
     with atomic(path, overwrite=True) as unfinished:
         figure.savefig(unfinished, dpi=120)
+
+
+def write_confusion(evaluation: Evaluation, path: Path) -> None:
+    """Writes the confusion matrix of an evaluation as CSV: a row for each true class, numbers of pixels.
+
+    Args:
+        evaluation: result of `evaluate`.
+        path: where the CSV file is written.
+    Raises:
+        OSError: the file cannot be written.
+
+    Example:
+        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
+        >>> dataset = tfseg.data.Dataset("street", (pair,), tfseg.data.Labels(2), ("road", "car"))
+        >>> evaluation = tfseg.evaluation.Evaluation(dataset, np.array([[3, 1], [0, 4]]), (0.875,))
+        >>> tfseg.evaluation.write_confusion(evaluation, "confusion.csv")
+        >>> pathlib.Path("confusion.csv").read_text().splitlines()
+        ['true \\ predicted,road,car', 'road,3,1', 'car,0,4']
+    """
+    names = evaluation.class_names
+    with atomic(path, overwrite=True) as unfinished, open(unfinished, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["true \\ predicted", *names])
+        writer.writerows([name, *map(int, row)] for name, row in zip(names, evaluation.matrix, strict=True))
 
 
 def _percent(value: float) -> str:

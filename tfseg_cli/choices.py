@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-RECIPES = ("fcn-heavy", "poly", "adamw")
+RECIPES = ("fcn-heavy", "poly", "vgg", "adamw")
+LOSSES = ("cross_entropy", "focal", "online_hard_examples", "dice", "lovasz")
 BATCH_NORMS = ("plain", "frozen", "synchronized", "synchronised")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 CONVENTIONS = ("previous", "new", "one")

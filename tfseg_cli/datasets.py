@@ -10,6 +10,7 @@ from tfseg_cli.launch import UsageError, invalid
 from tfseg_cli.palette_files import read_palette
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
     from tfseg import data
@@ -77,9 +78,11 @@ flags.adopt_module_key_flags(annotation_flags)
 _SPLITS = ("train", "val", "valid", "validation", "test")
 
 
-def check_flags() -> None:
+def check_flags(*, needs_classes: bool = True) -> None:
     """Refuses flags that choose no data set, before anything is loaded.
 
+    Args:
+        needs_classes: whether the flags must say the classes of a folder; a model may say them, too.
     Raises:
         UsageError: the number of classes of a folder is not given, two flags give two numbers, or a palette is no
             palette.
@@ -94,7 +97,7 @@ def check_flags() -> None:
         return
     names = _PALETTE.value and _palette()[1]
     classes = _CLASSES.value or names
-    if not classes and not _NUM_CLASSES.value and not _MASK_VALUES.value:
+    if needs_classes and not classes and not _NUM_CLASSES.value and not _MASK_VALUES.value:
         raise UsageError("--num_classes is missing: how many classes do the masks have? Or --classes=, or --palette=")
     if _CLASSES.value and _NUM_CLASSES.value not in (None, len(_CLASSES.value)):
         raise invalid(_CLASSES, f"expected {_NUM_CLASSES.value} names, because of --num_classes={_NUM_CLASSES.value}")
@@ -103,18 +106,21 @@ def check_flags() -> None:
         raise invalid(flag, f"expected {len(names)} classes, because --palette={_PALETTE.value} names so many")
 
 
-def open_dataset(split: str | None, flag: str = "split", *, channels: int | None = None) -> "data.Dataset":
+def open_dataset(
+    split: str | None, flag: str = "split", *, channels: int | None = None, model: "keras.Model | None" = None
+) -> "data.Dataset":
     """One split of the `tfseg.data.Dataset` that the flags choose.
 
     Args:
         split: name of the split, or the path of its list; None: the default of the data set.
         flag: name of the flag that gives the split.
         channels: number of channels of images without --channels; None: photographs.
+        model: the model whose classes a folder has if no flag says them.
     Raises:
         UsageError: flags that choose no data set, or a split that a folder does not have.
         ValueError: a data set that is not there.
     """
-    check_flags()
+    check_flags(needs_classes=model is None)
     from tfseg import data
 
     kind, root = _DATASET.value, _DATA.value
@@ -138,11 +144,13 @@ def open_dataset(split: str | None, flag: str = "split", *, channels: int | None
         places = f"neither {_IMAGES.value}/{split} and {_MASKS.value}/{split} nor a list {split}.txt is in {root}"
         raise UsageError(f"--{flag}={split}: there is no such split: {places}")
     palette, names = _palette() if _PALETTE.value else (None, None)
-    classes = _CLASSES.value or names
+    classes, count = _CLASSES.value or names, _NUM_CLASSES.value
+    if model is not None and not (classes or count or _MASK_VALUES.value):
+        classes, count = _classes_of(model)
     return data.folder(
         root,
         split,
-        num_classes=_NUM_CLASSES.value or len(classes or _MASK_VALUES.value or ()),
+        num_classes=count or len(classes or _MASK_VALUES.value or ()),
         images=_IMAGES.value,
         masks=_MASKS.value,
         void=tuple(_VOID.value) or None,
@@ -211,6 +219,14 @@ def class_weights(dataset: "data.Dataset", method: str | None) -> "np.ndarray | 
         return None
     counts = data.inspect_dataset(dataset).pixel_counts[:-1]
     return losses.enet_weights(counts) if method == "enet" else losses.median_frequency_weights(counts)
+
+
+def _classes_of(model: "keras.Model") -> tuple[list[str] | None, int]:
+    """The names of a model's classes, if it has them, and their number."""
+    import tfseg
+    from tfseg.outputs import logits_of
+
+    return tfseg.metadata(model)["classes"], int(logits_of(model.output).shape[-1])
 
 
 def _palette() -> tuple[dict[tuple[int, int, int], int], list[str]]:

@@ -50,7 +50,9 @@ _WORST = path_flags.output_directory(
     "worst", "Directory for pictures of the eight worst photographs, with the predicted and the true classes."
 )
 _CONFUSION = path_flags.output_file(
-    "confusion", "Where to draw the confusion matrix; a file that exists is replaced.", suffixes=(".png",)
+    "confusion",
+    "Where to draw the confusion matrix, or to write it as numbers of pixels (.csv); a file that exists is replaced.",
+    suffixes=(".png", ".csv"),
 )
 flags.adopt_module_key_flags(datasets)
 flags.adopt_module_key_flags(channel_flags)
@@ -65,17 +67,19 @@ def _evaluate() -> int:
     if _NETWORK.value and not _PROTOCOL.value:
         raise UsageError("--network chooses a published score of a protocol: add --protocol=, or leave it out")
     if not _PROTOCOL.value:
-        datasets.check_flags()
+        datasets.check_flags(needs_classes=False)
     elif datasets.channels():
         raise UsageError("--channels is for data sets of one's own, and --protocol for photographs: give one of them")
     if channel_flags.given() and _PREPROCESSING.value:  # the former is refused now if it is invalid
         raise UsageError("--preprocessing and --mean both say how images are prepared: give one of them")
-    if _CONFUSION.value and importlib.util.find_spec("matplotlib") is None:
+    drawn = _CONFUSION.value and _CONFUSION.value.endswith(".png")
+    if drawn and importlib.util.find_spec("matplotlib") is None:
         raise ValueError('--confusion needs matplotlib: pip install "tfseg[plots]"')
 
     load_library()
     import tfseg
     from tfseg import data, evaluation
+    from tfseg.outputs import logits_of
     from tfseg.preprocessing import channels_of, is_stored
 
     check_name(_PROTOCOL, list(data.PROTOCOLS), "protocols")
@@ -87,7 +91,12 @@ def _evaluate() -> int:
     preprocessing = named or channel_flags.preprocessing(model) or tfseg.metadata(model)["preprocessing"]
     if dataset is None:  # the model says which images it takes
         channels = channels_of(preprocessing) if preprocessing and is_stored(preprocessing) else None
-        dataset = datasets.open_dataset(_SPLIT.value or None, channels=channels)
+        dataset = datasets.open_dataset(_SPLIT.value or None, channels=channels, model=model)
+    classes = logits_of(model.output).shape[-1]
+    if classes > dataset.num_classes:
+        raise UsageError(
+            f"the model has {classes} classes, and the data set {dataset.num_classes}: they must be the same"
+        )
     published, shorter_side = None, None
     if _PROTOCOL.value:
         protocol = data.PROTOCOLS[_PROTOCOL.value]
@@ -104,7 +113,8 @@ def _evaluate() -> int:
         if _JSON.value:
             result.save(_JSON.value)
         if _CONFUSION.value:
-            evaluation.draw_confusion(result, _CONFUSION.value)
+            save = evaluation.draw_confusion if drawn else evaluation.write_confusion
+            save(result, _CONFUSION.value)
         if _WORST.value:
             for rank, pair in enumerate(result.worst(), 1):
                 picture = evaluation.draw_pair(model, pair, dataset, **options)

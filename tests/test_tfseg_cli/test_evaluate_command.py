@@ -48,7 +48,7 @@ def test_an_evaluation_prints_scores_and_writes_all_that_is_asked_for(place, tmp
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--confusion=x.csv", "--confusion=x.csv: expected a name that ends in .png"),
+        ("--confusion=x.txt", "--confusion=x.txt: expected a name that ends in .png or .csv"),
         ("--json=nowhere/x.json", "--json=nowhere/x.json: the directory nowhere does not exist. Create it first"),
         ("--json=mine", "--json=mine: expected a file to write. There is a directory there"),
         ("--worst=m.keras", "--worst=m.keras: expected a directory. There is a file there"),
@@ -76,6 +76,20 @@ def test_an_unknown_network_of_a_protocol_is_refused(place):
 def test_a_confusion_matrix_without_matplotlib_is_refused_at_once(place):
     code, _, err = run(place, "m.keras", "--confusion=c.png", before="sys.modules['matplotlib'] = None")
     assert (code, err) == (1, 'tfseg-evaluate: --confusion needs matplotlib: pip install "tfseg[plots]"\n')
+
+
+@pytest.mark.full
+def test_the_model_says_its_classes_and_the_matrix_is_numbers(place, tmp_path):
+    """Without --num_classes; a data set of fewer classes is refused before anything is measured."""
+    done = run_command.run(COMMAND, "m.keras", "--data=mine", "--split=", f"--confusion={tmp_path}/c.csv", cwd=place)
+    assert done.code == 0, done.err
+    rows = (tmp_path / "c.csv").read_text().splitlines()
+    assert rows[0] == "true \\ predicted,0,1,2,3,4"
+    assert sum(int(number) for row in rows[1:] for number in row.split(",")[1:]) == 2 * 40 * 50
+    done = run_command.run(COMMAND, "m.keras", "--data=mine", "--split=", "--num_classes=3", cwd=place)
+    assert (done.code, done.out) == (2, "")
+    assert "the model has 5 classes, and the data set 3" in done.err
+    assert "photographs" not in done.err
 
 
 def test_a_missing_model_is_refused(place):

@@ -1,6 +1,7 @@
 """The commands of training, called one after the other in separate processes, as a user calls them."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -57,6 +58,8 @@ def test_inspect_train_and_evaluate_commands(tmp_path):
         (["--model=fcn_resnet18", "--split=nowhere"], "--split=nowhere: there is no such split"),
         (["--model=fcn_resnet18", "--val_split=nowhere", "--split="], "--val_split=nowhere: there is no such split"),
         (["--options=width=0.5"], "--model is missing"),
+        (["--model=fcn8s", "--loss=hinge"], "loss is one of cross_entropy, focal,"),
+        (["--model=fcn8s", "--patience=3"], "--patience and --val_window are about validation: add --val_split"),
         (["--model=fcn8s", "--public=a:b"], "--public builds the network of a file of weights: add --weights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -156,3 +159,35 @@ def test_train_command_starts_from_a_program_of_torch_export(tmp_path):
     words += ["--batch_size=2", "--epochs=1", f"--run={tmp_path / 'run'}", "--classes=dark,bright"]
     assert "torch.export program" in run("train", *words, "--preprocessing=torch")
     assert tfseg.metadata(tfseg.load(tmp_path / "run" / "last.keras"))["preprocessing"]["divisor"] == 255
+
+
+@pytest.mark.full
+def test_a_model_of_ones_own_gets_other_classes_and_the_run_stays_its_own(tmp_path):
+    """The head is replaced, another network in the folder is refused, more epochs prolong it."""
+    scenes(tmp_path / "data")
+    own_model = tfseg.build("fcn_resnet18", num_classes=5, width=1 / 16)
+    own_model.save(tmp_path / "mine.keras")
+    words = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", f"--run={tmp_path / 'run'}", "--crop=16,16"]
+    words += ["--batch_size=2", "--loss=cross_entropy+dice", "--rotate=10", "--no_flip", "--ema=0.5"]
+    weights = f"--weights={tmp_path / 'mine.keras'}"
+    text = run("train", *words, weights, "--epochs=1")
+    assert "fcn_resnet18: head for 5 classes replaced by one for 2: logits" in text
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["recipe"]["loss"], config["recipe"]["ema"]) == ("cross_entropy+dice", 0.5)
+    assert (config["recipe"]["augmentation"]["rotate"], config["recipe"]["augmentation"]["flip"]) == (10, False)
+    done = run_command.run("tfseg_cli.train", *words, "--model=fcn_resnet18", "--epochs=1")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert 'model.name is null there and "fcn_resnet18" here' in done.err
+    text = run("train", *words, weights, "--epochs=2")
+    assert "prolonged from 2 steps to 4" in text
+    assert "epoch 2" in text
+    assert "is finished: 2 epochs, 4 steps" in run("train", *words, weights, "--epochs=2")
+
+
+@pytest.mark.full
+def test_find_rate_proposes_a_rate_and_writes_nothing(tmp_path):
+    scenes(tmp_path / "data")
+    words = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--crop=16,16", "--batch_size=2"]
+    text = run("train", *words, "--model=fcn_resnet18", "--options=width=0.0625", "--find_rate")
+    assert re.search(r"proposal: --learning_rate=[\d.e-]+\n", text)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

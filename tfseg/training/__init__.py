@@ -2,6 +2,7 @@
 
 from tfseg.training.loop import train
 from tfseg.training.preparation import compile_model, default_recipe, prepare
+from tfseg.training.rates import Rates, find_rate
 from tfseg.training.recipes import RECIPES, Recipe
 
-__all__ = ["RECIPES", "Recipe", "compile_model", "default_recipe", "prepare", "train"]
+__all__ = ["RECIPES", "Rates", "Recipe", "compile_model", "default_recipe", "find_rate", "prepare", "train"]
