@@ -7,11 +7,12 @@ from typing import Any
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.laid import Laid
+from converters.building.laid import MAP, Laid
 from converters.building.operations.kinds import as_numbers, check_kind
 from tfseg.layers.global_average_pooling import GlobalAveragePooling
 
 Function = Callable[..., Any]
+_LONG = 2048  # numbers that one sum adds up without losing digits
 
 
 def reduced(b: Builder, x: Laid, dim: Any, keepdim: bool, function: Function) -> Laid:
@@ -23,8 +24,19 @@ def reduced(b: Builder, x: Laid, dim: Any, keepdim: bool, function: Function) ->
         raise b.refusal("reduces the batch: what it gives for an image depends on the other images")
     if laid.rank == 4 and dims == [2, 3] and function is _by_axis(ops.mean):
         return b.laid(b.layer(GlobalAveragePooling, laid.as_map().tensor, keepdims=keepdim))
+    laid = _long_axis_last(laid, dims)
     tensor = function(laid.tensor, axis=tuple(laid.place(axis) for axis in dims), keepdims=keepdim)
     return _laid(b, laid, tensor, dims, keepdim)
+
+
+def _long_axis_last(laid: Laid, dims: list[int]) -> Laid:
+    """The tensor with the pixels of a whole map, in one axis, as its last: TensorFlow loses digits along others."""
+    is_map = laid.axes == MAP
+    for axis in dims:
+        sizes = set(laid.sizes(axis))
+        if max(sizes) > _LONG or (len(sizes) > 1 and axis and not (is_map and axis in (2, 3))):
+            return laid.arranged([*(other for other in laid.axes if other != axis), axis])
+    return laid
 
 
 def _laid(b: Builder, laid: Laid, tensor: Any, dims: list[int], keepdim: bool) -> Laid:
@@ -106,6 +118,7 @@ def several(b: Builder, input: Laid, dim: Any, keepdim: bool, function: Function
     dims = sorted({axis % laid.rank for axis in dims or range(laid.rank)})
     if 0 in dims and len(set(laid.sizes(0))) > 1:
         raise b.refusal("reduces the batch: what it gives for an image depends on the other images")
+    laid = _long_axis_last(laid, dims)
     tensor = function(laid.tensor, axis=tuple(laid.place(axis) for axis in dims), keepdims=keepdim)
     left = [axis for axis in range(laid.rank) if axis not in dims]
     if keepdim:

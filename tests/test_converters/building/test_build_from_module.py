@@ -214,8 +214,14 @@ def test_single_steps(name):
 
 @pytest.mark.parametrize(
     "function",
-    [lambda x: x.sigmoid().mean((2, 3)), lambda x: functional.adaptive_avg_pool2d(x.sigmoid(), 1).flatten(1)],
-    ids=["a mean", "a pooling"],
+    [
+        lambda x: x.sigmoid().mean((2, 3)),
+        lambda x: functional.adaptive_avg_pool2d(x.sigmoid(), 1).flatten(1),
+        lambda x: x.sigmoid().flatten(2).mean(2),
+        lambda x: x.sigmoid().flatten(2).transpose(1, 2).sum(1),
+        lambda x: x.sigmoid().flatten(2).var(2),
+    ],
+    ids=["a mean", "a pooling", "a mean of pixels", "a sum of tokens", "a variance"],
 )
 def test_averages_of_large_images_are_exact(function):
     module = randomized_state(Function(function, channels=4))
