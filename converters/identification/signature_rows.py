@@ -17,8 +17,8 @@ READ = (
 )
 LIVE = (
     "Convolutional networks of any kind convert with their own torch code: name it, public='module:callable' "
-    "(--public), which runs it; or load these weights into the module and pass it, converters.convert(module); or give its ONNX "
-    "export. converters.read(path) gives the arrays by name"
+    "(--public), which runs it; or load these weights into the module and pass it: converters.convert(module). Or give "
+    "its ONNX export. converters.read(path) gives the arrays by name"
 )
 KERAS = (
     "A network of Keras needs no conversion: build it in Keras and load these weights, model.load_weights(path). A "

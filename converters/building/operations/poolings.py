@@ -117,6 +117,7 @@ def avg_pool2d(
         raise b.refusal("has a window that depends on the size of the image")
     kernel, pads = pair(kernel_size), pair(padding)
     stride = pair(stride) if stride else kernel
+    ceil_mode = ceil_mode and stride != (1, 1)  # a stride of 1 leaves no pixels over
     x = input.as_map().tensor
     if divisor_override is None:
         if not any(pads) and not ceil_mode:

@@ -38,7 +38,7 @@ def reshape(b: Builder, input: Laid, **_: Any) -> Laid:
     groups = _groups(_sides(laid.shapes), _sides(shapes))
     if groups is None:
         raise b.refusal("merges axes in a way that depends on the size of the image")
-    if laid.axes == MAP and _is_flattened(groups, laid, shapes):
+    if laid.axes == MAP and _is_flattened(laid, shapes):
         tensor = b.layer(keras.layers.Flatten, laid.tensor)
         sizes = laid.shapes[0][1:]
         return b.laid(tensor, (0, 1), () if max(sizes[1:]) == 1 else sizes)
@@ -84,10 +84,10 @@ def _groups(source: list[Sides], target: list[Sides]) -> list[tuple[list[int], l
     return groups
 
 
-def _is_flattened(groups: Any, laid: Laid, shapes: Sequence[Shape]) -> bool:
-    """Whether a map of a fixed size becomes a vector."""
+def _is_flattened(laid: Laid, shapes: Sequence[Shape]) -> bool:
+    """Whether a map of a fixed size becomes a vector, as one of a single pixel does after a global pooling."""
     fixed = len({shape[1:] for shape in laid.shapes}) == 1
-    return fixed and len(shapes[0]) == 2 and [source for source, _ in groups] == [[0], [1, 2, 3]]
+    return fixed and len(shapes[0]) == 2 and [shape[0] for shape in shapes] == list(laid.sizes(0))
 
 
 def _grouped_order(laid: Laid, groups: Any) -> list[int]:
