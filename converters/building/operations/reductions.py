@@ -160,12 +160,12 @@ def _place(function: Function) -> Handler:
 
 def _norm(x: Any, axis: Any, keepdims: bool, order: float = 2.0) -> Any:
     if order == 2:
-        return ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=keepdims))
+        return ops.sqrt(_by_axis(ops.sum)(ops.square(x), axis, keepdims))
     if order == 1:
-        return ops.sum(ops.abs(x), axis=axis, keepdims=keepdims)
+        return _by_axis(ops.sum)(ops.abs(x), axis, keepdims)
     if order == float("inf"):
         return ops.max(ops.abs(x), axis=axis, keepdims=keepdims)
-    return ops.power(ops.sum(ops.power(ops.abs(x), order), axis=axis, keepdims=keepdims), 1 / order)
+    return ops.power(_by_axis(ops.sum)(ops.power(ops.abs(x), order), axis, keepdims), 1 / order)
 
 
 def vector_norm(

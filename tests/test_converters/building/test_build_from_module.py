@@ -220,8 +220,9 @@ def test_single_steps(name):
         lambda x: x.sigmoid().flatten(2).mean(2),
         lambda x: x.sigmoid().flatten(2).transpose(1, 2).sum(1),
         lambda x: x.sigmoid().flatten(2).var(2),
+        lambda x: x.sigmoid().norm(dim=(2, 3)),
     ],
-    ids=["a mean", "a pooling", "a mean of pixels", "a sum of tokens", "a variance"],
+    ids=["a mean", "a pooling", "a mean of pixels", "a sum of tokens", "a variance", "a norm"],
 )
 def test_averages_of_large_images_are_exact(function):
     module = randomized_state(Function(function, channels=4))

@@ -11,11 +11,12 @@ import sys
 import keras
 import numpy as np
 import pytest
-from helpers.census import measured
+from helpers.census import measured, read_page
 from helpers.paths import ROOT
 from helpers.public_networks import NETWORKS
 from helpers.references import images
 
+PAGE = "docs/public_networks.md"
 REFUSED = {  # what cannot be built exactly yet -> words of the refusal
     "timm/sequencer2d_s": "the step lstm",
     "timm/volo_d1_224": "adds windows that overlap",
@@ -64,6 +65,15 @@ def test_the_table_holds_each_network_once():
     assert counts["timm"] >= 45
     assert counts["smp"] >= 50
     assert {*REFUSED, *CHAOTIC, *SAVED} <= set(labels)
+
+
+def test_the_page_says_what_is_refused_and_what_amplifies_rounding():
+    page = {f"{package}/{name}": row.result for (package, name), row in read_page(ROOT / PAGE).items()}
+    assert page.keys() == set(map(_label, NETWORKS))
+    refused = {label: result for label, result in page.items() if result.startswith("refused")}
+    assert refused.keys() == REFUSED.keys()
+    assert all(words in refused[label] for label, words in REFUSED.items())
+    assert {label for label, result in page.items() if label not in refused and float(result) > 1e-5} == CHAOTIC
 
 
 @pytest.mark.full
