@@ -83,7 +83,7 @@ def shares(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chos
         chosen: ids of the chosen classes; empty for all.
     """
     counts = np.bincount(classes.ravel(), minlength=len(exported.classes))
-    listed = chosen or np.flatnonzero(counts).tolist()
+    listed = chosen or np.flatnonzero(counts[: len(exported.classes)]).tolist()  # void is no class
     rows = [
         {
             "class": index,

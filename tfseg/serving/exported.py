@@ -8,8 +8,10 @@ import numpy as np
 
 from tfseg import drawing
 from tfseg.exporting.exported_folder import ExportedFolder, read_exported_folder
+from tfseg.prediction.probabilities import void_of
 from tfseg.preprocessing import channels_of, is_stored
 from tfseg.serving.errors import Refused
+from tfseg.stored_channels import missing_pixels
 from tfseg.types import Path
 
 
@@ -96,7 +98,7 @@ class ExportedModel:
         return {name: value.numpy() for name, value in outputs.items()}
 
     def segment(self, image: np.ndarray) -> np.ndarray:
-        """The class of every pixel, `(height, width)`.
+        """The class of every pixel, `(height, width)`; void, 255 or 65535, where there is no data.
 
         Args:
             image: uint8 `(height, width, 3)`, RGB; or float32 of the model's channels, with NaN for missing data.
@@ -105,7 +107,11 @@ class ExportedModel:
         """
         (name,) = self.signatures["classes"]
         (classes,) = self.run("classes", {name: image[None]}).values()
-        return classes[0]
+        missing = missing_pixels(image)
+        if missing is None:
+            return classes[0]
+        void = void_of(len(self.classes))
+        return np.where(missing, void, classes[0]).astype("uint8" if void <= 255 else "int32")
 
     def _image_spec(self) -> Any:
         if "classes" not in self.signatures:

@@ -1,6 +1,7 @@
 """Predictions of images of many channels: the same numbers everywhere, void without data, and a place on Earth."""
 
 import io
+import json
 
 import keras
 import numpy as np
@@ -156,6 +157,14 @@ def test_an_exported_model_serves_the_same_classes(tmp_path):
     classes = exported.segment(received)
     np.testing.assert_array_equal(classes, expected_classes(model, image))
     assert answers.overlay(received, classes, exported, [])[1] == "image/jpeg"
+    path = write_geotiff(tmp_path / "a.tif", missing(image), nodata=-9999)
+    received = uploads.decode(path.read_bytes(), 1000, exported.channels)
+    classes = exported.segment(received)
+    np.testing.assert_array_equal(classes, tfseg.predict(model, path))
+    assert (classes[:2] == 255).all()
+    rows = json.loads(answers.shares(received, classes, exported, [])[0])["classes"]
+    assert sum(row["pixels"] for row in rows) == 10 * 16
+    assert all(answers.OUTPUTS[kind](received, classes, exported, [])[0] for kind in answers.OUTPUTS)
 
 
 def as_npy(array):

@@ -21,6 +21,7 @@ class Slow:
     def __init__(self, exported):
         self.go, self.calls = threading.Event(), 0
         self.name, self.classes, self.colors = exported.name, exported.classes, exported.colors
+        self.channels = exported.channels
 
     def segment(self, image):
         self.calls += 1
