@@ -73,28 +73,45 @@ def test_inspect_knows_programs_that_convert_builds(tmp_path):
     assert "load it with torch.export.load" in result.err
 
 
-def test_inspect_says_what_convert_builds_from_a_program(tmp_path):
-    """A file of no family is no failure where it says how its network is computed."""
+def _keras_file(folder):
     image = keras.Input((8, 8, 3))
-    keras.Model(image, keras.layers.Conv2D(2, 3, name="mine")(image)).save(tmp_path / "whole.keras")
+    keras.Model(image, keras.layers.Conv2D(2, 3, name="mine")(image)).save(folder / "whole.keras")
+    return folder / "whole.keras"
+
+
+def _caffe_file(folder, **form):
     net = Net(data=(3, 32, 32))
     net.conv("data", 4, name="first")
-    net.write(tmp_path, name="bare")
-    net.write(tmp_path, name="defined", definitions=True, form="none")
-    (tmp_path / "hub").mkdir()
-    save_file({"stem.weight": np.ones((3, 3), "float32")}, tmp_path / "hub" / "model.safetensors")
-    (tmp_path / "hub" / "config.json").write_text('{"architecture": "lcnet_035", "pretrained_cfg": {}}')
-    ways = {
-        "whole.keras": "`tfseg convert` builds it from its own configuration",
-        "bare.caffemodel": "`tfseg convert --prototxt=deploy.prototxt` builds it",
-        "defined.caffemodel": "`tfseg convert` builds it from the layers that the file defines",
-        "hub": "`tfseg convert` builds it with the code of timm",
-    }
-    for name, way in ways.items():
-        result = run(INSPECT, tmp_path / name)
-        assert (result.code, result.err) == (0, "")
-        assert result.out.startswith("no known network: ")
-        assert way in result.out
+    return net.write(folder, **form)[1]
+
+
+def _hub_folder(folder):
+    save_file({"stem.weight": np.ones((3, 3), "float32")}, folder / "model.safetensors")
+    (folder / "config.json").write_text('{"architecture": "lcnet_035", "pretrained_cfg": {}}')
+    return folder
+
+
+PROGRAMS = {
+    "hub": (_hub_folder, "`tfseg convert` builds it with the code of timm"),
+    "bare": (_caffe_file, "`tfseg convert --prototxt=deploy.prototxt` builds it"),
+    "defined": (
+        lambda folder: _caffe_file(folder, definitions=True, form="none"),
+        "`tfseg convert` builds it from the layers that the file defines",
+    ),
+    "whole": (_keras_file, "`tfseg convert` builds it from its own configuration"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "hub" else pytest.param(name, marks=pytest.mark.full) for name in PROGRAMS]
+)
+def test_inspect_says_what_convert_builds_from_a_program(tmp_path, name):
+    """A file of no family is no failure where it says how its network is computed."""
+    make, way = PROGRAMS[name]
+    result = run(INSPECT, make(tmp_path))
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("no known network: ")
+    assert way in result.out
 
 
 @pytest.mark.full
