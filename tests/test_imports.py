@@ -25,7 +25,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "tfseg.palettes tfseg.specs",
-            "tfseg.types tfseg.layers tfseg.initializers",
+            "tfseg.types tfseg.outputs tfseg.layers tfseg.initializers",
             "tfseg.nets tfseg.graphs tfseg.surgery",
             "tfseg.rewrites",
             "tfseg",

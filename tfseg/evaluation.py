@@ -321,12 +321,12 @@ def write_confusion(evaluation: Evaluation, path: Path) -> None:
         >>> evaluation = tfseg.evaluation.Evaluation(dataset, np.array([[3, 1], [0, 4]]), (0.875,))
         >>> tfseg.evaluation.write_confusion(evaluation, "confusion.csv")
         >>> pathlib.Path("confusion.csv").read_text().splitlines()
-        ['true \\ predicted,road,car', 'road,3,1', 'car,0,4']
+        ['true,road,car', 'road,3,1', 'car,0,4']
     """
     names = evaluation.class_names
     with atomic(path, overwrite=True) as unfinished, open(unfinished, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["true \\ predicted", *names])
+        writer.writerow(["true", *names])
         writer.writerows([name, *map(int, row)] for name, row in zip(names, evaluation.matrix, strict=True))
 
 

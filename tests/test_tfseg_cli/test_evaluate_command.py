@@ -84,7 +84,7 @@ def test_the_model_says_its_classes_and_the_matrix_is_numbers(place, tmp_path):
     done = run_command.run(COMMAND, "m.keras", "--data=mine", "--split=", f"--confusion={tmp_path}/c.csv", cwd=place)
     assert done.code == 0, done.err
     rows = (tmp_path / "c.csv").read_text().splitlines()
-    assert rows[0] == "true \\ predicted,0,1,2,3,4"
+    assert rows[0] == "true,0,1,2,3,4"
     assert sum(int(number) for row in rows[1:] for number in row.split(",")[1:]) == 2 * 40 * 50
     done = run_command.run(COMMAND, "m.keras", "--data=mine", "--split=", "--num_classes=3", cwd=place)
     assert (done.code, done.out) == (2, "")
