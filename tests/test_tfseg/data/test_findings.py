@@ -138,16 +138,16 @@ def test_training_says_once_what_is_strange(tmp_path):
         save(tmp_path / "images" / f"p{index + 2}.png", np.concatenate([photograph(), photograph(2)[..., :1]], axis=-1))
         save(tmp_path / "masks" / f"p{index + 4}.png", np.full((24, 32), 255, "uint8"))
         (tmp_path / "images" / f"p{index + 6}.png").write_bytes((tmp_path / "masks" / f"p{index + 6}.png").read_bytes())
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loader = Loader(data.folder(tmp_path, num_classes=3))
         for index in [*range(8), *range(8)]:
             loader(index)
-    assert all(warning.category is StrangePairWarning for warning in told)
+    assert all(warning.category is StrangePairWarning for warning in caught)
     kinds = ("several pages", "a fourth channel", "void throughout", "is its own mask")
-    assert [sum(kind in str(warning.message) for warning in told) for kind in kinds] == [1, 1, 1, 1]
-    assert len(told) == 4
-    assert "p0.tif" in str(told[0].message)
+    assert [sum(kind in str(warning.message) for warning in caught) for kind in kinds] == [1, 1, 1, 1]
+    assert len(caught) == 4
+    assert "p0.tif" in str(caught[0].message)
 
 
 def test_photographs_in_two_splits_are_said(tmp_path):
