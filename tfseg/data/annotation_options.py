@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from tfseg.data.class_lists import ClassList, class_list
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.drawn_masks import DrawnMask, Overlaps, Shape, check_overlaps
+from tfseg.images import MAX_PIXELS
 from tfseg.types import Path, Size
 
 
@@ -24,7 +25,7 @@ class AnnotationOptions:
         overlaps: which class a pixel of several shapes has. "last": that of the last shape in the file. "void": it is
             ignored, if the classes differ.
     Raises:
-        ValueError: another rule of overlaps.
+        ValueError: another rule of overlaps, or a text in place of a list of labels.
     Example:
         >>> tfseg.data.AnnotationOptions(classes=("cat", "dog")).overlaps
         'last'
@@ -39,6 +40,9 @@ class AnnotationOptions:
 
     def __post_init__(self) -> None:
         check_overlaps(self.overlaps)
+        for option in ("classes", "ignore", "skip"):
+            if isinstance(getattr(self, option), str):  # it would become a list of its letters
+                raise ValueError(f'{option} is a list of names, such as ["cat"]. Received: {getattr(self, option)!r}')
 
     def class_list(self, present: Sequence[str], source: object) -> ClassList:
         """The classes of the labels that a data set has.
@@ -61,7 +65,13 @@ class AnnotationOptions:
             size: `(height, width)`.
             shapes: the shapes, the lowest first.
             chosen: the classes.
+        Raises:
+            ValueError: a size that no picture has.
         """
+        if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+            raise ValueError(
+                f"{name}: expected the height and the width of a picture. Received: {size[0]} and {size[1]}"
+            )
         void = chosen.labels.void_id
         return DrawnMask(name, size, shapes, outside=chosen.outside, void=void, overlaps=self.overlaps)
 

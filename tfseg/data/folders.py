@@ -75,6 +75,8 @@ def folder(
         <Dataset 'mine': 1 pairs, 11 classes>
     """
     root = pathlib.Path(root)
+    if isinstance(classes, str):  # it would become a list of its letters
+        raise ValueError(f'classes is a list of names, such as ["road", "tree"]. Received: {classes!r}')
     labels = labels_of(
         num_classes, void=void, palette=palette, mask_values=mask_values, reduce_zero_label=reduce_zero_label
     )

@@ -538,3 +538,27 @@ def test_paths_may_be_the_pictures_and_the_file(tmp_path):
     assert len(data.coco_json(root / "images", root / "annotations.json").pairs) == 1
     assert isinstance(data.coco_json(root).pairs[0].mask, data.MaskSource)
     assert isinstance(data.coco_json(root).pairs[0].image, pathlib.Path)
+
+
+@pytest.mark.parametrize("option", ["classes", "ignore", "skip"])
+def test_a_text_is_no_list_of_labels(option, tmp_path):
+    """A single name became the list of its letters, of which none is a label."""
+    for reader in (data.coco_json, data.labelme, data.cvat):
+        with pytest.raises(ValueError, match=rf"{option} is a list of names, such as .*Received: 'road'"):
+            reader(tmp_path, **{option: "road"})
+
+
+@pytest.mark.parametrize("size", [(0, 32), (-3, 5), (10**6, 10**6)])
+def test_sizes_that_no_picture_has_are_refused(size, tmp_path):
+    height, width = size
+    images = [{"id": 40, "file_name": "a.jpg", "height": height, "width": width}]
+    write_coco(tmp_path / "coco", images=images)
+    with pytest.raises(ValueError, match=r"a.jpg: expected the height and the width of"):
+        data.coco_json(tmp_path / "coco")
+    root = write_cvat(tmp_path / "cvat")
+    path = next(root.rglob("*.xml"))
+    path.write_text(
+        path.read_text().replace('width="32"', f'width="{width}"').replace('height="24"', f'height="{height}"')
+    )
+    with pytest.raises(ValueError, match=r"a.jpg: expected the height and the width of"):
+        data.cvat(root)
