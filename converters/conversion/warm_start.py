@@ -66,6 +66,8 @@ def warm_start(
         (3, ('head for 11 classes replaced by one for 3: logits',))
     """
     own_model = _own_model(source)
+    if own_model is not None and preprocessing:
+        tfseg.set_metadata(own_model, preprocessing=tfseg.specs.PREPROCESSING[preprocessing])
     if network is None:
         start = (
             WarmStart(own_model, None, ())

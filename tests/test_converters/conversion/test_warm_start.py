@@ -38,6 +38,12 @@ def own_file(tmp_path_factory, whole):
     return path
 
 
+@pytest.mark.parametrize("network", [None, "deeplabv3_resnet18"])
+def test_preprocessing_that_is_given_counts_for_a_file_of_ones_own(own_file, network):
+    model, _, _ = converters.warm_start(own_file, 3, network=network, preprocessing="caffe")
+    assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "BGR"
+
+
 @pytest.mark.parametrize("kind", ["state", "own_file"])
 def test_the_head_is_replaced_for_other_classes(request, whole, kind):
     model, receipt, notes = converters.warm_start(request.getfixturevalue(kind), 3)
