@@ -155,6 +155,16 @@ def test_model_with_another_number_of_classes_is_refused(tmp_path):
         training.train(small_model, dataset, tmp_path / "run", recipe=RECIPE, log=ignore)
 
 
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+def test_model_without_logits_is_refused(tmp_path, ending):
+    def built():
+        model = small_model()
+        return keras.Model(model.input, keras.layers.Activation(ending)(model.output), name="ended")
+
+    with pytest.raises(ValueError, match=rf"'ended' ends with a {ending}, and losses take logits"):
+        training.train(built, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE, log=ignore)
+
+
 def test_model_with_logits_smaller_than_the_image_is_refused(tmp_path):
     def built():
         model = small_model()
