@@ -10,6 +10,7 @@ from helpers.command_trials import LIBRARY_REACHED, try_command_lines
 from helpers.data_sets import mask, save
 
 import tfseg
+from tfseg_cli import channel_flags
 
 
 @pytest.fixture
@@ -72,6 +73,17 @@ def test_the_inspection_writes_what_training_takes(tmp_path, fields):
     assert "4 channels: --mean=" in text
     saved = json.loads((tmp_path / "f.json").read_text())
     assert (np.abs(np.subtract(saved["mean"], MEAN)) < np.array(STD) / 5).all()
+
+
+@pytest.mark.parametrize(("order", "mean"), [("RGB", (10, 20, 30)), ("BGR", (30, 20, 10))])
+def test_means_of_photographs_are_those_of_red_green_and_blue(monkeypatch, order, mean):
+    monkeypatch.setattr(channel_flags, "given", lambda: channel_flags.Statistics((10, 20, 30), (1, 2, 4)))
+    model = tfseg.build("resnet18" if order == "RGB" else "fcn8s", width=1 / 32)
+    prepared = channel_flags.preprocessing(model)
+    assert (prepared["channel_order"], tuple(prepared["mean"])) == (order, mean)
+    pixel = tfseg.preprocess(np.array([[[11, 24, 38]]]), prepared)[0, 0]
+    np.testing.assert_array_equal(pixel, [1, 2, 2] if order == "RGB" else [2, 2, 1])
+    assert channel_flags.preprocessing(pixelwise_segmenter(count=3))["channel_order"] == "stored"
 
 
 @pytest.mark.full
