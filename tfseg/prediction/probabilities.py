@@ -21,7 +21,7 @@ def check_probabilities(model: keras.Model) -> None:
         model: segmentation model.
     """
     output = logits_of(model.output)
-    ending = _ending(output)
+    ending = ending_of(output)
     if output.shape[-1] == 1 or ending == "sigmoid":
         raise ValueError(
             f"Probabilities need one of several classes for each pixel: logits, or their softmax. Received: "
@@ -37,7 +37,7 @@ def as_logits(model: keras.Model, see: See) -> See:
         model: segmentation model.
         see: function from a batch to the model's output.
     """
-    if _ending(logits_of(model.output)) != "softmax":
+    if ending_of(logits_of(model.output)) != "softmax":
         return see
     return lambda images: np.log(np.maximum(see(images), _TINY))
 
@@ -77,8 +77,12 @@ def check_threshold(threshold: float | None) -> None:
         raise ValueError(f"threshold is a probability, at least 0 and below 1. Received: {threshold}")
 
 
-def _ending(tensor: Any) -> str | None:
-    """ "softmax" or "sigmoid" if a tensor has passed it last; layers that only resize do not count."""
+def ending_of(tensor: Any) -> str | None:
+    """ "softmax" or "sigmoid" if a tensor has passed it last; layers that only resize do not count.
+
+    Args:
+        tensor: output of a functional model.
+    """
     while True:
         operation = tensor._keras_history.operation
         if isinstance(operation, keras.Model):

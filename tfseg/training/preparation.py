@@ -12,6 +12,7 @@ from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata, size_multiple
 from tfseg.outputs import logits_of, trained_keys, trained_outputs
 from tfseg.prediction.model import check_images, preprocessing_of
+from tfseg.prediction.probabilities import ending_of
 from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe, loss_terms
 from tfseg.training.schedules import Poly
 from tfseg.types import ClassIds, Tensor
@@ -131,6 +132,12 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
             "it another head there."
         )
     _check_size(model)
+    if (ending := ending_of(logits_of(model.output))) is not None:
+        raise ValueError(
+            f"The model {model.name!r} ends with a {ending}, and losses take logits, the scores before it. Train "
+            "keras.Model(model.input, scores), where scores is the tensor that it reads. For an activation of the last "
+            "layer, set layer.activation = keras.activations.linear."
+        )
     if dtype != "float32":
         model = with_dtype(model, dtype)
     set_metadata(model, classes=dataset.classes, colors=dataset.colors)
