@@ -155,6 +155,8 @@ class Builder:
         handler = self.handlers.get(step.op)
         if handler is None:
             raise UnknownStep(str(self.refusal("has no counterpart in Keras that is exact")))
+        if isinstance(arguments.get("dim"), Sizes):
+            raise self.refusal("works along another axis at other sizes of the image")
         try:
             return handler(self, **arguments)
         except ConversionError:

@@ -287,6 +287,12 @@ class TwoInputs(nn.Module):
         return self.conv(image) + self.conv(other)
 
 
+def _rows_or_columns_cut(x):
+    """At each traced size, either the rows or the columns are odd."""
+    x = functional.max_pool2d(functional.pad(x, (2, 2)), (6, 3), (1, 2))
+    return x[:, :, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -294,6 +300,7 @@ class TwoInputs(nn.Module):
         (TwoInputs, r"forward of TwoInputs needs 2 inputs: image, other"),
         (lambda: Function(lambda x: x.cummax(1)[0]), r"the step cummax"),
         (Constant, r"Constant returns a constant, scale: it does not depend on the image"),
+        (lambda: Function(_rows_or_columns_cut), r"the step slice works along another axis at other sizes"),
         (lambda: Function(lambda x: x.sort(0)[0]), r"the step sort orders the images of the batch"),
         (lambda: Function(lambda x: x.topk(x.shape[2] // 3, 3)[0]), r"the step topk takes as many numbers as the size"),
         (lambda: Function(lambda x: x.gather(1, x.argsort(1)[:, :, :9])), r"the step gather reads a part of the other"),
