@@ -75,7 +75,7 @@ def has_place(path: pathlib.Path) -> bool:
         tags = tiff_tags(path)
     except OSError:  # told when the image is read
         return False
-    return 34264 in tags or (33550 in tags and 33922 in tags)
+    return 34264 in tags or 33922 in tags
 
 
 def no_data_value(tags: Tags) -> float | None:

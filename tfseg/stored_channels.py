@@ -80,10 +80,10 @@ def read_channels(
     if head.startswith(b"\x93NUMPY"):
         stored = Stored(_read_array(path, max_pixels))
     elif is_tiff(head):
-        stored = _read_tiff(path, max_pixels)
+        stored = _read_tiff(path, channels, max_pixels)
     else:
         stored = Stored(_read_picture(path, max_pixels, turn))
-    _check_shape(stored.values, channels, path)
+    _check_shape(stored.values.shape, channels, path)
     return _without_missing(stored, no_data, path)
 
 
@@ -180,7 +180,7 @@ def _read_array(path: Path | BinaryIO, max_pixels: int) -> Array:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
-def _read_tiff(path: Path | BinaryIO, max_pixels: int) -> Stored:
+def _read_tiff(path: Path | BinaryIO, channels: int | None, max_pixels: int) -> Stored:
     try:
         import rasterio
     except ImportError:
@@ -193,6 +193,7 @@ def _read_tiff(path: Path | BinaryIO, max_pixels: int) -> Stored:
             _check_pixels(file.width, file.height, max_pixels, path)
             if rasterio.enums.ColorInterp.palette in file.colorinterp:
                 raise ValueError(f"{path}: its channel holds places in a palette, not brightnesses: save it in RGB")
+            _check_shape((file.height, file.width, file.count), channels, path)  # before a file of thousands is decoded
             values = np.ascontiguousarray(np.moveaxis(file.read(), 0, -1))
             per_dataset = rasterio.enums.MaskFlags.per_dataset
             masked = [per_dataset in flags and len(flags) == 1 for flags in file.mask_flag_enums]
@@ -252,12 +253,12 @@ def _channels_of(picture: "Image.Image") -> Array:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
 
 
-def _check_shape(values: Array, channels: int | None, path: object) -> None:
-    if channels is None or values.shape[-1] == channels:
+def _check_shape(shape: tuple[int, ...], channels: int | None, path: object) -> None:
+    if channels is None or shape[-1] == channels:
         return
-    said = f"{path}: expected {channels} channels. Received: {values.shape[-1]} (height, width, channels = "
-    said += f"{', '.join(map(str, values.shape))}). "
-    if values.shape[0] == channels:
+    said = f"{path}: expected {channels} channels. Received: {shape[-1]} (height, width, channels = "
+    said += f"{', '.join(map(str, shape))}). "
+    if shape[0] == channels:
         raise ValueError(said + "The channels seem to come first: save np.moveaxis(array, 0, -1)")
     raise ValueError(said + "Say how many the files have: channels= (--channels)")
 

@@ -173,6 +173,20 @@ def as_npy(array):
     return stream.getvalue()
 
 
+def test_ground_control_points_are_kept(tmp_path):
+    """Pictures of drones and old maps have points instead of a scale."""
+    points = [
+        rasterio.control.GroundControlPoint(row, column, 500000 + 10 * column + row, 4600000 - 10 * row + column)
+        for row, column in ((0, 0), (0, 15), (11, 0), (11, 15))
+    ]
+    path = write_geotiff(tmp_path / "images" / "a.tif", channels(), transform=None, gcps=points)
+    tfseg.predict_files(pixelwise_segmenter(), path, tmp_path / "out", progress=False)
+    with rasterio.open(path) as source, rasterio.open(tmp_path / "out" / "a.tif") as result:
+        assert len(source.gcps[0]) == 4
+        assert [(p.row, p.col, p.x, p.y) for p in result.gcps[0]] == [(p.row, p.col, p.x, p.y) for p in source.gcps[0]]
+        assert result.gcps[1] == source.gcps[1] == "EPSG:32633"
+
+
 def test_uploads_of_many_channels_are_checked_before_they_are_decoded(tmp_path):
     from tfseg.serving import uploads
     from tfseg.serving.errors import Refused
