@@ -1,7 +1,6 @@
 """Where on Earth the pixels of a TIFF lie: the tags that say so, and masks that carry them."""
 
 import contextlib
-import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -144,17 +143,3 @@ def write_mask_tiff(
         tags.tagtype[_NO_DATA] = _ASCII
         tags[_NO_DATA] = str(no_data)
     picture.save(path, format="TIFF", tiffinfo=tags, compression="tiff_adobe_deflate")
-
-
-def is_no_data(values: Array, no_data: float) -> Array:
-    """Which values stand for missing data: booleans of the same shape.
-
-    Args:
-        values: numbers of any type.
-        no_data: value that stands for missing data; it may be NaN.
-    """
-    if math.isnan(no_data):
-        return np.isnan(values) if np.issubdtype(values.dtype, np.floating) else np.zeros(values.shape, bool)
-    if np.issubdtype(values.dtype, np.floating):  # a file of 32 bits says its value with all digits of 64
-        return values == values.dtype.type(no_data)
-    return values == no_data

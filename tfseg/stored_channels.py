@@ -5,13 +5,14 @@ import math
 import os
 import pathlib
 import warnings
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tfseg.deep_photographs import stored_mode
-from tfseg.georeference import TIFF_SUFFIXES, is_no_data, is_tiff, no_data_value, orientation, tiff_tags
+from tfseg.georeference import is_tiff, no_data_value, orientation, tiff_tags
 from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS
+from tfseg.missing_data import NoData, missing_values
 from tfseg.picture_formats import open_picture
 from tfseg.types import Array, Path
 
@@ -20,13 +21,13 @@ if TYPE_CHECKING:  # Pillow takes time to load, and few need it
 
 ARRAY_SUFFIX = ".npy"
 SUFFIXES = tuple(sorted((*IMAGE_SUFFIXES, ARRAY_SUFFIX)))
-NoData = float | Literal["none"] | None
-"""The value of pixels without data; "none": there are no such pixels; None: what the file says."""
-
 INSTALL = 'pip install "tfseg[geotiff]"'
 _LOSSLESS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4, "I;16": 1, "I;16B": 1, "I;16L": 1, "F": 1}
 _FLOATS = ("F", "F;32F", "F;32BF", "F;32NF")
 EXACT = 1 << 24  # whole numbers up to here are exact in 32-bit floats
+# Colors that readers of TIFF convert, and where a TIFF says that it has them.
+_OTHER_COLORS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab"}
+_PHOTOMETRIC, _COMPRESSION, _JPEG = 262, 259, 7
 _MASK_PAGE, _SUBFILE_TYPE = 4, 254
 
 
@@ -83,25 +84,12 @@ def read_channels(
         stored = _read_tiff(path, channels, max_pixels)
     else:
         stored = Stored(_read_picture(path, max_pixels, turn))
+    if stored.values.dtype.kind not in "uifb":
+        raise ValueError(
+            f"{path}: expected real numbers. Received: {stored.values.dtype}. Save their amplitude, for example"
+        )
     _check_shape(stored.values.shape, channels, path)
     return _without_missing(stored, no_data, path)
-
-
-def check_no_data(no_data: object) -> None:
-    """Raises ValueError unless something can be the value of pixels without data.
-
-    Args:
-        no_data: a number, which may be NaN; "none"; or None.
-    """
-    if (
-        no_data is not None
-        and no_data != "none"
-        and (isinstance(no_data, bool) or not isinstance(no_data, int | float))
-    ):
-        raise ValueError(
-            "no_data is the value of pixels without data, a number or float('nan'); or \"none\", if all have data; or "
-            f"None, for what the files say. Received: {no_data!r}"
-        )
 
 
 def channels_size(path: Path | BinaryIO) -> tuple[int, int]:
@@ -181,6 +169,9 @@ def _read_array(path: Path | BinaryIO, max_pixels: int) -> Array:
 
 
 def _read_tiff(path: Path | BinaryIO, channels: int | None, max_pixels: int) -> Stored:
+    tags = tiff_tags(path)
+    if (color := _OTHER_COLORS.get(tags.get(_PHOTOMETRIC, 0))) and tags.get(_COMPRESSION) != _JPEG:
+        raise ValueError(f"{path}: {color} would be converted to RGB when it is read: save it in RGB, or as .npy")
     try:
         import rasterio
     except ImportError:
@@ -235,7 +226,8 @@ def _read_picture(path: Path | BinaryIO, max_pixels: int, turn: bool) -> Array:
             import tensorflow as tf  # Pillow drops the lower 8 bits of colors
 
             return tf.io.decode_png(_content(path), dtype=tf.uint16).numpy()
-        if mode not in _LOSSLESS or stored not in ("", mode, "I;16B"):
+        stretched = picture.format == "PPM" and [tile[0] for tile in getattr(picture, "tile", [])] != ["raw"]
+        if stretched or mode not in _LOSSLESS or stored not in ("", mode, "I;16B"):
             raise ValueError(
                 f"{path}: expected channels that can be read as they are stored. Received: {picture.format} of mode "
                 f"{mode} ({stored}). Save the image as .npy, (height, width, channels), or as TIFF"
@@ -266,7 +258,7 @@ def _check_shape(shape: tuple[int, ...], channels: int | None, path: object) -> 
 def _without_missing(stored: Stored, no_data: NoData, path: object) -> Array:
     """The values, in float32 with NaN for missing ones where there are any."""
     values = stored.values.astype("uint8") if stored.values.dtype.kind == "b" else stored.values
-    missing = _missing(values, stored, no_data)
+    missing = missing_values(values, no_data, stored.no_data, stored.missing)
     kept = values if missing is None else np.where(missing, values.dtype.type(0), values)
     if values.dtype.kind == "f":
         strange = int((~np.isfinite(kept)).sum())
@@ -282,56 +274,3 @@ def _without_missing(stored: Stored, no_data: NoData, path: object) -> Array:
     if missing is not None and missing.any():
         return np.where(missing, np.float32("nan"), kept.astype("float32"))
     return values if values.dtype.itemsize <= 2 and values.dtype.kind != "f" else values.astype("float32")
-
-
-def _missing(values: Array, stored: Stored, no_data: NoData) -> Array | None:
-    """Which values have no data: booleans of the same shape; None if nothing says so."""
-    if isinstance(no_data, str):
-        return None
-    masked = None if stored.missing is None else np.broadcast_to(stored.missing[..., None], values.shape)
-    value = stored.no_data if no_data is None else no_data
-    if value is None:
-        return masked
-    missing = is_no_data(values, value)
-    if value in _brightnesses(values.dtype):
-        missing = np.broadcast_to(missing.all(axis=-1, keepdims=True), values.shape)
-    return missing if masked is None else missing | masked
-
-
-def _brightnesses(dtype: np.dtype) -> tuple[float, ...]:
-    """Values that may stand for missing data, and that a camera writes as well."""
-    return (0.0, float(np.iinfo(dtype).max)) if np.issubdtype(dtype, np.integer) else (0.0,)
-
-
-def missing_pixels(image: Array) -> Array | None:
-    """Which pixels have no data in any channel: booleans `(..., height, width)`; None if all have some.
-
-    Args:
-        image: `(..., height, width, channels)`, with NaN for missing values.
-    """
-    if not np.issubdtype(image.dtype, np.floating):
-        return None
-    missing = np.isnan(image).all(axis=-1)
-    return missing if missing.any() else None
-
-
-def black_border(path: Path, pixels: Array, no_data: NoData = None) -> Array | None:
-    """Which pixels of a photograph have no data: booleans `(height, width)`; None if all have.
-
-    Args:
-        path: path of the photograph.
-        pixels: uint8 `(height, width, 3)`, as it was read.
-        no_data: the value that all channels of a pixel without data have; None: what a TIFF of 8 bits says.
-    """
-    if isinstance(no_data, str):
-        return None
-    value = no_data
-    if value is None and pathlib.Path(path).suffix.lower() in TIFF_SUFFIXES:
-        tags = tiff_tags(path)
-        bits = tags.get(258, 8)
-        if set(bits if isinstance(bits, tuple) else (bits,)) == {8}:
-            value = no_data_value(tags)
-    if value is None:
-        return None
-    missing = (pixels == value).all(axis=-1)
-    return missing if missing.any() else None

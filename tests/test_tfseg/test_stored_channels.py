@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tfseg.georeference import has_place, tiff_tags
-from tfseg.stored_channels import channels_size, missing_pixels, read_channels
+from tfseg.missing_data import missing_pixels
+from tfseg.stored_channels import channels_size, read_channels
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -113,6 +114,9 @@ def refusals(directory):
     np.savez(directory / "several.npz", values(4))
     (directory / "several.npz").rename(directory / "zipped.npy")
     (directory / "head.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': nonsens")
+    Image.new("CMYK", (9, 6), (1, 2, 3, 4)).save(directory / "cmyk.tif")
+    Image.new("CMYK", (9, 6), (1, 2, 3, 4)).save(directory / "cmyk.jpg")
+    (directory / "white.pgm").write_bytes(b"P5\n2 1\n100\n\x01\x02")
     palette = Image.fromarray(values(1, "uint8")[..., 0], "P")
     palette.putpalette(list(range(256)) * 3)
     palette.save(directory / "palette.tif")
@@ -133,6 +137,10 @@ def refusals(directory):
         array("text.npy", values(4).astype("U5")): "expected an array of numbers",
         array("fields.npy", np.zeros((2, 2, 4), [("r", "u1")])): "expected an array of numbers",
         array("objects.npy", values(4).astype(object)): "Python objects, which are never loaded",
+        geotiff(directory / "complex.tif", values(4).astype("complex64")): "expected real numbers. Received: complex64",
+        directory / "cmyk.tif": "CMYK would be converted to RGB",
+        directory / "cmyk.jpg": "JPEG of mode CMYK",
+        directory / "white.pgm": "PPM of mode L",
         short: "ends before the array",
         directory / "head.npy": "head of a .npy file is damaged",
         directory / "zipped.npy": "a zip archive",

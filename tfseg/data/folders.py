@@ -13,7 +13,8 @@ from tfseg.data.pairing import match
 from tfseg.data.photographs import ExifRule, Photographs
 from tfseg.data.split_lists import read_lines
 from tfseg.images import IMAGE_SUFFIXES
-from tfseg.stored_channels import ARRAY_SUFFIX, SUFFIXES, NoData
+from tfseg.missing_data import NoData
+from tfseg.stored_channels import ARRAY_SUFFIX, SUFFIXES
 from tfseg.types import Path
 
 _MOST_LOOKED_AT = 24  # masks that are read when a data set is opened

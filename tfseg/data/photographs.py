@@ -6,7 +6,8 @@ import warnings
 from typing import Literal, get_args
 
 from tfseg.georeference import TIFF_SUFFIXES
-from tfseg.stored_channels import ARRAY_SUFFIX, NoData, black_border, check_no_data, missing_pixels, read_channels
+from tfseg.missing_data import NoData, black_border, check_no_data, missing_pixels
+from tfseg.stored_channels import ARRAY_SUFFIX, read_channels
 from tfseg.types import Array, Size
 
 ExifRule = Literal["sizes", "apply", "ignore"]

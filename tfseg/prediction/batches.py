@@ -17,6 +17,7 @@ from tfseg import drawing, specs
 from tfseg.georeference import TIFF_SUFFIXES, write_mask_tiff
 from tfseg.images import MAX_PIXELS, image_size, read_image
 from tfseg.layers.metadata import ModelMetadata, metadata
+from tfseg.missing_data import NoData, black_border, check_no_data, missing_pixels
 from tfseg.outputs import logits_of
 from tfseg.prediction.fingerprint import ImageMark, image_mark, plain
 from tfseg.prediction.folders import ImageTask
@@ -24,7 +25,7 @@ from tfseg.prediction.model import predict_batch, predict_probabilities, with_vo
 from tfseg.prediction.probabilities import check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import slide, views
 from tfseg.preprocessing import channels_of, is_stored, preprocess
-from tfseg.stored_channels import NoData, black_border, channels_size, check_no_data, missing_pixels, read_channels
+from tfseg.stored_channels import channels_size, read_channels
 from tfseg.types import Preprocessing, Size
 from tfseg.writing import atomic
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import keras
 
 from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
+from tfseg.missing_data import NoData
 from tfseg.prediction import folders
 from tfseg.prediction.batches import Cluster, PredictionSettings, predict_tasks
 from tfseg.prediction.fingerprint import model_mark
@@ -19,7 +20,7 @@ from tfseg.prediction.provenance import Provenance
 from tfseg.prediction.records import PREFIX, Records
 from tfseg.preprocessing import is_stored
 from tfseg.progress import ProgressOption, track
-from tfseg.stored_channels import SUFFIXES, NoData
+from tfseg.stored_channels import SUFFIXES
 from tfseg.types import Path, Preprocessing, Size
 from tfseg.writing import atomic, remove_unfinished
 

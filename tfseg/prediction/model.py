@@ -11,12 +11,13 @@ from keras import ops
 
 from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata, size_multiple
+from tfseg.missing_data import black_border, missing_pixels
 from tfseg.outputs import logits_of
 from tfseg.prediction.pixel_values import check_pixel_values
 from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import Block, slide, softmax, views
 from tfseg.preprocessing import channels_of, is_stored, preprocess, preprocessing_entries
-from tfseg.stored_channels import black_border, missing_pixels, read_channels
+from tfseg.stored_channels import read_channels
 from tfseg.types import Path, Preprocessing, Size
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import numpy as np
 
 from tfseg import drawing
 from tfseg.exporting.exported_folder import ExportedFolder, read_exported_folder
+from tfseg.missing_data import missing_pixels
 from tfseg.prediction.probabilities import void_of
 from tfseg.preprocessing import channels_of, is_stored
 from tfseg.serving.errors import Refused
-from tfseg.stored_channels import missing_pixels
 from tfseg.types import Path
 
 
