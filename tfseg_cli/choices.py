@@ -15,6 +15,7 @@ CLASS_NAMES = ("voc", "pascal_context", "siftflow", "nyud", "cityscapes", "cocos
 EXIF_RULES = ("sizes", "apply", "ignore")
 FIRST_CONVS = ("average", "copy", "zero")
 CLASS_WEIGHTS = ("median_frequency", "enet")
+OUTPUTS = ("logits", "classes", "probabilities")
 VOID_NAMES = ("void", "unlabelled", "unlabeled")  # names of a palette that stand for ignored pixels
 VOID = 255  # the id of ignored pixels
 

@@ -35,6 +35,13 @@ _CALIBRATION = path_flags.path_patterns(
 _SIZE = flag_types.size(
     "size", "Height and width of the images that the artifacts take, in pixels; by default any size."
 )
+_OUTPUTS = flag_types.choice(
+    "outputs",
+    "logits",
+    choices.OUTPUTS,
+    "What ONNX, OpenVINO and LiteRT give: logits of preprocessed images; or classes or probabilities of photographs, "
+    "with preprocessing and argmax or softmax inside.",
+)
 _OPTIMIZE = flags.DEFINE_bool("optimize", False, "Whether to rewrite the network for speed first.")
 _RECEIPT = path_flags.existing_file("receipt", "File of `tfseg convert --receipt`; metadata.json keeps its text.")
 
@@ -79,6 +86,7 @@ def _export() -> int:
         calibration=photographs,
         size=_SIZE.value,
         receipt=receipt,
+        outputs=_OUTPUTS.value,
     )
     print(summary(folder))
     return 0

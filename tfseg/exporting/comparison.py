@@ -12,6 +12,7 @@ from keras import ops
 from tfseg.exporting.formats import Format, Runtime
 from tfseg.exporting.job import ExportJob, resize
 from tfseg.layers.metadata import size_multiple
+from tfseg.prediction.windows import softmax
 from tfseg.types import Array, Size
 
 SIZES = ((64, 96), (65, 83), (97, 128))  # height and width of the images, where the network takes any size
@@ -70,20 +71,22 @@ class ArtifactComparison:
         for name, value in results.items():
             kind, _, index = name.rpartition("_")
             logits = self._logits[int(index)]
-            shape = logits.shape if kind == "logits" else logits.shape[:3]
+            shape = logits.shape[:3] if kind.startswith("classes") else logits.shape
             if value.shape != shape:
                 raise ValueError(f"{artifact.name}: {kind} of shape {shape} expected. Received: {value.shape}")
-            if kind == "logits":
-                differences.append(np.abs(value - logits).max() / (np.abs(logits).max() or 1))
+            if not kind.startswith("classes"):
+                # A probability changes by at most as much as the logits do, in whose size the rounding is.
+                expected = logits if kind == "logits" else softmax(logits)
+                differences.append(np.abs(value - expected).max() / (np.abs(logits).max() or 1))
                 value = value.argmax(axis=-1)
             equal_classes.append((value == logits.argmax(axis=-1)).ravel())
-        difference, equal_pixels = float(np.max(differences)), float(np.concatenate(equal_classes).mean())
+        difference, equal_pixels = float(max(differences, default=0)), float(np.concatenate(equal_classes).mean())
         _check(artifact.name, difference, equal_pixels, format)
         files = [file for file in (artifact, *artifact.rglob("*")) if file.is_file()]
         return {
             "runtime": f"{format.runtime.name} {version}",
             "sizes": [list(size) for size in self.sizes],
-            "max_relative_difference": difference,
+            "max_relative_difference": difference if differences else None,  # classes have none
             "equal_pixels": equal_pixels,
             "bytes": sum(file.stat().st_size for file in files),
         }
@@ -93,7 +96,8 @@ class ArtifactComparison:
         examples, results = self._folder / "examples.npz", self._folder / "results.npz"
         if runtime.function == "keras":
             (self._folder / "architecture.json").write_text(self._job.model.to_json())
-        script = [str(_SCRIPT), runtime.function, str(artifact), str(examples), str(results)]
+        output = "logits" if runtime.function in ("tensorflow", "keras") else self._job.outputs
+        script = [str(_SCRIPT), runtime.function, str(artifact), str(examples), str(results), output]
         try:
             process = subprocess.run(
                 [sys.executable, "-P", "-W", "ignore", *script],

@@ -4,7 +4,8 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -12,6 +13,7 @@ from tfseg.exporting.comparison import ArtifactComparison
 from tfseg.exporting.exported_folder import METADATA
 from tfseg.exporting.formats import FORMATS, Format, check_formats
 from tfseg.exporting.job import ExportJob, Photographs
+from tfseg.exporting.photograph_network import Outputs
 from tfseg.exporting.saved_model import quiet_writing
 from tfseg.rewrites.winograd import WinogradConv2D
 from tfseg.types import Path, Preprocessing, Size
@@ -29,23 +31,23 @@ def export(
     calibration: Photographs | None = None,
     size: Size | None = None,
     receipt: object = None,
+    outputs: Outputs = "logits",
 ) -> pathlib.Path:
     """Writes a folder for deployment: one artifact per format, each run and compared with the model.
 
     Every artifact runs in a fresh process, in the runtime of its users, on images of several sizes. That process has
     neither this package nor the model. If one artifact does not compute what the model computes, nothing is exported.
 
-    Beside the artifacts are two files. metadata.json has name, classes, colors, preprocessing, num_classes, receipt and
-    versions. export.json has an entry per format:
-    artifact, runtime, sizes compared, largest difference of the logits in units of the largest logit, share of pixels
-    with the same class, and bytes.
+    Beside the artifacts are two files. metadata.json has name, classes, colors, preprocessing, num_classes, outputs,
+    receipt and versions. export.json has an entry per format: artifact, runtime, sizes compared, largest difference of
+    the logits in units of the largest logit, share of pixels with the same class, and bytes.
 
     Args:
         model: segmentation model of RGB images under the TensorFlow backend; its first output are the logits.
         path: folder to create.
         formats: some of
-            "saved_model" (directory `1`, as TensorFlow Serving expects it; signatures `logits`, `classes` and
-            `classes_from_bytes`, see `tfseg.exporting.saved_model`),
+            "saved_model" (directory `1`, as TensorFlow Serving expects it; signatures `logits`, `probabilities`,
+            `classes` and `classes_from_bytes`, see `tfseg.exporting.saved_model`),
             "litert_float32", "litert_float16", "litert_dynamic_int8", "litert_int8" (model_float32.tflite, ...),
             "onnx" (model.onnx), "openvino" (openvino/model.xml),
             "keras", "weights_h5", "safetensors" (model.keras, model.weights.h5, model.safetensors).
@@ -55,6 +57,9 @@ def export(
         size: height and width of the images that the artifacts take, in pixels; by default any size that the model
             takes. With a fixed size, LiteRT is faster, and its integers are more precise.
         receipt: receipt of the conversion; its text is kept in metadata.json.
+        outputs: what ONNX, OpenVINO and LiteRT give. "logits": of preprocessed images, float32. "classes" or
+            "probabilities": of photographs, uint8 RGB; preprocessing and argmax or softmax are inside. A SavedModel has
+            a signature for each, whatever is asked for here.
     Returns: the path of the folder.
     Raises:
         ValueError: the path exists, or its parent does not; a format is unknown, its extra is not installed, or it
@@ -80,7 +85,9 @@ def export(
             f"Exports come from the TensorFlow backend of Keras. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     check_formats(formats)
-    job = ExportJob(model, preprocessing=preprocessing, calibration=calibration, size=size, receipt=receipt)
+    job = ExportJob(
+        model, preprocessing=preprocessing, calibration=calibration, size=size, receipt=receipt, outputs=outputs
+    )
     _check_needs(job, formats)
     _check_runtimes(model, formats)
     with atomic(path) as partial, tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
@@ -111,11 +118,16 @@ def summary(path: Path) -> str:
     path = pathlib.Path(path)
     report = json.loads((path / _REPORT).read_text())
     return "\n".join(
-        f"{path / entry['artifact']}: {entry['bytes'] / 1e6:.1f} MB, {entry['runtime']}, logits differ by "
-        f"{entry['max_relative_difference']:.1e} of the largest, {entry['equal_pixels']:.2%} of the pixels equal, at "
+        f"{path / entry['artifact']}: {entry['bytes'] / 1e6:.1f} MB, {entry['runtime']}, {_difference(entry)}"
+        f"{entry['equal_pixels']:.2%} of the pixels equal, at "
         + ", ".join(f"{height}x{width}" for height, width in entry["sizes"])
         for entry in report.values()
     )
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    difference = entry["max_relative_difference"]
+    return "" if difference is None else f"logits differ by {difference:.1e} of the largest, "
 
 
 def _check_needs(job: ExportJob, formats: Sequence[str]) -> None:

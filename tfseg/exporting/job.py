@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfseg.exporting.photograph_network import OUTPUTS, Outputs, photograph_network
 from tfseg.images import IMAGE_SUFFIXES, read_image, search
 from tfseg.layers.metadata import metadata
 from tfseg.outputs import logits_of
@@ -35,9 +36,11 @@ class ExportJob:
             None for no photographs.
         size: height and width of every image, in pixels; None leaves the size of the model.
         receipt: text, or an object whose `str` is kept; None for no receipt.
+        outputs: "logits" of preprocessed images, or "classes" or "probabilities" of photographs.
     Attributes:
         model: the model as it was given.
         network: the model without outputs other than the logits.
+        outputs: what artifacts for other runtimes than TensorFlow and Keras give.
         shape: shape of the images `(batch, height, width, channels)`; None where any size is possible.
         num_classes: number of classes of the logits.
         is_stored: whether the images are of any channels, as their files store them, and no photographs.
@@ -54,6 +57,7 @@ class ExportJob:
         calibration: Photographs | None = None,
         size: Size | None = None,
         receipt: object = None,
+        outputs: Outputs = "logits",
     ) -> None:
         if getattr(model, "output", None) is None:
             raise ValueError(f"A functional or Sequential Keras model is exported. Received: {model!r}")
@@ -63,6 +67,9 @@ class ExportJob:
         self.network = model if logits is model.output else keras.Model(model.input, logits, name=model.name)
         self.shape = _shape(model, size)
         self.num_classes = self.network.output_shape[-1]
+        if outputs not in OUTPUTS:
+            raise ValueError(f"outputs is one of {', '.join(OUTPUTS)}. Received: {outputs!r}")
+        self.outputs = outputs
         self._preprocessing, self._receipt = preprocessing, receipt
         known = preprocessing or metadata(model)["preprocessing"]
         if known is not None:  # an unknown one is refused by the formats that need it
@@ -86,6 +93,18 @@ class ExportJob:
         return dict(preprocessing_entries(self._preprocessing or preprocessing_of(self.model)))
 
     @functools.cached_property
+    def deployed(self) -> keras.Model:
+        """The network of artifacts for other runtimes than TensorFlow and Keras: with all that `outputs` asks for."""
+        if self.outputs == "logits":
+            return self.network
+        return photograph_network(self.network, self.preprocessing, self.outputs, self.shape, is_stored=self.is_stored)
+
+    @property
+    def deployed_type(self) -> str:
+        """The type of the images that `deployed` takes."""
+        return "float32" if self.outputs == "logits" or self.is_stored else "uint8"
+
+    @functools.cached_property
     def metadata(self) -> dict[str, Any]:
         """The content of metadata.json."""
         import tensorflow as tf
@@ -99,6 +118,7 @@ class ExportJob:
             "classes": facts["classes"],
             "colors": facts["colors"],
             "preprocessing": self.preprocessing if is_known else None,
+            "outputs": self.outputs,
             "receipt": None if self._receipt is None else str(self._receipt),
             "versions": {"tfseg": tfseg_version, "keras": keras.__version__, "tensorflow": tf.__version__},
         }
@@ -153,12 +173,12 @@ class ExportJob:
         return image.astype("float32")
 
     def calibration(self) -> Iterator[Array | Tensor]:
-        """Yields each photograph as a preprocessed batch of one, resized if the network has one size only."""
+        """Yields each photograph as a batch of one for `deployed`, resized if the network has one size only."""
         for image in self.photographs():
             _, height, width, _ = self.shape
             if height is not None and width is not None:
                 image = resize(image, (height, width))
-            yield self.preprocess(image[None])
+            yield self.preprocess(image[None]) if self.outputs == "logits" else image[None]
 
 
 def resize(image: Array, size: Size) -> Array:

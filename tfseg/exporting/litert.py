@@ -72,11 +72,11 @@ def _write(
     # By default Keras allows operations of TensorFlow, too; LiteRT alone does not run them.
     target = {"supported_ops": [*first_choice, tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": list(types)}
     with native_operations(job.network, gradients=False):
-        job.network.export(
+        job.deployed.export(
             path,
             format="litert",
             verbose=False,
-            input_signature=[tf.TensorSpec(job.shape, "float32", "images")],
+            input_signature=[tf.TensorSpec(job.shape, job.deployed_type, "images")],
             target_spec=target,
             **options,
         )

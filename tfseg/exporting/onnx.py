@@ -21,7 +21,7 @@ _LARGE = 10_000  # numbers in a weight, from which on tf2onnx does not get it
 
 
 def write(job: ExportJob, path: pathlib.Path) -> None:
-    """Writes a file with the input `images` and the output `logits`, both `(batch, height, width, channels)`.
+    """Writes a file with the input `images` `(batch, height, width, channels)` and one output, `logits` by default.
 
     Batch, height and width may have any size. The metadata of the file has the content of metadata.json.
 
@@ -39,13 +39,16 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
         weight for weight in job.network.weights if weight.dtype == "float32" and math.prod(weight.shape) >= _LARGE
     ]
     shapes = {"images": job.shape} | {f"weight_{index}": weight.shape for index, weight in enumerate(weights)}
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name=name) for name, shape in shapes.items()]
+    types = {"images": job.deployed_type}
+    signature = [
+        keras.InputSpec(shape=shape, dtype=types.get(name, "float32"), name=name) for name, shape in shapes.items()
+    ]
 
     class Network(keras.Model):
         def call(self, inputs: list[Tensor]) -> Tensor:
             images, *values = inputs
             with keras.StatelessScope(state_mapping=list(zip(weights, values, strict=True))):
-                return job.network(images, training=False)
+                return job.deployed(images, training=False)
 
     network = Network()
     network.built = True
@@ -56,7 +59,7 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     model = onnx.load(path)
     _fill(model.graph, dict(zip(list(shapes)[1:], weights, strict=True)))
     _set_padding(model.graph)
-    _name_tensors(model.graph)
+    _name_tensors(model.graph, job.outputs)
     onnx.helper.set_model_props(model, {"tfseg": job.metadata_text})
     onnx.checker.check_model(model)
     onnx.save(model, path)
@@ -127,13 +130,13 @@ def _set_padding(graph: "onnx.GraphProto") -> None:
             node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
 
 
-def _name_tensors(graph: "onnx.GraphProto") -> None:
-    """Calls the output `logits`, and the axes of input and output `batch`, `height` and `width`."""
+def _name_tensors(graph: "onnx.GraphProto", outputs: str) -> None:
+    """Gives the output its name, and the axes of input and output theirs: `batch`, `height` and `width`."""
     (output,) = graph.output
     for node in graph.node:
         for names in (node.input, node.output):
-            names[:] = ["logits" if name == output.name else name for name in names]
-    output.name = "logits"
+            names[:] = [outputs if name == output.name else name for name in names]
+    output.name = outputs
     for tensor in (*graph.input, output):
         for dimension, name in zip(tensor.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False):
             if not dimension.dim_value:

@@ -17,6 +17,6 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     import tensorflow as tf
 
     path.mkdir()
-    signature = [tf.TensorSpec(job.shape, "float32", "images")]
+    signature = [tf.TensorSpec(job.shape, job.deployed_type, "images")]
     with native_operations(job.network, gradients=False):
-        job.network.export(str(path / "model.xml"), format="openvino", verbose=False, input_signature=signature)
+        job.deployed.export(str(path / "model.xml"), format="openvino", verbose=False, input_signature=signature)

@@ -1,9 +1,10 @@
 """Runs one artifact in a fresh process, with the runtime of its users. This script imports nothing from this package.
 
-    python -P reopening.py RUNTIME ARTIFACT EXAMPLES.npz RESULTS.npz
+    python -P reopening.py RUNTIME ARTIFACT EXAMPLES.npz RESULTS.npz OUTPUT
 
 The examples are `pixels_N`, (batch, height, width, channels), uint8 for photographs, and `images_N`, the same images
-preprocessed. The results are `logits_N`, other outputs of the artifact, and the `version` of the runtime. Keras alone
+preprocessed. An artifact whose OUTPUT are no logits takes the pixels. The results are `logits_N`, other outputs of the
+artifact, and the `version` of the runtime. Keras alone
 needs more: the layers of tfseg, found two directories up, and for weights the architecture, a file beside the examples.
 """
 
@@ -31,6 +32,7 @@ def tensorflow(artifact: pathlib.Path, examples: Any) -> Results:
     for index, images in _images(examples):
         pixels = examples[f"pixels_{index}"]
         inputs: dict[str, Any] = {"logits": {"images": images}, "classes": {"images": pixels}}
+        inputs["probabilities"] = inputs["classes"]
         if "classes_from_bytes" in model.signatures:
             inputs["classes_from_bytes"] = {"image_bytes": [tf.io.encode_png(image).numpy() for image in pixels]}
         for name, arguments in inputs.items():
@@ -56,7 +58,7 @@ def litert(artifact: pathlib.Path, examples: Any) -> Results:
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images)
         interpreter.invoke()
-        yield f"logits_{index}", interpreter.get_tensor(given["index"])
+        yield f"{_output()}_{index}", interpreter.get_tensor(given["index"])
 
 
 def onnxruntime(artifact: pathlib.Path, examples: Any) -> Results:
@@ -71,7 +73,7 @@ def onnxruntime(artifact: pathlib.Path, examples: Any) -> Results:
     yield "version", onnxruntime.__version__
     session = onnxruntime.InferenceSession(artifact, providers=["CPUExecutionProvider"])
     for index, images in _images(examples):
-        yield f"logits_{index}", session.run(["logits"], {"images": images})[0]
+        yield f"{_output()}_{index}", session.run([_output()], {"images": images})[0]
 
 
 def openvino(artifact: pathlib.Path, examples: Any) -> Results:
@@ -87,7 +89,7 @@ def openvino(artifact: pathlib.Path, examples: Any) -> Results:
     # By default, processors with bfloat16 compute in it. The deployment chooses that; it says nothing about the file.
     model = openvino.Core().compile_model(artifact / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for index, images in _images(examples):
-        yield f"logits_{index}", model(images)[0]
+        yield f"{_output()}_{index}", model(images)[0]
 
 
 def keras(artifact: pathlib.Path, examples: Any) -> Results:
@@ -128,13 +130,18 @@ def _load_weights(model: Any, artifact: pathlib.Path) -> None:
 
 
 def _images(examples: Any) -> Iterator[tuple[int, np.ndarray]]:
-    return ((index, examples[f"images_{index}"]) for index in range(len(examples.files) // 2))
+    kind = "images" if _output() == "logits" else "pixels"
+    return ((index, examples[f"{kind}_{index}"]) for index in range(len(examples.files) // 2))
+
+
+def _output() -> str:
+    return sys.argv[5]
 
 
 RUNTIMES = {function.__name__: function for function in (tensorflow, litert, onnxruntime, openvino, keras)}
 
 if __name__ == "__main__":
-    runtime_name, artifact_path, examples_path, results_path = sys.argv[1:]
+    runtime_name, artifact_path, examples_path, results_path = sys.argv[1:5]
     if runtime_name != "keras":
         sys.modules |= dict.fromkeys(["tfseg", "keras"])  # type: ignore[arg-type]  # with None, their import fails
     with np.load(examples_path) as examples_file:

@@ -13,11 +13,12 @@ from tfseg.types import Path, Tensor
 
 
 def write(job: ExportJob, path: pathlib.Path) -> None:
-    """Writes a SavedModel with three signatures, the first also as `serving_default`. All take batches of any size.
+    """Writes a SavedModel with four signatures, the first also as `serving_default`. All take batches of any size.
 
     * `logits`: `images`, float32 `(batch, height, width, 3)`, preprocessed -> `logits`.
     * `classes`: `images`, uint8 RGB -> `classes` `(batch, height, width)`, preprocessing inside. Images of other
       channels, as their files store them, are float32, with NaN for missing data.
+    * `probabilities`: as `classes` -> `probabilities` `(batch, height, width, num_classes)`, the softmax of the logits.
     * `classes_from_bytes`: `image_bytes`, strings `(batch,)`, JPEG or PNG files of one size -> `classes`. TensorFlow
       ignores their EXIF orientation. Models for images of other channels do not have this signature.
 
@@ -31,7 +32,7 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     model, dtype = job.network, tf.uint8 if job.num_classes <= 256 else tf.int32
 
     @tf.function(input_signature=[tf.TensorSpec(job.shape, tf.float32)])
-    def network(images: Tensor) -> Tensor:  # one trace for all three signatures
+    def network(images: Tensor) -> Tensor:  # one trace for all signatures
         return model(images, training=False)
 
     def logits(images: Tensor) -> dict[str, Tensor]:
@@ -40,6 +41,9 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     def classes(images: Tensor) -> dict[str, Tensor]:
         prepared = preprocess(images, job.preprocessing)
         return {"classes": tf.cast(tf.argmax(network(prepared), axis=-1), dtype)}
+
+    def probabilities(images: Tensor) -> dict[str, Tensor]:
+        return {"probabilities": tf.nn.softmax(network(preprocess(images, job.preprocessing)))}
 
     def classes_from_bytes(image_bytes: Tensor) -> dict[str, Tensor]:
         def decode(file: Tensor) -> Tensor:
@@ -53,6 +57,7 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
     archive.add_endpoint("logits", logits, [tf.TensorSpec(job.shape, tf.float32, "images")])
     pixels = tf.float32 if job.is_stored else tf.uint8
     archive.add_endpoint("classes", classes, [tf.TensorSpec(job.shape, pixels, "images")])
+    archive.add_endpoint("probabilities", probabilities, [tf.TensorSpec(job.shape, pixels, "images")])
     if not job.is_stored:
         archive.add_endpoint(
             "classes_from_bytes", classes_from_bytes, [tf.TensorSpec(job.shape[:1], tf.string, "image_bytes")]

@@ -53,7 +53,7 @@ def test_folder_has_metadata_and_the_report_of_the_comparison(exported):
     assert sorted(path.name for path in exported.parent.iterdir()) == ["street"]
     facts = json.loads((exported / "metadata.json").read_text())
     assert facts.pop("versions").keys() == {"keras", "tensorflow", "tfseg"}
-    expected = {"name": "small", "num_classes": 3, "receipt": "from a checkpoint", **METADATA}
+    expected = {"name": "small", "num_classes": 3, "receipt": "from a checkpoint", "outputs": "logits", **METADATA}
     assert facts == json.loads(json.dumps(expected))
     report = json.loads((exported / "export.json").read_text())
     assert {name: entry["artifact"] for name, entry in report.items()} == {
@@ -73,7 +73,7 @@ def test_folder_has_metadata_and_the_report_of_the_comparison(exported):
     assert "100.00% of the pixels equal, at 64x96, 65x83, 97x128" in lines[1]
 
 
-def test_saved_model_has_three_signatures_and_each_weight_once(model, exported, signatures):
+def test_saved_model_has_four_signatures_and_each_weight_once(model, exported, signatures):
     functions, _ = signatures
     shapes = {
         name: {
@@ -85,6 +85,7 @@ def test_saved_model_has_three_signatures_and_each_weight_once(model, exported, 
     assert shapes == {
         "logits": {"images": ([None, None, None, 3], tf.float32)},
         "classes": {"images": ([None, None, None, 3], tf.uint8)},
+        "probabilities": {"images": ([None, None, None, 3], tf.uint8)},
         "classes_from_bytes": {"image_bytes": ([None], tf.string)},
     }
     written = [name for name, _ in tf.train.list_variables(str(exported / "1" / "variables" / "variables"))]
@@ -105,6 +106,9 @@ def test_saved_model_gives_the_classes_of_predict(model, signatures, size):
     classes = functions["classes"](images=tf.constant(pixels))["classes"].numpy()
     assert classes.dtype == np.uint8
     np.testing.assert_array_equal(classes, tfseg.predict(model, pixels))
+    probabilities = functions["probabilities"](images=tf.constant(pixels))["probabilities"].numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=-1), classes)
     files = tf.constant([encoded(image, "PNG") for image in pixels])
     np.testing.assert_array_equal(functions["classes_from_bytes"](image_bytes=files)["classes"], classes)
 
@@ -173,3 +177,45 @@ def test_onnx_file_has_named_axes_and_the_metadata(exported):
     assert [tensor(value) for value in network.graph.output] == [("logits", ["batch", "height", "width", 3])]
     (entry,) = network.metadata_props
     assert (entry.key, json.loads(entry.value)["classes"]) == ("tfseg", NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("onnx", "model.onnx"),
+        *(
+            pytest.param(name, file, marks=pytest.mark.full)
+            for name, file in (
+                ("openvino", "openvino"),
+                ("litert_float32", "model_float32.tflite"),
+                ("litert_float16", "model_float16.tflite"),
+                ("litert_dynamic_int8", "model_dynamic_int8.tflite"),
+            )
+        ),
+    ],
+)
+@pytest.mark.parametrize("outputs", [pytest.param("probabilities", marks=pytest.mark.full), "classes"])
+def test_artifacts_take_photographs_and_give_what_is_asked_for(model, tmp_path, name, file, outputs):
+    """Each is run by its runtime, on the pixels, and compared with the classes and the probabilities of the model."""
+    folder = tfseg.export(model, tmp_path / "out", [name], outputs=outputs)
+    assert (folder / file).exists()
+    report = json.loads((folder / "export.json").read_text())[name]
+    assert report["equal_pixels"] >= (0.9 if name == "litert_dynamic_int8" else 0.99)
+    assert (report["max_relative_difference"] is None) == (outputs == "classes")
+    assert "of the pixels equal" in exporting.summary(folder)
+    assert json.loads((folder / "metadata.json").read_text())["outputs"] == outputs
+
+
+def test_an_onnx_file_segments_a_photograph_alone(model, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    folder = tfseg.export(model, tmp_path / "out", ["onnx"], outputs="classes")
+    pixels = picture(40, 33)
+    (classes,) = onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"images": pixels[None]})
+    assert classes.dtype == np.uint8
+    np.testing.assert_array_equal(classes[0], tfseg.predict(model, pixels))
+
+
+def test_unknown_outputs_are_refused(model, tmp_path):
+    with pytest.raises(ValueError, match=r"outputs is one of logits, classes, probabilities. Received: 'masks'"):
+        tfseg.export(model, tmp_path / "out", ["onnx"], outputs="masks")
+    assert not (tmp_path / "out").exists()
