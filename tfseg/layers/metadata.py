@@ -21,8 +21,8 @@ class Metadata(keras.layers.Layer):
     """Passes its input on and carries the model's metadata, which so survives saving, cloning and surgery.
 
     Args:
-        preprocessing: dictionary `channel_order` ("RGB" or "BGR"), `divisor`, `mean`, `std` (see `tfseg.specs`); None:
-            unknown.
+        preprocessing: dictionary `channel_order` ("RGB", "BGR", or "stored" for other channels), `divisor`, `mean`,
+            `std` (see `tfseg.specs`); None: unknown.
         classes: names of the classes; None: unknown.
         colors: `(red, green, blue)`, 0..255, for each class; None: unknown.
         source: what `converters` knows of the program that the model was built from; None for other models.
