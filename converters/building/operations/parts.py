@@ -119,9 +119,9 @@ def _bound(measures: Measures, value: Any, bounds: list[int], start: int = 0) ->
         return value  # its range is checked
     size = tuple(bound - start for bound in bounds)
     if start and not _is_size(measures, tuple(bounds)) and _is_size(measures, size):
-        found = measures.find(size, "a part")
-        assert isinstance(found, list)  # the size of an axis
-        return [*found, 1, start]
+        side = measures.find(size, "a part")
+        assert isinstance(side, list)  # the size of an axis
+        return [*side, 1, start]
     return measures.find(tuple(bounds), "a part")
 
 
