@@ -234,7 +234,7 @@ def _classes_by_block(logits: See, image: np.ndarray, window: Size, overlap: flo
     missing = (max(0, window[0] - height), max(0, window[1] - width))
     if any(missing):  # a photograph smaller than the window is padded with zeros, the mean color
         image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
-    classes = np.empty(image.shape[:2], "int64")
+    classes = np.empty(image.shape[:2], "int32")
     for rows, columns, values in slide(logits, image[None], window, overlap):
         classes[rows, columns] = values[0].argmax(axis=-1)
     return classes[:height, :width]

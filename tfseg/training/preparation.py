@@ -10,11 +10,11 @@ import keras
 from tfseg import losses, metrics, optimizers
 from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata, size_multiple
+from tfseg.optimizers import Poly
 from tfseg.outputs import logits_of, trained_keys, trained_outputs
 from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.prediction.probabilities import ending_of
 from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe, loss_terms
-from tfseg.training.schedules import Poly
 from tfseg.types import ClassIds, Tensor
 
 _LOSSES: dict[str, type[Any]] = {
