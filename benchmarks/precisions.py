@@ -34,7 +34,7 @@ from tfseg.data.loader import load
 from tfseg.exporting import FORMATS
 from tfseg.metrics import ConfusionMatrix, scores
 from tfseg.prediction.model import logits_function
-from tfseg.training.preparation import with_dtype
+from tfseg.training.precision import with_dtype
 from tfseg.types import Preprocessing
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"

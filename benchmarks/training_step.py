@@ -47,7 +47,7 @@ def tfseg_step(dtype: str) -> Step:
     """The step of tfseg.training."""
     import tfseg
     from tfseg import training
-    from tfseg.training.preparation import with_dtype
+    from tfseg.training.precision import with_dtype
     from tfseg.training.step import make_step
 
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=8), CLASSES)

@@ -1,7 +1,8 @@
 """Fine-tuning: recipes as data, training that can be resumed, the same on one device and on many."""
 
 from tfseg.training.loop import train
-from tfseg.training.preparation import compile_model, default_recipe, prepare
+from tfseg.training.network_facts import default_recipe
+from tfseg.training.preparation import compile_model, prepare
 from tfseg.training.rates import Rates, find_rate
 from tfseg.training.recipes import RECIPES, Recipe
 

@@ -22,7 +22,8 @@ from tfseg.training.averages import averaged, take_averages
 from tfseg.training.configurations import configuration, described
 from tfseg.training.devices import has_several_processes, is_chief
 from tfseg.training.moved_parameters import accepts_moved_parameters
-from tfseg.training.preparation import adapt_to_dataset, compile_model, default_recipe, prepare
+from tfseg.training.network_facts import default_recipe
+from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
 from tfseg.training.recipes import Recipe, find_recipe
 from tfseg.training.reporting import Report
 from tfseg.training.runs import Progress, Row, RunFolder

@@ -1,4 +1,4 @@
-"""Preparation of a model for a recipe: frozen variables, BatchNorm, optimizer and losses."""
+"""Preparation of a model for a recipe: its data set, frozen variables, BatchNorm, and what `model.compile` wants."""
 
 import functools
 import re
@@ -7,60 +7,19 @@ from typing import Any
 
 import keras
 
-from tfseg import losses, metrics, optimizers
+from tfseg import metrics
 from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata, size_multiple
-from tfseg.optimizers import Poly
 from tfseg.outputs import logits_of, trained_keys, trained_outputs
 from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.prediction.probabilities import ending_of
-from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe, loss_terms
-from tfseg.types import ClassIds, Tensor
+from tfseg.training.network_facts import default_recipe, head_pattern
+from tfseg.training.objectives import make_losses, make_optimizer
+from tfseg.training.precision import with_dtype
+from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe
+from tfseg.types import ClassIds
 
-_LOSSES: dict[str, type[Any]] = {
-    "cross_entropy": losses.CrossEntropy,
-    "focal": losses.Focal,
-    "online_hard_examples": losses.OnlineHardExamples,
-    "dice": losses.Dice,
-    "lovasz": losses.Lovasz,
-}
-
-# Variables of the pretrained trunk, in any network of tfseg.
-TRUNK = r"(conv[1-5]|level\d)_.*|fc[67]/.*"
 _SIDE = 256  # pixels of an image that every stride divides
-HEAD = rf"(?!{TRUNK}).*"
-
-
-def head_pattern(model: keras.Model) -> str:
-    """Regular expression of the variables that learn faster in recipes with a `head_factor`.
-
-    In the networks of tfseg these are all outside the pretrained trunk. A model whose layers have other names came
-    whole, with its weights: there only the layers that give its classes are the head.
-
-    Args:
-        model: a functional Keras model.
-
-    Example:
-        >>> model = tfseg.FCN(tfseg.ResNet(18, width=1 / 16), 3)
-        >>> pattern = tfseg.training.preparation.head_pattern(model)
-        >>> bool(re.fullmatch(pattern, "score/kernel")), bool(re.fullmatch(pattern, "level1_block1_conv1/kernel"))
-        (True, False)
-    """
-    if any(re.fullmatch(TRUNK, variable.path) for variable in model.trainable_variables):
-        return HEAD
-    names = {re.escape(layer.name) for output in outputs_of(model) if (layer := _last_trained(output))}
-    return rf"({'|'.join(sorted(names))})/.*"
-
-
-def _last_trained(output: Tensor) -> keras.Layer | None:
-    """The layer with variables that is nearest to an output."""
-    waiting = [output]
-    while waiting:
-        layer, node, _ = waiting.pop(0)._keras_history
-        if layer.trainable_variables:
-            return layer
-        waiting += layer._inbound_nodes[node].input_tensors
-    return None
 
 
 def prepare(
@@ -123,13 +82,12 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
         ValueError: a number of classes or channels that is not the data set's, or a model that is no segmenter.
     """
     check_images(model, preprocessing_of(model), dataset.photographs.channels, dataset.name)
-    model_classes = outputs_of(model)[0].shape[-1]
+    model_classes = trained_outputs(model.output)[0].shape[-1]
     if model_classes != dataset.num_classes:
         raise ValueError(
             f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} "
-            f"{model_classes}. Build it with num_classes={dataset.num_classes}, and leave the imported head out: "
-            "skip=['score', ...]. A network that was built from its program has its classes from there: give "
-            "it another head there."
+            f"{model_classes}. Give it a head for them: tfseg.renew_head(model, {dataset.num_classes}). `tfseg train "
+            "--weights=` does that by itself."
         )
     _check_size(model)
     if (ending := ending_of(logits_of(model.output))) is not None:
@@ -157,38 +115,6 @@ def _check_size(model: keras.Model) -> None:
             f"{columns}. Enlarge them: tfseg.layers.ResizeLike()([model.output, model.input]) is the output of a model "
             "that has."
         )
-
-
-def with_dtype(model: keras.Model, dtype: str) -> keras.Model:
-    """A copy of a model that computes in another dtype and keeps weights and outputs in float32.
-
-    Args:
-        model: a functional Keras model.
-        dtype: "mixed_bfloat16" or "mixed_float16".
-    Returns: a model with the same layers and weights. The last layers, and small convolutions with a bias, still
-        compute in float32.
-    """
-    output_layers = {tensor._keras_history.operation.name for tensor in outputs_of(model)}
-
-    def stays_float32(layer: keras.layers.Layer) -> bool:
-        """Whether a layer is the input, the last one, or a small convolution with a bias, such as those of scores.
-
-        On a CPU, TensorFlow 2.21 needs bias gradients in bfloat16 to have a multiple of 16 entries. For other lengths
-        it writes past the end of the array, and crashes later.
-        """
-        small = getattr(layer, "use_bias", False) and getattr(layer, "filters", 16) % 16
-        return bool(small or layer.name in output_layers or isinstance(layer, keras.layers.InputLayer))
-
-    def clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        if not stays_float32(layer):
-            config["dtype"] = dtype
-        return layer.__class__.from_config(config)
-
-    copy = keras.models.clone_model(model, clone_function=clone_layer)
-    for variable, value in zip(copy.weights, model.weights, strict=True):
-        variable.assign(value)
-    return copy
 
 
 def compile_model(
@@ -221,7 +147,7 @@ def compile_model(
     if keras.backend.backend() == "tensorflow":  # on a GPU Keras chooses XLA, which cannot compile the metric
         options.setdefault("jit_compile", False)
     pixel_losses, loss_weights = make_losses(model, recipe, ignore_class=ignore_class)
-    metric = metrics.ConfusionMatrix(outputs_of(model)[0].shape[-1], ignore_class)
+    metric = metrics.ConfusionMatrix(trained_outputs(model.output)[0].shape[-1], ignore_class)
     optimizer = make_optimizer(recipe, steps, head_pattern(model))
     if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)  # small gradients would become 0 in float16
@@ -254,86 +180,3 @@ def _refuse_class_weight(model: keras.Model) -> None:
         return fit(model, *args, **kwargs)
 
     model.fit = fit_without
-
-
-def make_optimizer(recipe: Recipe, steps: int | None, head: str = HEAD) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe, with its learning rate schedule.
-
-    Args:
-        recipe: the `Recipe`.
-        steps: number of steps of the whole training; None is enough for a constant rate.
-        head: regular expression of the variables that learn faster by the recipe's `head_factor`.
-    Raises:
-        ValueError: a falling rate, without `steps`.
-    """
-    rate: float | Poly = recipe.learning_rate
-    if recipe.power or recipe.warmup:
-        if not steps:
-            raise ValueError("The learning rate depends on the number of steps: pass steps=.")
-        rate = Poly(rate, steps, recipe.power, round(recipe.warmup * steps))
-    factors = {head: recipe.head_factor, r".*/bias": recipe.bias_factor}
-    options: dict[str, Any] = {
-        "factors": {pattern: factor for pattern, factor in factors.items() if factor != 1},
-        "decay": recipe.decay,
-        "clipnorm": recipe.clipnorm,
-        "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
-    }
-    if recipe.ema is not None:
-        options |= {"use_ema": True, "ema_momentum": recipe.ema}
-    if recipe.optimizer == "sgd":
-        return optimizers.SGD(rate, momentum=recipe.momentum, **options)
-    return optimizers.AdamW(rate, epsilon=1e-8, **options)  # PyTorch's epsilon
-
-
-def make_losses(
-    model: keras.Model, recipe: Recipe, *, ignore_class: ClassIds = 255
-) -> tuple[list[losses.SegmentationLoss], list[float]]:
-    """The losses of a model's outputs, and their weights.
-
-    Args:
-        model: a segmenter, with or without auxiliary heads.
-        recipe: the `Recipe`.
-        ignore_class: id, or several ids, of ignored pixels in the masks.
-    """
-    count = len(outputs_of(model))
-    options: dict[str, Any] = {"ignore_class": ignore_class, "class_weights": recipe.class_weights}
-    return [_make_loss(recipe, options) for _ in range(count)], [1.0] + [recipe.aux_weight] * (count - 1)
-
-
-def _make_loss(recipe: Recipe, options: dict[str, Any]) -> losses.SegmentationLoss:
-    """The loss of a recipe: one of `tfseg.losses`, or their sum."""
-    terms = loss_terms(recipe.loss)
-    parts = [_LOSSES[name](reduction=recipe.reduction, **options) for name, _ in terms]
-    if terms == [(terms[0][0], 1.0)]:
-        return parts[0]
-    return losses.LossSum(parts, [factor for _, factor in terms])
-
-
-def default_recipe(model: keras.Model) -> str:
-    """The name of the recipe that fits a network.
-
-    ResNets, and other networks with BatchNorm in a trunk of tfseg, train by "poly". VGG16 has no BatchNorm and
-    apart at such a rate: "vgg". Networks that came whole, from a program, train by "adamw", whose rate is low.
-
-    Args:
-        model: a functional Keras model.
-
-    Example:
-        >>> tfseg.training.default_recipe(tfseg.FCN(tfseg.ResNet(18, width=1 / 16), 3))
-        'poly'
-        >>> tfseg.training.default_recipe(tfseg.build("fcn8s", num_classes=3, width=1 / 32))
-        'vgg'
-    """
-    trunk = [variable.path for variable in model.variables if re.fullmatch(TRUNK, variable.path)]
-    if not trunk:
-        return "adamw"
-    return "poly" if any("moving_variance" in path for path in trunk) else "vgg"
-
-
-def outputs_of(model: keras.Model) -> list[Tensor]:
-    """The symbolic outputs of a model that have a loss, as a list: the logits first.
-
-    Args:
-        model: a functional Keras model.
-    """
-    return trained_outputs(model.output)

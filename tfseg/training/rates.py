@@ -10,7 +10,8 @@ from tfseg.data.datasets import Dataset
 from tfseg.data.pipeline import batches
 from tfseg.prediction.model import preprocessing_of
 from tfseg.progress import ProgressOption, track
-from tfseg.training.preparation import adapt_to_dataset, compile_model, default_recipe
+from tfseg.training.network_facts import default_recipe
+from tfseg.training.preparation import adapt_to_dataset, compile_model
 from tfseg.training.recipes import Recipe, find_recipe
 from tfseg.training.step import make_step
 

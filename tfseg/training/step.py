@@ -8,7 +8,7 @@ import keras
 from tfseg.losses import parts_of
 from tfseg.native_operations import native_operations
 from tfseg.outputs import trained_outputs
-from tfseg.training.preparation import make_losses
+from tfseg.training.objectives import make_losses
 from tfseg.training.recipes import Recipe
 from tfseg.types import ClassIds, Tensor
 

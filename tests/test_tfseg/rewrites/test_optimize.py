@@ -20,7 +20,7 @@ from tfseg.rewrites.optimize import REWRITES
 from tfseg.rewrites.separate_upsampling import SeparableUpsampling
 from tfseg.rewrites.slice_convolutions import SlicedConv2D
 from tfseg.rewrites.split_filters import SplitConv2D
-from tfseg.training.preparation import with_dtype
+from tfseg.training.precision import with_dtype
 
 
 @pytest.fixture

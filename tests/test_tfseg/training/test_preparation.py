@@ -12,7 +12,8 @@ from helpers.training_models import RECIPE, small_model, small_model_with_aux
 import tfseg
 from tfseg import data, training
 from tfseg.optimizers import Poly
-from tfseg.training.preparation import HEAD, head_pattern, with_dtype
+from tfseg.training.network_facts import HEAD, head_pattern
+from tfseg.training.precision import with_dtype
 
 
 def test_pattern_that_no_variable_matches_is_refused():

@@ -151,7 +151,7 @@ def test_diverged_loss_stops_with_advice(tmp_path):
 
 def test_model_with_another_number_of_classes_is_refused(tmp_path):
     dataset = data.folder(pairs(tmp_path / "data"), num_classes=3)
-    with pytest.raises(ValueError, match=r"has 3 classes, the model '.*' 2. Build it with num_classes=3"):
+    with pytest.raises(ValueError, match=r"has 3 classes, the model '.*' 2. Give it a head for them: tfseg.renew_head"):
         training.train(small_model, dataset, tmp_path / "run", recipe=RECIPE, log=ignore)
 
 
