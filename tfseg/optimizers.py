@@ -135,6 +135,11 @@ class Poly(keras.optimizers.schedules.LearningRateSchedule):
         power: exponent of the fall; 0: the rate does not fall.
         warmup: number of steps in which the rate rises linearly from 0.
     Reference: Chen et al. 2017, https://arxiv.org/abs/1606.00915, section 4.1.2.
+
+    Example:
+        >>> rate = tfseg.optimizers.Poly(0.1, steps=100, power=1, warmup=10)
+        >>> [round(float(rate(step)), 3) for step in (0, 50, 99)]
+        [0.01, 0.05, 0.001]
     """
 
     def __init__(self, learning_rate: float, steps: int, power: float = 0.9, warmup: int = 0) -> None:

@@ -116,6 +116,7 @@ def test_a_segmenter_with_part_of_its_head_is_no_trunk():
 # ------------------------------------------------------------------------------------------------------ dense heads
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     "head",
     [
@@ -136,6 +137,7 @@ def test_one_dense_layer_is_built_where_it_is(head):
     assert features.output_shape == (None, None, None, 512)
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("renamed", ["classifier", "head.fc", "linear", "last_linear"])
 def test_one_dense_layer_of_another_name_is_built(renamed):
     module = resnet()

@@ -104,6 +104,7 @@ def test_parity_at_chosen_scales(record):
     assert receipt.options["multi_scale"] == (1, *scales)
 
 
+@pytest.mark.quick_variants(1)
 @both
 def test_export_is_bit_identical(tmp_path, kind):
     module, model, _ = converted(kind)

@@ -87,6 +87,7 @@ def test_a_head_stands_on_the_double(tmp_path):
         assert segmenter.get_layer("conv3_block1_2_pool")
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("name", "family"),
     [

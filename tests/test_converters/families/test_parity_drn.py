@@ -289,7 +289,7 @@ def test_names_and_rows_are_both_taken():
             tfseg.DRN(wrong)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("upsampling", specs.UPSAMPLINGS)
 def test_one_vocabulary_of_upsampling(upsampling):
     """Every head knows every word. Inside, a new transposed convolution is a bilinear resize."""

@@ -192,6 +192,7 @@ def test_keras_resnet_into_a_segmenter(old):
     assert {key: receipt.options[key] for key in TRUNK} == TRUNK | {"epsilon": 1e-3}
 
 
+@pytest.mark.full
 def test_keras_names_that_equal_layer_names_of_tfseg(tmp_path):
     """tfseg's ResNets have the names of keras.applications; a model without biases is not taken for one of them."""
     biased = tfseg.build("resnet50", include_top=True, num_classes=7, width=1 / 8, **TRUNK)

@@ -46,6 +46,7 @@ def check_classifier(depth, width, record):
     check(module, model, f"initmodel resnet{depth}, width {width:g}", SIZES, record)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("depth", [50, pytest.param(101, marks=pytest.mark.full)])
 def test_pspnet(depth, record):
     check_segmenter(depth, 1 / 8, record)

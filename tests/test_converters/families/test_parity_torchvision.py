@@ -58,7 +58,7 @@ def test_classifiers(name, record):
     check_classifier(name, 32, TWO_SIZES, record)
 
 
-@pytest.mark.quick_variants("8-size1")
+@pytest.mark.full
 @pytest.mark.parametrize(("output_stride", "size"), [(16, SIZES[0]), (8, SIZES[1])])
 def test_dilated_classifiers(output_stride, size, record):
     check_classifier("resnet50", output_stride, [size], record)

@@ -22,6 +22,7 @@ def small():
     return checkpoints.state("torchvision/resnet", "resnet18", width=1 / 16, include_top=True, num_classes=3)
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     "name",
     [
@@ -118,6 +119,7 @@ def test_a_name_of_another_network_is_noted(tmp_path, state, name):
     assert any(f"its name says {said}, but its tensors are those of resnet50" in note for note in receipt.notes)
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     "name", ["fcn_resnet50_trunk.pth", "resnet50.pth", "resnet50-20231224.pth", "net-00012000.pth"]
 )

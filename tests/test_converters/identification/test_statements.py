@@ -60,6 +60,7 @@ def test_arguments_of_smp_are_obeyed(tmp_path, name, options):
     assert (beside.options, beside.network) == (receipt.options, receipt.network)
 
 
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -150,6 +151,7 @@ def save_resnet(folder, **options):
     return module
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("options", [BASIC, BOTTLENECKS, BOTTLENECKS | {"downsample_in_bottleneck": True}])
 def test_configuration_of_transformers_is_obeyed(tmp_path, options):
     module = save_resnet(tmp_path, **options, id2label={0: "cat", 1: "dog", 2: "owl"})
@@ -198,6 +200,7 @@ def save_timm(folder, name, change=None, **options):
     return module
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("name", ["resnet18", "resnetblur18", "resnet18d", "seresnet18"])
 def test_architecture_of_timm_decides(tmp_path, name):
     module = save_timm(tmp_path, name)
@@ -217,6 +220,7 @@ def test_old_form_of_timms_configuration(tmp_path):
     assert (model.name, tuple(receipt.preprocessing["mean"])) == ("resnetblur18", (0.5, 0.5, 0.5))
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("change", "message"),
     [

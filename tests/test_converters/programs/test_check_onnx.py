@@ -34,6 +34,7 @@ def assert_same(path, module, **options):
     return receipt
 
 
+@pytest.mark.full
 def test_a_warm_start_has_another_number_of_classes(tmp_path):
     path = export(onnx_files.net("resnet18"), tmp_path)
     for options in ({"num_classes": 5, "skip": ["fc"]}, {"network": "fcn_resnet18"}):
@@ -59,6 +60,7 @@ def test_a_warm_start_from_another_function_is_refused(tmp_path):
             converters.convert(path, **options)
 
 
+@pytest.mark.full
 def test_averaged_features_need_a_word(tmp_path):
     import torch
 
@@ -73,6 +75,7 @@ def test_averaged_features_need_a_word(tmp_path):
     assert any("left out" in note for note in assert_same(path, features, include_top=False).notes)
 
 
+@pytest.mark.full
 def test_a_sum_with_the_auxiliary_head_is_another_function(tmp_path):
     import torch
 
@@ -109,6 +112,7 @@ def test_depthwise_kernels_and_pyramids(name, tmp_path):
     assert converters.convert(path).receipt.family == "qubvel/segmentation_models.pytorch"
 
 
+@pytest.mark.full
 def test_timms_other_use_of_a_name_is_built_from_the_graph(tmp_path):
     """In "d" variants downsample.1 is a convolution, in torchvision's a BatchNorm."""
     onnx_files.import_torchvision()

@@ -99,6 +99,7 @@ def test_epsilon_names_the_layer(tmp_path, kind):
         converters.convert(_saved(module, tmp_path, kind), network="resnet18")
 
 
+@pytest.mark.quick_variants(2)
 @KINDS
 @pytest.mark.parametrize("norm", [nn.InstanceNorm2d, lambda channels: nn.GroupNorm(2, channels)])
 def test_other_norms_are_refused(tmp_path, kind, norm):
@@ -155,6 +156,7 @@ def test_live_module_is_left_as_it_was():
     assert not any(part._forward_hooks for part in module.modules())
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.filterwarnings("ignore")  # torch.compile's own
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
 def test_wrapped_live_modules(wrap):
@@ -194,6 +196,7 @@ def test_modules_that_are_not_called_prove_nothing():
         converters.convert(module, include_top=False)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("change", [lambda scores: 3 * scores, lambda scores: scores.exp()])
 def test_the_end_of_a_live_drnseg_counts(change):
     module = filled_module(lambda: drn_twin.Segmenter("drn_d_22", width=0.125, num_classes=5), 0, 1.0)

@@ -48,6 +48,7 @@ def test_dilated_vgg_has_the_old_map_on_the_old_grid(batch_norm, output_stride):
         assert relative(*sampled_maps(coarse, dense, 32 // output_stride, size)) <= TOLERANCE
 
 
+@pytest.mark.quick_variants(4)
 @pytest.mark.parametrize(
     ("spec", "convention", "output_stride", "holds"),
     [

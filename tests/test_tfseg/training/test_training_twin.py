@@ -61,6 +61,7 @@ def keras_losses(model, examples):
         yield float(step((images, masks), np.int64(number)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("steps", [5, pytest.param(STEPS, marks=pytest.mark.full)])
 def test_losses_equal_those_of_pytorch(tmp_path, steps):
     torch.manual_seed(0)
