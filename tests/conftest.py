@@ -15,7 +15,7 @@ with contextlib.suppress(ImportError):
 # With `make test` a free worker takes the next file. With these first, no long file is left for the end.
 FIRST = """test_train test_readme test_dilated_nets test_registry test_saved_nets test_backends test_dilate_random test_export
 test_export_weights test_dilate test_dilate_applications test_save test_optimize test_train_command
-test_convert_command test_training_twin""".split()
+test_convert_command test_stated_functions test_statements test_build_from_module test_docstrings""".split()
 MEASURED = "relative difference from "
 
 

@@ -29,18 +29,24 @@ def torchvision():
 
 
 def _rows(kinds, changes, unchanged=True):
-    """Each kind with each change. Quick: each change with one kind, and if wanted each kind without a change."""
+    """Each kind with each change. Quick: every third change with one kind, and if wanted every second kind unchanged."""
     kinds, changes = list(kinds), list(changes)
     return [
         pytest.param(
             kind,
             change,
             id=f"{kind}-{change}",
-            marks=() if (unchanged and change == "nothing") or (i + j) % len(kinds) == 0 else pytest.mark.full,
+            marks=()
+            if (j % 3 == 0 and (i + j) % len(kinds) == 0) or _is_plain(unchanged, change, i)
+            else pytest.mark.full,
         )
         for i, kind in enumerate(kinds)
         for j, change in enumerate(changes)
     ]
+
+
+def _is_plain(unchanged, change, index):
+    return unchanged and change == "nothing" and index % 2 == 0
 
 
 # ---------------------------------------------------------------------------------------------------- changed networks
@@ -214,6 +220,7 @@ def test_classifiers_of_torch(tmp_path, kind, change):
     _try(TORCH_CHANGES, module, tmp_path, kind, change)
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "change"), _rows(TORCH_SOURCES, SEGMENTER_CHANGES, unchanged=False))
 def test_segmenters_of_torch(tmp_path, kind, change):
@@ -221,6 +228,7 @@ def test_segmenters_of_torch(tmp_path, kind, change):
     _try(SEGMENTER_CHANGES, module, tmp_path, kind, change)
 
 
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize("kind", ["live", "pickled"])
 @pytest.mark.parametrize("change", ["hook", "forward", "training statistics", "frozen class"])
 def test_what_modules_hide(tmp_path, kind, change):
@@ -320,6 +328,7 @@ def test_models_of_keras(tmp_path, keras_resnet, suffix, change):
     _exact_or_refused(tmp_path / f"net{suffix}", np.asarray(model(IMAGE)), must_open=change in ("nothing", "center"))
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("suffix", "where"), _rows([".keras", ".h5"], ["before", "after", "resized before", "pooling instead"])
@@ -381,6 +390,7 @@ TIMM_CHANGES = {
 }
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("named", "change"), _rows(["folder", "file"], SMP_CHANGES))
 def test_hub_folders_of_smp(tmp_path, change, named):

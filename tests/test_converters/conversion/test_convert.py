@@ -14,6 +14,7 @@ from converters.families import FAMILIES
 from converters.weights.plan import MappingError
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("family", checkpoints.BUILDS)
 def test_convert_needs_a_path_only(tmp_path, family):
     name, options = checkpoints.BUILDS[family]

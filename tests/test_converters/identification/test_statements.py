@@ -297,7 +297,7 @@ def test_harmless_labels_are_not_refused(tmp_path, labels):
     assert converters.identify(labeled(tmp_path, **labels)).network == "resnet50"
 
 
-@pytest.mark.quick_variants(8)
+@pytest.mark.quick_variants(4)
 @pytest.mark.parametrize(
     "labels",
     [

@@ -98,6 +98,7 @@ def _interrupt_at_an_epoch(line):
         raise KeyboardInterrupt
 
 
+@pytest.mark.full
 def test_a_run_ends_early_and_stays_ended(tmp_path):
     """A rate of almost 0 changes no prediction, so that the first score stays the best one."""
     dataset, lines = scenes(tmp_path / "data"), []
