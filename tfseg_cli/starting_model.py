@@ -86,7 +86,9 @@ def origin() -> dict[str, Any]:
         "public": _PUBLIC.value,
         "preprocessing": _PREPROCESSING.value,
     }
-    if weights := _WEIGHTS.value:
+    if not (weights := _WEIGHTS.value):
+        made["weights"] = None
+    else:
         made["weights_from"] = str(weights)
         path = pathlib.Path(os.path.expanduser(weights))
         if path.is_file():  # a file that was deleted since then is not compared

@@ -66,11 +66,18 @@ def warm_start(
         (3, ('head for 11 classes replaced by one for 3: logits',))
     """
     own_model = _own_model(source)
+    if own_model is not None and skip:
+        raise ConversionError(
+            f"{_name(source)} is a model of your own, and is taken whole: skip= (--skip) is for the weights of "
+            f"checkpoints. Received: {', '.join(skip)}. Leave it out, and a head for other classes is replaced. A head "
+            "for as many classes is made anew by tfseg.renew_head(model, num_classes)."
+        )
     if own_model is not None and preprocessing:
         tfseg.set_metadata(own_model, preprocessing=tfseg.specs.PREPROCESSING[preprocessing])
+    frozen = _frozen(own_model) if own_model is not None else ()
     if network is None:
         start = (
-            WarmStart(own_model, None, ())
+            WarmStart(own_model, None, frozen)
             if own_model
             else _plain(convert(source, skip=skip, preprocessing=preprocessing, public=public))
         )
@@ -86,7 +93,7 @@ def warm_start(
             except ConversionError:
                 raise error from None
     else:
-        start = WarmStart(own_model, None, ())
+        start = WarmStart(own_model, None, frozen if own_model.name == network and not options else ())
     if start.model.name == network and not options:
         return _for_classes(start, num_classes)
     model = tfseg.build(network, num_classes=num_classes, **(options or {}))
@@ -169,6 +176,21 @@ def _own_model(source: Weights) -> keras.Model | None:
         return tfseg.load(source)
     except ValueError:
         return None
+
+
+def _frozen(model: keras.Model) -> tuple[str, ...]:
+    """A sentence about the layers that do not learn, if there are any: an earlier training or a program froze them."""
+    frozen = [
+        layer.name
+        for layer in model.layers
+        if layer.weights and not layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if not frozen:
+        return ()
+    return (
+        f"{len(frozen)} layers are frozen in the file and stay so: {frozen[0]}, ..., {frozen[-1]}. To train them, load "
+        "the file, set model.trainable = True, and save it",
+    )
 
 
 def _name(source: Weights) -> str:

@@ -3,12 +3,15 @@
 import hashlib
 import importlib.metadata
 import json
+import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from tfseg.data.datasets import Dataset
+from tfseg.data.datasets import Dataset, Pair
+from tfseg.data.masks import MaskSource
 from tfseg.training.recipes import BATCH_NORM_ALIASES, Recipe
 
 _PACKAGES = ("tfseg", "keras", "tensorflow", "numpy")
@@ -33,14 +36,24 @@ def configuration(
         model: what is known of the model, see `described` and `train`; None if it is not known yet.
     """
     names = "\n".join(pair.image.name for pair in dataset.pairs)
+    labels, photographs = dataset.labels, dataset.photographs
     values: dict[str, Any] = {
         "recipe": recipe.as_config(),
         "dataset": dataset.name,
         "pairs": len(dataset.pairs),
         "photographs": _hash(names),
+        "masks": _hash("\n".join(_place_of_mask(pair) for pair in dataset.pairs)),
         "num_classes": dataset.num_classes,
         "classes": dataset.classes,
         "colors": dataset.colors,
+        # Lists, because the entries of a dictionary are compared one by one, where both have them.
+        "mask_values": labels.ids and sorted(labels.ids.items()),
+        "void": sorted(labels.void),
+        "palette": labels.palette and sorted(labels.palette.items()),
+        "exif": photographs.exif,
+        "image_bits": photographs.bits,
+        "channels": photographs.channels,
+        "no_data": str(photographs.no_data),  # NaN differs from itself
         "steps": steps,
         "epochs": epochs,
         "seed": seed,
@@ -106,6 +119,17 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             settings[f"{prefix}{key}"] = BATCH_NORM_ALIASES.get(value, value) if key == "batch_norm" else value
     return settings
+
+
+def _place_of_mask(pair: Pair) -> str:
+    """Where a mask lies, seen from its photograph, so that a data set may be moved; "" for a mask that is no file."""
+    if isinstance(pair.mask, MaskSource):
+        return ""
+    try:
+        place = pathlib.Path(os.path.relpath(pair.mask, pair.image.parent))
+    except ValueError:  # another drive of Windows
+        place = pathlib.Path(pair.mask.name)
+    return "/".join(part for part in place.parts if part != os.pardir)
 
 
 def _short(value: Any) -> str:

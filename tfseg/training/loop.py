@@ -27,7 +27,7 @@ from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
 from tfseg.training.recipes import Recipe, find_recipe
 from tfseg.training.reporting import Report
 from tfseg.training.runs import Progress, Row, RunFolder
-from tfseg.training.schedules import last_rate, stretch
+from tfseg.training.schedules import last_rate, planned_steps, stretch
 from tfseg.training.step import make_step
 from tfseg.training.validation import validate
 from tfseg.types import Path, Size
@@ -237,7 +237,8 @@ def _run_steps(
 
 def _prolong(model: keras.Model, folder: RunFolder, state: Progress, steps: int, report: Report) -> None:
     """Gives a run of fewer steps the longer schedule, and says so; a shorter one is refused."""
-    planned = folder.planned_steps
+    # The state decides: a kill may come between the configuration of a longer run and its first state.
+    planned = planned_steps(model.optimizer) or folder.planned_steps
     if planned is None or steps == planned:
         return
     if steps < planned:

@@ -10,9 +10,9 @@ def with_dtype(model: keras.Model, dtype: str) -> keras.Model:
 
     Args:
         model: a functional Keras model.
-        dtype: "mixed_bfloat16" or "mixed_float16".
-    Returns: a model with the same layers and weights. The last layers, and small convolutions with a bias, still
-        compute in float32.
+        dtype: "mixed_bfloat16", "mixed_float16", or "float32" for a model that has one of them.
+    Returns: a model with the same layers and weights. The last layers, and small convolutions with a bias, compute in
+        float32.
     """
     output_layers = {tensor._keras_history.operation.name for tensor in trained_outputs(model.output)}
 
@@ -27,8 +27,8 @@ def with_dtype(model: keras.Model, dtype: str) -> keras.Model:
 
     def clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        if not stays_float32(layer):
-            config["dtype"] = dtype
+        if not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = "float32" if stays_float32(layer) else dtype
         return layer.__class__.from_config(config)
 
     copy = keras.models.clone_model(model, clone_function=clone_layer)

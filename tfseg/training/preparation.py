@@ -77,7 +77,7 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
         model: a segmenter.
         dataset: `Dataset` to train on.
         dtype: "float32", "mixed_bfloat16" or "mixed_float16".
-    Returns: the same model, or a copy for another dtype.
+    Returns: the same model, or a copy if it computes in another dtype.
     Raises:
         ValueError: a number of classes or channels that is not the data set's, or a model that is no segmenter.
     """
@@ -96,7 +96,8 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
             "keras.Model(model.input, scores), where scores is the tensor that it reads. For an activation of the last "
             "layer, set layer.activation = keras.activations.linear."
         )
-    if dtype != "float32":
+    # A model that was trained in half the bits computes in them, until it is told otherwise.
+    if dtype != "float32" or any(layer.dtype_policy.name.startswith("mixed_") for layer in model.layers):
         model = with_dtype(model, dtype)
     set_metadata(model, classes=dataset.classes, colors=dataset.colors)
     return model

@@ -19,6 +19,17 @@ def last_rate(optimizer: keras.optimizers.Optimizer) -> float:
     return float(ops.convert_to_numpy(rate))
 
 
+def planned_steps(optimizer: keras.optimizers.Optimizer) -> int | None:
+    """The number of steps over which the rate of an optimizer falls; None for a constant rate.
+
+    Args:
+        optimizer: an optimizer of `make_optimizer`, with or without loss scaling.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    schedule = optimizer._learning_rate
+    return int(schedule.steps) if isinstance(schedule, Poly) else None
+
+
 def stretch(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
     """Gives the schedule of an optimizer another number of steps; a constant rate stays.
 

@@ -1,5 +1,6 @@
 """Weights of any kind into a network for one's own classes: the head is replaced, and the receipt says so."""
 
+import keras
 import numpy as np
 import pytest
 from helpers import checkpoints
@@ -53,6 +54,21 @@ def test_the_head_is_replaced_for_other_classes(request, whole, kind):
     assert notes == ("head for 7 classes replaced by one for 3: logits",)
     assert (receipt is None) == (kind == "own_file")
     assert receipt is None or notes[0] in str(receipt)
+
+
+@pytest.mark.parametrize("classes", [3, 7])
+def test_frozen_layers_of_a_file_stay_frozen_and_are_named(tmp_path, whole, classes):
+    model = keras.models.clone_model(whole)
+    tfseg.training.prepare(model, batch_norm="frozen", frozen=["conv.*", "block.*", "head_.*"])
+    model.save(tmp_path / "frozen.keras")
+    start = converters.warm_start(tmp_path / "frozen.keras", classes)
+    assert not start.model.get_layer("conv1_conv").trainable
+    assert "layers are frozen in the file and stay so: conv1_conv" in start.notes[0]
+
+
+def test_weights_to_skip_are_refused_for_a_file_of_ones_own(own_file):
+    with pytest.raises(ConversionError, match=r"street.keras is a model of your own.*--skip.*Received: head_"):
+        converters.warm_start(own_file, 7, skip=["head_.*"])
 
 
 def test_equal_classes_change_nothing(whole, own_file):

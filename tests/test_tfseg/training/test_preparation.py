@@ -14,6 +14,7 @@ from tfseg import data, training
 from tfseg.optimizers import Poly
 from tfseg.training.network_facts import HEAD, head_pattern
 from tfseg.training.precision import with_dtype
+from tfseg.training.preparation import adapt_to_dataset
 
 
 def test_pattern_that_no_variable_matches_is_refused():
@@ -41,6 +42,15 @@ def test_scores_with_a_bias_stay_in_float32():
     float32_layers = {layer.name for layer in model.layers if layer.weights and layer.compute_dtype == "float32"}
     assert float32_layers == {"score_fr", "score_pool4", "score_pool3"}
     assert model.output.dtype == "float32"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_a_model_of_half_the_bits_computes_in_the_dtype_of_the_recipe(tmp_path, dtype):
+    half = with_dtype(small_model(), "mixed_bfloat16")
+    model = adapt_to_dataset(half, scenes(tmp_path), dtype)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32", dtype}
+    for ours, other in zip(model.weights, half.weights, strict=True):
+        np.testing.assert_array_equal(ours, other)
 
 
 def test_class_weight_of_fit_ends_in_a_sentence(tmp_path):

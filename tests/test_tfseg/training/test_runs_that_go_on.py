@@ -18,8 +18,8 @@ from helpers.data_sets import scenes
 from helpers.paths import ROOT, TESTS
 from helpers.training_models import RECIPE, small_model, small_model_with_aux
 
-from tfseg import training
-from tfseg.training import averages
+from tfseg import data, training
+from tfseg.training import averages, configurations
 
 
 def ignore(line):
@@ -33,6 +33,52 @@ def read_log(run):
 
 def weights(model):
     return [np.array(variable) for variable in model.weights]
+
+
+def other_labels(dataset):
+    """The same photographs and masks, whose two classes have changed places."""
+    return dataclasses.replace(dataset, labels=data.Labels(2, ids={0: 1, 1: 0}))
+
+
+def other_masks(dataset):
+    """The same photographs with masks of the same names in another directory."""
+    moved = [pair._replace(mask=pair.mask.parent.parent / "corrected" / pair.mask.name) for pair in dataset.pairs]
+    return dataclasses.replace(dataset, pairs=tuple(moved))
+
+
+def other_exif(dataset):
+    return dataclasses.replace(dataset, photographs=data.Photographs(exif="ignore"))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"), [(other_labels, "mask_values"), (other_masks, "masks"), (other_exif, "exif")]
+)
+def test_data_that_are_read_in_another_way_are_another_configuration(tmp_path, change, key):
+    def configured(dataset):
+        return configurations.configuration(RECIPE, dataset, epochs=1, steps=2, seed=0, model=None)
+
+    dataset = scenes(tmp_path / "data")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    pairs = [
+        data.Pair(*(pathlib.Path(str(path).replace("/data/", "/moved/")) for path in pair)) for pair in dataset.pairs
+    ]
+    assert not configurations.differences(
+        configured(dataset), configured(dataclasses.replace(dataset, pairs=tuple(pairs)))
+    )
+    differing = configurations.differences(configured(dataset), configured(change(dataset)))
+    assert differing.startswith(f"{key} is ")
+    assert ";" not in differing
+
+
+def test_a_longer_run_that_is_killed_before_its_first_state_follows_the_longer_schedule(tmp_path):
+    dataset, options = scenes(tmp_path / "data"), {"recipe": RECIPE, "log": ignore}
+    training.train(small_model, dataset, tmp_path / "run", epochs=1, **options)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    twice = config | {"epochs": 2, "steps": 2 * config["steps"]}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(twice))  # all that such a kill leaves of the longer run
+    training.train(small_model, dataset, tmp_path / "run", epochs=2, **options)
+    rate = RECIPE.learning_rate * (1 / twice["steps"]) ** RECIPE.power  # of the last step
+    assert float(read_log(tmp_path / "run")[-1]["learning_rate"]) == pytest.approx(rate, rel=1e-5)
 
 
 def test_another_network_in_the_folder_of_a_run_is_refused(tmp_path):
