@@ -11,7 +11,8 @@ from tfseg.prediction.windows import See
 VOID, WIDE_VOID = 255, 65535  # the id of pixels without a class: up to 255 classes, and from 256 on
 _TINY = np.finfo("float32").tiny
 # Layers that leave probabilities what they are, or interpolate them.
-_PASSING = ("Identity", "ResizeLike", "Resizing", "UpSampling2D", "Cropping2D", "Cast")
+_SIZED_BY_OTHERS = ("ResizeLike", "CropLike", "Interpolate")  # by the tensors after the first one
+_PASSING = ("Identity", "Rescale", "Resizing", "UpSampling2D", "Cropping2D", "Cast", *_SIZED_BY_OTHERS)
 
 
 def check_probabilities(model: keras.Model) -> None:
@@ -93,6 +94,8 @@ def ending_of(tensor: Any) -> str | None:
         ending = next((name for name in ("softmax", "sigmoid") if name in names), None)
         passes = type(operation).__name__ in _PASSING or (not operation.weights and activation == "linear")
         inputs = operation.input if passes else None
+        if type(operation).__name__ in _SIZED_BY_OTHERS and isinstance(inputs, list | tuple):
+            inputs = inputs[0]
         if ending or not isinstance(inputs, keras.KerasTensor):
             return ending
         tensor = inputs

@@ -10,7 +10,7 @@ import keras
 from tfseg import metrics
 from tfseg.data.datasets import Dataset
 from tfseg.layers.metadata import set_metadata, size_multiple
-from tfseg.outputs import logits_of, trained_keys, trained_outputs
+from tfseg.outputs import trained_keys, trained_outputs
 from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.prediction.probabilities import ending_of
 from tfseg.training.network_facts import default_recipe, head_pattern
@@ -82,15 +82,16 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
         ValueError: a number of classes or channels that is not the data set's, or a model that is no segmenter.
     """
     check_images(model, preprocessing_of(model), dataset.photographs.channels, dataset.name)
-    model_classes = trained_outputs(model.output)[0].shape[-1]
-    if model_classes != dataset.num_classes:
+    given = (output.shape[-1] for output in trained_outputs(model.output))
+    model_classes = next((count for count in given if count != dataset.num_classes), None)
+    if model_classes is not None:
         raise ValueError(
             f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} "
             f"{model_classes}. Give it a head for them: tfseg.renew_head(model, {dataset.num_classes}). `tfseg train "
             "--weights=` does that by itself."
         )
     _check_size(model)
-    if (ending := ending_of(logits_of(model.output))) is not None:
+    if (ending := next(filter(None, map(ending_of, trained_outputs(model.output))), None)) is not None:
         raise ValueError(
             f"The model {model.name!r} ends with a {ending}, and losses take logits, the scores before it. Train "
             "keras.Model(model.input, scores), where scores is the tensor that it reads. For an activation of the last "
@@ -109,12 +110,13 @@ def _check_size(model: keras.Model) -> None:
     side = -(-_SIDE // multiple) * multiple
     rows, columns = (known or side for known in model.input_shape[1:3])
     outputs = model.compute_output_spec(keras.KerasTensor((1, rows, columns, model.input_shape[-1])))
-    size = logits_of(outputs).shape[1:3]
-    if None not in size and tuple(size) != (rows, columns):
+    sizes = (tuple(output.shape[1:3]) for output in trained_outputs(outputs))
+    size = next((size for size in sizes if None not in size and size != (rows, columns)), None)
+    if size is not None:
         raise ValueError(
             f"The model {model.name!r} has no logits for every pixel: {size[0]} x {size[1]} of an image of {rows} x "
             f"{columns}. Enlarge them: tfseg.layers.ResizeLike()([model.output, model.input]) is the output of a model "
-            "that has."
+            "that has, and auxiliary outputs need it, too."
         )
 
 

@@ -294,14 +294,16 @@ def test_void_is_no_class_of_many():
     assert (tfseg.predict(network, pixels(4, 4, 3), threshold=0.5) == 65535).all()
 
 
-@pytest.mark.parametrize("resized", [False, True])
+@pytest.mark.parametrize("resized", ["", "as it is", "like the image"])
 @pytest.mark.parametrize("options", [{}, {"flip": True}], ids=str)
 def test_a_softmax_in_the_model_is_not_repeated(options, resized):
     keras.utils.set_random_seed(0)
     plain = segmenter()
     output = keras.layers.Softmax()(plain.output)
-    if resized:
+    if resized == "as it is":
         output = keras.layers.Activation("linear", dtype="float32")(output)
+    elif resized:
+        output = tfseg.layers.ResizeLike()([output, plain.input])
     ended = keras.Model(plain.input, output)
     image = pixels(9, 11, 3)
     results = [tfseg.predict(network, image, return_probabilities=True, **options) for network in (plain, ended)]

@@ -34,6 +34,27 @@ def test_only_the_head_is_new(network):
     assert model.output_shape[-1] == 21
 
 
+@pytest.mark.parametrize("like", [tfseg.layers.ResizeLike, tfseg.layers.CropLike])
+@pytest.mark.parametrize("first", ["normalization", "color"])
+def test_what_the_image_passes_is_no_head_for_as_many_classes(like, first):
+    """Three classes, three colors: the scores get the size of an image that has passed layers with weights."""
+    image = keras.Input((None, None, 3))
+    if first == "normalization":
+        layer = keras.layers.Normalization(name=first)
+        layer.adapt(np.random.default_rng(0).normal(5, 3, (2, 4, 4, 3)))
+    else:
+        layer = keras.layers.Conv2D(3, 1, name=first)
+    x = layer(image)
+    features = keras.layers.Conv2D(4, 3, padding="same", name="trunk")(x)
+    scores = keras.layers.Conv2D(3, 1, name="classes")(features)
+    model = keras.Model(image, like()([scores, x]))
+    renewed = tfseg.renew_head(model, 5)
+    assert class_layers(model) == ["classes"]
+    for name in (first, "trunk"):
+        for old, new in zip(model.get_layer(name).weights, renewed.get_layer(name).weights, strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
 def test_features_before_the_head_are_the_same(tmp_path):
     """A network with names of its own, an auxiliary head, and outputs in a dictionary."""
     image = keras.Input((None, None, 3))

@@ -14,6 +14,7 @@ from helpers.training_models import RECIPE, resnet_with_aux, small_model, small_
 import tfseg
 from tfseg import data, training
 from tfseg.training import reporting
+from tfseg.training.preparation import adapt_to_dataset
 
 
 def weights(model):
@@ -163,6 +164,24 @@ def test_model_without_logits_is_refused(tmp_path, ending):
 
     with pytest.raises(ValueError, match=rf"'ended' ends with a {ending}, and losses take logits"):
         training.train(built, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE, log=ignore)
+
+
+@pytest.mark.parametrize(
+    ("aux", "message"),
+    [
+        (keras.layers.Conv2D(3, 1, activation="sigmoid"), "ends with a sigmoid"),
+        (keras.layers.Conv2D(3, 1, strides=2, padding="same"), "no logits for every pixel: 128 x 128"),
+        (keras.layers.Conv2D(1, 1), "has 3 classes, the model 'two' 1"),
+    ],
+    ids=["sigmoid", "small", "classes"],
+)
+def test_an_auxiliary_output_that_no_loss_can_take_is_refused(tmp_path, aux, message):
+    image = keras.Input((None, None, 3))
+    x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"])(image)
+    model = keras.Model(image, [keras.layers.Conv2D(3, 1)(x), aux(x)], name="two")
+    dataset = data.folder(pairs(tmp_path), num_classes=3)
+    with pytest.raises(ValueError, match=message):
+        adapt_to_dataset(model, dataset)
 
 
 def test_model_with_logits_smaller_than_the_image_is_refused(tmp_path):
