@@ -17,6 +17,7 @@ from converters.weights.receipts import Receipt
 from tfseg.outputs import logits_of
 from tfseg.surgery.renew_head import class_layers
 from tfseg.surgery.take_weights import TRUNK, take_weights
+from tfseg.surgery.with_metadata import with_metadata
 
 
 class WarmStart(NamedTuple):
@@ -70,9 +71,10 @@ def warm_start(
         raise ConversionError(
             f"{_name(source)} is a model of your own, and is taken whole: skip= (--skip) is for the weights of "
             f"checkpoints. Received: {', '.join(skip)}. Leave it out, and a head for other classes is replaced. A head "
-            "for as many classes is made anew by tfseg.renew_head(model, num_classes)."
+            "for as many classes is replaced by tfseg.renew_head(model, num_classes)."
         )
     if own_model is not None and preprocessing:
+        own_model = with_metadata(own_model)
         tfseg.set_metadata(own_model, preprocessing=tfseg.specs.PREPROCESSING[preprocessing])
     frozen = _frozen(own_model) if own_model is not None else ()
     if network is None:

@@ -8,6 +8,7 @@ from tfseg import graphs
 from tfseg.layers.crop_like import CropLike
 from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.metadata import Metadata
+from tfseg.layers.resample import Resample
 from tfseg.layers.resizing import ResizeLike
 from tfseg.outputs import trained_outputs
 
@@ -101,7 +102,7 @@ def _class_layers(model: keras.Model) -> list[keras.Layer]:
                     continue  # it makes scores of features
             # On from scores to scores: what has other channels is the image, or a size.
             sources = operation._inbound_nodes[index].input_tensors
-            if isinstance(operation, ResizeLike | CropLike | Interpolate):
+            if isinstance(operation, ResizeLike | CropLike | Interpolate | Resample):
                 sources = sources[:1]  # the others give sizes, and may be images of as many channels
             waiting += [tensor for tensor in sources if tensor.shape[-1:] == output.shape[-1:]]
         if len(classifying) == before or not any(_count_key(layer) for layer in classifying[before:]):

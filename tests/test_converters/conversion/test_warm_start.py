@@ -45,6 +45,28 @@ def test_preprocessing_that_is_given_counts_for_a_file_of_ones_own(own_file, net
     assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "BGR"
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_plain_file_of_keras_takes_the_preprocessing_that_is_given(tmp_path, classes):
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="features")(image)
+    plain = keras.Model(image, {"out": keras.layers.Conv2D(2, 1, name="scores")(x)}, name="plain")
+    plain.save(tmp_path / "plain.keras")
+    model, _, _ = converters.warm_start(tmp_path / "plain.keras", classes, preprocessing="torch")
+    assert tfseg.metadata(model)["preprocessing"]["mean"] == list(tfseg.specs.PREPROCESSING["torch"]["mean"])
+    assert same(model, plain, "features")
+    assert model.output["out"].shape[-1] == classes
+    if classes == 2:
+        pixels = np.random.default_rng(0).normal(size=(1, 5, 6, 3)).astype("float32")
+        np.testing.assert_array_equal(model(pixels)["out"], plain(pixels)["out"])
+
+
+def test_a_plain_file_of_several_inputs_is_refused(tmp_path):
+    inputs = [keras.Input((None, None, 3), name="left"), keras.Input((None, None, 3), name="right")]
+    keras.Model(inputs, keras.layers.Add()(inputs)).save(tmp_path / "pair.keras")
+    with pytest.raises(ValueError, match=r"has 2 inputs.*Received: left, right.*of the image alone"):
+        converters.warm_start(tmp_path / "pair.keras", 3, preprocessing="torch")
+
+
 @pytest.mark.parametrize("kind", ["state", "own_file"])
 def test_the_head_is_replaced_for_other_classes(request, whole, kind):
     model, receipt, notes = converters.warm_start(request.getfixturevalue(kind), 3)
