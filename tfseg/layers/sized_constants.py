@@ -117,7 +117,7 @@ class Repeated(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfseg")
 class Replaced(keras.layers.Layer):
-    """A tensor with the entries `start` to `stop` of an axis taken from another one: `x[start:stop] = part`.
+    """A tensor with entries of an axis taken from another one: `x[start:stop:step] = part`.
 
     Call on `[x, part]`.
 
@@ -125,6 +125,7 @@ class Replaced(keras.layers.Layer):
         axis: the axis.
         start: the first entry; a negative number counts from the end.
         stop: the entry after the last; None: the end.
+        step: distance between the entries.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
     Example:
@@ -132,13 +133,15 @@ class Replaced(keras.layers.Layer):
         [0.0, 0.0, 1.0, 1.0]
     """
 
-    def __init__(self, axis: int, start: int = 0, stop: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, axis: int, start: int = 0, stop: int | None = None, step: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis, self.start, self.stop = axis, start, stop
+        self.axis, self.start, self.stop, self.step = axis, start, stop, step
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """The tensor with the part in it."""
         x, part = inputs
+        if self.step != 1 or (self.stop is not None and (self.start < 0) != (self.stop < 0)):
+            return self._spread(x, part)
         before, after = [slice(None)] * len(x.shape), [slice(None)] * len(x.shape)
         before[self.axis] = slice(0, self.start)
         pieces = [x[tuple(before)], part]
@@ -147,10 +150,23 @@ class Replaced(keras.layers.Layer):
             pieces.append(x[tuple(after)])
         return ops.concatenate(pieces, axis=self.axis)
 
+    def _spread(self, x: Tensor, part: Tensor) -> Tensor:
+        """The same, where entries lie between those of the part, or where a small tensor has none: `x[5:-5]` of 8."""
+        axis = self.axis % len(x.shape)
+        size = ops.shape(x)[axis]
+        start = ops.maximum(self.start + size, 0) if self.start < 0 else self.start
+        stop = size if self.stop is None else self.stop + size if self.stop < 0 else self.stop
+        places = ops.arange(size, dtype="int32")
+        taken = (places >= start) & (places < stop) & ((places - start) % self.step == 0)
+        first = x[(*(slice(None),) * axis, slice(0, 1))]  # never used: an empty part has nothing to take
+        places = ops.where(taken, (places - start) // self.step, 0)
+        spread = ops.take(ops.concatenate([part, first], axis=axis), places, axis=axis)
+        return ops.where(ops.reshape(taken, [-1] + [1] * (len(x.shape) - 1 - axis)), spread, x)
+
     def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """Shape and type of the tensor."""
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
-        return super().get_config() | {"axis": self.axis, "start": self.start, "stop": self.stop}
+        return super().get_config() | {"axis": self.axis, "start": self.start, "stop": self.stop, "step": self.step}

@@ -158,11 +158,15 @@ def select(b: Builder, input: Laid, dim: int, index: int) -> Laid:
     """`x[..., index]`: one entry of an axis, which disappears."""
     laid = input.plain()
     axis = dim % laid.rank
-    if len(set(laid.sizes(axis))) != 1:
-        raise b.refusal("takes one entry of an axis whose size depends on the image")
-    index %= laid.sizes(axis)[0]
     place = laid.place(axis)
-    tensor = ops.take(laid.tensor, index, axis=place)
+    if len(set(laid.sizes(axis))) == 1:
+        tensor = ops.take(laid.tensor, index % laid.sizes(axis)[0], axis=place)
+    elif axis == 0:
+        raise b.refusal("takes one image of the batch")
+    elif isinstance(index, int):  # the first row, or the last one, of images of any size
+        tensor = laid.tensor[(*(slice(None),) * place, index)]
+    else:
+        raise b.refusal("takes one entry of an axis, which the size of the image chooses")
     left = [other for other in laid.axes if other != axis]
     return b.laid(tensor, [other - (other > axis) for other in left])
 

@@ -9,7 +9,9 @@ from keras import ops
 from converters.building.builder import Builder, Handler
 from converters.building.graph import Sizes
 from converters.building.laid import Laid
+from converters.building.operations.kinds import is_floating
 from converters.building.operations.measures import Measures
+from converters.building.operations.shapes import expand
 from tfseg.layers.sized_constants import Counted, Filled, Replaced
 
 _UNBOUNDED = 2**31  # what traces write for an end that is left out
@@ -76,16 +78,27 @@ def fill(b: Builder, input: Laid, value: Any) -> Laid:
     return b.laid(ops.full_like(input.tensor, number), input.axes)
 
 
+def copied(b: Builder, input: Any, src: Any, **_: Any) -> Laid:
+    """`x[...] = y`, as `f[:, :4] = g` is traced: the numbers of y in the shape of x."""
+    if isinstance(src, np.ndarray) and src.size == 1 and isinstance(input, Laid):
+        return fill(b, input, src)
+    if not (isinstance(input, Laid) and isinstance(src, Laid)):
+        raise b.refusal("replaces entries by a constant")
+    if is_floating(input.tensor) != is_floating(src.tensor):
+        raise b.refusal("converts numbers to another type")
+    return expand(b, src)
+
+
 def replaced(b: Builder, input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Laid:
-    """`x[start:end] = part`."""
-    if not (isinstance(input, Laid) and isinstance(src, Laid)) or step != 1:
-        raise b.refusal("replaces entries by a constant, or every other entry")
+    """`x[start:end:step] = part`."""
+    if not (isinstance(input, Laid) and isinstance(src, Laid)):
+        raise b.refusal("replaces entries by a constant")
     if isinstance(start, Sizes) or isinstance(end, Sizes):
         raise b.refusal("replaces entries that the size of the image chooses")
     laid = input.plain()
     part = src.arranged(laid.axes)
-    stop = None if end is None or end >= min(_UNBOUNDED, *laid.sizes(dim)) else end
-    options: dict[str, Any] = {"axis": laid.place(dim), "start": start or 0, "stop": stop}
+    stop = None if end is None or end >= _UNBOUNDED else end
+    options: dict[str, Any] = {"axis": laid.place(dim), "start": start or 0, "stop": stop, "step": step}
     return b.laid(b.layer(Replaced, [laid.tensor, part.tensor], **options), laid.axes)
 
 
@@ -95,14 +108,15 @@ def replaced_entry(b: Builder, input: Any, src: Any, dim: int, index: Any) -> La
         raise b.refusal("replaces an entry by a constant, or one that the size of the image chooses")
     laid = input.plain()
     axis = dim % laid.rank
-    if len(set(laid.sizes(axis))) > 1:
-        raise b.refusal("replaces an entry of an axis whose size depends on the image")
-    place, entry = laid.place(axis), index % laid.sizes(axis)[0]
+    if len(set(laid.sizes(axis))) > 1 and axis == 0:
+        raise b.refusal("replaces one image of the batch")
+    # From the end where the size of the image decides: entry -1 has another number at each size.
+    place, entry = laid.place(axis), index if len(set(laid.sizes(axis))) > 1 else index % laid.sizes(axis)[0]
     part = src.arranged([other - (other > axis) for other in laid.axes if other != axis])
     options: dict[str, Any] = {
         "axis": place,
         "start": entry,
-        "stop": None if entry + 1 == laid.sizes(axis)[0] else entry + 1,
+        "stop": None if entry + 1 in (0, laid.sizes(axis)[0]) else entry + 1,
     }
     return b.laid(b.layer(Replaced, [laid.tensor, ops.expand_dims(part.tensor, place)], **options), laid.axes)
 
@@ -134,6 +148,7 @@ HANDLERS: dict[str, Handler] = {
     "arange": arange,
     "fill": fill,
     "_assert_tensor_metadata": lambda b, **_: None,  # a check of the trace
+    "copy": copied,
     "slice_scatter": replaced,
     "select_scatter": replaced_entry,
     "cumsum": cumsum,
