@@ -70,6 +70,7 @@ def test_data_that_are_read_in_another_way_are_another_configuration(tmp_path, c
     assert ";" not in differing
 
 
+@pytest.mark.full
 def test_a_longer_run_that_is_killed_before_its_first_state_follows_the_longer_schedule(tmp_path):
     dataset, options = scenes(tmp_path / "data"), {"recipe": RECIPE, "log": ignore}
     training.train(small_model, dataset, tmp_path / "run", epochs=1, **options)
@@ -214,12 +215,13 @@ training.train(small_model, dataset, folder / sys.argv[2], recipe=RECIPE, epochs
 
 def _process(tmp_path, name):
     path = os.pathsep.join(map(str, (TESTS, ROOT, *sys.path)))
-    return subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path), name],
-        env=os.environ | {"PYTHONPATH": path},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    with open(tmp_path / "errors.txt", "w") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path), name],
+            env=os.environ | {"PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
 
 
 def _step(path):
@@ -232,7 +234,7 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(tmp_path
     """SIGKILL, most of them while states are written; then the same command to its end."""
     start = time.monotonic()
     process = _process(tmp_path, "whole")
-    assert process.wait() == 0, process.stderr.read().decode()
+    assert process.wait() == 0, (tmp_path / "errors.txt").read_text()
     seconds = time.monotonic() - start
     random = np.random.default_rng(0)
     kills = 0
@@ -240,14 +242,14 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(tmp_path
         process = _process(tmp_path, "cut")
         try:
             process.wait(random.uniform(0.3, 1.1) * seconds)
-            assert process.returncode == 0, process.stderr.read().decode()
+            assert process.returncode == 0, (tmp_path / "errors.txt").read_text()
             _forget(tmp_path / "cut")  # it ended before it was killed: once more, from the beginning
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1
     process = _process(tmp_path, "cut")
-    assert process.wait() == 0, process.stderr.read().decode()
+    assert process.wait() == 0, (tmp_path / "errors.txt").read_text()
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for name in ("last.keras", "best.keras"):
         a, b = (keras.saving.load_model(run / name) for run in (whole, cut))
