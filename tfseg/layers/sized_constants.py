@@ -144,7 +144,7 @@ class Replaced(keras.layers.Layer):
             return self._spread(x, part)
         before, after = [slice(None)] * len(x.shape), [slice(None)] * len(x.shape)
         before[self.axis] = slice(0, self.start)
-        pieces = [x[tuple(before)], part]
+        pieces = [x[tuple(before)], part] if self.start else [part]  # exporters dislike empty tensors
         if self.stop is not None:
             after[self.axis] = slice(self.stop, None)
             pieces.append(x[tuple(after)])

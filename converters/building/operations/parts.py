@@ -68,6 +68,8 @@ def stack(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
 def _part(b: Builder, x: Laid, axis: int, start: int, stop: int, shapes: tuple[Shape, ...]) -> Laid:
     """A part of an axis of known size."""
     place, size = x.place(axis), x.sizes(axis)[0]
+    if start >= stop:
+        return Laid(x.tensor[(*(slice(None),) * place, slice(0, 0))], x.axes, shapes)
     cuts = [cut for cut in (start, stop) if 0 < cut < size]
     if not cuts:
         return x

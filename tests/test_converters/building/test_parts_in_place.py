@@ -46,6 +46,10 @@ def lines(f):
     return f + f[:, :, :1, :] * f[:, :, -1, :].unsqueeze(2) + f[:, :, :, 2].unsqueeze(3)
 
 
+def empty(f):
+    return torch.cat([f[:, :0], f[:, 4:2], f[:, 2:], f[:, 6:], f[:, :2]], dim=1)
+
+
 class Changed(torch.nn.Module):
     """A convolution whose result a function changes."""
 
@@ -60,7 +64,7 @@ class Changed(torch.nn.Module):
 FULL = [pytest.param(change, marks=pytest.mark.full) for change in (border, shifted, lines)]
 
 
-@pytest.mark.parametrize("change", [relu, every_other, inner, *FULL], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", [relu, every_other, inner, empty, *FULL], ids=lambda change: change.__name__)
 def test_parts_that_are_written(change):
     torch.manual_seed(0)
     module = Changed(change).eval()
