@@ -35,7 +35,9 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
         x, y, reverse = (input, other, False) if isinstance(input, Laid) else (other, input, True)
         reverse = reverse and name in ("subtract", "divide")
         if isinstance(y, Sizes):
-            raise b.refusal("computes with the size of the image")
+            raise b.refusal(
+                "computes with the size of the image; for one size, give an image (example=), or export the file for it"
+            )
         if isinstance(y, np.ndarray) and y.ndim == 0:
             y = y.item()
         if name not in ("maximum", "minimum") and not (is_floating(x.tensor) or _keeps_integers(name, y)):

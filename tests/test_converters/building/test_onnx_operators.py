@@ -251,6 +251,7 @@ CASES = {
         {"flat": ints(0, 3, -1), "scale": np.float32(0.01)},
     ),
     "einsum": ([node("Einsum", "x x", equation="bchw,bchw->bhw")], {}),
+    "einsum with a weight": ([node("Einsum", "x mix", equation="bchw,oc->bohw")], {"mix": floats(5, 3)}),
     "shuffled channels": (
         [
             node("Conv", "x k", "c"),

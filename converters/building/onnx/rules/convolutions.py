@@ -183,7 +183,10 @@ def _swapped(shape: Any) -> tuple[int, ...]:
 def einsum(call: Call) -> Computed:
     """A product over named axes."""
     equation = str(call.attribute("equation", "")).replace(" ", "")
-    parts = [call.computed(index) for index in range(len(call.inputs))]
+    parts = [
+        value if isinstance(value, Computed) else call.weight(index, "a factor")
+        for index, value in enumerate(call.inputs)
+    ]
     sources, arrow, target = equation.partition("->")
     if not arrow or "." in equation:
         raise call.refusal("has axes without names")
