@@ -11,9 +11,18 @@ from keras import ops
 
 from converters.errors import ConversionError
 
+
+def _add(x: Any, y: Any) -> Any:
+    """The sum. With TensorFlow, Keras takes a second tensor with one long axis for a bias of the channels."""
+    shapes = [getattr(part, "shape", None) for part in (x, y)]
+    if None in shapes or shapes[0] == shapes[1]:
+        return ops.add(x, y)
+    return ops.subtract(x, ops.negative(y))  # the same number to the last bit
+
+
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "__operators__.add": ops.add,
-    "math.add": ops.add,
+    "__operators__.add": _add,
+    "math.add": _add,
     "math.subtract": ops.subtract,
     "math.multiply": ops.multiply,
     "math.truediv": ops.true_divide,

@@ -56,7 +56,6 @@ def run(module, image):
 QUICK = {"squeezenet1_1", "ResNeSt"}
 
 
-@pytest.mark.quick_variants("squeezenet1_1", "ResNeSt")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in NETWORKS]
 )
