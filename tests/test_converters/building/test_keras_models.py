@@ -399,7 +399,7 @@ def test_dilation_and_convolutionalization_of_a_tutorials_network(tmp_path):
 
 @pytest.mark.parametrize("function", ["__operators__.add", "math.add"])
 def test_a_sum_with_one_long_axis_is_no_bias_of_the_channels(function):
-    """As many rows as channels: a mean over the other axes is added to the rows."""
+    """The image has as many rows as channels; a mean over the other axes is added to the rows."""
     images = np.random.default_rng(0).normal(size=(2, 4, 5, 4)).astype("float32")
     rows = images.mean(axis=(0, 2, 3), keepdims=True)
     result = call_tensorflow("sum", function, [keras.ops.array(images), keras.ops.array(rows)], {})
