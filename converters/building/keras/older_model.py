@@ -4,13 +4,14 @@ A channels-first map is kept with its channels last. It is only brought into the
 axes one by one.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from converters.building.keras.older_options import HARD_SIGMOID, KINDS, activation_name, layer_options
-from converters.building.keras.tensorflow_calls import ELEMENTWISE, call_tensorflow
+from converters.building.keras.tensorflow_calls import ELEMENTWISE, added, call_tensorflow
 from converters.errors import ConversionError
 from converters.identification.keras_kernels import channels_before_dense
 from converters.programs.keras_layers import AUGMENTATIONS
@@ -194,6 +195,10 @@ class _Builder:
                 options["axis"] = axes[0]
         if call.kind == "BatchNormalization" and isinstance(options.get("axis"), list | tuple):
             (options["axis"],) = options["axis"]
+        if call.kind == "Add" and len({len(tensor.shape) for tensor in tensors}) == 1 < len({*map(_shape, tensors)}):
+            result = functools.reduce(added, tensors)
+            result._keras_history.operation.name = self.free_name(call.name)
+            return _Map(result, moved)
         layer = self.layer(call, options)
         return _Map(layer(tensors if call.kind in _MERGES else tensors[0]), moved)
 
@@ -298,3 +303,7 @@ class _Builder:
 
 def _plain(name: str) -> str:
     return name.replace("/", "_") or "network"
+
+
+def _shape(tensor: Any) -> tuple[int | None, ...]:
+    return tuple(tensor.shape)

@@ -12,8 +12,13 @@ from keras import ops
 from converters.errors import ConversionError
 
 
-def _add(x: Any, y: Any) -> Any:
-    """The sum. With TensorFlow, Keras takes a second tensor with one long axis for a bias of the channels."""
+def added(x: Any, y: Any) -> Any:
+    """The sum. With TensorFlow, Keras takes a second tensor with one long axis for a bias of the channels.
+
+    Args:
+        x: tensor or number.
+        y: tensor or number.
+    """
     shapes = [getattr(part, "shape", None) for part in (x, y)]
     if None in shapes or shapes[0] == shapes[1]:
         return ops.add(x, y)
@@ -21,8 +26,8 @@ def _add(x: Any, y: Any) -> Any:
 
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "__operators__.add": _add,
-    "math.add": _add,
+    "__operators__.add": added,
+    "math.add": added,
     "math.subtract": ops.subtract,
     "math.multiply": ops.multiply,
     "math.truediv": ops.true_divide,
