@@ -1,23 +1,15 @@
 """Data sets as people have them: 12 pictures in every form, read right pixel by pixel; spoiled ones are said."""
 
-import base64
-import io
-import json
-import unicodedata
-
 import numpy as np
 import pytest
 from helpers import run_command
-from helpers.channel_images import write_geotiff
+from helpers.data_set_forms import CLASSES, FORMS, Drawn
 from helpers.data_sets import photograph, save
-from PIL import Image
 
 from tfseg import data
 from tfseg.data.loader import load
-from tfseg.data.named_files import MASK_ENDINGS
 
 PICTURES, SIZE = 12, (9, 12)
-CLASSES = ("background", "road", "tree")
 
 
 def truth(index):
@@ -29,159 +21,19 @@ def picture(index):
     return photograph(index, SIZE)
 
 
-def in_folders(root, **options):
-    return data.folder(root, num_classes=3, **options)
-
-
-def equal_names(root, image="images/p{}.png", mask="masks/p{}.png"):
-    for index in range(PICTURES):
-        save(root / image.format(index), picture(index))
-        save(root / mask.format(index), truth(index))
-    return in_folders(root)
-
-
-def endings(root):
-    for index, ending in zip(range(PICTURES), MASK_ENDINGS, strict=False):
-        save(root / "images" / f"p{index}.png", picture(index))
-        save(root / "masks" / f"p{index}{ending}.png", truth(index))
-    return in_folders(root)
-
-
-def second_column(root):
-    lines = []
-    for index in range(PICTURES):
-        save(root / "images" / f"p{index}.png", picture(index))
-        save(root / "masks" / f"p{(index + 5) % PICTURES}.png", truth(index))
-        lines.append(f"images/p{index}.png\tmasks/p{(index + 5) % PICTURES}.png")
-    (root / "all.txt").write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
-    return in_folders(root, split="all")
-
-
-def decomposed_names(root):
-    """A photograph's name from Linux, a mask's from macOS."""
-    equal_names(root, "images/straße ü{}.png", unicodedata.normalize("NFD", "masks/straße ü{}.png"))
-    return in_folders(root)
-
-
-def links(root):
-    for index in range(PICTURES):
-        for kind, array in (("images", picture(index)), ("masks", truth(index))):
-            target = save(root / "elsewhere" / f"{kind}{index}.png", array)
-            (root / kind).mkdir(exist_ok=True)
-            (root / kind / f"p{index}.png").symlink_to(target)
-    return in_folders(root)
-
-
-def turned(root, drawn_on):
-    """Photographs that a camera stored on their side, with masks of one of the two pictures."""
-    for index in range(PICTURES):
-        upright = picture(index) if drawn_on == "upright" else np.rot90(picture(index), -1)
-        stored = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
-        exif = stored.getexif()
-        exif[0x0112] = 6
-        (root / "images").mkdir(exist_ok=True)
-        stored.save(root / "images" / f"p{index}.png", exif=exif)
-        save(root / "masks" / f"p{index}.png", truth(index))
-    return in_folders(root)
-
-
-def runs(flat):
-    """Lengths of the runs of zeros and ones in turn, zeros first."""
-    changes = np.flatnonzero(np.diff(np.concatenate([[0], flat, [0]])))
-    edges = np.concatenate([[0], changes, [len(flat)]])
-    lengths = np.diff(edges).tolist()
-    return lengths[:-1] if len(lengths) > 1 and lengths[-1] == 0 else lengths
-
-
-def coco_json(root):
-    pytest.importorskip("pycocotools")
-    images, annotations = [], []
-    for index in range(PICTURES):
-        save(root / "images" / f"p{index}.png", picture(index))
-        images.append({"id": index + 7, "file_name": f"p{index}.png", "height": SIZE[0], "width": SIZE[1]})
-        for category in (1, 2):
-            counts = runs((truth(index) == category).ravel(order="F").astype(int))
-            code = {"size": list(SIZE), "counts": counts}
-            annotations.append({"image_id": index + 7, "category_id": 10 * category, "segmentation": code})
-    categories = [{"id": 20, "name": "tree"}, {"id": 10, "name": "road"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (root / "annotations.json").write_text(json.dumps(content))
-    return data.coco_json(root)
-
-
-def labelme(root):
-    for index in range(PICTURES):
-        save(root / f"p{index}.png", picture(index))
-        shapes = []
-        for value in (1, 2):
-            stream = io.BytesIO()
-            Image.fromarray(((truth(index) == value) * 255).astype("uint8")).save(stream, format="PNG")
-            code = base64.b64encode(stream.getvalue()).decode()
-            corners = [[0, 0], [SIZE[1] - 1, SIZE[0] - 1]]
-            shapes.append({"label": CLASSES[value], "shape_type": "mask", "points": corners, "mask": code})
-        content = {"imagePath": f"p{index}.png", "imageHeight": SIZE[0], "imageWidth": SIZE[1], "shapes": shapes}
-        (root / f"p{index}.json").write_text(json.dumps(content))
-    return data.labelme(root)
-
-
-def cvat(root):
-    entries = []
-    for index in range(PICTURES):
-        save(root / "images" / f"p{index}.png", picture(index))
-        masks = [
-            f'<mask label="{CLASSES[value]}" left="0" top="0" width="{SIZE[1]}" height="{SIZE[0]}" '
-            f'rle="{", ".join(map(str, runs((truth(index) == value).ravel().astype(int))))}" z_order="0"/>'
-            for value in (1, 2)
-        ]
-        size = f'width="{SIZE[1]}" height="{SIZE[0]}"'
-        entries.append(f'<image id="{index}" name="p{index}.png" {size}>{"".join(masks)}</image>')
-    (root / "annotations.xml").write_text(f"<annotations><version>1.1</version>{''.join(entries)}</annotations>")
-    return data.cvat(root)
-
-
 def four_channels(index):
     random = np.random.default_rng(index)
     return random.integers(1, 60000, (*SIZE, 4)).astype("uint16")
 
 
-def geotiff(root):
-    pytest.importorskip("rasterio")
-    for index in range(PICTURES):
-        write_geotiff(root / "images" / f"p{index}.tif", four_channels(index))
-        save(root / "masks" / f"p{index}.png", truth(index))
-    return in_folders(root, channels=4)
-
-
-def npy(root):
-    for index in range(PICTURES):
-        (root / "images").mkdir(exist_ok=True)
-        np.save(root / "images" / f"p{index}.npy", four_channels(index))
-        save(root / "masks" / f"p{index}.png", truth(index))
-    return in_folders(root, channels=4)
-
-
-FORMS = {
-    "equal names": equal_names,
-    "endings": endings,
-    "upper-case suffixes": lambda root: equal_names(root, "images/P{}.PNG", "masks/P{}.PNG"),
-    "nested folders": lambda root: equal_names(root, "images/a/b/p{}.png", "masks/a/b/p{}.png"),
-    "decomposed names": decomposed_names,
-    "links": links,
-    "second column": second_column,
-    "EXIF 6, drawn upright": lambda root: turned(root, "upright"),
-    "EXIF 6, drawn as stored": lambda root: turned(root, "stored"),
-    "COCO JSON": coco_json,
-    "LabelMe": labelme,
-    "CVAT": cvat,
-    "GeoTIFF": geotiff,
-    ".npy": npy,
-}
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.filterwarnings("ignore::tfseg.data.photographs.ExifWarning")
 def test_forms_are_read_right(tmp_path, form):
-    dataset = FORMS[form](tmp_path)
+    kind = FORMS[form]
+    if kind.needs:
+        pytest.importorskip(kind.needs)
+    kind.write(tmp_path, Drawn(PICTURES, picture, truth, four_channels))
+    dataset = kind.opened(tmp_path)
     assert len(dataset.pairs) == PICTURES
     assert dataset.classes in (None, CLASSES)
     numbers = set()

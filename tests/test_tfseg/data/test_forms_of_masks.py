@@ -3,132 +3,31 @@
 import numpy as np
 import pytest
 from helpers.data_sets import photograph, save
-from PIL import Image
+from helpers.mask_forms import FORMS, PALETTE
 
 from tfseg import data
 from tfseg.data.loader import load
 
 PICTURES = 12
-COLORS = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], "uint8")
-PALETTE = {tuple(color): index for index, color in enumerate(COLORS.tolist())}
 
 
 def truth(index, classes):
     return np.random.default_rng(index).integers(0, classes, (9, 12)).astype("uint8")
 
 
-def gray(values):
-    return lambda ids, path: Image.fromarray(np.asarray(values)[ids]).save(path)
-
-
-def indexed_in_another_order(ids, path):
-    image = Image.fromarray((2 - ids).astype("uint8"), "P")
-    image.putpalette(COLORS[::-1].tobytes())
-    image.save(path)
-
-
-def few_bits(bits, *, indexed=False):
-    """Writes a PNG of two or four bits per pixel by hand: Pillow writes none in gray."""
-    import struct
-    import zlib
-
-    def write(ids, path):
-        (height, width), per_byte = ids.shape, 8 // bits
-        padded = np.pad(ids, ((0, 0), (0, -width % per_byte))).reshape(height, -1, per_byte)
-        packed = (padded << np.arange(8 - bits, -1, -bits, dtype="uint8")).sum(-1).astype("uint8")
-        rows = b"".join(b"\0" + row.tobytes() for row in packed)
-        chunks = (
-            (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 3 if indexed else 0, 0, 0, 0)),
-            *([(b"PLTE", COLORS.tobytes()), (b"tRNS", b"\0\xff\xff")] if indexed else []),
-            (b"IDAT", zlib.compress(rows)),
-            (b"IEND", b""),
-        )
-        body = b"".join(
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-            for kind, content in chunks
-        )
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-
-    return write
-
-
-def pgm(white, *, plain=False):
-    """Writes a PGM whose file says which value is white: Pillow stretches its values to that."""
-
-    def write(ids, path):
-        head = f"{'P2' if plain else 'P5'}\n{ids.shape[1]} {ids.shape[0]}\n{white}\n".encode()
-        raw = ids.astype("u1" if white < 256 else ">u2").tobytes()
-        path.write_bytes(head + (" ".join(map(str, ids.ravel())).encode() if plain else raw))
-
-    return write
-
-
-def tiff(mode, **options):
-    return lambda ids, path: Image.fromarray(ids.astype(mode)).save(path, **options)
-
-
-def big_endian(ids, path):
-    Image.frombytes("I;16B", ids.shape[::-1], ids.astype(">u2").tobytes()).save(path)
-
-
-# name -> (classes, how a mask is written, its suffix, options of `folder`)
-FORMS = {
-    "0 and 255": (2, gray(np.array([0, 255], "uint8")), ".png", {"mask_values": (0, 255)}),
-    "255 and 0": (2, gray(np.array([255, 0], "uint8")), ".png", {"mask_values": (255, 0)}),
-    "0 and 255 in RGB": (2, gray(np.array([[0] * 3, [255] * 3], "uint8")), ".png", {"mask_values": (0, 255)}),
-    "0 and 255 by colors": (2, gray(np.array([0, 255], "uint8")), ".png", {"palette": {(0, 0, 0): 0, (255,) * 3: 1}}),
-    "one bit": (2, gray(np.array([False, True])), ".png", {}),
-    "one bit, as values": (2, gray(np.array([False, True])), ".png", {"mask_values": (0, 255)}),
-    "one bit, by colors": (2, gray(np.array([False, True])), ".png", {"palette": {(0, 0, 0): 0, (255,) * 3: 1}}),
-    "indexed, in another order": (3, indexed_in_another_order, ".png", {"palette": PALETTE}),
-    "colors": (3, gray(COLORS), ".png", {"palette": PALETTE}),
-    "colors in TIFF": (3, gray(COLORS), ".tif", {"palette": PALETTE}),
-    "from 1": (3, gray(np.array([1, 2, 3], "uint8")), ".png", {"reduce_zero_label": True}),
-    "with gaps": (3, gray(np.array([4, 9, 40], "uint8")), ".png", {"mask_values": (4, 9, 40)}),
-    "a dictionary": (3, gray(np.array([4, 9, 40], "uint8")), ".png", {"mask_values": {4: 0, 9: 1, 40: 2, 41: 2}}),
-    "16 bits": (3, gray(np.array([0, 1000, 60000], "uint16")), ".png", {"mask_values": (0, 1000, 60000)}),
-    "16 bits, big-endian": (3, big_endian, ".tif", {}),
-    "32 bits, below 0": (3, gray(np.array([-1, 0, 70000], "int32")), ".tif", {"mask_values": (-1, 0, 70000)}),
-    "floating-point numbers": (3, gray(np.array([0, 1, 2], "float32")), ".tif", {}),
-    "two bits": (3, few_bits(2), ".png", {}),
-    "four bits": (3, few_bits(4), ".png", {}),
-    "four bits, indexed, with transparency": (3, few_bits(4, indexed=True), ".png", {}),
-    "two bits, by colors": (3, few_bits(2, indexed=True), ".png", {"palette": PALETTE}),
-    "PGM, white is 2": (3, pgm(2), ".pgm", {}),
-    "PGM, white is 1000": (3, pgm(1000), ".pgm", {}),
-    "PGM in digits": (3, pgm(15, plain=True), ".pgm", {}),
-    "LZW": (3, tiff("uint8", compression="tiff_lzw"), ".tif", {}),
-    "16 bits, packed": (3, tiff("uint16", compression="packbits"), ".TIFF", {}),
-    "one bit, as a fax": (2, tiff("bool", compression="group4"), ".tif", {}),
-    "TIFF on its side": (3, tiff("uint8", tiffinfo={274: 6}), ".tif", {}),
-    "16 bits on its side": (3, tiff("uint16", tiffinfo={274: 8}, compression="tiff_lzw"), ".tif", {}),
-    "colors with alpha": (
-        3,
-        gray(np.dstack([COLORS[None], [[[0], [255], [9]]]])[0].astype("uint8")),
-        ".png",
-        {"palette": PALETTE},
-    ),
-    "an array": (3, lambda ids, path: np.save(path, ids.astype("int64")), ".npy", {}),
-    "an array of 0 and 255": (2, lambda ids, path: np.save(path, 255 * (ids > 0)), ".npy", {"mask_values": (0, 255)}),
-    "gray with alpha": (3, gray(np.array([[0, 255], [1, 0], [2, 99]], "uint8")), ".png", {}),
-    "300 classes": (300, lambda ids, path: Image.fromarray(ids.astype("uint16") + 97).save(path), ".png", {}),
-}
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_are_read_right(tmp_path, form):
-    classes, write, suffix, options = FORMS[form]
-    drawn = min(classes, 200)
+    kind = FORMS[form]
+    drawn = min(kind.classes, 200)
     for index in range(PICTURES):
         save(tmp_path / "images" / f"p{index}.png", photograph(index, (9, 12)))
-        (tmp_path / "masks").mkdir(exist_ok=True)
-        write(truth(index, drawn), tmp_path / "masks" / f"p{index}{suffix}")
-    dataset = data.folder(tmp_path, num_classes=classes, **options)
+        kind.save(truth(index, drawn), tmp_path / "masks" / f"p{index}")
+    dataset = data.folder(tmp_path, num_classes=kind.classes, **kind.options)
     assert len(dataset.pairs) == PICTURES
     for pair in dataset.pairs:
-        expected = truth(int(pair.image.stem[1:]), drawn).astype(int) + (97 if classes == 300 else 0)
+        expected = truth(int(pair.image.stem[1:]), drawn).astype(int) + kind.first
         mask = load(pair, dataset.labels, dataset.photographs)[1]
-        assert mask.dtype == ("uint16" if classes == 300 else "uint8")
+        assert mask.dtype == ("uint16" if kind.classes == 300 else "uint8")
         np.testing.assert_array_equal(mask, expected)
     assert not data.inspect_dataset(dataset).spoils
 
