@@ -7,13 +7,13 @@ huggingface_hub the files are links into another folder, which is no reason to r
 Reference: https://github.com/huggingface/transformers: modeling_utils.py; https://github.com/huggingface/huggingface_hub
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.files import naming
 from converters.types import Path
 
@@ -244,7 +244,9 @@ def _parse(path: Path) -> dict[str, Any]:
     if len(text) > _MOST_BYTES:
         raise ConversionError(f"has more than {_MOST_BYTES >> 20} MiB, which no description of a network has.")
     try:
-        content = json.loads(text.decode("utf-8-sig"))
+        content = limits.parse_json(text)
+    except ConversionError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ConversionError(f"is not valid JSON ({error}). The file is damaged; download it again.") from error
     if not isinstance(content, dict):

@@ -4,11 +4,11 @@ The format has no checksums: structure is checked in full, a flipped bit in the 
 Reference: https://github.com/huggingface/safetensors#format
 """
 
-import json
 import math
 from typing import Any
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.tensors import MAX_AXES, AnyTensor, Block, Tensor, Unreadable, dtype_named
 
 MAX_HEADER = 100_000_000
@@ -67,7 +67,7 @@ def load(data: memoryview) -> dict[str, AnyTensor | dict[str, Any]]:
 
 def _parse(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        header = limits.parse_json(text, _unique)
     except ConversionError:
         raise
     except ValueError as error:

@@ -240,7 +240,8 @@ def _plain(value: object) -> str | int | float | None:
 def _label(key: object) -> str:
     if isinstance(key, str):
         return key
-    return repr(key) if isinstance(key, int) and abs(key) < 2**63 else f"a key of type {type(key).__name__}"
+    kind = key.origin if isinstance(key, Placeholder) else type(key).__name__
+    return repr(key) if isinstance(key, int) and abs(key) < 2**63 else f"a key of type {kind}"
 
 
 def _training_state(saved: object) -> str | None:

@@ -1,14 +1,19 @@
 """Zip archives through a memory map: stored members are views of it, checked against their CRC-32 when first read."""
 
+import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.types import Path
 
 _STORED, _DEFLATED = 0, 8
 _UTF8 = 0x800  # flag: the name is UTF-8
+_PIECE = 1 << 18  # bytes that are decompressed at once
+_MOST_DIRECTORY = 8 << 20  # bytes that list the members: about a hundred thousand of them
 
 
 class Archive:
@@ -21,11 +26,15 @@ class Archive:
     """
 
     def __init__(self, path: Path, data: memoryview) -> None:
-        self._data = data
+        self._data, self._budget = data, limits.current(len(data))
+        self._charged: set[str] = set()
+        self._left = len(data)  # bytes that no member has had yet
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open(path, "rb") as file, zipfile.ZipFile(_Directory(file)) as archive:
                 self._members = {info.filename: info for info in archive.infolist()}
                 listed = len(archive.infolist())
+        except ConversionError:
+            raise
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OSError) as error:
             raise ConversionError(
                 "is a zip archive whose directory, the last part of the file, is missing or damaged: the file is "
@@ -48,7 +57,55 @@ class Archive:
         """
         if name not in self._members:
             raise ConversionError(f"lacks its member {name!r}; the file is damaged. Download it again.")
-        return ArchiveMember(self._members[name], self._data)
+        info = self._members[name]
+        if name not in self._charged:
+            self._charged.add(name)
+            # What it announces is all that it may unfold into.
+            self._budget.charge(info.file_size if info.compress_type != _STORED else 0)
+            self._left -= info.compress_size
+            if self._left < 0:
+                raise ConversionError("is a zip archive whose members overlap; the file is damaged or hostile.")
+        return ArchiveMember(info, self._data)
+
+
+class _Directory(io.BufferedIOBase):
+    """A file whose directory is read in one piece, as `zipfile` does, unless it is too large for an archive here.
+
+    Args:
+        file: the open file.
+    """
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > _MOST_DIRECTORY:
+            raise ConversionError(
+                f"is a zip archive whose directory takes {size} bytes. Expected at most {_MOST_DIRECTORY}; the file is "
+                "damaged or hostile."
+            )
+        return self._file.read(size)
+
+
+def _inflated(raw: memoryview) -> Iterator[bytes]:
+    """What a deflated member holds, in pieces: its whole content stands in memory once and no more."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for start in range(0, len(raw), _PIECE):
+        waiting: memoryview | bytes = raw[start : start + _PIECE]
+        while waiting and not inflater.eof:
+            yield inflater.decompress(waiting, _PIECE)
+            waiting = inflater.unconsumed_tail
+    while not inflater.eof and (piece := inflater.flush(_PIECE)):
+        yield piece
 
 
 class ArchiveMember:
@@ -104,14 +161,22 @@ class ArchiveMember:
     def _content(self, count: int, whole: bool = True) -> memoryview:
         if self._info.compress_type == _STORED:
             return self._raw[:count]
+        content, done = bytearray(count), 0
         try:
-            # One byte more than announced would show; a bomb does not unfold beyond that.
-            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(self._raw, count + whole)
+            for piece in _inflated(self._raw):
+                if not whole:
+                    piece = piece[: count - done]
+                if done + len(piece) > count:  # a bomb does not unfold beyond what it announced
+                    raise self._damaged("does not have the size that the directory says")
+                content[done : done + len(piece)] = piece
+                done += len(piece)
+                if done == count and not whole:
+                    break
         except zlib.error as error:
             raise self._damaged("cannot be decompressed") from error
-        if len(content) != count:
+        if done != count:
             raise self._damaged("does not have the size that the directory says")
-        return memoryview(content)
+        return memoryview(content).toreadonly()
 
     def _damaged(self, how: str) -> ConversionError:
         return ConversionError(f"its member {self._info.filename!r} {how}; the file is damaged. Download it again.")

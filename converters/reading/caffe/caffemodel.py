@@ -27,7 +27,7 @@ from converters.reading.caffe.fields import (
     V1LayerType,
 )
 from converters.reading.protobuf.wire import Value, fields, integers, is_fixed, text
-from converters.reading.tensors import Block, Tensor
+from converters.reading.tensors import MAX_AXES, Block, Tensor
 from converters.types import Shape
 
 _V1_TYPES: dict[int, str] = {
@@ -203,6 +203,8 @@ def _tensor(blob: memoryview, subject: str) -> Tensor:
         elif number == BlobField.SHAPE and isinstance(value, memoryview):
             sizes = (integers(size) for field, size in fields(value) if field == ShapeField.DIM)
             shape = tuple(size for run in sizes for size in run)
+    if shape is not None and len(shape) > MAX_AXES:
+        raise ConversionError(f"{subject} has {len(shape)} sizes, more than any array has axes; the file is damaged.")
     if shape is None:
         shape = tuple(legacy.get(axis, 0) for axis in _LEGACY_SIZES) if legacy else ()
     dtype = _DOUBLES if chunks[_DOUBLES] else _FLOATS

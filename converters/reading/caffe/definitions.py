@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator, Mapping
 
 from converters.errors import ConversionError
-from converters.reading import hdf5
+from converters.reading import hdf5, limits
 from converters.reading.caffe.fields import LayerField, NetField, V1LayerField
 from converters.reading.caffe.prototxt import PrototxtNet, make_net
 from converters.reading.caffe.schema import ENUMERATIONS, MESSAGES, PARAMETERS, PLAIN, V1_TYPES
@@ -52,19 +52,24 @@ def defined_net(path: Path) -> PrototxtNet | None:
         data = map_file(path)
         if bytes(data[:8]).startswith(hdf5.MAGIC):
             return None
-        net = Message()
-        for number, value in fields(data):
-            if number == NetField.LAYERS and isinstance(value, memoryview):
-                net.setdefault("layer", []).append(_layer(value))
-            elif number == NetField.V1_LAYERS and isinstance(value, memoryview):
-                net.setdefault("layers", []).append(_v1_layer(value))
-            elif number in MESSAGES["Net"]:
-                name, kind = MESSAGES["Net"][number]
-                net.setdefault(name, []).extend(_values(value, kind))
-        layers = [layer for layer in [*net.get("layer", []), *net.get("layers", [])] if isinstance(layer, Message)]
-        if not any("bottom" in layer and "top" in layer for layer in layers):
-            return None
-        return make_net(net)
+        with limits.budget(len(data)):
+            return _net(data)
+
+
+def _net(data: memoryview) -> PrototxtNet | None:
+    net = Message()
+    for number, value in fields(data):
+        if number == NetField.LAYERS and isinstance(value, memoryview):
+            net.setdefault("layer", []).append(_layer(value))
+        elif number == NetField.V1_LAYERS and isinstance(value, memoryview):
+            net.setdefault("layers", []).append(_v1_layer(value))
+        elif number in MESSAGES["Net"]:
+            name, kind = MESSAGES["Net"][number]
+            net.setdefault(name, []).extend(_values(value, kind))
+    layers = [layer for layer in [*net.get("layer", []), *net.get("layers", [])] if isinstance(layer, Message)]
+    if not any("bottom" in layer and "top" in layer for layer in layers):
+        return None
+    return make_net(net)
 
 
 def _layer(message: memoryview) -> Message:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from converters.errors import ConversionError
-from converters.reading import hdf5
+from converters.reading import hdf5, limits
 from converters.reading.caffe import caffemodel, caffemodel_h5
 from converters.reading.files import map_file, naming
 from converters.reading.tensors import Tensor
@@ -32,7 +32,8 @@ def file_layers(path: Path) -> dict[str, FileLayer]:
     with naming(path):
         data = map_file(path)
         if not bytes(data[:8]).startswith(hdf5.MAGIC):
-            layers = caffemodel.weighted_layers(data)
+            with limits.budget(len(data)):
+                layers = caffemodel.weighted_layers(data)
             return {name: FileLayer(layer.type, layer.tensors) for name, layer in layers.items()}
         with hdf5.damaged():
             blobs = caffemodel_h5.weighted_layers(hdf5.open_file(data), data)

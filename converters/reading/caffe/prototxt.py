@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.caffe import caffemodel
 from converters.reading.caffe.message_fields import messages, pixel_pair, single, values
 from converters.reading.files import naming
@@ -111,7 +112,9 @@ def read_prototxt(path: Path) -> PrototxtNet:
     """
     path = pathlib.Path(path)
     with naming(path):
-        return make_net(parse(_text(path)))
+        text = _text(path)
+        with limits.budget(len(text)):
+            return make_net(parse(text))
 
 
 def _text(path: pathlib.Path) -> str:
@@ -225,7 +228,7 @@ def _parameters(fields: Message, kind: str) -> dict[str, Any]:
     }
     for name, (both, each, pixels) in WINDOWS.get(kind, {}).items():
         parameters[name] = pixel_pair(message, both, (f"{each}_h", f"{each}_w"), pixels)
-    if "concat_dim" in message:
+    if kind == "Concat" and "concat_dim" in message:
         parameters["axis"] = parameters["concat_dim"]
     return parameters
 

@@ -8,11 +8,11 @@ Reference: https://keras.io/guides/serialization_and_saving/
 
 import collections
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
+from converters.reading import limits
 
 LARGEST = 1 << 24
 """Bytes of a configuration, at most."""
@@ -124,7 +124,9 @@ def parse(text: bytes | str, name: str) -> dict[str, Any]:
     content = None
     if len(data) <= LARGEST and sum(map(data.count, (b"[", b"{", b","))) <= _MOST:
         try:
-            content = json.loads(data)
+            content = limits.parse_json(data)
+        except ConversionError:
+            raise
         except (ValueError, RecursionError) as error:
             raise ConversionError(f"its {name} is not JSON ({error}); the file is damaged.") from error
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.files import map_file, naming
 from converters.reading.tensors import Block
 from converters.types import Path
@@ -23,6 +24,7 @@ class ExternalData:
     def __init__(self, path: Path) -> None:
         self._directory = pathlib.Path(path).parent
         self._maps: dict[pathlib.Path, memoryview] = {}
+        self._budget = limits.current()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -60,6 +62,7 @@ class ExternalData:
         if path not in self._maps:
             with naming(location):
                 self._maps[path] = map_file(path)
+            self._budget.grow(len(self._maps[path]))
         return self._maps[path]
 
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from converters.errors import ConversionError
+from converters.reading.files import naming
+from converters.reading.onnx import attribute_kinds
 from converters.reading.onnx.external_data import ExternalData
 from converters.reading.onnx.fields import (
     AttributeField,
@@ -36,6 +38,7 @@ from converters.types import Path
 
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter notes the modules around a node
 
+_ONNX = ("", "ai.onnx")  # domains of ONNX's own operators
 _CONSTANTS = 16  # numbers of a Constant node that are a scale or a mean, not weights
 _STATED_AXES = 8  # axes of an input whose sizes are read; images have four
 
@@ -185,18 +188,35 @@ def load(path: Path, data: memoryview) -> OnnxGraph:
         elif number == GraphField.INPUT:
             name, inputs[name], types[name] = _value_info(value)
     inputs = {name: shape for name, shape in inputs.items() if name not in tensors}
+    nodes = [node for node in nodes if any(node.outputs)]  # others compute nothing that is read
     known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    _check_single_assignment(nodes, {*tensors, *inputs})
     for node in nodes:
         weight = node.attributes.get("value") if node.type == "Constant" else None
         if isinstance(weight, Tensor) and weight.dtype.kind not in "iub" and math.prod(weight.shape) > _CONSTANTS:
-            known.setdefault(node.outputs[0] if node.outputs else "", weight)
+            known.setdefault(node.outputs[0], weight)
     return OnnxGraph(_in_order(nodes), known, outputs, external.files, inputs, opset, functions, types)
+
+
+def _check_single_assignment(nodes: list[OnnxNode], given: set[str]) -> None:
+    """Refuses a graph that makes a value twice: which one a reader gets would depend on the reader.
+
+    Args:
+        nodes: nodes of one graph.
+        given: values that the graph has without a node.
+    """
+    made = set(given)
+    for node in nodes:
+        for value in node.outputs:
+            if value and value in made:
+                raise ConversionError(f"two nodes of the graph make the value {value!r}; the file is damaged.")
+            made.add(value)
 
 
 def _in_order(nodes: list[OnnxNode]) -> list[OnnxNode]:
     """The nodes, each after those whose results it reads: some tools append nodes that belong further ahead.
 
-    Nodes that wait for each other come last, in the order of the file.
+    Raises: ConversionError for nodes that wait for each other.
     """
     made = {output for node in nodes for output in node.outputs if output}
     missing = [{value for value in node.inputs if value in made} for node in nodes]
@@ -216,8 +236,12 @@ def _in_order(nodes: list[OnnxNode]) -> list[OnnxNode]:
                     missing[reader].remove(value)
                     if not missing[reader]:
                         heapq.heappush(ready, reader)
-    placed = set(order)
-    return [nodes[index] for index in (*order, *(index for index in range(len(nodes)) if index not in placed))]
+    if len(order) < len(nodes):
+        index = next(iter(set(range(len(nodes))).difference(order)))
+        raise ConversionError(
+            f"the node {nodes[index].name or nodes[index].type!r} waits for its own result; the file is damaged."
+        )
+    return [nodes[index] for index in order]
 
 
 def _opset(message: memoryview) -> int:
@@ -228,7 +252,7 @@ def _opset(message: memoryview) -> int:
             domain = text(value)
         elif number == OperatorSetField.VERSION and isinstance(value, int):
             version = signed(value)
-    return version if domain in ("", "ai.onnx") else 0
+    return version if domain in _ONNX else 0
 
 
 def _value_info(message: memoryview) -> tuple[str, tuple[int | None, ...] | None, int]:
@@ -275,6 +299,7 @@ def _subgraph(message: memoryview, external: ExternalData) -> OnnxSubgraph:
                 tensors[name] = tensor
         elif number == GraphField.OUTPUT and isinstance(value, memoryview):
             outputs.append(_value_info(value)[0])
+    _check_single_assignment(nodes, set(tensors))
     return OnnxSubgraph(_in_order(nodes), tensors, outputs)
 
 
@@ -305,6 +330,7 @@ def _function(message: memoryview, external: ExternalData) -> tuple[tuple[str, s
                 defaults[key] = content
             case FunctionField.OPSET_IMPORT:
                 opset = max(opset, _opset(value))
+    _check_single_assignment(nodes, set(inputs))
     return (domain, name), OnnxFunction(_in_order(nodes), inputs, outputs, defaults, opset)
 
 
@@ -334,6 +360,9 @@ def _node(message: memoryview, external: ExternalData) -> OnnxNode:
                 entry = {field: text(part) for field, part in fields(value)}
                 if entry.get(EntryField.KEY) == _SCOPES:
                     scopes = entry.get(EntryField.VALUE, "")
+    if domain in _ONNX:
+        with naming(f"the node {node_name or kind!r} ({kind})"):
+            attribute_kinds.check(attributes)
     return OnnxNode(kind, node_name, inputs, outputs, attributes, domain, scopes)
 
 

@@ -1,5 +1,6 @@
 """Tensors of ONNX models: a tensor is a view of the file, wherever its bytes lie as they are used."""
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -9,7 +10,7 @@ from converters.errors import ConversionError
 from converters.reading.files import naming
 from converters.reading.onnx.external_data import ExternalData
 from converters.reading.onnx.fields import EntryField, TensorField
-from converters.reading.protobuf.wire import Value, fields, integers, is_fixed, text
+from converters.reading.protobuf.wire import Value, count_varints, fields, integers, is_fixed, signed, text, varints
 from converters.reading.tensors import MAX_AXES, AnyTensor, Block, Tensor, Unreadable, dtype_named
 
 # Element types of TensorProto.
@@ -95,15 +96,22 @@ def _join(chunks: list[Value], width: int | None) -> Block:
 def _gather(chunks: list[Value], dtype: np.dtype) -> Block:
     """Numbers of variable length, one or many a field; for float16 and bfloat16 their bits, as integers."""
     count = 0
+    if dtype.itemsize > 8:
+        raise ConversionError(f"of {dtype} has integers where its numbers should be; the file is damaged.")
     for value in chunks:
         if isinstance(value, np.ndarray):
             raise ConversionError("has data that are no numbers; the file is damaged.")
-        # The last byte of every varint is below 128.
-        count += 1 if isinstance(value, int) else int((np.frombuffer(value, np.uint8) < 0x80).sum())
-    mask = (1 << 8 * dtype.itemsize) - 1
+        count += 1 if isinstance(value, int) else count_varints(value)
 
     def data() -> memoryview:
-        numbers = [number & mask for value in chunks for number in integers(value)]
-        return memoryview(np.array(numbers, f"<u{dtype.itemsize}").tobytes())
+        runs = itertools.groupby(chunks, key=lambda value: isinstance(value, int))
+        numbers = [np.empty(0, np.int64)]
+        for single, values in runs:
+            if single:
+                numbers.append(np.array([signed(value) for value in values if isinstance(value, int)], np.int64))
+            else:
+                numbers += [varints(value) for value in values if isinstance(value, memoryview)]
+        # The lowest bits of a number, whatever its sign: they are float16 and unsigned integers as well.
+        return memoryview(np.concatenate(numbers).astype(f"<u{dtype.itemsize}").tobytes())
 
     return Block(count * dtype.itemsize, data)

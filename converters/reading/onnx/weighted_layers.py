@@ -26,6 +26,7 @@ NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # inputs after
 # torch >= 1.13 names a node by the modules around it, one that is numbered with its parent: /layer1/layer1.0/conv1/Conv
 _PATH = re.compile(r"/(.+)/(?:Conv|ConvTranspose|Gemm|MatMul)(?:_\d+)?")
 
+_MOST_FEEDS = 300_000  # links between layers; a ResNet with 333 sums has 55,000
 # What onnxruntime's optimizer puts before the name of a tensor that it has folded: ConvBnFusion_W_layer1.0.conv1.weight
 _FOLDED = re.compile(r"(?:[A-Z][A-Za-z]*Fusion_(?:[A-Z]+_)+)+")
 
@@ -108,11 +109,19 @@ class _Walk:
         nodes = [node for node in way if self._is_layer(node)]
         places = {id(node): index for index, node in enumerate(nodes)}
         sources: dict[str, frozenset[int]] = {}
+        left = _MOST_FEEDS
         norms: dict[int, OnnxNode] = {}
         others: dict[str, Tensor] = {}
         additions = {id(self._addition(node)) for node in nodes if node.type == "MatMul"}
         for node in way:
-            inside = frozenset[int]().union(*(sources.get(value, ()) for value in self._data(node)))
+            before_it = [sources[value] for value in self._data(node) if value in sources]
+            inside = _union(before_it)
+            left -= len(inside) if len(before_it) > 1 else 0
+            if left < 0:
+                raise ConversionError(
+                    f"has sums of sums without a layer between them, more than {_MOST_FEEDS} links in all, which no "
+                    "network here has. Export the part that is wanted."
+                )
             before = id(self._makers.get(node.inputs[0])) if node.type == _NORM and len(node.inputs) == 5 else None
             if before in places:
                 norms[places[before]] = node
@@ -254,6 +263,11 @@ class _Walk:
                 return None
             maker = self._makers.get(name)
         return self._weight(node, name)
+
+
+def _union(sets: list[frozenset[int]]) -> frozenset[int]:
+    """All members; a single set itself and no copy of it."""
+    return sets[0] if len(sets) == 1 else frozenset[int]().union(*sets)
 
 
 def _transpose(tensor: Tensor) -> Tensor:

@@ -61,6 +61,8 @@ class Placeholder:
         origin: full name of the class.
     """
 
+    __slots__ = ("entries", "origin", "state")
+
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.state: dict[Any, Any] = {}

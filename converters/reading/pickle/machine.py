@@ -6,18 +6,29 @@ calls of constructors (see `inert`). Every length is checked against the bytes t
 """
 
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from pickle import decode_long
 from typing import Any
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.pickle import inert
 
-# How many items all constructors together may receive, for each byte of the pickle. Without a limit, a few bytes that
-# convert one long text again and again would fill the memory.
-_WORK_PER_BYTE = 64
-_SCALARS = (str, bytes, int, float, bool, type(None))
+# Bytes that objects take, at most. Without a limit, a few bytes that make one long list into sets again and again
+# would fill the memory.
+_ENTRY = 9  # of a list, a tuple or the stack
+_OBJECT = 90  # a container, a number, a name, or the memo's entry for one
+_NUMBER = 32
+_ENTRY_OF_TEXT = 80  # of a dictionary
+_KEYED = 300  # of a set or dictionary: the entry, and the object that stands for its key
+_PENDING = 24  # of each item between a mark and its container, for a moment
+_TEXTS = (str, bytes, bytearray)
+# Python hashes texts with a secret; the hashes of numbers can be chosen to collide. Small ones do not collide much.
+_HASHED = (str, bytes, bool, type(None))
+_MOST_INTEGER = 1 << 20
+_LINE = 256
 
 
 def load(
@@ -76,7 +87,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.work = _WORK_PER_BYTE * len(data) + 2**20
+        self.budget = limits.current(len(data))
 
     def run(self) -> Any:
         """The object on the stack at STOP."""
@@ -86,6 +97,7 @@ class _Machine:
                     f"the pickle is damaged: unknown opcode {bytes([code])!r} before byte {self.position}."
                 )
             method, argument = _OPCODES[code]
+            self.budget.charge(_ENTRY)
             method(self, *argument)
         return self.stack.pop()
 
@@ -107,17 +119,29 @@ class _Machine:
 
     def line(self) -> bytes:
         """The next bytes, up to the end of the line."""
-        line = bytearray()
-        while (byte := self.take(1)) != b"\n":
-            line += byte
-        return bytes(line)
+        length = _LINE
+        while True:
+            piece = self.data[self.position : self.position + length].tobytes()
+            end = piece.find(b"\n")
+            if end >= 0:
+                self.position += end + 1
+                return piece[:end]
+            if len(piece) < length:
+                self.take(len(piece) + 1)  # there is no end
+            length *= 2
 
     def since_mark(self) -> list[Any]:
         """The objects since the last mark, taken off the stack."""
         start = self.marks.pop()
+        self.budget.check(_PENDING * (len(self.stack) - start))
         items = self.stack[start:]
         del self.stack[start:]
         return items
+
+    def push(self, text: str | bytes | bytearray) -> None:
+        """Puts a text on the stack."""
+        self.budget.charge(sys.getsizeof(text))
+        self.stack.append(text)
 
     # Numbers and text
 
@@ -127,37 +151,41 @@ class _Machine:
 
     @_opcode((b"]", list), (b"}", dict), (b")", tuple), (b"\x8f", set))
     def empty(self, kind: type) -> None:
+        self.budget.charge(_OBJECT if kind is not set else _KEYED)
         self.stack.append(kind())
 
     @_opcode((b"K", "<B"), (b"M", "<H"), (b"J", "<i"), (b"G", ">d"))
     def binary_number(self, layout: str) -> None:
+        self.budget.charge(_NUMBER)
         self.stack.append(self.number(layout))
 
     @_opcode((b"\x8a", "<B"), (b"\x8b", "<I"))
     def long(self, layout: str) -> None:
+        self.budget.charge(_OBJECT)
         self.stack.append(decode_long(self.take(self.number(layout))))
 
     @_opcode((b"I", int), (b"L", int), (b"F", float))
     def text_number(self, kind: type) -> None:
         line = self.line()
+        self.budget.charge(_OBJECT)
         self.stack.append(line == b"01" if line in (b"00", b"01") else kind(line.rstrip(b"L")))
 
     @_opcode((b"X", "<I"), (b"\x8c", "<B"), (b"\x8d", "<Q"))
     def text(self, layout: str) -> None:
-        self.stack.append(self.take(self.number(layout)).decode("utf-8", "surrogatepass"))
+        self.push(self.take(self.number(layout)).decode("utf-8", "surrogatepass"))
 
     @_opcode((b"B", "<I"), (b"C", "<B"), (b"\x8e", "<Q"))
     def raw_bytes(self, layout: str) -> None:
-        self.stack.append(self.take(self.number(layout)))
+        self.push(self.take(self.number(layout)))
 
     @_opcode((b"\x96", "<Q"))
     def byte_array(self, layout: str) -> None:
-        self.stack.append(bytearray(self.take(self.number(layout))))
+        self.push(bytearray(self.take(self.number(layout))))
 
     @_opcode((b"T", "<I"), (b"U", "<B"))
     def python_2_text(self, layout: str) -> None:
         # These are names, or the raw bytes of arrays; latin-1 keeps both.
-        self.stack.append(self.take(self.number(layout)).decode("latin-1"))
+        self.push(self.take(self.number(layout)).decode("latin-1"))
 
     @_opcode((b"S",))
     def quoted_text(self) -> None:
@@ -165,11 +193,11 @@ class _Machine:
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise ValueError("a text without its quotes")
         with warnings.catch_warnings(action="ignore"):  # unknown escapes, a typing error only in source
-            self.stack.append(line[1:-1].decode("unicode-escape"))
+            self.push(line[1:-1].decode("unicode-escape"))
 
     @_opcode((b"V",))
     def unicode_line(self) -> None:
-        self.stack.append(self.line().decode("raw-unicode-escape"))
+        self.push(self.line().decode("raw-unicode-escape"))
 
     # The stack and the memo
 
@@ -179,6 +207,7 @@ class _Machine:
 
     @_opcode((b"(",))
     def mark(self) -> None:
+        self.budget.charge(_NUMBER)
         self.marks.append(len(self.stack))
 
     @_opcode((b"0",))
@@ -198,15 +227,23 @@ class _Machine:
 
     @_opcode((b"q", "<B"), (b"r", "<I"))
     def put(self, layout: str) -> None:
-        self.memo[self.number(layout)] = self.stack[-1]
+        self.remember(self.number(layout))
 
     @_opcode((b"p",))
     def put_line(self) -> None:
-        self.memo[int(self.line())] = self.stack[-1]
+        self.remember(int(self.line()))
 
     @_opcode((b"\x94",))
     def memoize(self) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
+        self.remember(len(self.memo))
+
+    def remember(self, place: int) -> None:
+        """Puts what is on the stack into the memo."""
+        if place not in self.memo:
+            self.budget.charge(_OBJECT)
+        if abs(place) > 1 << 32:
+            raise ValueError("a place of the memo that no program counts to")
+        self.memo[place] = self.stack[-1]
 
     @_opcode((b"h", "<B"), (b"j", "<I"))
     def get(self, layout: str) -> None:
@@ -220,6 +257,7 @@ class _Machine:
 
     @_opcode((b"\x85", 1), (b"\x86", 2), (b"\x87", 3))
     def short_tuple(self, count: int) -> None:
+        self.budget.charge(_OBJECT)
         items = tuple(self.stack[-count:])
         if len(items) != count:
             raise IndexError("an empty stack")
@@ -227,15 +265,20 @@ class _Machine:
 
     @_opcode((b"t", tuple), (b"l", list))
     def sequence(self, kind: type) -> None:
-        self.stack.append(kind(self.since_mark()))
+        items = self.since_mark()
+        self.budget.charge(_OBJECT + _ENTRY * len(items))
+        self.stack.append(kind(items))
 
     @_opcode((b"\x91",))
     def frozen_set(self) -> None:
-        self.stack.append(frozenset(map(_key, self.since_mark())))
+        items = self.since_mark()
+        self.budget.charge(_KEYED * (1 + len(items)))
+        self.stack.append(frozenset(map(_key, items)))
 
     @_opcode((b"d",))
     def dictionary(self) -> None:
         items = self.since_mark()
+        self.budget.charge(_OBJECT)
         self.stack.append({})
         self.fill(items)
 
@@ -259,6 +302,7 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         """Adds items to the list or set on the stack."""
         target = self.stack[-1]
+        self.budget.charge((_KEYED if isinstance(target, set) else _ENTRY) * len(items))
         if isinstance(target, list):
             target.extend(items)
         elif isinstance(target, set):
@@ -275,6 +319,7 @@ class _Machine:
             target = target.entries
         if not isinstance(target, dict):
             raise TypeError(f"items for a {type(target).__name__}")
+        self.budget.charge(sum(_ENTRY_OF_TEXT if isinstance(key, str) else _KEYED for key in items[::2]))
         target.update((_key(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
 
     # Names and calls
@@ -316,9 +361,7 @@ class _Machine:
         """Puts the result of a call on the stack, within the limit of work."""
         if type(args) is not tuple:
             raise TypeError("a call without a tuple of arguments")
-        self.work -= sum(len(arg) for arg in args if hasattr(arg, "__len__"))
-        if self.work < 0:
-            raise ConversionError("the pickle unfolds into far more than its own size; the file is damaged or hostile.")
+        self.budget.charge(_OBJECT + sum(map(_unfolded, args)))
         self.stack.append(inert.call(callee, args))
 
     @_opcode((b"b",))
@@ -347,9 +390,19 @@ class _Machine:
 def _key(key: Any) -> Any:
     """The key itself, if it is a scalar; else a key that is compared by identity.
 
-    Hashing tuples of tuples that share their items takes exponential time; only text keys matter here.
+    Hashing tuples of tuples that share their items takes exponential time, and numbers that collide quadratic time.
+    Only text keys matter here.
     """
-    return key if isinstance(key, _SCALARS) else inert.Placeholder(type(key).__name__)
+    if isinstance(key, _HASHED) or (type(key) is int and -_MOST_INTEGER < key < _MOST_INTEGER):
+        return key
+    return inert.Placeholder(type(key).__name__)
+
+
+def _unfolded(argument: object) -> int:
+    """Bytes of what a constructor may make of an argument."""
+    if isinstance(argument, _TEXTS):
+        return len(argument)
+    return _KEYED * len(argument) if isinstance(argument, list | tuple | dict | set | frozenset) else 0
 
 
 def _dictionary(items: Any = (), *_: object) -> dict[Any, Any]:

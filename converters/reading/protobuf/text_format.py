@@ -8,8 +8,10 @@ import re
 from typing import NoReturn, Union
 
 from converters.errors import ConversionError
+from converters.reading import limits
 
 _DEEPEST = 100  # protobuf's own limit
+_VALUE = 600  # bytes that a value may become: a message with its list under its name
 _TOKEN = re.compile(
     r"""
     (?P<space>(?:[ \t\r\n\v\f]|\#[^\n]*)+)
@@ -62,6 +64,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text, self.start, self.stop = text, 0, 0
         self.kind = self.token = ""
+        self.budget = limits.current(len(text))
         self.lines = self.counted = 0  # how many lines end before where
         self.advance()
 
@@ -151,6 +154,7 @@ class _Parser:
     def value(self, depth: int) -> FieldValue:
         """One value: a message, a text, a number or a word."""
         line = self.line()
+        self.budget.charge(_VALUE)
         if opening := self.accept(*_CLOSING):
             return self.message(_CLOSING[opening], line, depth + 1)
         if self.kind == "string":
@@ -179,6 +183,8 @@ class _Parser:
                 number = float(text.rstrip("fF"))
         except ValueError:
             self.fail("expected a number")
+        if isinstance(number, int) and number >= 1 << 64:
+            self.fail("expected a whole number of at most 64 bits", f"{text[:20]}... of {len(text)} digits")
         self.advance()
         return number
 

@@ -7,7 +7,6 @@ Reference: https://docs.pytorch.org/docs/stable/export.html#serialization
 """
 
 import ast
-import json
 import os
 import re
 import zipfile
@@ -15,13 +14,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from converters.errors import ConversionError
-from converters.reading.files import naming
+from converters.reading import limits
+from converters.reading.files import map_file, naming
+from converters.reading.zip_archive import Archive
 from converters.types import Path
 
 _MARKS = re.compile(r"([^/]+/)?(archive_format|serialized_exported_program\.json|models/\w+\.json)")
 _COMPILED = re.compile(r"(.*/)?aotinductor/.*")
 _JSON = re.compile(r"(.*/)?(models/[^/]+\.json|serialized_exported_program\.json)")
 _CONFIG = re.compile(r"(.*/)?data/(weights|constants)/[^/]+_config\.json")
+_TEXT = re.compile(f"({_JSON.pattern}|{_CONFIG.pattern})")
 _PICKLED = re.compile(r".*\.pt")
 _TARGETS = re.compile(r"torch\.ops\.(aten|prims|higher_order)\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.sym_\w+")
 _OPERATORS = frozenset(
@@ -30,10 +32,13 @@ _OPERATORS = frozenset(
 _FUNCTIONS = frozenset(
     "Mod PythonMod FloorDiv CleanDiv CeilDiv CeilToInt FloorToInt IntTrueDiv FloatTrueDiv ToFloat Max Min Abs max min "
     "abs int float len Eq Ne Lt Le Gt Ge And Or Not Piecewise floor ceiling PowByNatural Pow Where Identity "
-    "TruncToInt RoundToInt Symbol Integer Float Rational Add Mul Equality Unequality GreaterThan LessThan "
-    "StrictGreaterThan StrictLessThan".split()
+    "TruncToInt RoundToInt Symbol Integer Float Rational Add Mul Equality Unequality GreaterThan LessThan FloatPow "
+    "TruncToFloat RoundDecimal OpaqueUnaryFn_sqrt OpaqueUnaryFn_log StrictGreaterThan StrictLessThan".split()
 )
 _ATTRIBUTES = frozenset("size stride storage_offset dim shape".split())
+_QUALIFIED = frozenset(
+    "math.trunc math.ceil math.floor math.sqrt torch.sym_float torch.sym_int torch.sym_max torch.sym_min".split()
+)
 _NODES = (
     ast.Expression,
     ast.Compare,
@@ -53,7 +58,7 @@ _NODES = (
     ast.boolop,
     ast.cmpop,
 )
-_NAME = re.compile(r"[A-Za-z]\w{0,80}")
+_TEXTS = re.compile(r"[A-Za-z]\w{0,80}|-?\d{1,40}(\.\d{1,40})?(e[-+]?\d{1,3})?")
 _LENGTH = 2000  # characters of an expression
 
 
@@ -66,9 +71,8 @@ def is_exported_program(path: Path) -> bool:
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        names = Archive(path, map_file(path)).names
+    except (ConversionError, OSError):  # who reads it says what is wrong
         return False
     return any(map(_MARKS.fullmatch, names)) and not any(map(_COMPILED.fullmatch, names))
 
@@ -82,16 +86,21 @@ def check_exported_program(path: Path) -> Iterator[bytes]:
         ConversionError: naming what torch does not write for networks; a damaged file.
     """
     with naming(os.path.basename(path)):
+        data = map_file(path)
         try:
-            with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    if _PICKLED.fullmatch(name):
-                        yield archive.read(name)
-                    elif _JSON.fullmatch(name):
-                        _check_program(json.loads(archive.read(name)))
-                    elif _CONFIG.fullmatch(name):
-                        _check_payload(json.loads(archive.read(name)))
-        except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError) as error:
+            with limits.budget(len(data)):
+                archive = Archive(path, data)
+                texts = {name: archive.member(name).data().tobytes() for name in archive.names if _TEXT.fullmatch(name)}
+                programs = [limits.parse_json(text) for name, text in texts.items() if _JSON.fullmatch(name)]
+                configs = [limits.parse_json(text) for name, text in texts.items() if _CONFIG.fullmatch(name)]
+                for program in programs:
+                    _check_program(program)
+                for config in configs:
+                    _check_payload(config)
+                pickles = [archive.member(name) for name in archive.names if _PICKLED.fullmatch(name)]
+            for pickle in pickles:
+                yield pickle.data().tobytes()
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             if isinstance(error, ConversionError):
                 raise
             raise ConversionError(
@@ -154,15 +163,15 @@ def _check_expression(text: Any) -> None:
     for node in ast.walk(tree):
         known = isinstance(node, _NODES)
         if isinstance(node, ast.Attribute):
-            known = node.attr in _ATTRIBUTES
+            known = node.attr in _ATTRIBUTES or ast.unparse(node) in _QUALIFIED
         elif isinstance(node, ast.Call):
             plain = isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS
             known = plain or isinstance(node.func, ast.Attribute)
         elif isinstance(node, ast.Name):
             known = not node.id.startswith("__")
         elif isinstance(node, ast.Constant):
-            # sympy evaluates texts, too: a name is all that one may be.
-            known = isinstance(node.value, int | float | bool | None) or _NAME.fullmatch(str(node.value)) is not None
+            # sympy evaluates texts, too: a name or a number is all that one may be.
+            known = isinstance(node.value, int | float | bool | None) or _TEXTS.fullmatch(str(node.value)) is not None
         if not known:
             raise _not_arithmetic(text)
 
