@@ -15,6 +15,7 @@ from converters.types import Weights
 from converters.weights.import_weights import import_weights
 from converters.weights.receipts import Receipt
 from tfseg.outputs import logits_of
+from tfseg.surgery.as_segmenter import as_segmenter, gives_features
 from tfseg.surgery.renew_head import class_layers
 from tfseg.surgery.take_weights import TRUNK, take_weights
 from tfseg.surgery.with_metadata import with_metadata
@@ -46,7 +47,8 @@ def warm_start(
 ) -> WarmStart:
     """A network for one's own classes, with all weights of a source that fit it.
 
-    Where their number is another one, the layers that give the classes are replaced, see `tfseg.renew_head`. If another
+    Where their number is another one, the layers that give the classes are replaced, see `tfseg.renew_head`. A softmax
+    or a sigmoid at the end, and a Reshape of all pixels to one row, are left out. Smaller maps are enlarged. If another
     network is named than that of the source, its trunk takes the weights of the source's trunk.
 
     Args:
@@ -144,7 +146,9 @@ def _take(model: keras.Model, start: keras.Model) -> str:
 
 
 def _for_classes(start: WarmStart, num_classes: int) -> WarmStart:
-    """The same with a head for the classes."""
+    """The same with logits for every pixel, of the classes."""
+    segmenter = as_segmenter(start.model)
+    start = _noted(start._replace(model=segmenter.model), *segmenter.notes)
     old = logits_of(start.model.output).shape
     if len(old) != 4:
         raise ConversionError(
@@ -153,6 +157,11 @@ def _for_classes(start: WarmStart, num_classes: int) -> WarmStart:
         )
     if old[-1] == num_classes:
         return start
+    if gives_features(start.model):
+        raise ConversionError(
+            f"{start.model.name} ends in features, not in scores of classes, so that it has no head to replace. Name "
+            "the segmenter that it is the trunk of: network='fcn_resnet50' (--model=fcn_resnet50)."
+        )
     names = ", ".join(class_layers(start.model))
     model = tfseg.renew_head(start.model, num_classes)
     return _noted(start._replace(model=model), f"head for {old[-1]} classes replaced by one for {num_classes}: {names}")
@@ -162,10 +171,10 @@ def _plain(converted: Any) -> WarmStart:
     return WarmStart(converted.model, converted.receipt, ())
 
 
-def _noted(start: WarmStart, note: str) -> WarmStart:
+def _noted(start: WarmStart, *notes: str) -> WarmStart:
     if start.receipt is not None:
-        start.receipt.notes.append(note)
-    return start._replace(notes=(*start.notes, note))
+        start.receipt.notes += notes
+    return start._replace(notes=(*start.notes, *notes))
 
 
 def _own_model(source: Weights) -> keras.Model | None:

@@ -14,6 +14,8 @@ from tfseg.outputs import trained_outputs
 
 # How the configuration of a layer calls the number of channels that it gives.
 _COUNTS = ("filters", "units")
+# How the configuration of a Reshape, a layer or a bare operation, calls its shape.
+_SHAPES = ("target_shape", "newshape")
 
 
 def renew_head(model: keras.Model, num_classes: int, *, name: str | None = None) -> keras.Model:
@@ -44,16 +46,24 @@ def renew_head(model: keras.Model, num_classes: int, *, name: str | None = None)
     copies = graphs.LayerCopies(model)
 
     def call(
-        operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], _outputs: list[keras.KerasTensor]
+        operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[keras.KerasTensor]
     ) -> list[graphs.TrackedTensor]:
         changes: dict[str, Any] = {}
         if any(operation is layer for layer in renewed) and (key := _count_key(operation)):
             changes[key] = num_classes
+        changes |= _new_shape(operation, outputs[0], args, num_classes)
         if isinstance(operation, Metadata):
             # The program that it was built from gives other classes.
             changes = {"classes": None, "colors": None, "source": None}
         args, kwargs = graphs.untracked((args, kwargs))
-        results = keras.tree.flatten(copies.of(operation, **changes)(*args, **kwargs))
+        try:
+            results = keras.tree.flatten(copies.of(operation, **changes)(*args, **kwargs))
+        except ValueError as error:
+            raise ValueError(
+                f"The head of {model.name!r} cannot be replaced: its layer {operation.name!r} "
+                f"({type(operation).__name__}) does not take {num_classes} classes: {error}. Build the network with "
+                f"num_classes={num_classes}."
+            ) from error
         return [graphs.TrackedTensor(result) for result in results]
 
     inputs = [copies.of(layer).output for layer in graphs.input_layers(model)]
@@ -111,6 +121,19 @@ def _class_layers(model: keras.Model) -> list[keras.Layer]:
                 f"alone. Build the network with the classes that you want."
             )
     return classifying
+
+
+def _new_shape(
+    operation: keras.Operation, output: keras.KerasTensor, args: tuple[Any, ...], num_classes: int
+) -> dict[str, Any]:
+    """What changes in a Reshape of scores that keeps the channels, and whose shape names their number."""
+    key = next((key for key in _SHAPES if hasattr(operation, key)), None)
+    if key is None or not isinstance(args[0], graphs.TrackedTensor):
+        return {}
+    shape = tuple(getattr(operation, key))
+    old = operation._inbound_nodes[output._keras_history.node_index].input_tensors[0].shape[-1]
+    is_renewed = args[0].tensor.shape[-1] == num_classes != old
+    return {key: (*shape[:-1], num_classes)} if is_renewed and shape[-1] == old else {}
 
 
 def _count_key(operation: keras.Operation) -> str | None:

@@ -155,3 +155,23 @@ def test_what_fits_nowhere_is_refused(own_file, state):
         converters.warm_start(checkpoints.state("torchvision/vgg"), 3)
     with pytest.raises(ConversionError, match=r"of no known|fits no network|strange"):
         converters.warm_start({"strange": np.zeros(3, "float32")}, 3, network="fcn_resnet18")
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_an_activation_at_the_end_goes_with_the_old_head(tmp_path, classes):
+    """Training takes logits: a sigmoid after the new head would be refused."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="features")(image)
+    x = keras.layers.Conv2D(classes, 1, activation="sigmoid" if classes == 1 else "softmax", name="scores")(x)
+    keras.Model(image, x, name="mine").save(tmp_path / "mine.keras")
+    model, _, notes = converters.warm_start(tmp_path / "mine.keras", 3, preprocessing="torch")
+    assert model.get_layer("scores").activation is keras.activations.linear
+    assert notes[0].endswith("at the end is left out: training takes the scores before it")
+    assert len(notes) == (2 if classes == 1 else 1)
+
+
+def test_a_trunk_has_no_head_to_replace(tmp_path):
+    """Its last stage would be replaced."""
+    tfseg.VGG(16, width=1 / 16).save(tmp_path / "trunk.keras")
+    with pytest.raises(ConversionError, match=r"vgg16 ends in features, .*--model=fcn_resnet50"):
+        converters.warm_start(tmp_path / "trunk.keras", 3)

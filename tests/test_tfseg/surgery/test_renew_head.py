@@ -71,6 +71,23 @@ def test_features_before_the_head_are_the_same(tmp_path):
     assert keras.saving.load_model(tmp_path / "m.keras").output["out"].shape[-1] == 2
 
 
+@pytest.mark.parametrize("by_operation", [False, True])
+def test_scores_in_a_row_are_those_of_the_new_classes(by_operation):
+    """The shape of a Reshape names the number of classes."""
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(5, 1, name="scores")(keras.layers.Reshape((8, 8, 3))(image))
+    x = keras.ops.reshape(x, (-1, 64, 5)) if by_operation else keras.layers.Reshape((64, 5))(x)
+    renewed = tfseg.renew_head(keras.Model(image, keras.layers.Softmax()(x)), 3)
+    assert renewed.output_shape == (None, 64, 3)
+
+
+def test_a_layer_that_cannot_take_the_new_classes_is_named():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GroupNormalization(5, name="groups")(keras.layers.Conv2D(5, 1)(image))
+    with pytest.raises(ValueError, match=r"its layer 'groups' \(GroupNormalization\) does not take 3 classes"):
+        tfseg.renew_head(keras.Model(image, x), 3)
+
+
 def test_a_head_that_is_not_found_is_refused():
     image = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(20, 1)(image)
