@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-from tfseg_cli import choices, flag_types, path_flags
+from tfseg_cli import choices, flag_types, path_flags, trust_flags
 from tfseg_cli.launch import UsageError, check_name, invalid, launch, show_download
 from tfseg_cli.quiet import load_library
 
@@ -113,6 +113,11 @@ def _convert() -> int:
     _check_files()
     classes, colors = _named_classes()
     load_library()
+    with trust_flags.allowing():
+        return _convert_files(classes, colors)
+
+
+def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, int]] | None") -> int:
     import tfseg
     from converters import convert, verify
     from converters.conversion import save

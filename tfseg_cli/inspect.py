@@ -4,13 +4,13 @@
     tfseg inspect fcn_resnet50_coco-1167a1af.pth --keys
     tfseg inspect moco.pth.tar --prefix=module.encoder_k.
 
-With --keys, a line for each tensor follows. Only checkpoints of TensorFlow load TensorFlow. --public names the code of
-a network, runs it, and says whether the tensors are those of that network.
+With --keys, a line for each tensor follows. --public names the code of a network, runs it, and says whether the tensors
+are those of that network.
 """
 
 from absl import flags
 
-from tfseg_cli import flag_types, path_flags
+from tfseg_cli import flag_types, path_flags, trust_flags
 from tfseg_cli.launch import launch, show_download
 from tfseg_cli.light import use_tables_only
 from tfseg_cli.quiet import load_library
@@ -37,6 +37,11 @@ def _inspect() -> int | str:
         load_library()
     else:
         use_tables_only()
+    with trust_flags.allowing():
+        return _inspect_files()
+
+
+def _inspect_files() -> int | str:
     from converters.errors import ConversionError
     from converters.identification.identify import identify
     from converters.identification.sources import open_source

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from converters.conversion.build_network import BuildRequest
-from converters.conversion.convert_graph import check_graph_options, graph_beside, graph_path, graph_results
+from converters.conversion.convert_graph import (
+    GraphResults,
+    check_graph_options,
+    graph_beside,
+    graph_path,
+    graph_results,
+)
 from converters.conversion.from_programs import (
     convert_described,
     convert_exported,
@@ -20,6 +26,7 @@ from converters.errors import ConversionError
 from converters.families import Family
 from converters.identification.own_files import is_own_model
 from converters.identification.sources import fetched, open_source
+from converters.reading import limits
 from converters.reading.pytorch.exported_program import is_exported_program
 from converters.types import Path, Weights
 from tfseg import specs
@@ -48,6 +55,8 @@ def convert(
     signature: str | None = None,
     outputs: Sequence[str] = (),
     inputs: Sequence[str] = (),
+    max_expansion: float | None = None,
+    trusted: bool = False,
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
@@ -95,6 +104,8 @@ def convert(
             those of the signature, or those that no other node reads.
         inputs: for a TensorFlow graph, name of the node whose result is the image, such as "sub_7". The graph's own
             preprocessing before it is left out.
+        max_expansion: bytes of memory that reading may cost for each byte of the file, beside 64 MiB; 8 by default.
+        trusted: whether the file's author is trusted. HDF5 is then read in this process, not in a child: 0.2 s less.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
         ConversionError: a file that cannot be read, is not identified or does not fit, or an option that its family
@@ -115,11 +126,16 @@ def convert(
     request = Request(
         family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite, example
     )
+    results = graph_results(signature, outputs, inputs)
+    with limits.allowing(max_expansion, trusted):
+        return _convert(path, request, results, public)
+
+
+def _convert(path: Weights, request: Request, results: GraphResults, public: Any) -> Conversion:
     single = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
     single = fetched(single) if isinstance(single, str | os.PathLike) else single
     if isinstance(single, str | os.PathLike) and is_exported_program(single):
         return convert_exported(single, request)
-    results = graph_results(signature, outputs, inputs)
     if (graph := graph_path(single, results)) is not None:
         return convert_graph(graph, request, results)
     source = open_source(path)

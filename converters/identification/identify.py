@@ -13,6 +13,7 @@ from converters.identification.prefixes.asked import asked_view, refuse_prefix
 from converters.identification.prefixes.subtrees import subtrees, with_other_sets
 from converters.identification.prefixes.view import View, translated_skip
 from converters.identification.sources import Source, open_source
+from converters.reading import limits
 from converters.types import Weights
 
 # Tensors in all subtrees that are looked at. Files of people have a few copies of a network with hundreds of tensors;
@@ -67,6 +68,8 @@ def identify(
     network: str | None = None,
     skip: Sequence[str] = (),
     prefix: str | None = None,
+    max_expansion: float | None = None,
+    trusted: bool = False,
 ) -> Identification:
     """The network that a checkpoint is for.
 
@@ -77,6 +80,7 @@ def identify(
         skip: regular expressions; tensors whose keys match are not considered.
         prefix: text before the network's keys, as "model.encoder.": what stands beside is left out. By default it is
             found.
+        max_expansion, trusted: what reading may cost, and whether the file's author is trusted; see `converters.read`.
 
     Returns: an `Identification`, which prints as a few lines.
 
@@ -88,7 +92,8 @@ def identify(
         torchvision/segmentation: fcn_resnet18 (11 classes, width 0.5)
         ...
     """
-    source = open_source(path)
+    with limits.allowing(max_expansion, trusted):
+        source = open_source(path)
     if network is None and family in (None, BY_PATH):
         refuse_own_model(source)
     if family in (None, BY_PATH) and (stated := own_network(source)):

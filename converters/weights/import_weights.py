@@ -13,6 +13,7 @@ from converters.identification.sources import Source, open_source
 from converters.programs.check_source import check_source
 from converters.programs.check_statement import check_beginning, check_name, check_statement
 from converters.programs.torch_modules import check_forward, check_modules
+from converters.reading import limits
 from converters.types import Shapes, Weights
 from converters.weights.fill_model import fill_model, variable_shapes
 from converters.weights.plan import ImportPlan, plan_by_path, plan_import
@@ -29,6 +30,8 @@ def import_weights(
     network: str | None = None,
     prefix: str | None = None,
     allow_nonfinite: bool = False,
+    max_expansion: float | None = None,
+    trusted: bool = False,
 ) -> Receipt:
     """Fills a model with foreign weights, all of it or nothing; across heads where a transplant is known.
 
@@ -44,6 +47,7 @@ def import_weights(
         network: name of the network that the weights are of. It overrules a label or a file name that says otherwise.
         prefix: text before the network's keys in the source, as "model.encoder."; by default it is found.
         allow_nonfinite: accept NaN and infinite weights.
+        max_expansion, trusted: what reading may cost, and whether the file's author is trusted; see `converters.read`.
     Returns: the receipt.
     Raises:
         ConversionError: before anything is written. It lists everything that is missing, unexpected, of another shape,
@@ -56,7 +60,8 @@ def import_weights(
         >>> float(model.get_layer("conv1_conv").kernel[0, 0, 0, 0])
         1.0
     """
-    opened = open_source(source)
+    with limits.allowing(max_expansion, trusted):
+        opened = open_source(source)
     shapes = variable_shapes(model)
     fits: Sequence[Fit]
     if prefix is None and (family == BY_PATH or (family is None and opened and all(key in shapes for key in opened))):
