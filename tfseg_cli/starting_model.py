@@ -1,5 +1,7 @@
 """The model that a training starts with: the flags that say which, and what is made of them."""
 
+import glob
+import hashlib
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -77,23 +79,38 @@ def check_names() -> None:
 
 def origin() -> dict[str, Any]:
     """What the model is made from, as plain values: the run's folder keeps them, and a resumed run compares them."""
-    from tfseg.prediction.fingerprint import content_mark
-
     made: dict[str, Any] = {
         "name": _MODEL.value,
         "options": _OPTIONS.value or {},
         "skip": list(_SKIP.value),
         "public": _PUBLIC.value,
         "preprocessing": _PREPROCESSING.value,
+        "statistics": channel_flags.given(),
+        "first_conv": _FIRST_CONV.value if _FIRST_CONV.present else None,
+        "weights": _WEIGHTS.value and _mark(_WEIGHTS.value),
     }
-    if not (weights := _WEIGHTS.value):
-        made["weights"] = None
-    else:
-        made["weights_from"] = str(weights)
-        path = pathlib.Path(os.path.expanduser(weights))
-        if path.is_file():  # a file that was deleted since then is not compared
-            made["weights"] = content_mark(path)
+    if _WEIGHTS.value:
+        made["weights_from"] = _WEIGHTS.value
     return made
+
+
+def _mark(weights: str) -> str:
+    """What tells weights from others: the hash of their files, the name of a published file, or an address."""
+    from converters.downloads.published import find
+    from tfseg.prediction.fingerprint import content_mark
+
+    path = pathlib.Path(os.path.expanduser(weights))
+    if path.is_file():
+        return content_mark(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    else:  # the prefix of a TensorFlow checkpoint
+        files = sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))
+    if files:
+        marks = [f"{file.relative_to(path.parent)} {content_mark(file)}" for file in files]
+        return hashlib.blake2b("\n".join(marks).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    published = find(weights)
+    return published.name if published else weights
 
 
 def build(dataset: "data.Dataset") -> "keras.Model":

@@ -1,29 +1,40 @@
 """What decides the result of a training, as plain values: written into the run's folder, and compared on resuming."""
 
-import hashlib
 import importlib.metadata
 import json
-import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from tfseg.data.datasets import Dataset, Pair
-from tfseg.data.masks import MaskSource
+from tfseg.data.datasets import Dataset
+from tfseg.training.data_facts import data_facts, text_hash
 from tfseg.training.recipes import BATCH_NORM_ALIASES, Recipe
+from tfseg.types import Size
 
 _PACKAGES = ("tfseg", "keras", "tensorflow", "numpy")
+_FIRST_BACKEND = "tensorflow"  # of the runs whose configurations do not name one
 # Settings that stood beside the recipe in the configurations of version 0.1.
 _ONCE_BESIDE_RECIPE = ("class_weights", "clipnorm", "accumulate", "dtype")
 # Settings that are written for the reader. Another number of steps is a longer or a shorter training.
 _NOT_COMPARED = ("versions.", "model.weights_from", "steps", "epochs")
+# Hashes -> the setting that says what has it.
+_NAMES = {"model.weights": "model.weights_from"}
 _SHOWN = 3  # differences in a message
 
 
 def configuration(
-    recipe: Recipe, dataset: Dataset, *, epochs: int, steps: int, seed: int, model: Mapping[str, Any] | None
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    epochs: int,
+    steps: int,
+    seed: int,
+    model: Mapping[str, Any] | None,
+    validation: Dataset | None = None,
+    validation_window: Size | None = None,
 ) -> dict[str, Any]:
     """Everything that decides the result of a training, as plain values.
 
@@ -34,30 +45,18 @@ def configuration(
         steps: number of steps of the whole training.
         seed: seed of order, augmentation and dropout.
         model: what is known of the model, see `described` and `train`; None if it is not known yet.
+        validation: `Dataset` to validate on, or None.
+        validation_window: `(height, width)` of the window in validation, or None.
     """
-    names = "\n".join(pair.image.name for pair in dataset.pairs)
-    labels, photographs = dataset.labels, dataset.photographs
     values: dict[str, Any] = {
         "recipe": recipe.as_config(),
-        "dataset": dataset.name,
-        "pairs": len(dataset.pairs),
-        "photographs": _hash(names),
-        "masks": _hash("\n".join(_place_of_mask(pair) for pair in dataset.pairs)),
-        "num_classes": dataset.num_classes,
-        "classes": dataset.classes,
-        "colors": dataset.colors,
-        # Lists, because the entries of a dictionary are compared one by one, where both have them.
-        "mask_values": labels.ids and sorted(labels.ids.items()),
-        "void": sorted(labels.void),
-        "palette": labels.palette and sorted(labels.palette.items()),
-        "exif": photographs.exif,
-        "image_bits": photographs.bits,
-        "channels": photographs.channels,
-        "no_data": str(photographs.no_data),  # NaN differs from itself
+        **data_facts(dataset),
+        "validation": validation and {**data_facts(validation), "window": validation_window},
         "steps": steps,
         "epochs": epochs,
         "seed": seed,
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "backend": keras.config.backend(),
+        "versions": {name: _version(name) for name in dict.fromkeys((*_PACKAGES, keras.config.backend()))},
     }
     if model is not None:
         values["model"] = dict(model)
@@ -82,27 +81,28 @@ def described(model: keras.Model) -> dict[str, Any]:
         for layer in model.layers
         if not isinstance(layer, keras.layers.InputLayer)
     ]
-    return {"layers": len(model.layers), "parameters": model.count_params(), "structure": _hash(repr(layers))}
+    return {"layers": len(model.layers), "parameters": model.count_params(), "structure": text_hash(repr(layers))}
 
 
 def differences(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """What two configurations disagree on, in one line; empty if they agree.
 
-    A setting that an older version did not write says nothing. A part of the recipe that it did not know has its
-    default there.
+    A setting that an older version did not write says nothing, nor does a validation that one of them does not have. A
+    part of the recipe that it did not know has its default there.
 
     Args:
         existing: configuration of the run.
         wanted: configuration of the call.
     """
-    there = _settings({"recipe": Recipe().as_config()} if "recipe" in existing else {}) | _settings(existing)
+    known = {"recipe": Recipe().as_config(), "backend": _FIRST_BACKEND} if "recipe" in existing else {}
+    there = _settings(known) | _settings(existing)
     here = _settings(wanted)
     differing = [
         key
         for key in sorted(here.keys() & there.keys())
         if here[key] != there[key] and not key.startswith(_NOT_COMPARED)
     ]
-    said = [f"{key} is {_short(there[key])} there and {_short(here[key])} here" for key in differing[:_SHOWN]]
+    said = [f"{key} is {_shown(key, there)} there and {_shown(key, here)} here" for key in differing[:_SHOWN]]
     if len(differing) > _SHOWN:
         said.append(f"and {', '.join(differing[_SHOWN:])} differ, too")
     return "; ".join(said)
@@ -121,24 +121,17 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return settings
 
 
-def _place_of_mask(pair: Pair) -> str:
-    """Where a mask lies, seen from its photograph, so that a data set may be moved; "" for a mask that is no file."""
-    if isinstance(pair.mask, MaskSource):
-        return ""
-    try:
-        place = pathlib.Path(os.path.relpath(pair.mask, pair.image.parent))
-    except ValueError:  # another drive of Windows
-        place = pathlib.Path(pair.mask.name)
-    return "/".join(part for part in place.parts if part != os.pardir)
+def _shown(key: str, settings: Mapping[str, Any]) -> str:
+    """A setting as a reader knows it: weights by the name of their file, with the hash."""
+    value, name = settings[key], settings.get(_NAMES.get(key, ""))
+    if name and re.fullmatch(r"[0-9a-f]{32}", str(value)):
+        return f"{pathlib.PurePath(name).name} ({value[:8]})"
+    return _short(value)
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def _version(package: str) -> str:

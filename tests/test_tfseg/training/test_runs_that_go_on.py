@@ -14,6 +14,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from helpers.data_set_forms import FORMS, Drawn
 from helpers.data_sets import scenes
 from helpers.paths import ROOT, TESTS
 from helpers.training_models import RECIPE, small_model, small_model_with_aux
@@ -70,6 +71,45 @@ def test_data_that_are_read_in_another_way_are_another_configuration(tmp_path, c
     assert ";" not in differing
 
 
+def facts(dataset, **options):
+    return configurations.configuration(RECIPE, dataset, epochs=1, steps=2, seed=0, model=None, **options)
+
+
+def test_another_validation_is_another_configuration(tmp_path):
+    """Its scores choose the best state; a run without one may get one."""
+    dataset, other = scenes(tmp_path / "data"), scenes(tmp_path / "other", 5)
+    run = facts(dataset, validation=dataset)
+    differing = configurations.differences(run, facts(dataset, validation=other))
+    assert "validation.pairs is 4 there and 5 here" in differing
+    differing = configurations.differences(run, facts(dataset, validation=other_labels(dataset)))
+    assert differing.startswith("validation.mask_values is null there")
+    differing = configurations.differences(run, facts(dataset, validation=dataset, validation_window=(16, 16)))
+    assert differing == "validation.window is null there and [16, 16] here"
+    assert not configurations.differences(run, facts(dataset))
+    assert not configurations.differences(facts(dataset), run)
+    older = {key: value for key, value in run.items() if key not in ("validation", "annotations", "backend")}
+    assert not configurations.differences(older, facts(dataset, validation=other))
+
+
+@pytest.mark.parametrize("layout", ["labelme", "cvat", "coco_json"])
+def test_other_annotations_are_another_configuration(tmp_path, layout):
+    """The same pictures and classes; one pixel is drawn in another way, or the whole has been moved."""
+    form = next(form for form in FORMS.values() if form.dataset == layout)
+
+    def configured(place, change):
+        def truth(index):
+            ids = np.arange(54).reshape(6, 9).astype("uint8") % 3
+            ids[0, 0] += change
+            return ids
+
+        blank = np.zeros((6, 9, 3), "uint8")
+        form.write(tmp_path / place / "data", Drawn(2, lambda index: blank, truth, truth))
+        return facts(form.opened(tmp_path / place / "data"))
+
+    assert not configurations.differences(configured("a", 0), configured("moved", 0))
+    assert configurations.differences(configured("a", 0), configured("b", 1)).startswith("annotations is")
+
+
 @pytest.mark.full
 def test_a_longer_run_that_is_killed_before_its_first_state_follows_the_longer_schedule(tmp_path):
     dataset, options = scenes(tmp_path / "data"), {"recipe": RECIPE, "log": ignore}
@@ -100,6 +140,10 @@ def test_the_origin_of_a_model_is_compared(tmp_path):
     training.train(small_model, dataset, tmp_path / "run", origin=origin, **options)
     training.train(
         small_model, dataset, tmp_path / "run", origin=origin | {"weights_from": "there/vgg16.pth"}, **options
+    )
+    hashes = {"weights": "0123456789abcdef" * 2, "weights_from": "there/vgg19.pth"}
+    assert configurations.differences({"model": origin | hashes}, {"model": origin}) == (
+        'model.weights is vgg19.pth (01234567) there and "a1" here'
     )
     with pytest.raises(ValueError, match=r'model.weights is "a1" there and "b2" here'):
         training.train(small_model, dataset, tmp_path / "run", origin=origin | {"weights": "b2"}, **options)
@@ -203,6 +247,7 @@ def test_every_loss_trains(tmp_path, loss):
 
 KILLED = """
 import sys
+from helpers.data_set_forms import FORMS, Drawn
 from helpers.data_sets import scenes
 from helpers.training_models import RECIPE, small_model
 from tfseg import training
