@@ -61,7 +61,7 @@ EVERYTHING_BUT_TORCH = NUMERIC | {
 # What runs exported artifacts.
 RUNTIMES = {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "safetensors", "tf2onnx"}
 # The web server, and how a SavedModel's description is read.
-SERVING = {"aiohttp", "google"}
+SERVING = {"aiohttp", "google", "orjson", "prometheus_client"}
 # Implementations to compare with.
 PUBLIC = {"mit_semseg", "segmentation_models_pytorch", "timm", "torch", "torchfcn", "torchvision", "transformers"}
 # The first floor on which each set of libraries may be imported; the sets grow from floor to floor.
@@ -75,6 +75,14 @@ LIBRARIES = {
     | {"ml_dtypes"}
     | {"cv2", "onnx", "onnxruntime"},  # to compare with
     "tfseg_cli": EVERYTHING_BUT_TORCH | SERVING,
+}
+
+# Where a backend of Keras is called by its own name: only where it is the backend.
+BACKENDS = {
+    "tfseg.prediction.compiled": {"jax", "torch"},
+    "tfseg.training.devices": {"jax"},
+    "tfseg.training.step_jax": {"jax"},
+    "tfseg.training.step_torch": {"torch"},
 }
 
 
@@ -107,7 +115,8 @@ def floor(module):
 
 def libraries(module):
     """What a module may import from others: the set of the highest floor in `LIBRARIES` that is not above it."""
-    return LIBRARIES[max((name for name in LIBRARIES if floor(name) <= floor(module)), key=floor)]
+    of_floor = LIBRARIES[max((name for name in LIBRARIES if floor(name) <= floor(module)), key=floor)]
+    return of_floor | BACKENDS.get(module, set())
 
 
 def is_door(module, imported):
@@ -211,7 +220,7 @@ def test_each_floor_has_its_libraries():
 
 def test_what_few_need_is_imported_in_functions():
     """At the head of a module it would be asked of everyone."""
-    rare = PUBLIC | RUNTIMES | {"matplotlib", "pillow_heif", "ray"}
+    rare = PUBLIC | RUNTIMES | {"jax", "matplotlib", "pillow_heif", "ray"}
     assert offenders(lambda module, imported: root(imported) in rare and not imported.inside) == {}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from aiohttp import web
 from PIL import Image
 
+from tfseg.serving.access import Access
 from tfseg.serving.app import Server
 from tfseg.serving.limits import Limits
 
@@ -99,7 +100,7 @@ def bomb(width, height):
 
 
 @contextlib.contextmanager
-def serving(exported, **limits):
+def serving(exported, access=None, **limits):
     """The port of a server that runs while the block does."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -109,7 +110,8 @@ def serving(exported, **limits):
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
 
     async def start():
-        runner = web.AppRunner(Server(exported, Limits(**limits)).app(), shutdown_timeout=1, handler_cancellation=True)
+        app = Server(exported, Limits(**limits), access or Access()).app()
+        runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
         return runner

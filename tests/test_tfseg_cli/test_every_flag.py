@@ -52,6 +52,8 @@ TAKEN = {
     "output_file": NEW_PATHS,
     "output_directory": TEXTS - {"file"},
     "model_name": TEXTS,  # in addresses of the server
+    "bare_name": TEXTS - {"missing_directory"},  # it has a slash
+    "origin": set(),  # all lack https://
 }
 REQUIRED = {
     "convert": {"checkpoint": "file.png", "output": "new.keras"},

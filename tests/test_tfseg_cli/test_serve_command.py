@@ -1,6 +1,8 @@
 """`tfseg serve`: how it starts, what it prints, and how it stops."""
 
 import concurrent.futures
+import contextlib
+import json
 import re
 import signal
 import socket
@@ -47,6 +49,42 @@ def test_sigterm_stops_the_server_after_the_requests_it_has_begun(folder):
     assert all('"GET /' in line or '"POST /' in line for line in err.splitlines())
     with pytest.raises(ConnectionRefusedError):
         call(port, "/health")
+
+
+def test_silent_connections_do_not_delay_the_end(folder):
+    process = run_command.start(COMMAND, folder, "--port=0", "--log_format=json")
+    try:
+        port = int(process.stdout.readline().rsplit(":", 1)[1])
+        with contextlib.ExitStack() as connections:
+            for _ in range(50):
+                silent = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+            silent.sendall(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Le")
+            assert call(port, "/ready")[0] == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+    finally:
+        _, _, err = run_command.finish(process)
+    assert [json.loads(line)["path"] for line in err.splitlines()] == ["/ready"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_public_server_says_its_names(folder, host):
+    code, _, err = run_command.run(
+        COMMAND, folder, "--port=0", f"--host={host}", before="sys.modules['tensorflow'] = None"
+    )
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"tfseg-serve: --host={host}: all machines can reach this address. Name the server")
+    assert "--allow_host=NAME" in err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("allow_host", "a:80"), ("allow_host", "http://a"), ("allow_host", ""), ("allow_origin", "example.org")],
+)
+def test_names_that_nothing_can_have_are_refused(folder, flag, value):
+    code, _, err = run_command.run(COMMAND, folder, f"--{flag}={value}", before="sys.modules['tensorflow'] = None")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"tfseg-serve: --{flag}={value}: expected ")
 
 
 def test_default_flags_are_the_default_limits():

@@ -1,67 +1,100 @@
-"""The web application that `tfseg serve` runs: its routes, and the limits that guard them."""
+"""The web application that `tfseg serve` runs: its routes, and what happens on them."""
 
 import asyncio
 import concurrent.futures
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 from aiohttp import web
 
-from tfseg.serving import answers, page, rest, uploads
+from tfseg.serving import answers, page, uploads
+from tfseg.serving.access import Access
+from tfseg.serving.admission import Admission, Stock
+from tfseg.serving.batches import Batches
 from tfseg.serving.errors import Refused
 from tfseg.serving.exported import ExportedModel
+from tfseg.serving.json_process import JsonProcess
 from tfseg.serving.limits import Limits
+from tfseg.serving.monitoring import Numbers, route_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Result = TypeVar("Result")
 
 _LOG = logging.getLogger("tfseg.serving")
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Server": "tfseg"}
 _VERSION = r"{version:(/versions/\d+)?}"
-_CONTENT_LIMIT = "A request has at most {max_bytes} bytes here. Received: {size}"
+_IMAGES_AT_ONCE = 2  # largest images that are decoded: one is computed, and the next ones wait for the model
 
 
 class Server:
     """A model over HTTP, within limits.
 
-    One thread decodes images and runs the model, which uses all cores by itself. Meanwhile the event loop answers.
+    The event loop answers at all times: a few threads decode images and write pictures, one thread runs the model, and
+    JSON is read in another process.
 
     Args:
         exported: model to serve.
         limits: what a request may cost.
+        access: names of the server, and pages that may use it.
     """
 
-    def __init__(self, exported: ExportedModel, limits: Limits) -> None:
-        self.exported, self.limits = exported, limits
-        self.busy = 0  # requests whose head has come, but whose answer has not been sent
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="model")
+    def __init__(self, exported: ExportedModel, limits: Limits, access: Access = Access()) -> None:  # noqa: B008
+        self.exported, self.limits, self.access = exported, limits, access
+        self.admission = Admission(limits)
+        self._numbers = Numbers(self.admission)
+        self._pixels = Stock(_IMAGES_AT_ONCE * limits.max_pixels)
+        self._batches = Batches(exported.run, limits.batch, limits.max_pixels)
+        self._pictures = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pictures")
+        self._json = JsonProcess()
+        self._stopping = False
         self._page, self._page_policy = page.fill(exported, limits)
 
     def app(self) -> web.Application:
         """The application, for `aiohttp.web.run_app`."""
-        app = web.Application(client_max_size=self.limits.max_bytes, middlewares=[self._answer_errors])
+        app = web.Application(middlewares=[self._measure, self._answer_errors, self._guard])
         app.router.add_get("/", self._show_page)
         app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/segment", self._segment)
         app.router.add_get(f"/v1/models/{{name:[^/:]+}}{_VERSION}", self._status)
         app.router.add_get(f"/v1/models/{{name:[^/:]+}}{_VERSION}/metadata", self._signatures)
         app.router.add_post(f"/v1/models/{{name:[^/:]+}}{_VERSION}:predict", self._predict)
-        app.on_response_prepare.append(_harden)
-        app.on_cleanup.append(self._stop)
+        app.on_response_prepare.append(self._add_headers)
+        app.cleanup_ctx.append(self._running)
+        app.on_shutdown.append(self._stop)
         return app
 
+    async def _running(self, app: web.Application) -> AsyncIterator[None]:
+        await self._json.start()
+        yield
+        self._batches.stop()
+        self._pictures.shutdown(cancel_futures=True)
+        await self._json.stop()
+
     async def _stop(self, app: web.Application) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._stopping = True
 
     async def _show_page(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": self._page_policy}
         return web.Response(text=self._page, content_type="text/html", headers=headers)
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "model": self.exported.name, "requests": self.busy})
+        facts = {"status": "ok", "model": self.exported.name, "requests": self.admission.places}
+        return web.json_response(facts)
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        if self._stopping or self.admission.places >= self.limits.queue:
+            raise Refused(503, "The server is stopping." if self._stopping else "The queue is full.")
+        return web.json_response({"status": "ready"})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return self._numbers.response()
 
     async def _segment(self, request: web.Request) -> web.Response:
         output, names = request.query.get("output", "mask"), request.query.getall("class", [])
@@ -71,44 +104,56 @@ class Server:
             allowed = ", ".join(answers.OUTPUTS_WITH_CHOICE)
             raise Refused(400, f"Classes are chosen with the outputs {allowed}, not {output}.")
         chosen = answers.chosen_classes(names, self.exported)
-
-        def answer(content: bytes) -> answers.Answer:
-            image = uploads.decode(content, self.limits.max_pixels, self.exported.channels)
-            return answers.OUTPUTS[output](image, self.exported.segment(image), self.exported, chosen)
-
-        async with self._admitted(request):
-            content = await self._uploaded(request)
-            uploads.count_pixels(content, self.limits.max_pixels, self.exported.channels)
-            body, content_type = await self._run(lambda: answer(content))
+        exported, max_pixels, channels = self.exported, self.limits.max_pixels, self.exported.channels
+        async with self.admission.admitted(request) as content:
+            if request.content_type == "application/json":
+                content = await self._json.run("read_file", content, self.limits.max_elements)
+            pixels = await self._run(lambda: uploads.count_pixels(content, max_pixels, channels))
+            async with self._pixels.taken(pixels):
+                image = await self._run(lambda: uploads.decode(content, max_pixels, channels))
+                outputs = await self._batches.run("classes", exported.inputs_of(image))
+                body, content_type = await self._run(
+                    lambda: answers.OUTPUTS[output](image, exported.classes_of(image, outputs), exported, chosen)
+                )
         return web.Response(body=body, content_type=content_type)
-
-    async def _uploaded(self, request: web.Request) -> bytes:
-        """The bytes of an image file: the body, or the field of a form that holds a file."""
-        if not request.content_type.startswith("multipart/"):
-            return await request.read()
-        try:
-            files = [field.file for field in (await request.post()).values() if isinstance(field, web.FileField)]
-        except web.HTTPException:  # the form is too large
-            raise
-        except Exception as error:  # an incomplete form raises nearly anything
-            reason = (str(error) or type(error).__name__).splitlines()[-1].strip()
-            raise Refused(400, f"The form cannot be read: {reason}") from error
-        if len(files) != 1:
-            raise Refused(400, f"A form has one file, as in curl --form image=@photo.jpg. Received: {len(files)}")
-        with files[0] as file:
-            return file.read()
 
     async def _predict(self, request: web.Request) -> web.Response:
         self._check_name(request)
-
-        def answer(body: bytes) -> bytes:
-            signature, inputs, by_rows = rest.read_request(body, self.exported, self.limits.max_pixels)
-            return rest.write_answer(self.exported.run(signature, inputs), by_rows)
-
-        async with self._admitted(request):
-            body = await request.read()
-            result = await self._run(lambda: answer(body))
+        async with self.admission.admitted(request) as body:
+            arguments = body, self.exported.types, self.limits.max_elements
+            signature, inputs, by_rows = await self._json.run("read_request", *arguments)
+            pixels = await self._run(lambda: self._count_pixels(inputs))
+            async with self._pixels.taken(pixels):
+                parts = await self._run(lambda: self._parts(inputs))
+                outputs = [await self._batches.run(signature, part) for part in parts]
+                result = await self._json.run("write_answer", outputs, by_rows)
         return web.Response(body=result, content_type="application/json")
+
+    def _count_pixels(self, inputs: Mapping[str, np.ndarray]) -> int:
+        """Counts the pixels of a request, of its image files before they are decoded."""
+        most = self.limits.max_pixels
+        pixels = sum(
+            sum(uploads.count_pixels(content, most) for content in value.ravel())
+            if value.dtype == object
+            else int(np.prod(value.shape[:-1]))
+            for value in inputs.values()
+        )
+        if pixels > most:
+            raise Refused(413, f"The images of a request have at most {most} pixels together. Received: {pixels}")
+        return pixels
+
+    def _parts(self, inputs: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """The inputs; image files one by one, unless all have one size."""
+        files = [name for name, value in inputs.items() if value.dtype == object]
+        for name in files:
+            read = [uploads.for_tensorflow(content, self.limits.max_pixels) for content in inputs[name].ravel()]
+            inputs[name] = np.array(read, dtype=object).reshape(inputs[name].shape)
+        if not files or len(inputs) > 1 or inputs[files[0]].ndim != 1:
+            return [inputs]
+        (values,) = inputs.values()
+        if len({uploads.size(content) for content in values}) <= 1:
+            return [inputs]
+        return [{files[0]: values[index : index + 1]} for index in range(len(values))]
 
     async def _status(self, request: web.Request) -> web.Response:
         self._check_name(request)
@@ -131,27 +176,22 @@ class Server:
                 f"Received: {name}{version and f', version {version}'}",
             )
 
-    @contextlib.asynccontextmanager
-    async def _admitted(self, request: web.Request) -> AsyncIterator[None]:
-        """Counts the request before its body takes memory, and limits its time."""
-        max_bytes, size = self.limits.max_bytes, request.content_length or 0
-        if size > max_bytes:
-            raise Refused(413, _CONTENT_LIMIT.format(max_bytes=max_bytes, size=size))
-        if self.busy >= self.limits.queue:
-            raise Refused(503, f"{self.busy} requests are waiting already: try again in a moment.")
-        self.busy += 1
-        try:
-            async with asyncio.timeout(self.limits.timeout):
-                yield
-        except TimeoutError as error:
-            status = 504 if request.content.is_eof() else 408  # at its end, the body has come
-            raise Refused(status, f"The request took longer than {self.limits.timeout:g} s.") from error
-        finally:
-            self.busy -= 1
-
     async def _run(self, function: Callable[[], Result]) -> Result:
-        """Runs a function in the model's thread. A request that is canceled while it waits leaves the queue."""
-        return await asyncio.wrap_future(self._thread.submit(function))
+        """Runs a function in one of the threads for pictures."""
+        return await asyncio.wrap_future(self._pictures.submit(function))
+
+    @web.middleware
+    async def _measure(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        start, status = time.monotonic(), 499  # what is logged for clients that hang up
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        except web.HTTPException as answer:
+            status = answer.status
+            raise
+        finally:
+            self._numbers.count(route_of(request), status, time.monotonic() - start)
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -161,9 +201,6 @@ class Server:
         except Refused as error:
             headers = {"Retry-After": "5"} if error.status == 503 else None
             return web.json_response({"error": str(error)}, status=error.status, headers=headers)
-        except web.HTTPRequestEntityTooLarge:
-            text = _CONTENT_LIMIT.format(max_bytes=self.limits.max_bytes, size="more")
-            return web.json_response({"error": text}, status=413)
         except web.HTTPException as error:  # an unknown path, a wrong method
             if error.status >= 400:
                 error.text, error.content_type = json.dumps({"error": error.reason}), "application/json"
@@ -172,6 +209,10 @@ class Server:
             _LOG.exception("%s %s", request.method, request.rel_url)
             return web.json_response({"error": "The server failed; its log says where."}, status=500)
 
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.access.check(request)
+        return self.access.preflight(request) or await handler(request)
 
-async def _harden(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_HEADERS | self.access.headers(request))

@@ -10,5 +10,8 @@ class Refused(ValueError):
     """
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(status, message)  # both are kept when it goes from one process to another
+        self.status, self.message = status, message
+
+    def __str__(self) -> str:
+        return self.message

@@ -10,7 +10,7 @@ from tfseg import drawing
 from tfseg.exporting.exported_folder import ExportedFolder, read_exported_folder
 from tfseg.missing_data import missing_pixels
 from tfseg.prediction.probabilities import void_of
-from tfseg.preprocessing import channels_of, is_stored
+from tfseg.preprocessing import channels_of, is_stored, preprocess
 from tfseg.serving.errors import Refused
 from tfseg.types import Path
 
@@ -27,6 +27,7 @@ class ExportedModel:
         classes: name of each class.
         colors: `[red, green, blue]` of each class, 0 to 255.
         signatures: signature name -> input name -> `tf.TensorSpec`.
+        types: signature name -> input name -> dtype of numpy, or "string" for files.
         signature_def: signature name -> its description in the SavedModel, as JSON values.
         channels: number of channels of images that come as their files store them; None: it takes photographs.
     Raises:
@@ -41,6 +42,7 @@ class ExportedModel:
         self.name = name or exported.name
         prepared = exported.preprocessing
         self.channels = channels_of(prepared) if prepared and is_stored(prepared) else None
+        self._changes_values = self.channels is None and _changes_values(prepared)
         self.classes = _class_names(exported)
         self.colors = drawing.color_table(exported.colors, exported.num_classes)[: exported.num_classes].tolist()
         path = exported.saved_model
@@ -73,6 +75,10 @@ class ExportedModel:
         self.signatures: dict[str, dict[str, Any]] = {
             name: function.structured_input_signature[1] for name, function in self._loaded.signatures.items()
         }
+        self.types = {
+            signature: {name: spec.dtype.name for name, spec in specs.items()}
+            for signature, specs in self.signatures.items()
+        }
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs of a signature: name -> array.
@@ -85,17 +91,34 @@ class ExportedModel:
         """
         import tensorflow as tf
 
+        self.check(signature, inputs)
         function = self._loaded.signatures[signature]
-        for name, value in inputs.items():
-            shape = self.signatures[signature][name].shape
-            if not shape.is_compatible_with(value.shape):
-                raise Refused(400, f"{name} has the shape {shape}, as TensorFlow writes it. Received: {value.shape}")
         try:
             outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
             reason = error.message.partition("\n\t [[")[0].splitlines()[-1]  # between two lines that say where
             raise Refused(400, f"The model does not take this input: {reason}") from error
         return {name: value.numpy() for name, value in outputs.items()}
+
+    def check(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
+        """Refuses inputs that the signature does not take.
+
+        Args:
+            signature: name of the signature.
+            inputs: input name -> array.
+        Raises:
+            Refused: a shape is another one, or photographs go to a signature that takes prepared images.
+        """
+        for name, value in inputs.items():
+            shape = self.signatures[signature][name].shape
+            if not shape.is_compatible_with(value.shape):
+                raise Refused(400, f"{name} has the shape {shape}, as TensorFlow writes it. Received: {value.shape}")
+            if signature in ("serving_default", "logits") and self._changes_values and _is_photograph(value):
+                raise Refused(
+                    400,
+                    f"The signature {signature} takes images that are preprocessed already. Received: whole numbers "
+                    f'from {value.min():g} to {value.max():g}. For photographs give "signature_name": "classes"',
+                )
 
     def segment(self, image: np.ndarray) -> np.ndarray:
         """The class of every pixel, `(height, width)`; void, 255 or 65535, where there is no data.
@@ -105,8 +128,25 @@ class ExportedModel:
         Raises:
             Refused: the model does not take images of this size.
         """
+        return self.classes_of(image, self.run("classes", self.inputs_of(image)))
+
+    def inputs_of(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """The inputs of the signature `classes` for one image.
+
+        Args:
+            image: see `segment`.
+        """
         (name,) = self.signatures["classes"]
-        (classes,) = self.run("classes", {name: image[None]}).values()
+        return {name: image[None]}
+
+    def classes_of(self, image: np.ndarray, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The result of `segment` from the outputs of the signature `classes`.
+
+        Args:
+            image: see `segment`.
+            outputs: result of `run` for the inputs of this image.
+        """
+        (classes,) = outputs.values()
         missing = missing_pixels(image)
         if missing is None:
             return classes[0]
@@ -118,6 +158,19 @@ class ExportedModel:
             raise ValueError("it has no signature 'classes': export a model that carries its preprocessing")
         (spec,) = self.signatures["classes"].values()
         return spec
+
+
+def _changes_values(preprocessing: Mapping[str, Any] | None) -> bool:
+    """Whether photographs are changed before a network takes them; it is assumed where nothing is known."""
+    if not preprocessing:
+        return True
+    colors = np.arange(channels_of(preprocessing), dtype="float32") + 100
+    return not np.array_equal(preprocess(colors, preprocessing), colors)
+
+
+def _is_photograph(values: np.ndarray) -> bool:
+    """Whether an array has nothing but whole numbers from 0 to 255, and not only 0 and 1."""
+    return bool(values.dtype.kind == "f" and values.min() >= 0 and 1 < values.max() <= 255 and not np.any(values % 1))
 
 
 def _class_names(folder: ExportedFolder) -> list[str]:

@@ -1,101 +1,156 @@
 """TF Serving's REST API: JSON to arrays and back.
 
+It runs in a process of its own, see `tfseg.serving.json_process`, and needs neither Keras nor TensorFlow.
+
 Reference: https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import base64
-import json
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from tfseg.serving.errors import Refused
-from tfseg.serving.exported import ExportedModel
-from tfseg.serving.uploads import count_pixels
 
 _MOST_VALUES = 8_000_000  # values of an answer: about 150 MB of JSON
+_DEFAULT = "serving_default"
+_DEFAULT_OF_FILES = "classes_from_bytes"
+_DATA_ADDRESS = re.compile(r"data:[^,]{0,200};base64,")
 
-Specs = Mapping[str, Any]
-"""Input name -> `tf.TensorSpec`."""
+Inputs = Mapping[str, str]
+"""Input name -> dtype of numpy, or "string" for files."""
 
 
-def read_request(body: bytes, exported: ExportedModel, max_pixels: int) -> tuple[str, dict[str, np.ndarray], bool]:
-    """The signature name, the arrays by input name, and whether the answer is wanted by rows.
+class Request(NamedTuple):
+    """What a request asks for.
+
+    Attributes:
+        signature: name of the signature.
+        inputs: input name -> array; files are an array of bytes objects.
+        by_rows: whether the answer is wanted by rows.
+    """
+
+    signature: str
+    inputs: dict[str, np.ndarray]
+    by_rows: bool
+
+
+def read_request(body: bytes, signatures: Mapping[str, Inputs], most_elements: int) -> Request:
+    """The request in a JSON body of `:predict`.
 
     Args:
         body: JSON of the request.
-        exported: model that the request is for.
-        max_pixels: largest number of pixels of all images together.
+        signatures: the inputs of each signature.
+        most_elements: numbers, lists and objects that the JSON may have.
     Raises:
-        Refused: the body is no such request, does not fit the signature, or has too many pixels.
+        Refused: the body is no such request, or does not fit the signature.
     """
-    request = _parse(body)
-    signature = request.get("signature_name", "serving_default")
-    if not isinstance(signature, str) or signature not in exported.signatures:
+    request = _parse(body, most_elements)
+    signature = request.get("signature_name", _DEFAULT_OF_FILES if _has_files(request) else _DEFAULT)
+    if not isinstance(signature, str) or signature not in signatures:
         raise Refused(
-            400, f"The signatures are {', '.join(sorted(exported.signatures))}. Received: signature_name {signature!r}"
+            400, f"The signatures are {', '.join(sorted(signatures))}. Received: signature_name {signature!r}"
         )
     if len(request.keys() & {"instances", "inputs"}) != 1:
         raise Refused(400, f"A request has either instances or inputs. Received: {', '.join(request) or 'neither'}")
-    specs, by_rows = exported.signatures[signature], "instances" in request
-    columns = _columns_of_rows(request["instances"], specs) if by_rows else _columns(request["inputs"], specs)
-    if columns.keys() != specs.keys():
+    types, by_rows = signatures[signature], "instances" in request
+    columns = _columns_of_rows(request["instances"], types) if by_rows else _columns(request["inputs"], types)
+    if columns.keys() != types.keys():
         raise Refused(
-            400, f"The inputs of {signature} are {', '.join(specs)}. Received: {', '.join(columns) or 'none'}"
+            400, f"The inputs of {signature} are {', '.join(types)}. Received: {', '.join(columns) or 'none'}"
         )
-    inputs = {name: _array(name, value, specs[name]) for name, value in columns.items()}
-    for value in inputs.values():
-        _check_pixels(value, max_pixels)
-    return signature, inputs, by_rows
+    return Request(signature, {name: _array(name, value, types[name]) for name, value in columns.items()}, by_rows)
 
 
-def write_answer(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes:
+def read_file(body: bytes, most_elements: int) -> bytes:
+    """The image file in a JSON body of `/segment`: `{"b64": "..."}`, alone or as the only value of an object.
+
+    Args:
+        body: JSON of the request.
+        most_elements: numbers, lists and objects that the JSON may have.
+    Raises:
+        Refused: the body is no such JSON.
+    """
+    value: Any = _parse(body, most_elements)
+    if value.keys() != {"b64"} and len(value) == 1:
+        (value,) = value.values()
+    return _to_bytes(value)
+
+
+def write_answer(parts: Sequence[Mapping[str, np.ndarray]], by_rows: bool) -> bytes:
     """JSON with `predictions` by rows, or with `outputs`. A single output has no name.
 
     Args:
-        outputs: output name -> array.
+        parts: output name -> array, for each part of the rows; several parts if rows differ in size.
         by_rows: whether the answer is by rows.
     Raises:
-        Refused: there are too many values for JSON.
+        Refused: the answer cannot be JSON, or has too many values.
     """
-    values = sum(value.size for value in outputs.values())
+    values = sum(value.size for part in parts for value in part.values())
     if values > _MOST_VALUES:
         raise Refused(413, f"An answer has at most {_MOST_VALUES} values: ask for classes. Received: {values}")
-    columns = {name: value.tolist() for name, value in outputs.items()}
+    columns = {name: _written([part[name] for part in parts], name) for name in parts[0]}
     answer: Any = columns
     if len(columns) == 1:
         (answer,) = columns.values()
     elif by_rows:
         answer = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return json.dumps({"predictions" if by_rows else "outputs": answer}).encode()
+    return orjson.dumps({"predictions" if by_rows else "outputs": answer}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _written(values: Sequence[np.ndarray], name: str) -> Any:
+    """An output as orjson takes it: an array, or a list of rows of different sizes."""
+    for value in values:
+        if value.dtype.kind not in "biuf":
+            raise Refused(400, f"The output {name} has no numbers but {value.dtype}: it cannot be answered as JSON")
+        if not np.isfinite(value).all():
+            raise Refused(422, f"The output {name} has numbers that JSON does not: NaN or infinity. Look at the input.")
+    whole = [np.ascontiguousarray(value) if value.ndim else value.item() for value in values]
+    return whole[0] if len(whole) == 1 else [row for value in whole for row in value]
+
+
+def _parse(body: bytes, most_elements: int) -> dict[str, Any]:
+    # Counted before any object is made: a list of empty lists takes 30 times its text.
+    elements = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if elements > most_elements:
+        raise Refused(
+            413, f"JSON has at most {most_elements} elements here: send images as files. Received: {elements}"
+        )
     try:
-        request = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise Refused(400, f"The request is not JSON: {reason}") from error
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if "memory" in str(error):
+            raise MemoryError from error
+        raise Refused(400, f"The request is not JSON, or nested too deeply: {error}") from error
     if not isinstance(request, dict):
         raise Refused(400, f"A request is a JSON object. Received: {type(request).__name__}")
     return request
 
 
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"JSON has no number {text}")
+def _has_files(request: Mapping[str, Any]) -> bool:
+    """Whether the first value of a request is an image file; such a request needs no name of a signature."""
+    value = request.get("instances", request.get("inputs"))
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, dict) and value.keys() != {"b64"} and len(value) == 1:
+        (value,) = value.values()
+        value = value[0] if isinstance(value, list) and value else value
+    return isinstance(value, dict) and value.keys() == {"b64"}
 
 
-def _columns(value: Any, specs: Specs) -> dict[str, Any]:
+def _columns(value: Any, types: Inputs) -> dict[str, Any]:
     """Input name -> value; a single input may come without its name."""
-    return value if _is_named(value) else dict.fromkeys(list(specs)[:1], value)
+    return value if _is_named(value) else dict.fromkeys(list(types)[:1], value)
 
 
-def _columns_of_rows(rows: Any, specs: Specs) -> dict[str, Any]:
+def _columns_of_rows(rows: Any, types: Inputs) -> dict[str, Any]:
     if not isinstance(rows, list) or not rows:
         raise Refused(400, f"Instances are a list of at least one. Received: {_short(rows)}")
     if not all(map(_is_named, rows)):
-        return _columns(rows, specs)
+        return _columns(rows, types)
     if any(row.keys() != rows[0].keys() for row in rows):
         raise Refused(400, "All instances have the same inputs. Received: rows of different names")
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -105,17 +160,17 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
-def _array(name: str, value: Any, spec: Any) -> np.ndarray:
-    """The array of a `tf.TensorSpec`; for strings, an array of bytes."""
-    if spec.dtype.name == "string":
+def _array(name: str, value: Any, dtype_name: str) -> np.ndarray:
+    """The array of an input; for files, an array of bytes."""
+    if dtype_name == "string":
         files = [_to_bytes(item) for item in value] if isinstance(value, list) else _to_bytes(value)
         return np.array(files, dtype=object)
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
         raise Refused(400, f"{name} is a regular array: {error}") from error
-    dtype = np.dtype(spec.dtype.as_numpy_dtype)
-    if array.dtype.kind not in ("iu" if dtype.kind in "iu" else "iuf"):
+    dtype = np.dtype(dtype_name)
+    if array.dtype.kind not in ("iu" if dtype.kind in "iu" else "iuf") or not array.size:
         raise Refused(400, f"{name} has numbers of {dtype}. Received: {_short(value)}")
     if dtype.kind in "iu" and not (np.iinfo(dtype).min <= array.min() <= array.max() <= np.iinfo(dtype).max):
         raise Refused(400, f"{name} has numbers of {dtype}. Received: {array.min()} to {array.max()}")
@@ -123,23 +178,15 @@ def _array(name: str, value: Any, spec: Any) -> np.ndarray:
 
 
 def _to_bytes(value: Any) -> bytes:
+    """The bytes of base64, which may have line breaks and be the address of data."""
     if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
         raise Refused(400, f'An image file comes as {{"b64": "..."}}. Received: {_short(value)}')
+    text = value["b64"]
+    start = _DATA_ADDRESS.match(text)
     try:
-        return base64.b64decode(value["b64"], validate=True)
+        return base64.b64decode("".join(text[start.end() if start else 0 :].split()), validate=True)
     except ValueError as error:
         raise Refused(400, f"The text of b64 is not base64: {error}") from error
-
-
-def _check_pixels(array: np.ndarray, max_pixels: int) -> None:
-    """Counts the pixels of image files before TensorFlow decodes them."""
-    pixels = (
-        sum(count_pixels(content, max_pixels) for content in array.ravel())
-        if array.dtype == object
-        else int(np.prod(array.shape[:-1]))
-    )
-    if pixels > max_pixels:
-        raise Refused(413, f"The images of a request have at most {max_pixels} pixels together. Received: {pixels}")
 
 
 def _short(value: Any) -> str:

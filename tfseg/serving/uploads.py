@@ -1,19 +1,24 @@
 """Image files that clients send: checked before they are decoded."""
 
 import io
+import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfseg.images import read_image
+from tfseg.picture_formats import open_picture, orientation_of
 from tfseg.serving.errors import Refused
 from tfseg.stored_channels import channels_size, read_channels
 
-# The formats in which photographs come. Some of Pillow's other formats start programs.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+if TYPE_CHECKING:  # Pillow takes time to load, and few need it
+    from PIL import Image
+
+_MOST_FRAMES = 1000
 
 
 def count_pixels(content: bytes, max_pixels: int, channels: int | None = None) -> int:
-    """Height times width of an image, from the head of its file: nothing is decoded.
+    """Height times width of an image, of all its frames or pages together. The last one at most is not decoded.
 
     Args:
         content: bytes of an image file.
@@ -22,21 +27,32 @@ def count_pixels(content: bytes, max_pixels: int, channels: int | None = None) -
     Raises:
         Refused: the file is no image, or the image has more pixels.
     """
-    from PIL import Image
-
     if channels is not None:
         return _count_stored(content, max_pixels)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Refused(413, f"An image has at most {max_pixels} pixels here: shrink it. {error}") from error
+        with open_picture(_Upload(content)) as picture:
+            return _count_frames(picture, max_pixels)
+    except Refused:
+        raise
     except Exception as error:  # a broken file raises nearly anything
-        start = f", starting with {content[:8]!r}" if content else ""
-        raise Refused(415, f"An image is one of {', '.join(FORMATS)}. Received: {len(content)} bytes{start}") from error
-    if width * height > max_pixels:
-        raise Refused(413, f"An image has at most {max_pixels} pixels here: shrink it. Received: {width} x {height}")
-    return width * height
+        raise Refused(415, f"The image cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def _count_frames(picture: "Image.Image", max_pixels: int) -> int:
+    width, height = picture.size
+    for count in itertools.count(1):
+        if count * width * height > max_pixels:
+            frames = f" in each of {count} frames or more" if count > 1 else ""
+            raise Refused(
+                413, f"An image has at most {max_pixels} pixels here: shrink it. Received: {width} x {height}{frames}"
+            )
+        if count > _MOST_FRAMES:
+            raise Refused(413, f"An image has at most {_MOST_FRAMES} frames or pages here. Received: more")
+        try:
+            picture.seek(count)
+        except EOFError:
+            return count * width * height
+    raise AssertionError
 
 
 def _count_stored(content: bytes, max_pixels: int) -> int:
@@ -68,6 +84,38 @@ def decode(content: bytes, max_pixels: int, channels: int | None = None) -> np.n
         return read_image(_Upload(content), max_pixels=max_pixels)
     except Exception as error:
         raise Refused(400, f"The image cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def for_tensorflow(content: bytes, max_pixels: int) -> bytes:
+    """The file itself if TensorFlow reads the same pixels from it, or else a PNG of what `tfseg.read_image` reads.
+
+    Args:
+        content: bytes of an image file, whose pixels `count_pixels` has counted.
+        max_pixels: largest number of pixels.
+    Raises:
+        Refused: the file is not a whole image.
+    """
+    try:
+        with open_picture(_Upload(content)) as picture:
+            if picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L") and orientation_of(picture) == 1:
+                return content
+    except Exception as error:  # a PNG may say how it was held after its pixels, and they are damaged
+        raise Refused(400, f"The image cannot be read: {str(error) or type(error).__name__}") from error
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(decode(content, max_pixels)).save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """`(width, height)` of an image file, as it is stored.
+
+    Args:
+        content: bytes of an image file.
+    """
+    with open_picture(_Upload(content)) as picture:
+        return picture.size
 
 
 class _Upload(io.BytesIO):

@@ -14,19 +14,23 @@ aiohttp = pytest.importorskip("aiohttp")
 
 from helpers.served import call, encoded, expected, photograph, serving, until  # noqa: E402
 
+from tfseg.serving.errors import Refused  # noqa: E402
+
 
 class Slow:
     """A model that computes nothing until `go` is set."""
 
     def __init__(self, exported):
-        self.go, self.calls = threading.Event(), 0
-        self.name, self.classes, self.colors = exported.name, exported.classes, exported.colors
-        self.channels = exported.channels
+        self.go, self.calls, self.sizes, self.exported = threading.Event(), 0, [], exported
 
-    def segment(self, image):
+    def __getattr__(self, name):
+        return getattr(self.exported, name)
+
+    def run(self, signature, inputs):
         self.calls += 1
+        self.sizes.append(len(inputs["images"]))
         self.go.wait(30)
-        return expected(image)
+        return {"classes": expected(inputs["images"])}
 
 
 def post_all(port, bodies, path="/segment?output=npy"):
@@ -76,9 +80,48 @@ def test_requests_beyond_the_queue_are_refused(exported):
         assert call(port, "/segment", content)[0] == 200
 
 
+def test_requests_of_one_size_that_wait_share_a_run(exported):
+    slow = Slow(exported)
+    images = [photograph(seed, (20, 30 + seed // 3 % 2)) for seed in range(12)]
+    with serving(slow, batch=4, max_pixels=20 * 31 * 3) as port:
+        threading.Timer(0.5, slow.go.set).start()
+        answers = post_all(port, [encoded(photograph(size=(8, 9))), *map(encoded, images)])
+    for image, (status, body) in zip(images, answers[1:], strict=True):
+        assert status == 200
+        np.testing.assert_array_equal(np.load(io.BytesIO(body)), expected(image))
+    assert sum(slow.sizes) == 13
+    assert max(slow.sizes) in (2, 3)  # more pixels than those of three images are not computed at once
+
+
+def test_an_image_that_fails_does_not_fail_those_that_it_shares_a_run_with(exported):
+    class Picky(Slow):
+        def run(self, signature, inputs):
+            if np.any(inputs["images"] == 77):
+                raise Refused(400, "not this one")
+            return super().run(signature, inputs)
+
+    picky, odd = Picky(exported), photograph().copy()
+    odd[0, 0] = 77
+    with serving(picky) as port:
+        threading.Timer(0.5, picky.go.set).start()
+        bodies = [encoded(image) for image in (photograph(), odd, photograph(1), photograph(2))]
+        assert [status for status, _ in post_all(port, bodies)] == [200, 400, 200, 200]
+
+
+def test_bytes_of_all_requests_are_bounded(exported):
+    slow, content = Slow(exported), encoded(photograph())
+    with serving(slow, held_bytes=int(2.5 * len(content))) as port:
+        threading.Timer(0.5, slow.go.set).start()
+        answers = post_all(port, [content] * 5)
+        assert sorted(status for status, _ in answers) == [200, 200, 503, 503, 503]
+        refused = next(json.loads(body)["error"] for status, body in answers if status == 503)
+        assert refused.endswith("bytes of requests are waiting already: try again in a moment.")
+        assert call(port, "/segment", content)[0] == 200
+
+
 def test_requests_that_time_out_in_the_queue_never_run(exported):
     slow = Slow(exported)
-    with serving(slow, timeout=1) as port:
+    with serving(slow, timeout=1, batch=1) as port:
         answers = post_all(port, [encoded(photograph())] * 3)
         assert {(status, json.loads(body)["error"]) for status, body in answers} == {
             (504, "The request took longer than 1 s.")
@@ -88,9 +131,10 @@ def test_requests_that_time_out_in_the_queue_never_run(exported):
         assert slow.calls == 2
 
 
-def test_a_body_that_never_comes_times_out(exported):
-    with serving(exported, timeout=1) as port, socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nfew")
+def test_a_body_that_never_comes_times_out_and_holds_no_place(exported):
+    with serving(exported, body_timeout=1, queue=1) as port, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nfew")
+        assert call(port, "/segment", encoded(photograph()))[0] == 200
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
         assert call(port, "/health")[2]["requests"] == 0
 
@@ -119,7 +163,7 @@ def test_requests_of_clients_that_hang_up_leave_the_queue(exported):
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", port)) as client:
                 client.sendall(
-                    b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+                    b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(content) + content
                 )
                 until(lambda: slow.calls)
         until(lambda: not call(port, "/health")[2]["requests"])
@@ -129,7 +173,7 @@ def test_requests_of_clients_that_hang_up_leave_the_queue(exported):
 
 
 def test_an_internal_error_is_logged_and_hidden_from_the_client(exported, monkeypatch, caplog):
-    monkeypatch.setattr(exported, "segment", lambda image: 1 / 0)
+    monkeypatch.setattr(exported, "classes_of", lambda image, outputs: 1 / 0)
     with serving(exported) as port:
         status, _, answer = call(port, "/segment", encoded(photograph()))
         assert (status, answer) == (500, {"error": "The server failed; its log says where."})

@@ -1,14 +1,21 @@
 """TF Serving's REST API: what it answers, and which requests it refuses."""
 
+import base64
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("aiohttp")
 
-from helpers.served import b64, bomb, call, encoded, expected, photograph, predict
+from helpers.served import b64, bomb, call, encoded, expected, photograph, predict, serving, write_folder
+
+import tfseg
+from tfseg.serving import rest
+from tfseg.serving.errors import Refused
+from tfseg.serving.exported import ExportedModel
 
 PREDICT = "/v1/models/colors:predict"
 
@@ -37,6 +44,82 @@ def test_image_files_come_in_base64(port):
     assert predict(port, signature_name="classes_from_bytes", inputs=files)[2] == {"outputs": classes}
 
 
+def test_an_image_file_needs_no_signature(port):
+    image = photograph()
+    file, classes = b64(encoded(image)), expected(image[None]).tolist()
+    for request in ({"instances": [file]}, {"instances": [{"image_bytes": file}]}):
+        assert predict(port, **request)[2] == {"predictions": classes}
+    for request in ({"inputs": [file]}, {"inputs": {"image_bytes": [file]}}):
+        assert predict(port, **request)[2] == {"outputs": classes}
+
+
+def test_base64_may_have_line_breaks_and_be_an_address_of_data(port):
+    image = photograph()
+    text = base64.encodebytes(encoded(image)).decode()
+    assert "\n" in text.strip()
+    for form in (text, "data:image/png;base64," + text.replace("\n", "")):
+        assert predict(port, instances=[{"b64": form}])[2] == {"predictions": expected(image[None]).tolist()}
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {}), ("GIF", {}), ("JPEG", {"exif": TURNED})],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_files_in_base64_are_read_like_read_image(port, form, options, tmp_path):
+    content = encoded(photograph(), form, **options)
+    (tmp_path / "image").write_bytes(content)
+    wanted = expected(tfseg.read_image(tmp_path / "image"))
+    assert form != "JPEG" or wanted.shape == (83, 65)
+    assert predict(port, instances=[b64(content)])[2] == {"predictions": [wanted.tolist()]}
+
+
+def test_files_of_several_sizes_get_their_own_classes(port):
+    images = [photograph(seed, (8 + seed, 9)) for seed in range(3)]
+    wanted = [expected(image).tolist() for image in images]
+    files = [b64(encoded(image)) for image in images]
+    assert predict(port, instances=files)[2] == {"predictions": wanted}
+    assert predict(port, inputs=files)[2] == {"outputs": wanted}
+
+
+@pytest.mark.parametrize("signature", [{}, {"signature_name": "logits"}], ids=["default", "logits"])
+def test_photographs_sent_to_logits_are_told_where_they_belong(port, signature):
+    rows = photograph()[None].tolist()
+    status, _, answer = predict(port, **signature, inputs=rows)
+    assert status == 400
+    assert "whole numbers from " in answer["error"]
+    assert answer["error"].endswith('For photographs give "signature_name": "classes"')
+    assert predict(port, **signature, inputs=(photograph()[None] / 255).tolist())[0] == 200
+
+
+def test_a_network_for_photographs_as_they_are_takes_them_as_logits(tmp_path):
+    plain = {"channel_order": "RGB", "divisor": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    (tmp_path / "colors").mkdir()
+    with serving(ExportedModel(write_folder(tmp_path / "colors", preprocessing=plain))) as port:
+        assert predict(port, inputs=photograph()[None].tolist())[0] == 200
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_json_does_not_have_are_no_answer(value):
+    with pytest.raises(Refused, match="NaN or infinity") as caught:
+        rest.write_answer([{"logits": np.array([[1.0, value]])}], by_rows=True)
+    assert caught.value.status == 422
+
+
+def test_elements_of_json_are_counted_before_any_is_made(exported):
+    with serving(exported, max_elements=1000) as port:
+        status, _, answer = call(port, PREDICT, b'{"inputs": [' + b"[]," * 500 + b"[]]}")
+        assert (status, answer["error"]) == (
+            413,
+            "JSON has at most 1000 elements here: send images as files. Received: 1003",
+        )
+        assert predict(port, inputs=(photograph(size=(4, 5))[None] / 255).tolist())[0] == 200
+
+
 def test_the_default_signature_of_a_version_is_logits(port, exported):
     image = np.random.default_rng(0).normal(size=(1, 3, 4, 3)).astype("float32")
     _, _, answer = predict(port, "/v1/models/colors/versions/1:predict", inputs=image.tolist())
@@ -61,10 +144,10 @@ def test_status_and_metadata_have_the_form_of_tf_serving(port):
 @pytest.mark.parametrize(
     ("request_", "status", "message"),
     [
-        ("{", 400, "The request is not JSON: "),
-        ("\xff", 400, "The request is not JSON: "),
-        ("[" * 100_000, 400, "The request is not JSON: nested too deeply"),
-        ('{"inputs": NaN}', 400, "JSON has no number NaN"),
+        ("{", 400, "The request is not JSON, or nested too deeply: "),
+        ("\xff", 400, "The request is not JSON, or nested too deeply: "),
+        ("[" * 100_000, 400, "The request is not JSON, or nested too deeply"),
+        ('{"inputs": NaN}', 400, "The request is not JSON, or nested too deeply: "),
         ("[]", 400, "A request is a JSON object. Received: list"),
         ("{}", 400, "either instances or inputs. Received: neither"),
         ({"inputs": [], "instances": []}, 400, "either instances or inputs. Received: "),
@@ -84,11 +167,10 @@ def test_status_and_metadata_have_the_form_of_tf_serving(port):
         ({"signature_name": "classes_from_bytes", "instances": ["text"]}, 400, 'An image file comes as {"b64": "..."}. Received: \'text\''),
         ({"signature_name": "classes_from_bytes", "instances": [{"b64": "?"}]}, 400, "The text of b64 is not base64"),
         ({"signature_name": "classes_from_bytes", "inputs": b64(encoded(photograph()))}, 400, "image_bytes has the shape (None,)"),
-        ({"signature_name": "classes_from_bytes", "instances": [b64(b"text")]}, 415, "An image is one of BMP"),
+        ({"signature_name": "classes_from_bytes", "instances": [b64(b"text")]}, 415, "The image cannot be read: an upload: no whole picture of a format"),
         ({"signature_name": "classes_from_bytes", "instances": [b64(bomb(60_000, 60_000))]}, 413, "at most 100000 pixels"),
         ({"signature_name": "classes_from_bytes", "instances": [b64(encoded(photograph(size=(250, 300))))] * 2}, 413, "at most 100000 pixels together. Received: 150000"),
-        ({"signature_name": "classes_from_bytes", "instances": [b64(bomb(20, 20))]}, 400, "The model does not take this input: Invalid PNG data"),
-        ({"signature_name": "classes_from_bytes", "instances": [b64(encoded(photograph(size=(9, side)))) for side in (8, 9)]}, 400, "The model does not take this input: PartialTensorShape: Incompatible shapes"),
+        ({"signature_name": "classes_from_bytes", "instances": [b64(bomb(20, 20))]}, 400, "The image cannot be read: "),
     ],
 )  # fmt: skip
 def test_wrong_json_gets_a_status_and_a_message(port, request_, status, message):
@@ -98,10 +180,10 @@ def test_wrong_json_gets_a_status_and_a_message(port, request_, status, message)
     assert message in answer["error"]
 
 
-def test_large_answers_are_refused(port, monkeypatch):
+def test_large_answers_are_refused(monkeypatch):
     monkeypatch.setattr("tfseg.serving.rest._MOST_VALUES", 47)
-    status, _, answer = predict(port, inputs=np.zeros((1, 3, 4, 3)).tolist())
-    assert (status, answer["error"]) == (413, "An answer has at most 47 values: ask for classes. Received: 48")
+    with pytest.raises(Refused, match=r"at most 47 values: ask for classes\. Received: 48"):
+        rest.write_answer([{"logits": np.zeros((1, 3, 4, 4))}], by_rows=False)
 
 
 def test_unknown_models_and_methods_are_refused(port):

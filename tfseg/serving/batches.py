@@ -1,0 +1,113 @@
+"""Requests that wait for the model: those for images of one size are computed together."""
+
+import asyncio
+import collections
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+Run = Callable[[str, Arrays], dict[str, np.ndarray]]
+"""A function from the name of a signature and its inputs to its outputs."""
+
+# What `tfseg.export` writes: they compute each image by itself. Other signatures may not.
+_BY_IMAGE = ("serving_default", "logits", "probabilities", "classes")
+
+
+@dataclasses.dataclass(eq=False)
+class _Job:
+    signature: str
+    inputs: Arrays
+    result: "asyncio.Future[dict[str, np.ndarray]]"
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Jobs of one kind can be computed together."""
+        return self.signature, *((name, value.dtype, value.shape[1:]) for name, value in self.inputs.items())
+
+    @property
+    def pixels(self) -> int:
+        return sum(int(np.prod(value.shape[:-1])) for value in self.inputs.values())
+
+
+class Batches:
+    """Runs a model in one thread, which uses all cores by itself. Requests that wait share a run where they can.
+
+    Args:
+        run: the model.
+        batch: requests that share a run at most.
+        max_pixels: pixels of a run with several requests at most.
+    """
+
+    def __init__(self, run: Run, batch: int, max_pixels: int) -> None:
+        self._run, self._batch, self._max_pixels = run, batch, max_pixels
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._waiting: collections.deque[_Job] = collections.deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        """The outputs of a signature. A request that is canceled while it waits is not computed.
+
+        Args:
+            signature: name of the signature.
+            inputs: input name -> array.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(signature, inputs, loop.create_future())
+        self._waiting.append(job)
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
+        return await job.result
+
+    def stop(self) -> None:
+        """Computes nothing more."""
+        self._waiting.clear()
+        self._thread.shutdown(cancel_futures=True)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while jobs := self._next():
+            results = await loop.run_in_executor(self._thread, self._compute, jobs)
+            for job, result in zip(jobs, results, strict=True):
+                if job.result.done():  # canceled in the meantime
+                    continue
+                if isinstance(result, Exception):
+                    job.result.set_exception(result)
+                else:
+                    job.result.set_result(result)
+
+    def _next(self) -> list[_Job]:
+        """The job that has waited longest, and others of its kind."""
+        waiting = [job for job in self._waiting if not job.result.done()]
+        chosen = waiting[:1]
+        if chosen and chosen[0].signature in _BY_IMAGE:
+            kind, pixels = chosen[0].kind, chosen[0].pixels
+            for job in waiting[1:]:
+                if len(chosen) == self._batch:
+                    break
+                if job.kind == kind and pixels + job.pixels <= self._max_pixels:
+                    chosen.append(job)
+                    pixels += job.pixels
+        self._waiting = collections.deque(job for job in waiting if job not in chosen)
+        return chosen
+
+    def _compute(self, jobs: Sequence[_Job]) -> list[dict[str, np.ndarray] | Exception]:
+        if len(jobs) > 1:
+            together = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
+            outputs = self._outcome(jobs[0].signature, together)
+            if not isinstance(outputs, Exception):
+                counts = [len(next(iter(job.inputs.values()))) for job in jobs]
+                ends = np.cumsum(counts)
+                return [
+                    {name: value[end - count : end] for name, value in outputs.items()}
+                    for count, end in zip(counts, ends, strict=True)
+                ]
+        return [self._outcome(job.signature, job.inputs) for job in jobs]
+
+    def _outcome(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray] | Exception:
+        try:
+            return self._run(signature, inputs)
+        except Exception as error:
+            return error

@@ -1,0 +1,139 @@
+"""A process that turns JSON into arrays and back. However large a request is, the server answers meanwhile.
+
+Python runs one thread at a time, and reading 16 MB of JSON takes a second. The process has a limit of memory, too. It
+is started again when a client hangs up or the memory does not suffice.
+"""
+
+import asyncio
+import importlib.util
+import os
+import pathlib
+import pickle
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tfseg.serving.errors import Refused
+
+_MEMORY = 3 * 2**30
+_LENGTH = struct.Struct("<Q")
+_ROOT = pathlib.Path(__file__).parents[2]
+# The package itself is not run, because it loads Keras.
+_CODE = f"""
+import importlib.util, sys
+sys.path.insert(0, {str(_ROOT)!r})
+sys.modules["tfseg"] = importlib.util.module_from_spec(importlib.util.find_spec("tfseg"))
+from tfseg.serving.json_process import _serve
+_serve(int(sys.argv[1]))
+"""
+
+
+class JsonProcess:
+    """Runs the functions of `tfseg.serving.rest` in a process of their own, one at a time.
+
+    Args:
+        memory: bytes of memory that the process may take.
+    """
+
+    def __init__(self, memory: int = _MEMORY) -> None:
+        self._memory = memory
+        self._lock = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Starts the process, so that the first client need not wait for it."""
+        async with self._lock:
+            await self._started()
+
+    async def stop(self) -> None:
+        """Ends the process."""
+        process, self._process = self._process, None
+        if process and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    async def run(self, function: str, *arguments: Any) -> Any:
+        """The result of a function of `tfseg.serving.rest`.
+
+        Args:
+            function: name of the function.
+            *arguments: its arguments.
+        Raises:
+            Refused: the function refuses, or needs too much memory.
+        """
+        async with self._lock:
+            process = await self._started()
+            try:
+                is_result, value = await _ask(process, pickle.dumps((function, arguments)))
+            except (EOFError, ConnectionError) as error:  # the system or its limit of memory ended it
+                await self.stop()
+                raise Refused(413, "The JSON takes too much memory: send images as files.") from error
+            except BaseException:  # the client hung up, and needs no result
+                await self.stop()
+                raise
+        if is_result:
+            return value
+        raise value
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-c",
+                _CODE,
+                str(self._memory),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            )
+        return self._process
+
+
+async def _ask(process: asyncio.subprocess.Process, message: bytes) -> tuple[bool, Any]:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(_LENGTH.pack(len(message)))
+    process.stdin.write(message)
+    await process.stdin.drain()
+    (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
+    answer: tuple[bool, Any] = pickle.loads(await process.stdout.readexactly(length))
+    return answer
+
+
+def _serve(memory: int) -> None:
+    """Answers the messages that come, until there are no more."""
+    import gc
+    import signal
+
+    from tfseg.serving import rest
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server ends this process
+    gc.disable()  # looking for cycles among millions of new lists takes longer than making them; there are none
+    _limit_memory(memory)
+    incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
+    while head := incoming.read(_LENGTH.size):
+        name, arguments = pickle.loads(incoming.read(_LENGTH.unpack(head)[0]))
+        answer = pickle.dumps(_outcome(getattr(rest, name), arguments), protocol=5)
+        outgoing.write(_LENGTH.pack(len(answer)))
+        outgoing.write(answer)
+        outgoing.flush()
+        del arguments, answer
+        gc.collect()
+
+
+def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    try:
+        return True, function(*arguments)
+    except MemoryError:
+        return False, Refused(413, "The JSON takes too much memory: send images as files.")
+    except Exception as error:
+        return False, error
+
+
+def _limit_memory(memory: int) -> None:
+    if importlib.util.find_spec("resource"):  # Windows has no such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
