@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
+from converters.building.graph import GraphStep, ProgramGraph, Ref, SizedFloat, Sizes
 from converters.building.laid import Laid, usual_axes
 from converters.building.step_layers import StepLayers
 from converters.errors import ConversionError
@@ -22,7 +22,7 @@ Handler = Callable[..., Any]
 _RANDOM = frozenset("rand randn randint randperm rand_like randn_like randint_like normal bernoulli dropout".split())
 _IMAGE_RANK = 4
 # These make a tensor of none, in a size that the image may say.
-_MAKERS = frozenset(("zeros", "ones", "full", "arange"))
+_MAKERS = frozenset(("zeros", "ones", "full", "arange", "linspace", "numbers", "scalar_tensor"))
 _MERGING = frozenset(("reshape", "view", "flatten", "_unsafe_view"))
 
 
@@ -184,10 +184,11 @@ class Builder:
             return arguments["input"]
         if step.op in _RANDOM:
             raise self.refusal("draws random numbers")
-        fixed = shapes is None or len(set(shapes)) == 1
+        sized = any(isinstance(leaf, Sizes | SizedFloat) for leaf in _leaves(arguments))
+        fixed = (shapes is None or len(set(shapes)) == 1) and not sized
         if not fixed and step.op in _MAKERS:
             return self.handlers[step.op](self, **arguments)
-        if step.compute is None or not fixed or any(isinstance(leaf, Sizes) for leaf in _leaves(arguments)):
+        if step.compute is None or not fixed:
             return self._fold_at_run_time(step, arguments)
         if "input" in arguments and "self" in step.arguments:
             arguments = {"self" if key == "input" else key: value for key, value in arguments.items()}
@@ -209,7 +210,7 @@ class Builder:
             name: self.lifted(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
             for name, value in arguments.items()
         }
-        if handler is None or not any(isinstance(value, Laid) for value in lifted.values()):
+        if handler is None or not any(isinstance(value, Laid | Sizes | SizedFloat) for value in lifted.values()):
             raise self.refusal("makes a tensor that depends on the size of the image or of the batch")
         self.parents.pop(step.name)
         return handler(self, **lifted)
@@ -342,7 +343,7 @@ def _variable(layer: keras.Layer, name: str) -> keras.Variable:
 def _leaves(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         value = list(value.values())
-    if isinstance(value, list | tuple) and not isinstance(value, Sizes):
+    if isinstance(value, list | tuple) and not isinstance(value, Sizes | SizedFloat):
         return [leaf for part in value for leaf in _leaves(part)]
     return [value]
 
@@ -350,6 +351,6 @@ def _leaves(value: Any) -> list[Any]:
 def _words(value: Any) -> str:
     if isinstance(value, Ref):
         return value.name
-    if isinstance(value, Sizes):
-        return "/".join(map(str, value.values))
+    if isinstance(value, Sizes | SizedFloat):
+        return "/".join(f"{number:.9g}" for number in value.values)
     return str(value)[:60]

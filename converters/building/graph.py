@@ -30,6 +30,16 @@ class Sizes(NamedTuple):
     values: tuple[int, ...]
 
 
+class SizedFloat(NamedTuple):
+    """A number that depends on the image and is no integer: its value at each of the traced sizes.
+
+    Attributes:
+        values: one number for each traced size.
+    """
+
+    values: tuple[float, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class GraphStep:
     """One operation.

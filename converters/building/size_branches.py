@@ -74,6 +74,8 @@ def _is_free_of_sizes(traces: Sequence[tuple[Shape, Any]]) -> bool:
     graphs = [list(program.graph.nodes) for _, program in traces]
     if len({_steps(program) for _, program in traces}) > 1:
         return False
+    if any(_differ(parts) for parts in zip(*(program.constants.values() for _, program in traces), strict=False)):
+        return False
     if any("alias" in str(node.target) for node in graphs[0]):
         return False  # it may be a cut that takes nothing off these two
     for nodes in zip(*graphs, strict=True):
@@ -86,6 +88,12 @@ def _is_free_of_sizes(traces: Sequence[tuple[Shape, Any]]) -> bool:
         if any(len(set(number)) > 1 and tuple(number) != batches for number in numbers):
             return False
     return True
+
+
+def _differ(constants: Sequence[Any]) -> bool:
+    """Whether a constant of the programs, as `torch.tensor([width])` makes it, has other numbers at another size."""
+    first, *others = (getattr(part, "tolist", lambda part=part: part)() for part in constants)
+    return any(str(other) != str(first) for other in others)
 
 
 def _longest(traces: Sequence[tuple[Shape, Any]]) -> list[Any]:

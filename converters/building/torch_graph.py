@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.building.graph import GraphStep, ProgramGraph, Ref, Sizes
+from converters.building.graph import GraphStep, ProgramGraph, Ref, SizedFloat, Sizes
 from converters.building.mutations import plain_name, without_changes
 from converters.building.size_branches import require_equal_steps
 from converters.building.trainable import trained_names
@@ -29,14 +29,18 @@ def aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
     graphs = [list(program.graph.nodes) for program in programs]
     first = programs[0]
     state = {**first.state_dict, **first.constants}
-    tensors, keys, inputs = {}, {}, []
+    tensors, keys, inputs, steps = {}, {}, [], []
     for spec in first.graph_signature.input_specs:
         if spec.target is None:
             inputs.append(spec.arg.name)
         else:
+            constants = [{**program.state_dict, **program.constants}.get(spec.target) for program in programs]
+            if (step := _sized_constant(spec.arg.name, constants)) is not None:
+                steps.append(step)
+                continue
             keys[spec.arg.name] = spec.target
             tensors[spec.arg.name] = _array(state[spec.target])
-    steps, shapes, outputs = [], {}, None
+    shapes, outputs = {}, None
     for nodes in zip(*graphs, strict=True):
         node = nodes[0]
         if node.op == "output":
@@ -51,6 +55,24 @@ def aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
     changed = trained_names(module)
     trained = frozenset(name for name, key in keys.items() if key in changed)
     return ProgramGraph(type(module).__name__, inputs, steps, outputs, tensors, keys, shapes, trained)
+
+
+def _sized_constant(name: str, tensors: Sequence[Any]) -> GraphStep | None:
+    """The step that makes a constant whose numbers depend on the image, as `torch.tensor([width, height])`."""
+    first = tensors[0]
+    if any(not hasattr(tensor, "detach") for tensor in tensors) or all(tensor is first for tensor in tensors):
+        return None
+    arrays = [_array(tensor) for tensor in tensors]
+    if any(array.shape != arrays[0].shape for array in arrays):
+        raise ConversionError(
+            f"The constant {name} has another shape at other sizes of the image: "
+            f"{', '.join(str(list(array.shape)) for array in arrays)}. Make it with torch's own functions, such as "
+            "torch.arange."
+        )
+    if all(np.array_equal(array, arrays[0], equal_nan=array.dtype.kind == "f") for array in arrays):
+        return None
+    values = [_same(list(entries), name) for entries in zip(*(array.ravel().tolist() for array in arrays), strict=True)]
+    return GraphStep(name, "numbers", {"values": values, "shape": list(arrays[0].shape)}, "")
 
 
 def _array(value: Any) -> np.ndarray:
@@ -147,7 +169,7 @@ def _plain(value: Any, index: int) -> Any:
 
 
 def _same(values: Sequence[Any], name: str) -> Any:
-    """One value of several traces: integers that differ become `Sizes`."""
+    """One value of several traces: numbers that differ become `Sizes` or `SizedFloat`."""
     first = values[0]
     if all(isinstance(value, list) and len(value) == len(first) for value in values):
         return [_same(parts, name) for parts in zip(*values, strict=True)]
@@ -157,6 +179,8 @@ def _same(values: Sequence[Any], name: str) -> Any:
         return first
     if all(type(value) is int for value in values):
         return Sizes(tuple(values))
+    if all(type(value) in (int, float) for value in values):
+        return SizedFloat(tuple(map(float, values)))
     raise ConversionError(f"The step {name} has a value that depends on the size of the image: {values}.")
 
 

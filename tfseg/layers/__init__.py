@@ -18,7 +18,8 @@ from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
 from tfseg.layers.response_normalization import ResponseNormalization
 from tfseg.layers.shuffle_channels import ShuffleChannels
 from tfseg.layers.side_by_side import SideBySide
-from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced
+from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced, Spaced
+from tfseg.layers.sized_number import SizedNumber
 from tfseg.layers.transposed_convolution import TransposedConvolution
 from tfseg.layers.unpooling import MaximumPlaces, Unpooling
 from tfseg.layers.weight_tensor import WeightTensor
@@ -54,6 +55,8 @@ __all__ = [
     "ResponseNormalization",
     "ShuffleChannels",
     "SideBySide",
+    "SizedNumber",
+    "Spaced",
     "TransposedConvolution",
     "Unpooling",
     "WeightTensor",

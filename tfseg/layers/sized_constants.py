@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfseg.layers.formulas import Formula, number, plain_formula
 from tfseg.layers.measures import as_inputs, known_measure, measure, plain_measures
 from tfseg.types import Tensor
 
@@ -16,7 +17,7 @@ class Filled(keras.layers.Layer):
 
     Args:
         dims: size of each axis: a number or a measure (see `tfseg.layers.measures`).
-        value: the number.
+        value: the number, or an expression of the sizes (see `tfseg.layers.formulas`).
         kind: type of the result, such as "float32" or "bool".
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
@@ -25,14 +26,17 @@ class Filled(keras.layers.Layer):
         (2, 5, 4)
     """
 
-    def __init__(self, dims: Sequence[Any], value: float = 0.0, kind: str = "float32", **kwargs: Any) -> None:
+    def __init__(self, dims: Sequence[Any], value: Formula = 0.0, kind: str = "float32", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.dims, self.value, self.kind = plain_measures(dims), value, kind
+        self.dims, self.value, self.kind = plain_measures(dims), plain_formula(value), kind
 
     def call(self, inputs: Any) -> Tensor:
         """The constant."""
         inputs = as_inputs(inputs)
-        return ops.full([measure(dim, inputs) for dim in self.dims], self.value, dtype=self.kind)
+        shape = [measure(dim, inputs) for dim in self.dims]
+        if isinstance(self.value, list):
+            return ops.broadcast_to(number(self.value, inputs, self.kind), shape)
+        return ops.full(shape, self.value, dtype=self.kind)
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         """Shape and type of the constant; an unknown size stays unknown."""
@@ -50,8 +54,8 @@ class Counted(keras.layers.Layer):
 
     Args:
         number: how many: a number or a measure (see `tfseg.layers.measures`).
-        start: the first.
-        step: distance between them.
+        start: the first: a number, or an expression of the sizes (see `tfseg.layers.formulas`).
+        step: distance between them, in the same way.
         kind: type of the result, such as "float32" or "int32".
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
@@ -60,15 +64,18 @@ class Counted(keras.layers.Layer):
         [0, 1, 2, 3]
     """
 
-    def __init__(self, number: Any, start: float = 0, step: float = 1, kind: str = "int32", **kwargs: Any) -> None:
+    def __init__(self, number: Any, start: Formula = 0, step: Formula = 1, kind: str = "int32", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         (self.number,) = plain_measures([number])
-        self.start, self.step, self.kind = start, step, kind
+        self.start, self.step, self.kind = plain_formula(start), plain_formula(step), kind
 
     def call(self, inputs: Any) -> Tensor:
         """The numbers `(number,)`."""
-        places = ops.arange(measure(self.number, as_inputs(inputs)), dtype=self.kind)
-        return places if (self.start, self.step) == (0, 1) else places * self.step + self.start
+        inputs = as_inputs(inputs)
+        places = ops.arange(measure(self.number, inputs), dtype=self.kind)
+        if (self.start, self.step) == (0, 1):
+            return places
+        return places * number(self.step, inputs, self.kind) + number(self.start, inputs, self.kind)
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         """Shape and type of the numbers."""
@@ -77,6 +84,48 @@ class Counted(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
         options = {"number": self.number, "start": self.start, "step": self.step, "kind": self.kind}
+        return super().get_config() | options
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class Spaced(keras.layers.Layer):
+    """Numbers at equal distances from `start` to `end`, as many as an input's size says: torch's `linspace`.
+
+    Args:
+        number: how many: a number or a measure (see `tfseg.layers.measures`).
+        start: the first: a number, or an expression of the sizes (see `tfseg.layers.formulas`).
+        end: the last, in the same way.
+        kind: type of the result, such as "float32".
+        kwargs: options of every Keras layer, such as `name` and `dtype`.
+
+    Example:
+        >>> np.array(tfseg.layers.Spaced([0, 2], -1, 1)(np.zeros((1, 4, 5, 3)))).tolist()
+        [-1.0, -0.5, 0.0, 0.5, 1.0]
+    """
+
+    def __init__(self, number: Any, start: Formula, end: Formula, kind: str = "float32", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        (self.number,) = plain_measures([number])
+        self.start, self.end, self.kind = plain_formula(start), plain_formula(end), kind
+
+    def call(self, inputs: Any) -> Tensor:
+        """The numbers `(number,)`; the second half is counted from the end, as torch counts it."""
+        inputs = as_inputs(inputs)
+        size = measure(self.number, inputs)
+        start, end = (number(part, inputs, self.kind) for part in (self.start, self.end))
+        places = ops.arange(size, dtype="int32")
+        last = max(size - 1, 1) if isinstance(size, int) else ops.maximum(size - 1, 1)
+        step = (end - start) / ops.cast(last, self.kind)
+        before, after = (ops.cast(part, self.kind) for part in (places, size - 1 - places))
+        return ops.where(places < ops.maximum(size // 2, 1), start + step * before, end - step * after)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        """Shape and type of the numbers."""
+        return keras.KerasTensor([known_measure(self.number, as_inputs(inputs))], dtype=self.kind)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
+        options = {"number": self.number, "start": self.start, "end": self.end, "kind": self.kind}
         return super().get_config() | options
 
 

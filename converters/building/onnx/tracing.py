@@ -16,6 +16,7 @@ from converters.building.onnx.call import Call
 from converters.building.onnx.constants import collapsed, shared, weights_of
 from converters.building.onnx.fusions import Fuser
 from converters.building.onnx.liveness import check_node
+from converters.building.onnx.sized_constants import may_be_computed, with_computed
 from converters.building.onnx.values import PLACES, Computed, Known, OtherSize, Value
 from converters.errors import ConversionError
 from converters.programs.onnx.arguments import Unfoldable, read_tensor
@@ -60,6 +61,8 @@ class Tracer:
         self.batch, self.literals = batch, literals
         self.batches = tuple(shape[0] for shape in images)
         self.values: dict[str, Value] = {}
+        self.makers: dict[str, Call] = {}  # constants that the size of the image decides -> what makes them
+        self.computed: dict[str, Computed] = {}  # the same, as results of steps
         self.steps: list[GraphStep] = []
         self.shapes: dict[str, tuple[Shape, ...]] = {}
         self.tensors: dict[str, np.ndarray] = {}
@@ -138,13 +141,24 @@ class Tracer:
         if rule is None or node.domain not in ("", "ai.onnx", "com.microsoft"):
             raise call.refusal("has no counterpart in Keras that is exact")
         try:
-            result = rule(call)
+            result = self._ruled(rule, call)
         except (ConversionError, OtherSize):
             raise
         # The graph is anybody's: what is not as its operator wants it is refused by its node.
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Unfoldable) as error:
             raise call.mismatch(str(error)) from error
         return result if isinstance(result, list) else [result]
+
+    def _ruled(self, rule: Rule, call: Call) -> Any:
+        """The result of a rule; where it does not take constants that the size decides, it gets steps for them."""
+        try:
+            return rule(call)
+        except OtherSize:
+            raise
+        except ConversionError:
+            if not may_be_computed(call):
+                raise
+            return rule(with_computed(call, self.rules))
 
     def _shape(self, node: OnnxNode, x: Computed) -> Known:
         if node.type == "Size":
@@ -188,6 +202,8 @@ class Tracer:
             raise call.refusal("computes with constants, and it is not known how") from error
         results = results * len(self.images) if same else results
         names = call.node.outputs
+        if not same:
+            self.makers.update(dict.fromkeys(names, call))
         return [Known(name, shared(parts), parents) for name, *parts in zip(names, *results, strict=False)]
 
     # --------------------------------------------------------------------------------------------------------- emission

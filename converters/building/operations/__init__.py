@@ -19,9 +19,12 @@ from converters.building.operations import (
     resizes,
     shapes,
     sized_constants,
+    sized_numbers,
 )
+from converters.building.operations.sized_numbers import with_sized_numbers
 
-HANDLERS: dict[str, Handler] = {
+_RULES: dict[str, Handler] = {
+    **sized_numbers.HANDLERS,
     **sized_constants.HANDLERS,
     **products.HANDLERS,
     **onnx_steps.HANDLERS,
@@ -40,3 +43,5 @@ HANDLERS: dict[str, Handler] = {
     **reductions.HANDLERS,
     **orderings.HANDLERS,
 }
+
+HANDLERS: dict[str, Handler] = {op: with_sized_numbers(op, handler) for op, handler in _RULES.items()}

@@ -63,6 +63,9 @@ def prelu(b: Builder, input: Laid, weight: Any) -> Laid:
 def clamp(b: Builder, input: Laid, low: Any, high: Any) -> Laid:
     """Numbers outside an interval become its ends; where the ends are exchanged, all become the upper one."""
     low, high = (end.item() if isinstance(end, np.ndarray) and end.size == 1 else end for end in (low, high))
+    if any(isinstance(end, Laid) for end in (low, high)):
+        x = input if low is None else b.handlers["maximum"](b, input, low)
+        return x if high is None else b.handlers["minimum"](b, x, high)
     if not all(end is None or isinstance(end, int | float) for end in (low, high)):
         raise b.refusal("has bounds that the network computes")
     if not is_floating(input.tensor):

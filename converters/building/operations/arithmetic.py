@@ -9,9 +9,10 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler, Weight
-from converters.building.graph import Ref, Sizes
+from converters.building.graph import Ref
 from converters.building.laid import Laid, with_leading_axes
 from converters.building.operations.kinds import alike, as_numbers, is_floating
+from converters.building.operations.sized_numbers import image_of
 from tfseg.layers.with_weight import WithWeight
 
 # What a number does to a map, as Keras's Rescaling has it.
@@ -27,17 +28,14 @@ def _binary(layer: Any, function: Any, name: str) -> Handler:
         if rounding_mode is not None:
             return _rounded(b, function, input, other, rounding_mode)
         if alpha != 1:
-            if not isinstance(alpha, int | float):
-                raise b.refusal("has a factor that the network computes")
-            other = other * alpha if not isinstance(other, Laid) else _scaled(b, other, alpha)
+            if isinstance(alpha, Laid):
+                other = HANDLERS["mul"](b, other, alpha)
+            else:
+                other = other * alpha if not isinstance(other, Laid) else _scaled(b, other, alpha)
         if isinstance(input, Laid) and isinstance(other, Laid):
             return _two(b, layer, function, input, other)
         x, y, reverse = (input, other, False) if isinstance(input, Laid) else (other, input, True)
         reverse = reverse and name in ("subtract", "divide")
-        if isinstance(y, Sizes):
-            raise b.refusal(
-                "computes with the size of the image; for one size, give an image (example=), or export the file for it"
-            )
         if isinstance(y, np.ndarray) and y.ndim == 0:
             y = y.item()
         if name not in ("maximum", "minimum") and not (is_floating(x.tensor) or _keeps_integers(name, y)):
@@ -99,8 +97,10 @@ def _two(b: Builder, layer: Any, function: Any, x: Laid, y: Laid) -> Laid:
             return b.laid(first - ops.negative(second), axes)  # the same number to the last bit
         if _grows(y, x, axes):
             first, second = second, first
-    tensor = b.layer(layer, [first, second]) if layer else function(first, second)
-    return b.laid(tensor, axes)
+    batches = {part.shape[0] for part in (first, second) if axes} - {None}
+    if layer and len(batches) <= 1 and axes:  # Keras's layers want one batch
+        return b.laid(b.layer(layer, [first, second]), axes)
+    return b.laid(function(first, second), axes)
 
 
 def _grows(x: Laid, other: Laid, axes: tuple[int, ...]) -> bool:
@@ -117,7 +117,7 @@ def _with_weight(b: Builder, x: Laid, value: np.ndarray, name: str, reverse: boo
     """Arithmetic with a tensor of the file: a layer that owns it."""
     x = x.plain()
     if value.ndim > x.rank or (value.ndim == x.rank and value.shape[0] != 1):
-        raise b.refusal("computes with a tensor that has more axes than the map")
+        return _with_larger(b, x, value, name, reverse)
     letters = [f"a{axis}" for axis in range(value.ndim)]
     letters = ["1" if size == 1 else letter for letter, size in zip(letters, value.shape, strict=True)]
     places = [axis - (x.rank - value.ndim) for axis in x.axes[1:]]
@@ -127,6 +127,28 @@ def _with_weight(b: Builder, x: Laid, value: np.ndarray, name: str, reverse: boo
     weights = {"weight": Weight(argument, f"{' '.join(letters)} -> {' '.join(target)}")}
     config = {"operation": f"{name}_reversed" if reverse and name in ("subtract", "divide") else name}
     return b.laid(b.layer(WithWeight, x.tensor, weights, shape=sizes, **config), x.axes)
+
+
+def _with_larger(b: Builder, x: Laid, value: np.ndarray, name: str, reverse: bool) -> Laid:
+    """Arithmetic of numbers that no image has, such as places, with a tensor of the file that has more axes."""
+    if x.rank and x.sizes(0) == image_of(b).sizes(0):
+        raise b.refusal("computes with a tensor that has more axes than the map")
+    table = b.lifted(value) if value.dtype.kind == "f" else constant(b, value)
+    names = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
+    handler = HANDLERS[names.get(name, name)]
+    return handler(b, table, x) if reverse else handler(b, x, table)
+
+
+def constant(b: Builder, value: np.ndarray) -> Laid:
+    """Integers or truth values of the file as a tensor of the model.
+
+    Args:
+        b: the model under construction.
+        value: the numbers.
+    """
+    kind = "bool" if value.dtype.kind == "b" else "int32"
+    tensor = ops.convert_to_tensor(value.astype(kind))
+    return Laid(tensor, tuple(range(value.ndim)), (value.shape,) * len(image_of(b).shapes))
 
 
 def addcmul(b: Builder, input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
@@ -156,8 +178,10 @@ def remainder(b: Builder, input: Any, other: Any) -> Laid:
     return b.laid(ops.mod(input.tensor, float(other) if is_floating(input.tensor) else other), input.axes, input.mixed)
 
 
-def power(b: Builder, input: Laid, exponent: Any) -> Laid:
-    """A power of each number."""
+def power(b: Builder, input: Any, exponent: Any) -> Laid:
+    """A power of each number; or of one number, with many exponents."""
+    if isinstance(exponent, Laid) and isinstance(input, Laid | int | float):
+        return _powers(b, input, exponent)
     if not isinstance(exponent, int | float) or not isinstance(input, Laid):
         raise b.refusal("has an exponent that the network computes")
     if exponent == 2:  # a general power loses the sign of infinity, and a digit
@@ -165,6 +189,13 @@ def power(b: Builder, input: Laid, exponent: Any) -> Laid:
     if exponent == 0.5:
         return b.laid(ops.sqrt(as_numbers(input).tensor), input.axes, input.mixed)
     return b.laid(ops.power(as_numbers(input).tensor, float(exponent)), input.axes, input.mixed)
+
+
+def _powers(b: Builder, base: Laid | float, exponents: Laid) -> Laid:
+    if not isinstance(base, Laid):
+        tensor = ops.power(ops.cast(float(base), keras.config.floatx()), as_numbers(exponents).tensor)
+        return b.laid(tensor, exponents.axes, exponents.mixed)
+    return _two(b, None, ops.power, as_numbers(base), as_numbers(exponents))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -6,16 +6,14 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.laid import Laid
+from converters.building.laid import Laid, with_leading_axes
 from converters.building.operations.kinds import alike
 
 
 def operand(b: Builder, value: Any, axes: tuple[int, ...]) -> Any:
     """A tensor with this order of axes, or a number."""
     if isinstance(value, Laid):
-        if value.rank != len(axes):
-            raise b.refusal("combines tensors with other numbers of axes")
-        return value.arranged(axes).tensor
+        return with_leading_axes(value, len(axes)).arranged(axes).tensor
     if isinstance(value, np.ndarray):
         if value.size == 1:
             return value.item()
@@ -29,9 +27,9 @@ def operand(b: Builder, value: Any, axes: tuple[int, ...]) -> Any:
 
 
 def order_of(b: Builder, *values: Any) -> tuple[int, ...]:
-    """The order of axes in which tensors are combined: that of the largest one."""
-    laids = [value for value in values if isinstance(value, Laid)]
-    return max((laid.plain() for laid in laids), key=lambda laid: np.prod(laid.shapes[0])).axes
+    """The order of axes in which tensors are combined: that of the largest one of those that have most axes."""
+    laids = [value.plain() for value in values if isinstance(value, Laid)]
+    return max(laids, key=lambda laid: (laid.rank, np.prod(laid.shapes[0]))).axes
 
 
 def _comparison(function: Any) -> Handler:

@@ -57,26 +57,26 @@ class Measures:
         """The same; None where nothing tells it."""
         if len(set(sides)) == 1:
             return sides[0]
-        for axis in self._axes():
+        for axis in self.axes():
             if axis.sizes == sides:
-                return self._measure(axis)
-        for axis in self._axes(few=True):
+                return self.of(axis)
+        for axis in self.axes(few=True):
             for divisor in _DIVISORS:
                 if tuple(size // divisor for size in axis.sizes) == sides:
-                    return self._measure(axis, 1, 0, divisor)
+                    return self.of(axis, 1, 0, divisor)
                 if tuple(-(-size // divisor) for size in axis.sizes) == sides:
-                    return self._measure(axis, 1, divisor - 1, divisor)
+                    return self.of(axis, 1, divisor - 1, divisor)
                 if tuple(size * divisor for size in axis.sizes) == sides:
-                    return self._measure(axis, divisor)
+                    return self.of(axis, divisor)
                 if tuple(-(-size // divisor) * divisor for size in axis.sizes) == sides:
-                    return self._measure(axis, 1, divisor - 1, divisor, 0, divisor) if _varies(axis, divisor) else None
+                    return self.of(axis, 1, divisor - 1, divisor, 0, divisor) if _varies(axis, divisor) else None
                 if tuple(size // divisor * divisor for size in axis.sizes) == sides:
-                    return self._measure(axis, 1, 0, divisor, 0, divisor) if _varies(axis, divisor) else None
+                    return self.of(axis, 1, 0, divisor, 0, divisor) if _varies(axis, divisor) else None
             if tuple(max(size, min(sides)) for size in axis.sizes) == sides:
-                return self._measure(axis, 1, 0, 1, 0, 1, min(sides))
-        for axis in self._axes(few=True):
+                return self.of(axis, 1, 0, 1, 0, 1, min(sides))
+        for axis in self.axes(few=True):
             if terms := _affine(axis.sizes, sides):
-                return self._measure(axis, *terms)
+                return self.of(axis, *terms)
         return None
 
     def search_rest(self, sides: Sides, axis: int) -> Measure | None:
@@ -86,10 +86,10 @@ class Measures:
         sizes = self.laid.sizes(axis)
         for divisor in range(2, 65):
             if tuple(-size % divisor for size in sizes) == sides:
-                return self._measure(_Axis(self.laid.tensor, self.laid.place(axis), sizes), -1, 0, 1, divisor)
+                return self.of(_Axis(self.laid.tensor, self.laid.place(axis), sizes), -1, 0, 1, divisor)
         return None
 
-    def _axes(self, few: bool = False) -> Iterator[_Axis]:
+    def axes(self, few: bool = False) -> Iterator[_Axis]:
         """Axes that may tell a size: its own, then those of maps, the latest first, then others; or only a few."""
         yield from _of(self.laid)
         values = [value for value in self.b.values.values() if isinstance(value, Laid)]
@@ -100,7 +100,8 @@ class Measures:
         for value in sorted(values, key=lambda value: value.rank != 4):
             yield from _of(value)
 
-    def _measure(self, axis: _Axis, *rest: int) -> Measure:
+    def of(self, axis: _Axis, *rest: int) -> Measure:
+        """The measure of an axis, whose tensor becomes an input of the layer."""
         for number, tensor in enumerate(self.inputs):
             if tensor is axis.tensor:
                 return [number, axis.place, *rest]

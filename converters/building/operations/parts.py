@@ -14,6 +14,7 @@ from converters.building.operations.measures import Measures, Sides
 from converters.types import Shape
 from tfseg.layers.axis_windows import AxisSlice
 from tfseg.layers.join_weight import JoinWeight
+from tfseg.layers.sized_constants import Repeated
 
 
 def cat(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
@@ -36,14 +37,28 @@ def cat(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Laid:
 def _cat_weight(b: Builder, tensors: Sequence[Any], dim: int) -> Laid:
     """Tensors of the file before or after another: the class token of a transformer."""
     places = [index for index, part in enumerate(tensors) if isinstance(part, Laid)]
-    if len(places) != 1:
-        raise b.refusal("joins several constants")
+    if len(places) > 1:
+        first = tensors[places[0]]
+        tensors = [part if isinstance(part, Laid) else _repeated(b, part, first, dim) for part in tensors]
+        return cat(b, tensors, dim)
     (place,) = places
     names = [ref.name for ref in b.step.arguments["tensors"]]
     laid = tensors[place].plain()
     for index in [*range(place)[::-1], *range(place + 1, len(tensors))]:
         laid = _beside_weight(b, laid, tensors[index], names[index], dim, before=index < place)
     return b.laid(laid.tensor, laid.axes)
+
+
+def _repeated(b: Builder, value: np.ndarray, like: Laid, dim: int) -> Laid:
+    """A tensor of the file as one of the model, with its axes of one entry repeated as another tensor has them."""
+    if value.ndim != like.rank or value.dtype.kind != "f" or dim % like.rank == 0:
+        raise b.refusal("joins a constant of another shape")
+    laid = b.lifted(value)
+    sides = [like.sizes(axis) if axis != dim % like.rank else laid.sizes(axis) for axis in range(like.rank)]
+    measures = Measures(b, laid)
+    measures.laid = like
+    dims = [measures.find(side, "a constant") for side in sides]
+    return Laid(b.layer(Repeated, measures.packed(), dims=dims), laid.axes, tuple(zip(*sides, strict=True)))
 
 
 def _beside_weight(b: Builder, laid: Laid, value: np.ndarray, name: str, dim: int, before: bool) -> Laid:

@@ -1,6 +1,7 @@
 """Maps of another size: interpolation, and pixels around a map."""
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.graph import GraphStep, Sizes
+from converters.building.graph import GraphStep, SizedFloat, Sizes
 from converters.building.laid import MAP, Border, Laid
 from converters.building.operations.convolutions import pair
 from converters.building.operations.measures import Measures
@@ -29,6 +30,10 @@ def _resized(
         raise b.refusal("resizes something else than a map (batch, channels, height, width)")
     laid = x.as_map()
     options: dict[str, Any] = {"interpolation": how, "align_corners": align_corners, "antialias": antialias}
+    if scales and all(_is_quotient(b, x, axis, scale) for axis, scale in zip((2, 3), scales, strict=True)):
+        scales = None
+    if scales and not all(isinstance(scale, int | float) for scale in scales):
+        raise b.refusal("resizes by factors that the size of the image decides, and loses a pixel at some sizes")
     if scales:
         rows, columns = (float(scale) for scale in scales)
         if rows == columns == 1:
@@ -60,6 +65,14 @@ def _resized(
     measures = Measures(b, laid)
     sizes = [measures.find(side, "a map") for side in sides]
     return b.laid(b.layer(Interpolate, measures.packed(), sizes=sizes, **options))
+
+
+def _is_quotient(b: Builder, x: Laid, axis: int, scale: Any) -> bool:
+    """Whether a factor that the size of the image decides is the quotient of the sizes after and before."""
+    if not isinstance(scale, SizedFloat | Sizes):
+        return False
+    sides = zip(scale.values, x.sizes(axis), [shape[axis] for shape in b.shapes()], strict=True)
+    return all(math.isclose(factor * before, after, rel_tol=1e-12) for factor, before, after in sides)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import keras
 
 from converters.building.builder import Builder, Handler
 from converters.building.graph import GraphStep, Ref
-from converters.building.laid import MAP, Laid
+from converters.building.laid import MAP, Laid, with_leading_axes
 from converters.building.operations.measures import Measures, Sides
 from converters.types import Shape
 from tfseg.layers.reshape_like import ReshapeLike
@@ -145,8 +145,7 @@ _BROADCASTING = frozenset(("add", "sub", "mul", "div", "maximum", "minimum"))
 def expand(b: Builder, input: Laid, size: Any = None, implicit: bool = False, **_: Any) -> Laid:
     """Axes of size 1 repeated: left to the arithmetic that follows, where nothing else follows."""
     shapes = b.shapes()
-    if input.rank != len(shapes[0]):
-        raise b.refusal("repeats a tensor along new axes")
+    input = with_leading_axes(input, len(shapes[0]))
     if shapes == input.shapes:
         return input
     if all(_broadcasts(b, user) for user in b.users.get(b.step.name, ())):

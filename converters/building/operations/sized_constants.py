@@ -7,12 +7,14 @@ import numpy as np
 from keras import ops
 
 from converters.building.builder import Builder, Handler
-from converters.building.graph import Sizes
+from converters.building.graph import SizedFloat, Sizes
 from converters.building.laid import Laid
+from converters.building.operations.formulas import formula
 from converters.building.operations.kinds import is_floating
 from converters.building.operations.measures import Measures
 from converters.building.operations.shapes import expand
-from tfseg.layers.sized_constants import Counted, Filled, Replaced
+from converters.building.operations.sized_numbers import image_of
+from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced, Spaced
 
 _UNBOUNDED = 2**31  # what traces write for an end that is left out
 
@@ -30,16 +32,13 @@ def _kind(dtype: Any, default: str) -> str:
     return "int32" if name.startswith(("int", "uint")) else keras.config.floatx()
 
 
-def _image(b: Builder) -> Laid:
-    return next(value for value in b.values.values() if isinstance(value, Laid))
-
-
-def filled(b: Builder, value: float, dtype: Any = None, default: str | None = None) -> Any:
+def filled(b: Builder, value: Any, dtype: Any = None, default: str | None = None) -> Any:
     """One number in the shape of the step's result."""
     shapes, kind = b.shapes(), _kind(dtype, default or keras.config.floatx())
-    if len(set(shapes)) == 1:
+    if len(set(shapes)) == 1 and isinstance(value, int | float):
         return np.full(shapes[0], value, kind)
-    measures = Measures(b, _image(b))
+    measures = Measures(b, image_of(b))
+    value = formula(b, measures, value)
     sides = [tuple(shape[axis] for shape in shapes) for axis in range(len(shapes[0]))]
     dims = [measures.find(side, "a constant") for side in sides]
     return b.laid(b.layer(Filled, measures.packed(), dims=dims, value=value, kind=kind), range(len(sides)))
@@ -55,19 +54,53 @@ def _like(value: float) -> Handler:
 
 def full(b: Builder, fill_value: Any, dtype: Any = None, input: Any = None, **_: Any) -> Any:
     """A number in a shape: `full`, `new_full`, `full_like`."""
-    if not isinstance(fill_value, int | float):
+    if not isinstance(fill_value, int | float | Sizes | SizedFloat):
         raise b.refusal("fills with a number that the network computes")
-    return filled(b, fill_value, dtype, "bool" if isinstance(fill_value, bool) else None)
+    is_whole = isinstance(fill_value, int | Sizes)
+    kind = "bool" if isinstance(fill_value, bool) else "int32" if is_whole else keras.config.floatx()
+    if input is not None:  # new_full, full_like
+        kind = str(input.tensor.dtype) if isinstance(input, Laid) else _kind(input.dtype, kind)
+    return filled(b, fill_value, dtype, kind)
 
 
 def arange(b: Builder, start: Any = 0, end: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Laid:
     """Counted numbers, as many as the size of the image says."""
-    if isinstance(start, Sizes) or not isinstance(step, int | float):
-        raise b.refusal("counts from a number that depends on the size of the image")
-    measures = Measures(b, _image(b))
+    measures = Measures(b, image_of(b))
     number = measures.find(tuple(shape[0] for shape in b.shapes()), "a constant")
-    kind = _kind(dtype, "int32" if isinstance(start, int) and isinstance(step, int) else keras.config.floatx())
+    is_whole = all(isinstance(part, int | Sizes) for part in (start, 0 if end is None else end, step))
+    kind = _kind(dtype, "int32" if is_whole else keras.config.floatx())
+    start, step = (formula(b, measures, part) for part in (start, step))
     return b.laid(b.layer(Counted, measures.packed(), number=number, start=start, step=step, kind=kind), (0,))
+
+
+def linspace(b: Builder, start: Any, end: Any, steps: Any, dtype: Any = None, **_: Any) -> Laid:
+    """Numbers at equal distances, as many as the size of the image says."""
+    kind = _kind(dtype, keras.config.floatx())
+    if kind != keras.config.floatx():
+        raise b.refusal("rounds numbers at equal distances to integers")
+    measures = Measures(b, image_of(b))
+    number = measures.find(tuple(shape[0] for shape in b.shapes()), "a constant")
+    start, end = (formula(b, measures, part) for part in (start, end))
+    return b.laid(b.layer(Spaced, measures.packed(), number=number, start=start, end=end, kind=kind), (0,))
+
+
+def meshgrid(b: Builder, tensors: Any, indexing: str = "ij") -> list[Laid]:
+    """Each vector along an axis of its own, repeated along those of the others."""
+    if not all(isinstance(part, Laid) and part.rank == 1 for part in tensors):
+        raise b.refusal("makes a grid of constants and of what the size of the image says")
+    places = list(range(len(tensors)))
+    if indexing == "xy":
+        places[:2] = places[:2][::-1]
+    sides = [tensors[places.index(axis)].sizes(0) for axis in range(len(tensors))]
+    shapes = tuple(zip(*sides, strict=True))
+    results = []
+    for part, place in zip(tensors, places, strict=True):
+        tensor = ops.expand_dims(part.tensor, [axis for axis in range(len(tensors)) if axis != place])
+        measures = Measures(b, Laid(tensor, tuple(range(len(tensors))), shapes))
+        measures.laid = part
+        dims = [measures.find(side, "an axis") for side in sides]
+        results.append(Laid(b.layer(Repeated, measures.packed(), dims=dims), tuple(range(len(tensors))), shapes))
+    return results
 
 
 def fill(b: Builder, input: Laid, value: Any) -> Laid:
@@ -146,6 +179,8 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("ones", "new_ones", "ones_like"), _like(1)),
     **dict.fromkeys(("full", "new_full", "full_like"), full),
     "arange": arange,
+    "linspace": linspace,
+    "meshgrid": meshgrid,
     "fill": fill,
     "_assert_tensor_metadata": lambda b, **_: None,  # a check of the trace
     "copy": copied,
@@ -153,4 +188,7 @@ HANDLERS: dict[str, Handler] = {
     "select_scatter": replaced_entry,
     "cumsum": cumsum,
     **dict.fromkeys(("to", "_to_copy"), converted),
+    "type_as": lambda b, input, other: converted(
+        b, input, other.tensor.dtype if isinstance(other, Laid) else other.dtype
+    ),
 }

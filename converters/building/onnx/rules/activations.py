@@ -27,10 +27,19 @@ def _float(call: Call, name: str, default: float) -> float:
 
 def clip(call: Call) -> Value:
     """Numbers outside an interval become its ends."""
-    x, low, high = call.computed(), call.number(1, "min"), call.number(2, "max")
-    low = None if low is None or low <= -3.4e38 else low
-    high = None if high is None or high >= 3.4e38 else high
+    x, low, high = call.computed(), _bound(call, 1, "min"), _bound(call, 2, "max")
+    low = None if isinstance(low, float) and low <= -3.4e38 else low
+    high = None if isinstance(high, float) and high >= 3.4e38 else high
     return x if low is None and high is None else call.step("clamp", x, min=low, max=high)
+
+
+def _bound(call: Call, index: int, name: str) -> Computed | float | None:
+    """An end of an interval: a number, or one that the size of the image decides."""
+    value = call.inputs[index] if index < len(call.inputs) else None
+    if isinstance(value, Computed) and set(value.shapes) == {()}:
+        return value
+    number = call.number(index, name)
+    return None if number is None else float(number)
 
 
 def prelu(call: Call) -> Computed:

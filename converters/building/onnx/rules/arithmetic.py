@@ -91,8 +91,6 @@ def two(call: Call, op: str, first: Value, second: Value) -> Value:
     kinds = {value.kind for value in (x, y) if isinstance(value, Computed)}
     if kinds == {"i"} and op == "div":
         raise call.refusal("divides integers")
-    if isinstance(x, Computed) and isinstance(y, Computed) and x.rank != y.rank:
-        raise call.refusal("combines tensors with other numbers of axes")
     return call.emit(op, shapes, kinds.pop() if len(kinds) == 1 else "f", input=x, other=y)
 
 

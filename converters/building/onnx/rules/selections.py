@@ -69,7 +69,6 @@ def where(call: Call) -> Value:
             chosen = yes if array.all() else no
             if list(chosen.shapes) == shapes:
                 return chosen
-        raise call.refusal("chooses by a mask of the file")
     parts = [operand(call, value, shapes, [condition]) for value in (yes, no)]
     return call.emit("where", shapes, condition=condition, input=parts[0], other=parts[1])
 

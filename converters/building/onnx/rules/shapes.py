@@ -310,6 +310,8 @@ def expand(call: Call) -> Value:
 def tile(call: Call) -> Value:
     """Axes repeated as a whole."""
     x = call.computed()
+    if not (given := call.known(1, "repeats")).is_fixed:
+        return _repeated(call, x, given)
     repeats = call.integers(1, "repeats") or []
     if len(repeats) != x.rank:
         raise ValueError(f"{len(repeats)} numbers for {x.rank} axes")
@@ -321,6 +323,17 @@ def tile(call: Call) -> Value:
         shapes = [(*shape[:axis], shape[axis] * number, *shape[axis + 1 :]) for shape in x.shapes]
         x = call.emit("cat", shapes, x.kind, tensors=[x] * number, dim=axis)
     return x
+
+
+def _repeated(call: Call, x: Computed, repeats: Known) -> Computed:
+    """Axes of size 1 repeated as often as the size of the image says."""
+    numbers = [[int(number) for number in array.reshape(-1)] for array in repeats.arrays]
+    if any(len(entries) != x.rank for entries in numbers):
+        raise ValueError(f"{len(numbers[0])} numbers for {x.rank} axes")
+    if any(max(set(x.sizes(axis))) > 1 and any(entries[axis] != 1 for entries in numbers) for axis in range(x.rank)):
+        raise call.refusal("repeats an axis as a whole, as often as the size of the image says")
+    shapes = [tuple(map(math.prod, zip(*pair, strict=True))) for pair in zip(x.shapes, numbers, strict=True)]
+    return call.emit("expand", shapes, x.kind, input=x, size=[integer(sizes) for sizes in zip(*shapes, strict=True)])
 
 
 def depth_to_space(call: Call) -> Computed:
