@@ -32,6 +32,9 @@ _LOSS = flag_types.text(
     f"What is minimized: {', '.join(choices.LOSSES)}, or a sum such as cross_entropy+0.5*dice.",
 )
 _LEARNING_RATE = flag_types.number("learning_rate", None, "Learning rate; by default the recipe's.", above=0)
+_WARMUP = flag_types.number(
+    "warmup", None, "Share of all steps in which the rate rises from 0; by default the recipe's.", least=0, most=1
+)
 _BATCH_NORM = flag_types.choice(
     "batch_norm", None, choices.BATCH_NORMS, "Mode of the BatchNorm layers; by default the recipe's."
 )
@@ -52,7 +55,7 @@ _DTYPE = flag_types.choice("dtype", "float32", choices.DTYPES, "Dtype of the com
 
 
 def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "Recipe":
-    """The recipe of --recipe, or that of the network, with the changes of the other flags.
+    """The recipe of --recipe, or that of the network, with the changes of the other flags; one line is printed about it.
 
     Args:
         model: the network to train.
@@ -62,10 +65,12 @@ def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "Recipe":
     """
     from tfseg.training import RECIPES, default_recipe
 
-    recipe = RECIPES[_RECIPE.value or default_recipe(model)]
+    name = _RECIPE.value or default_recipe(model)
+    recipe = RECIPES[name]
     recipe = dataclasses.replace(
         recipe,
         learning_rate=_LEARNING_RATE.value or recipe.learning_rate,
+        warmup=recipe.warmup if _WARMUP.value is None else _WARMUP.value,
         batch_size=_BATCH_SIZE.value or recipe.batch_size,
         batch_norm=_BATCH_NORM.value or recipe.batch_norm,
         frozen=(*recipe.frozen, *_FREEZE.value),
@@ -81,6 +86,7 @@ def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "Recipe":
             rotate=recipe.augmentation.rotate if _ROTATE.value is None else _ROTATE.value,
         ),
     )
+    print(f"recipe {name}: {recipe.summary()}")
     return recipe.with_crop(_CROP.value) if _CROP.value else recipe
 
 

@@ -174,6 +174,7 @@ def test_a_model_of_ones_own_gets_other_classes_and_the_run_stays_its_own(tmp_pa
     weights = f"--weights={tmp_path / 'mine.keras'}"
     text = run("train", *words, weights, "--epochs=1")
     assert "fcn_resnet18: head for 5 classes replaced by one for 2: logits" in text
+    assert "recipe poly: sgd at 0.007 (head: 0.07), falling to 0, after a warm-up in 2 % of the steps" in text
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["recipe"]["loss"], config["recipe"]["ema"]) == ("cross_entropy+dice", 0.5)
     assert (config["recipe"]["augmentation"]["rotate"], config["recipe"]["augmentation"]["flip"]) == (10, False)

@@ -123,6 +123,18 @@ class Recipe:
         height, width = crop
         return dataclasses.replace(self, augmentation=dataclasses.replace(self.augmentation, crop=(height, width)))
 
+    def summary(self) -> str:
+        """What decides how fast a model learns, in one line.
+
+        Example:
+            >>> tfseg.training.RECIPES["poly"].summary()
+            'sgd at 0.007 (head: 0.07), falling to 0, after a warm-up in 2 % of the steps; batches of 8'
+        """
+        head = f" (head: {self.learning_rate * self.head_factor:.3g})" if self.head_factor != 1 else ""
+        fall = ", falling to 0" if self.power else ""
+        rise = f", after a warm-up in {100 * self.warmup:.3g} % of the steps" if self.warmup else ""
+        return f"{self.optimizer} at {self.learning_rate:.3g}{head}{fall}{rise}; batches of {self.batch_size}"
+
     def as_config(self) -> dict[str, Any]:
         """The recipe as nested dictionaries of plain values, for JSON."""
         return dataclasses.asdict(self)
@@ -206,8 +218,9 @@ RECIPES = {
         frozen=(UPSCORES,),
         augmentation=Augmentation(scale=(1.0, 1.0), flip=False),
     ),
-    # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's.
-    "poly": Recipe(learning_rate=0.007, decay=1e-4, head_factor=10.0, batch_size=8),
+    # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's. The warm-up
+    # is for new heads: their first gradients are large, and a pretrained trunk would lose what it knows.
+    "poly": Recipe(learning_rate=0.007, decay=1e-4, warmup=0.02, head_factor=10.0, batch_size=8),
     # For VGG16 without BatchNorm, which diverges at higher rates. Measured on CamVid, see BUILD_NOTES.
     "vgg": Recipe(
         optimizer="adamw", learning_rate=2e-5, decay=0.01, power=1.0, warmup=0.01, head_factor=10.0, batch_size=8

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfseg import training
+from tfseg.training.objectives import make_optimizer
 from tfseg.training.recipes import find_recipe
 
 
@@ -13,6 +14,25 @@ def test_recipe_by_name():
     assert find_recipe("poly") is training.RECIPES["poly"]
     with pytest.raises(ValueError, match=r"recipe is a Recipe or one of 'fcn-heavy', .* Received: 'sgd'"):
         find_recipe("sgd")
+
+
+def test_default_recipes_of_networks_warm_up_new_heads():
+    """The first gradients of a new head are large."""
+    for name in ("poly", "vgg", "adamw"):
+        recipe = training.RECIPES[name]
+        rate = make_optimizer(recipe, 1000)._learning_rate
+        rates = [float(rate(step)) for step in (0, round(1000 * recipe.warmup) - 1)]
+        assert rates[0] < 0.11 * recipe.learning_rate
+        assert rates[1] > 0.97 * recipe.learning_rate
+
+
+def test_a_recipe_says_in_one_line_how_fast_it_is():
+    heavy = training.RECIPES["fcn-heavy"]
+    assert heavy.summary() == "sgd at 1e-10; batches of 1"
+    changed = dataclasses.replace(heavy, power=1.0, warmup=0.125, head_factor=10.0)
+    assert changed.summary() == (
+        "sgd at 1e-10 (head: 1e-09), falling to 0, after a warm-up in 12.5 % of the steps; batches of 1"
+    )
 
 
 def test_british_spelling_is_an_alias():
