@@ -55,7 +55,7 @@ _DTYPE = flag_types.choice("dtype", "float32", choices.DTYPES, "Dtype of the com
 
 
 def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "Recipe":
-    """The recipe of --recipe, or that of the network, with the changes of the other flags; one line is printed about it.
+    """The recipe of --recipe, or that of the network, with the changes of the other flags. It is said in one line.
 
     Args:
         model: the network to train.

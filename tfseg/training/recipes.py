@@ -218,8 +218,8 @@ RECIPES = {
         frozen=(UPSCORES,),
         augmentation=Augmentation(scale=(1.0, 1.0), flip=False),
     ),
-    # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's. The warm-up
-    # is for new heads: their first gradients are large, and a pretrained trunk would lose what it knows.
+    # Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 4.1; the head's tenfold rate is DeepLabV2's. The
+    # warm-up is for new heads, whose first gradients are large.
     "poly": Recipe(learning_rate=0.007, decay=1e-4, warmup=0.02, head_factor=10.0, batch_size=8),
     # For VGG16 without BatchNorm, which diverges at higher rates. Measured on CamVid, see BUILD_NOTES.
     "vgg": Recipe(
