@@ -404,3 +404,21 @@ def test_a_sum_with_one_long_axis_is_no_bias_of_the_channels(function):
     rows = images.mean(axis=(0, 2, 3), keepdims=True)
     result = call_tensorflow("sum", function, [keras.ops.array(images), keras.ops.array(rows)], {})
     np.testing.assert_array_equal(result, images + rows)
+
+
+def test_the_layer_add_repeats_rows_and_is_no_bias_of_the_channels(tmp_path):
+    """As many rows as channels: the average of each row is added to it, in an image alone and in a batch."""
+    pool = {"pool_size": [1, 3], "strides": [1, 3], "padding": "valid", "data_format": "channels_last"}
+    rows = [older.image("image", 6, 5, 3), conv("a", "image", 4, False), conv("b", "image", 1, False)]
+    rows += [older.entry("AveragePooling2D", "row", "b", **pool), older.entry("Add", "sum", "a", "row")]
+    weights = {
+        "a": older.numbers(0, kernel=(3, 3, 3, 4), bias=(4,)),
+        "b": older.numbers(1, kernel=(3, 3, 3, 1), bias=(1,)),
+    }
+    model, _ = converters.convert(older.write(tmp_path / "net.h5", rows, weights, outputs=["sum"]))
+    for batch in (1, 2):
+        image = np.random.default_rng(batch).normal(size=(batch, 6, 5, 3)).astype("float32")
+        x = torch.from_numpy(image.transpose(0, 3, 1, 2))
+        kernels = {name: [torch.from_numpy(part) for part in weights[name].values()] for name in weights}
+        a, b = (functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias) for kernel, bias in kernels.values())
+        assert_equal(model(image), (a + b.mean(3, keepdim=True)).permute(0, 2, 3, 1))
