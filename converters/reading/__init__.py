@@ -9,7 +9,7 @@
 * Keras .h5, .weights.h5 and .keras: memory-mapped unless compressed; for a .keras the CRC-32 is checked.
 * NumPy .npz: memory-mapped; CRC-32 as above. Also .npy, where caffe-tensorflow (kaffe) wrote its layers into it.
 * ONNX models, their data within or beside them: memory-mapped; no checksums in the format.
-* TensorFlow 1 checkpoints, in both forms: through TensorFlow, which checks their checksums.
+* TensorFlow 1 checkpoints, in both forms: memory-mapped; their checksums are checked when first read.
 * Folders of a model hub, and checkpoints in several files with an index: see `hub_folder`.
 
 The tensors may lie under wrapper keys and have a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
@@ -78,9 +78,8 @@ def read(path: Path, *, max_expansion: float | None = None, trusted: bool = Fals
 def _read(path: str) -> Checkpoint:
     parts = paths.find(path)
     hub = None if parts else hub_folder.find(path)
-    own = parts.files if parts else hub.files if hub else (path,)
-    with limits.budget(sum(os.path.getsize(file) for file in own if os.path.isfile(file))):
-        files: tuple[Path, ...] = own
+    files: tuple[Path, ...] = parts.files if parts else hub.files if hub else (path,)
+    with limits.budget(sum(os.path.getsize(file) for file in files if os.path.isfile(file))):
         if parts:
             content = _Content(checkpoint.FORMAT, checkpoint.load(parts))
         elif hub:

@@ -145,7 +145,7 @@ def parse_json(text: bytes, hook: Callable[[list[tuple[str, Any]]], Any] | None 
 
     Args:
         text: the text in UTF-8, perhaps with a byte order mark.
-        hook: as `object_pairs_hook` of `json.loads`.
+        hook: function that makes an object of its pairs, as `object_pairs_hook` of `json.loads`.
     Raises:
         ConversionError: a text that unfolds into far more than its size.
         ValueError: a text that is not JSON.

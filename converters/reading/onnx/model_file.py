@@ -38,7 +38,7 @@ from converters.types import Path
 
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter notes the modules around a node
 
-_ONNX = ("", "ai.onnx")  # domains of ONNX's own operators
+_ONNX = ("", "ai.onnx")  # domains of ONNX's own operators.
 _CONSTANTS = 16  # numbers of a Constant node that are a scale or a mean, not weights
 _STATED_AXES = 8  # axes of an input whose sizes are read; images have four
 
