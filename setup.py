@@ -34,6 +34,7 @@ setup(
         "geotiff": ["rasterio>=1.4"],
         "hub": ["huggingface_hub>=1.0"],
         "heif": ["pillow-heif>=1.0"],
+        "jax": ["jax>=0.10"],
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.31", "tf2onnx>=1.17"],
         "openvino": ["openvino>=2026.4"],

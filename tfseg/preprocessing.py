@@ -93,17 +93,20 @@ def channels_of(preprocessing: Preprocessing) -> int:
     return len(entries["mean"]) if entries["channel_order"] == STORED else len(entries["channel_order"])
 
 
-def fill_missing(image: Tensor, preprocessing: Preprocessing) -> Tensor:
+def fill_missing(image: np.ndarray | Tensor, preprocessing: Preprocessing) -> np.ndarray | Tensor:
     """An image in which the mean of its channel stands for missing data, so that it can be resized.
 
     Args:
-        image: TensorFlow tensor `(height, width, channels)`, with NaN for missing data.
+        image: array or TensorFlow tensor `(height, width, channels)`, with NaN for missing data.
         preprocessing: a dictionary of channel order "stored".
+    Returns: a tensor for a tensor, else an array.
     """
-    import tensorflow as tf
-
     entries = preprocessing_entries(preprocessing)
     mean = np.asarray(entries["mean"], "float32") * np.float32(entries["divisor"])
+    if isinstance(image, np.ndarray):
+        return np.where(np.isnan(image), mean, image)
+    import tensorflow as tf
+
     return tf.where(tf.math.is_nan(image), mean * tf.ones_like(image), image)
 
 

@@ -78,9 +78,9 @@ def _train() -> int:
     recipe_flags.check()
 
     from tfseg.training import find_rate, train
-    from tfseg.training.devices import strategy
+    from tfseg.training.devices import all_devices
 
-    with strategy().scope():
+    with all_devices():
         dataset, validation = _training_sets()
         if _FIND_RATE.value:
             model = starting_model.build(dataset)

@@ -1,6 +1,7 @@
 """Photographs and masks: data sets on disk, their masks as class ids, and batches for training."""
 
 from tfseg.data.annotation_options import AnnotationOptions
+from tfseg.data.array_batches import array_batches
 from tfseg.data.augmentation import Augmentation
 from tfseg.data.coco_annotations import coco_json
 from tfseg.data.coco_masks import coco
@@ -32,6 +33,7 @@ __all__ = [
     "Photographs",
     "Protocol",
     "ade20k",
+    "array_batches",
     "batches",
     "camvid",
     "cityscapes",

@@ -65,11 +65,8 @@ def batches(
     import tensorflow as tf
 
     check_augmentation(augmentation)
+    refuse_jitter(dataset, augmentation)
     channels = dataset.photographs.channels
-    if channels is not None and augmentation.jitter:
-        raise ValueError(
-            "jitter changes the colors of photographs. Images with channels= are read as they are stored: jitter=0"
-        )
     loader = Loader(dataset, cache=cache, skip_unreadable=skip_unreadable)
     count, mask_type = len(dataset.pairs), tf.as_dtype(dataset.labels.dtype)
     first = start * batch_size
@@ -102,3 +99,18 @@ def batches(
     options = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     examples = examples.map(choose).map(read, **options).map(finish, **options)
     return examples.batch(batch_size // shares, drop_remainder=True).prefetch(2)
+
+
+def refuse_jitter(dataset: Dataset, augmentation: Augmentation) -> None:
+    """Raises an error for changed colors of images that have none.
+
+    Args:
+        dataset: the data set.
+        augmentation: the `Augmentation` for it.
+    Raises:
+        ValueError: jitter, and images that are read as they are stored.
+    """
+    if dataset.photographs.channels is not None and augmentation.jitter:
+        raise ValueError(
+            "jitter changes the colors of photographs. Images with channels= are read as they are stored: jitter=0"
+        )

@@ -13,6 +13,7 @@ from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata, size_multiple
 from tfseg.missing_data import black_border, missing_pixels
 from tfseg.outputs import logits_of
+from tfseg.prediction.compiled import compiled
 from tfseg.prediction.pixel_values import check_pixel_values
 from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes, void_of
 from tfseg.prediction.windows import Block, slide, softmax, views
@@ -340,10 +341,10 @@ def logits_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     Raises:
         ValueError: the model is no segmenter of RGB images.
     """
-    compiled = _compiled(model, "logits", _unchanged)
+    function = _compiled(model, "logits", _unchanged)
 
     def logits(batch: np.ndarray) -> np.ndarray:
-        return ops.convert_to_numpy(compiled(batch))
+        return ops.convert_to_numpy(function(batch))
 
     return logits
 
@@ -369,24 +370,11 @@ _functions: weakref.WeakKeyDictionary[keras.Model, dict[str, Callable[[Any], Any
 
 
 def _compiled(model: keras.Model, name: str, finish: Callable[[Any], Any]) -> Callable[[np.ndarray], Any]:
-    """`finish` of the logits, compiled once per model: `model.predict` and a bare call take a third longer."""
+    """`finish` of the logits, compiled once per model."""
     functions = _functions.setdefault(model, {})
     if name not in functions:
         check_segmenter(model)
-        reference = weakref.ref(model)  # a strong reference would keep the model alive through its own entry
-
-        def function(x: Any) -> Any:
-            alive = reference()
-            assert alive is not None  # the caller holds it
-            return finish(logits_of(alive(x, training=False)))
-
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            shape = (None, *model.input_shape[1:])
-            # The concrete function: for the traces of several models, TensorFlow would warn of endless retracing.
-            function = tf.function(function).get_concrete_function(tf.TensorSpec(shape, "float32"))
-        functions[name] = function
+        functions[name] = compiled(model, finish)
     return lambda batch: functions[name](_checked_size(model, batch))
 
 

@@ -1,4 +1,7 @@
-"""Fine-tuning: recipes as data, training that can be resumed, the same on one device and on many."""
+"""Fine-tuning: recipes as data, training that can be resumed, the same on one device and on many.
+
+It runs under TensorFlow, JAX and PyTorch, as `KERAS_BACKEND` says. TensorFlow need not be installed for the others.
+"""
 
 from tfseg.training.loop import train
 from tfseg.training.network_facts import default_recipe

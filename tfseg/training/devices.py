@@ -1,7 +1,11 @@
-"""Devices to train on."""
+"""Devices to train on: those of TensorFlow's strategies, those of JAX's data parallelism, or one."""
 
+import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,23 +31,88 @@ def strategy() -> "tf.distribute.Strategy":
     return tf.distribute.get_strategy()
 
 
-def is_chief(strategy: "tf.distribute.Strategy") -> bool:
-    """Whether this process writes the run folder: the first of several processes, or the only one.
+@contextlib.contextmanager
+def all_devices() -> Iterator[None]:
+    """A context in which a model is built and trained on all devices of this machine, under any backend.
 
-    Args:
-        strategy: the `tf.distribute` strategy in use.
+    TensorFlow: those of `strategy`. JAX: data parallelism on all devices, if there are several. PyTorch: one device.
+
+    Raises:
+        ValueError: TF_CONFIG under another backend than TensorFlow.
+    Example:
+        >>> from tfseg.training.devices import all_devices
+        >>> with all_devices():
+        ...     model = tfseg.build("fcn_resnet18", num_classes=3, width=1 / 16)
     """
-    resolver = getattr(strategy, "cluster_resolver", None)
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        with strategy().scope():
+            yield
+        return
+    if os.environ.get("TF_CONFIG"):
+        raise ValueError(
+            f"Several machines (TF_CONFIG) train under TensorFlow alone. Received: KERAS_BACKEND={backend}. Unset "
+            "TF_CONFIG, or set KERAS_BACKEND=tensorflow."
+        )
+    if backend == "jax" and len(keras.distribution.list_devices()) > 1:
+        with keras.distribution.DataParallel().scope():
+            yield
+        return
+    yield
+
+
+def check_distribution() -> None:
+    """Refuses ways to use several devices that a training cannot follow.
+
+    Raises:
+        ValueError: another distribution than `DataParallel`, or several processes of JAX.
+    """
+    if keras.config.backend() != "jax":
+        return
+    import jax
+
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"A training under JAX has one process. Received: {jax.process_count()}. Several machines train under "
+            "KERAS_BACKEND=tensorflow, with TF_CONFIG."
+        )
+    distribution = keras.distribution.distribution()
+    if distribution is not None and not isinstance(distribution, keras.distribution.DataParallel):
+        raise ValueError(
+            "A training under JAX divides the batch, not the model: keras.distribution.DataParallel. Received: "
+            f"{type(distribution).__name__}"
+        )
+
+
+def device_count() -> int:
+    """The number of devices that share a batch."""
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        return int(_strategy_in_use().num_replicas_in_sync)
+    distribution = keras.distribution.distribution() if backend == "jax" else None
+    return 1 if distribution is None else int(distribution.device_mesh.devices.size)
+
+
+def is_chief() -> bool:
+    """Whether this process writes the run folder: the first of several processes, or the only one."""
+    resolver = _resolver_in_use()
     if resolver is None or not resolver.task_type:
         return True
     chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return bool((resolver.task_type, resolver.task_id) == (chief, 0))
 
 
-def has_several_processes(strategy: "tf.distribute.Strategy") -> bool:
-    """Whether several processes train together, so that none can save on its own.
+def has_several_processes() -> bool:
+    """Whether several processes train together, so that none can save on its own."""
+    return bool(_resolver_in_use())
 
-    Args:
-        strategy: the `tf.distribute` strategy in use.
-    """
-    return bool(getattr(strategy, "cluster_resolver", None))
+
+def _resolver_in_use() -> Any:
+    """What knows the processes of a TensorFlow strategy; None if this one is alone."""
+    return getattr(_strategy_in_use(), "cluster_resolver", None) if keras.config.backend() == "tensorflow" else None
+
+
+def _strategy_in_use() -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy()

@@ -1,4 +1,4 @@
-"""The training loop: the same on one device and on many, and resumable with bit-identical results.
+"""The training loop: the same under each backend, on one device and on many, and resumable bit for bit.
 
 It does not use `model.fit`, for two reasons. `fit` fails under MultiWorkerMirroredStrategy
 (https://github.com/keras-team/keras/issues/20585). And on each device it divides the loss by that device's number of
@@ -9,18 +9,18 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfseg.data.datasets import Dataset
 from tfseg.data.findings import shared_photographs
-from tfseg.data.pipeline import batches
-from tfseg.prediction.model import preprocessing_of
 from tfseg.training.averages import averaged, take_averages
 from tfseg.training.configurations import configuration, described
-from tfseg.training.devices import has_several_processes, is_chief
+from tfseg.training.devices import check_distribution, has_several_processes, is_chief
+from tfseg.training.inputs import training_batches
+from tfseg.training.interrupts import interrupted_afterwards
 from tfseg.training.moved_parameters import accepts_moved_parameters
 from tfseg.training.network_facts import default_recipe
 from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
@@ -31,9 +31,6 @@ from tfseg.training.schedules import last_rate, planned_steps, stretch
 from tfseg.training.step import make_step
 from tfseg.training.validation import validate
 from tfseg.types import Path, Size
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 @accepts_moved_parameters
@@ -61,9 +58,15 @@ def train(
     call with the same arguments continues from the last state, with bit-identical results. Ctrl-C saves the state
     first. More epochs prolong a run, finished or not: from there on, the learning rate follows the longer schedule.
 
+    It trains under each backend of Keras: TensorFlow, JAX and PyTorch (`KERAS_BACKEND`). They see the same batches,
+    and their losses are equal up to rounding, apart from dropout. A run is resumed under its own backend. JAX compiles
+    the step for each size of images: there a recipe without a crop is for photographs of one size.
+
     Under a `tf.distribute` strategy, call this function within `strategy.scope()`, with equal arguments in every
     process. The loss is divided by the number of valid pixels on all devices together. If BatchNorm is frozen or
-    synchronized, all devices train as one device with the whole batch would.
+    synchronized, all devices train as one device with the whole batch would. Under JAX, build the model after
+    `keras.distribution.set_distribution(keras.distribution.DataParallel())`, in one process: there BatchNorm is always
+    synchronized. PyTorch trains on one device. `tfseg.training.devices.all_devices` is a context that does this.
 
     Args:
         model: the model, or a function that builds it; None is enough for a run that is resumed.
@@ -78,7 +81,7 @@ def train(
             only photographs above 4 million pixels are seen through windows.
         patience: number of validations without a better mean IoU after which the run ends; None: it never ends early.
         seed: seed of order, augmentation and dropout.
-        jit_compile: whether XLA compiles the step.
+        jit_compile: whether XLA compiles the step. JAX always does; under PyTorch it is refused.
         skip_unreadable: whether unreadable images are skipped, with a warning.
         origin: what the model was made from, as plain values: its name, its options, a hash of its weights. It is
             written into the run's configuration and compared on resuming. None: the models' layers are compared.
@@ -103,10 +106,8 @@ def train(
         >>> sorted(path.name for path in pathlib.Path("run").glob("*.keras"))
         ['last.keras']
     """
-    import tensorflow as tf
-
-    strategy = tf.distribute.get_strategy()
-    folder = RunFolder(run, writes=is_chief(strategy))
+    check_distribution()
+    folder = RunFolder(run, writes=is_chief())
     keras.utils.set_random_seed(seed)
     restored, state = folder.restore()
     if restored is None and model is None:
@@ -122,7 +123,17 @@ def train(
     recipe = find_recipe(recipe or default_recipe(trained_model))
     steps_per_epoch = len(dataset.pairs) / recipe.batch_size
     steps = math.ceil(steps_per_epoch * epochs)
-    folder.configure(configuration(recipe, dataset, epochs=epochs, steps=steps, seed=seed, model=known))
+    config = configuration(
+        recipe,
+        dataset,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        model=known,
+        validation=validation,
+        validation_window=validation_window,
+    )
+    folder.configure(config)
     report = Report(log, steps=steps, done=state.step, progress=progress, silent=not folder.writes)
     if restored is None:
         trained_model = adapt_to_dataset(trained_model, dataset, recipe.dtype)
@@ -139,7 +150,15 @@ def train(
         if validation:
             _tell_shared(dataset, validation, report)
         step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile, ignore_class=dataset.labels.void_id)
-        examples = _distributed_batches(dataset, trained_model, recipe, seed, state.step, steps, skip_unreadable)
+        examples = training_batches(
+            dataset,
+            trained_model,
+            recipe,
+            seed=seed,
+            start=state.step,
+            steps=steps,
+            skip_unreadable=skip_unreadable,
+        )
 
         def score(epoch: int, done: int) -> Row:
             if not validation or (epoch % validate_every and done != steps):
@@ -148,10 +167,10 @@ def train(
                 return validate(trained_model, validation, validation_window)
 
         def run_step(example: Any, done: int) -> float:
-            return float(step(example, tf.constant(done, tf.int64)))
+            return float(step(example, np.array(done, "int64")))
 
         plan = _Plan(steps, steps_per_epoch, patience, keeps_last=bool(recipe.ema and not validation))
-        _run_steps(trained_model, folder, state, plan, run_step, iter(examples), score, report)
+        _run_steps(trained_model, folder, state, plan, run_step, examples, score, report)
     if recipe.ema:
         take_averages(trained_model)
     return trained_model
@@ -194,15 +213,15 @@ def _run_steps(
     report: Report,
 ) -> None:
     """Trains to the end of the plan; after each epoch the scores, the state and the row of the log."""
-    import tensorflow as tf
-
     done, losses, start = state.step, list(state.losses), time.monotonic()
     with folder.created():
         try:
             while done < plan.steps:
-                loss = run_step(next(examples), done)
-                losses.append(_check_finite(loss, done + 1, folder))
-                done += 1
+                example = next(examples)
+                with interrupted_afterwards():  # a step that is half done, or not counted, could not be resumed
+                    loss = run_step(example, done)
+                    losses.append(_check_finite(loss, done + 1, folder))
+                    done += 1
                 epoch = plan.ended_epoch(done)
                 if epoch is None:
                     report.step(done, losses, model.optimizer)
@@ -227,7 +246,7 @@ def _run_steps(
                     break
         except KeyboardInterrupt:
             # Several processes would all have to save together.
-            if done and not has_several_processes(tf.distribute.get_strategy()):
+            if done and not has_several_processes():
                 folder.save(model, Progress(done, state.rows, state.best_step, losses))
                 report.say(
                     f"interrupted after step {done} of {plan.steps}; the same command continues from {folder.last}"
@@ -267,43 +286,6 @@ def _tell_shared(dataset: Dataset, validation: Dataset, report: Report) -> None:
             f"{len(shared)} photographs of {validation.name} are in {dataset.name} too, so that its scores say little: "
             f"{shared[0][1].image.name}{', ...' if len(shared) > 1 else ''}"
         )
-
-
-def _distributed_batches(
-    dataset: Dataset,
-    model: keras.Model,
-    recipe: Recipe,
-    seed: int,
-    done: int,
-    steps: int,
-    skip_unreadable: bool,
-) -> "tf.distribute.DistributedDataset":
-    """The batches from step `done` on, divided among the devices."""
-    import tensorflow as tf
-
-    strategy = tf.distribute.get_strategy()
-    devices = strategy.num_replicas_in_sync
-    if recipe.batch_size % devices:
-        raise ValueError(
-            f"All devices get equal parts of a batch: batch_size is a multiple of {devices}. Received: "
-            f"{recipe.batch_size}"
-        )
-
-    def batches_of_worker(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
-        return batches(
-            dataset,
-            recipe.batch_size,
-            preprocessing_of(model),
-            augmentation=recipe.augmentation,
-            seed=seed,
-            start=done,
-            steps=steps - done,
-            skip_unreadable=skip_unreadable,
-            shares=devices,
-            worker=(context.input_pipeline_id, context.num_input_pipelines),
-        )
-
-    return strategy.distribute_datasets_from_function(batches_of_worker)
 
 
 def _check_finite(loss: float, step: int, folder: RunFolder) -> float:

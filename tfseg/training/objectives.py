@@ -1,15 +1,17 @@
 """What a recipe minimizes, and how: the losses of a model's outputs, and the optimizer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from tfseg import losses, optimizers
 from tfseg.optimizers import Poly
 from tfseg.outputs import trained_outputs
 from tfseg.training.network_facts import HEAD
 from tfseg.training.recipes import Recipe, loss_terms
-from tfseg.types import ClassIds
+from tfseg.types import ClassIds, Tensor
 
 _LOSSES: dict[str, type[Any]] = {
     "cross_entropy": losses.CrossEntropy,
@@ -62,6 +64,29 @@ def make_losses(
     count = len(trained_outputs(model.output))
     options: dict[str, Any] = {"ignore_class": ignore_class, "class_weights": recipe.class_weights}
     return [_make_loss(recipe, options) for _ in range(count)], [1.0] + [recipe.aux_weight] * (count - 1)
+
+
+def batch_loss(
+    weighed: tuple[list[losses.SegmentationLoss], list[float]],
+    outputs: Any,
+    masks: Tensor,
+    sum_over_devices: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """What a step minimizes: the weighted sum of the losses of a model's outputs.
+
+    Args:
+        weighed: the losses and their weights, from `make_losses`.
+        outputs: what the model returned.
+        masks: class ids `(batch, height, width)`.
+        sum_over_devices: gives a number of this device summed over all devices; None: this device has the whole batch.
+    """
+    value: Tensor = 0.0
+    for loss, weight, output in zip(*weighed, trained_outputs(outputs), strict=True):
+        for part, factor in losses.parts_of(loss):
+            total, divisor = part.totals(masks, output)
+            divisor = sum_over_devices(divisor) if sum_over_devices else divisor
+            value += weight * factor * total / ops.maximum(divisor, 1e-12)
+    return value
 
 
 def _make_loss(recipe: Recipe, options: dict[str, Any]) -> losses.SegmentationLoss:

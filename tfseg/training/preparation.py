@@ -30,8 +30,8 @@ def prepare(
     Args:
         model: a Keras model.
         batch_norm: "plain": each device uses the statistics of its part of a batch. "synchronized": all devices use
-            those of the whole batch. "frozen": the layers keep their moving averages, scale and offset, which is best
-            for small batches. "synchronised" is an alias.
+            those of the whole batch, as they always do under JAX. "frozen": the layers keep their moving averages, scale
+            and offset, which is best for small batches. "synchronised" is an alias.
         frozen: regular expressions of complete variable paths that are not trained, such as `conv[12]_.*`.
         momentum: share of the moving averages that a step keeps. PyTorch's 0.1 is 0.9 in Keras; Keras's default of 0.99
             is too slow for fine-tuning.
@@ -47,7 +47,8 @@ def prepare(
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = batch_norm != "frozen"
-            layer.synchronized = batch_norm == "synchronized"
+            # Elsewhere, all devices compute as one, or there is one: the statistics are those of the whole batch.
+            layer.synchronized = batch_norm == "synchronized" and keras.config.backend() == "tensorflow"
             layer.momentum = momentum
     for pattern in frozen:
         if not any(re.fullmatch(pattern, variable.path) for variable in model.weights):

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from tfseg.data.datasets import Dataset
-from tfseg.data.pipeline import batches
-from tfseg.prediction.model import preprocessing_of
 from tfseg.progress import ProgressOption, track
+from tfseg.training.devices import check_distribution
+from tfseg.training.inputs import training_batches
 from tfseg.training.network_facts import default_recipe
 from tfseg.training.preparation import adapt_to_dataset, compile_model
 from tfseg.training.recipes import Recipe, find_recipe
@@ -81,18 +81,15 @@ def find_rate(
         >>> rates.rates[0] <= rates.proposal <= rates.rates[-1]
         True
     """
-    import tensorflow as tf
-
     if steps < 4:
         raise ValueError(f"steps is at least 4. Received: {steps}")
+    check_distribution()
     recipe = find_recipe(recipe or default_recipe(model))
     constant = dataclasses.replace(recipe, power=0.0, warmup=0.0)
     model = adapt_to_dataset(model, dataset, recipe.dtype)
     compile_model(model, constant, steps, ignore_class=dataset.labels.void_id)
     step = make_step(model, constant, seed=seed, ignore_class=dataset.labels.void_id)
-    examples = batches(
-        dataset, recipe.batch_size, preprocessing_of(model), augmentation=recipe.augmentation, seed=seed, steps=steps
-    )
+    examples = training_batches(dataset, model, recipe, seed=seed, steps=steps)
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     rates: list[float] = []
     losses: list[float] = []
@@ -101,7 +98,7 @@ def find_rate(
     pairs = track(zip(planned, examples, strict=True), progress, unit="steps", total=steps)
     for number, (rate, example) in enumerate(pairs):
         optimizer.learning_rate = float(rate)
-        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(step(example, tf.constant(number, tf.int64)))
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(step(example, np.array(number, "int64")))
         smoothed = mean / (1 - _SMOOTHING ** (number + 1))
         if not math.isfinite(smoothed) or (losses and smoothed > _DIVERGED * min(losses)):
             break

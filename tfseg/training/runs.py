@@ -191,8 +191,8 @@ class RunFolder:
                 f"{self.path} could not be written to ({error}). What was saved before still exists: free some space, "
                 "and start the same command again to continue from there."
             ) from error
-        if progress.rows and progress.rows[-1]["step"] == progress.step and importlib.util.find_spec("tensorboard"):
-            self._write_summary(progress.rows[-1])  # without tensorboard, TensorFlow writes no summaries
+        if progress.rows and progress.rows[-1]["step"] == progress.step and _can_write_summaries():
+            self._write_summary(progress.rows[-1])
 
     def _save_state(self, model: keras.Model, progress: Progress, path: pathlib.Path) -> None:
         with atomic(path, overwrite=True) as partial:
@@ -223,6 +223,11 @@ class RunFolder:
     @property
     def _log(self) -> pathlib.Path:
         return self.path / "log.csv"
+
+
+def _can_write_summaries() -> bool:
+    """Whether TensorFlow is there, and tensorboard, without which it writes none."""
+    return all(importlib.util.find_spec(name) for name in ("tensorflow", "tensorboard"))
 
 
 def _step_of(path: pathlib.Path) -> int | None:

@@ -1,0 +1,58 @@
+"""One training step under TensorFlow, the same on one device and on many."""
+
+import functools
+from typing import Any
+
+import keras
+
+from tfseg.native_operations import native_operations
+from tfseg.training.generators import generator_states, generators_of
+from tfseg.training.objectives import batch_loss, make_losses
+from tfseg.training.recipes import Recipe
+from tfseg.types import ClassIds, Tensor
+
+
+def tensorflow_step(
+    model: keras.Model, recipe: Recipe, *, seed: int = 0, jit_compile: bool = False, ignore_class: ClassIds = 255
+) -> Any:
+    """A `tf.function` that takes `((images, masks), step number)`, changes the model and returns the loss.
+
+    The loss is divided by the valid pixels of all devices together. Each device alone has a different number of them,
+    so that a mean of the devices' means would be another loss.
+
+    Args:
+        model: a model compiled by `compile_model`.
+        recipe: the `Recipe` it was compiled with.
+        seed: seed of the dropout layers.
+        jit_compile: whether XLA compiles the step.
+        ignore_class: id, or several ids, of ignored pixels in the masks.
+    """
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    losses = make_losses(model, recipe, ignore_class=ignore_class)
+    optimizer = model.optimizer
+
+    def step_of_one_device(images: Tensor, masks: Tensor) -> Tensor:
+        context = tf.distribute.get_replica_context()
+        sum_over_devices = functools.partial(context.all_reduce, tf.distribute.ReduceOp.SUM)
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            loss = batch_loss(losses, outputs, masks, sum_over_devices if recipe.reduction == "mean" else None)
+            scaled_loss = optimizer.scale_loss(loss)
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        return loss
+
+    compiled_step = tf.function(step_of_one_device, jit_compile=jit_compile or None)
+    generators = generators_of(model)
+
+    @tf.function
+    def step(examples: tuple[Tensor, Tensor], number: Tensor) -> Tensor:
+        for generator, state in zip(generators, generator_states(len(generators), seed, number), strict=True):
+            generator.assign(tf.cast(tf.stack(state), generator.dtype))
+        with native_operations(model, gradients=True):
+            losses = strategy.run(compiled_step, args=examples)
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    return step
