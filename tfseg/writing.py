@@ -1,17 +1,16 @@
 """Writing files and directories that are there whole or not at all."""
 
 import contextlib
+import ctypes
+import errno
 import os
 import pathlib
-import re
-import secrets
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from tfseg import halves
 from tfseg.types import Path
 
-# What `_beside` calls a result that is not finished.
-_UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.partial\.(.+)")
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 class WritingError(ValueError):
@@ -19,22 +18,28 @@ class WritingError(ValueError):
 
 
 @contextlib.contextmanager
-def atomic(path: Path, overwrite: bool = False) -> Iterator[pathlib.Path]:
+def atomic(path: Path, overwrite: bool = False, *, sweep: bool = True) -> Iterator[pathlib.Path]:
     """A path beside `path`, where the `with` block writes a file or a directory; it is renamed when the block succeeds.
 
-    When the block fails, Ctrl-C included, nothing of it stays, and what was at `path` is unchanged.
+    When the block fails, Ctrl-C included, nothing of it stays, and what was at `path` is unchanged. What a killed
+    process left there is removed by the next one that writes to `path`. After a power cut there is the old or the new
+    content.
 
     Args:
         path: where the result goes. The temporary name has the same suffix, because writers look at it.
         overwrite: whether a file at `path` is replaced by a file, or a directory by a directory. A link is replaced
             itself, not what it points to.
+        sweep: whether to look for what killed processes left; whoever writes many files into one directory looks
+            once, with `tfseg.halves.sweep`.
     Raises:
         WritingError: as `check_target`.
         OSError: the disk is full, or writing is not allowed. It names `path`, not the temporary file.
     """
     path = pathlib.Path(path)
+    if sweep and path.parent.is_dir():
+        halves.sweep([path])
     check_target(path, overwrite)
-    partial = _beside(path)
+    partial = halves.new_half(path)
     try:
         yield partial
         check_target(path, overwrite)  # another process may have written there in the meantime
@@ -43,12 +48,13 @@ def atomic(path: Path, overwrite: bool = False) -> Iterator[pathlib.Path]:
             _replace_directory(partial, path)
         else:
             os.replace(partial, path)
+        _flush_directory(path.parent)
     except OSError as error:
         if error.errno and (error.filename is None or partial.name in str(error.filename)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        _remove(partial)
+        halves.remove(partial)
 
 
 def check_target(path: Path, overwrite: bool = False) -> None:
@@ -69,49 +75,52 @@ def check_target(path: Path, overwrite: bool = False) -> None:
         raise WritingError(f"{path}: exists already. Give another path, or --overwrite (overwrite=True) to replace it.")
 
 
-def remove_unfinished(paths: Iterable[pathlib.Path]) -> None:
-    """Removes the unfinished files and directories that killed processes left beside `paths`.
-
-    Args:
-        paths: targets of `atomic` that no process is writing now.
-    """
-    names = {(path.parent, path.name) for path in paths}
-    for directory in {parent for parent, _ in names}:
-        for entry in os.scandir(directory):
-            match = _UNFINISHED.fullmatch(entry.name)
-            if match and (directory, match[1]) in names:
-                _remove(pathlib.Path(entry.path))
-
-
-def _beside(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f".{secrets.token_hex(4)}.partial.{path.name}")
-
-
 def _replace_directory(partial: pathlib.Path, path: pathlib.Path) -> None:
-    """Moves the old directory aside, since no directory can be renamed over another; and back if that fails."""
-    aside = _beside(path)
+    """Lets the new directory take the place of the old one, which `partial` is afterwards, or is gone."""
+    if _exchange(partial, path):
+        return
+    # No directory can be renamed over another. If this process ends here, `halves.sweep` puts the old one back.
+    aside = halves.new_half(path, "aside")
     os.replace(path, aside)
     try:
         os.replace(partial, path)
     except BaseException:
         os.replace(aside, path)
         raise
-    _remove(aside)
+    halves.remove(aside)
+
+
+def _exchange(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Lets two paths exchange what they are in one step; False where the system or the disk cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return False
+    if rename(_HERE, os.fsencode(path), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
 
 
 def _flush(partial: pathlib.Path) -> None:
     """Writes to the disk before the rename: otherwise a power cut could leave the new name without its content."""
-    files = [file for file in partial.rglob("*") if file.is_file()] if partial.is_dir() else [partial]
-    for file in files:
-        # A file may be read-only. Only Windows needs the right to write.
-        with open(file, "r+b" if os.name == "nt" else "rb") as opened:
-            os.fsync(opened.fileno())
+    inside = list(partial.rglob("*")) if partial.is_dir() else []
+    for file in [path for path in inside if path.is_file()] or [partial]:
+        if file.is_file():
+            # A file may be read-only. Only Windows needs the right to write.
+            with open(file, "r+b" if os.name == "nt" else "rb") as opened:
+                os.fsync(opened.fileno())
+    for directory in [path for path in (*inside, partial) if path.is_dir()]:
+        _flush_directory(directory)
 
 
-def _remove(path: pathlib.Path) -> None:
-    # Whatever goes wrong here must not hide what went wrong before.
+def _flush_directory(directory: pathlib.Path) -> None:
+    """Writes the names in a directory to the disk, where the system can."""
     with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

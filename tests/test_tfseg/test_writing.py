@@ -3,10 +3,14 @@
 import errno
 import os
 import pathlib
+import subprocess
+import sys
+import time
 
 import pytest
 
-from tfseg.writing import WritingError, atomic, check_target, remove_unfinished
+from tfseg import halves
+from tfseg.writing import WritingError, atomic, check_target
 
 
 def names(folder):
@@ -69,6 +73,7 @@ def test_failing_block_leaves_nothing(tmp_path, directory, failure):
 @pytest.mark.parametrize("directory", [False, True])
 def test_failing_rename_leaves_the_old_content(tmp_path, monkeypatch, directory):
     target, replace = tmp_path / "x", os.replace
+    monkeypatch.setattr("tfseg.writing._exchange", lambda path, other: False)
     write(target, "old", directory)
 
     def refuse(source, destination):
@@ -86,15 +91,42 @@ def test_failing_rename_leaves_the_old_content(tmp_path, monkeypatch, directory)
     assert names(tmp_path) == ["x"]
 
 
-def test_files_reach_the_disk_before_the_rename(tmp_path, monkeypatch):
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_directory_is_replaced_in_one_step_where_the_system_can(tmp_path, monkeypatch, can_exchange):
+    target, seen = tmp_path / "x", []
+    write(target, "old", directory=True)
+    replace = os.replace
+
+    def watch(source, destination):
+        seen.append((pathlib.Path(source) == target, target.exists()))
+        replace(source, destination)
+
+    monkeypatch.setattr("tfseg.writing.os.replace", watch)
+    if not can_exchange:
+        monkeypatch.setattr("tfseg.writing.ctypes.CDLL", lambda *_, **__: None)
+    with atomic(target, overwrite=True) as partial:
+        write(partial, "new", directory=True)
+    assert content(target) == "new"
+    assert names(tmp_path) == ["x"]
+    assert seen == ([] if can_exchange else [(True, True), (False, False)])
+
+
+def test_files_and_names_reach_the_disk_before_and_after_the_rename(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("tfseg.writing.os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    def fsync(descriptor):
+        assert (tmp_path / "x").exists() == (os.fstat(descriptor).st_ino == tmp_path.stat().st_ino)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr("tfseg.writing.os.fsync", fsync)
     with atomic(tmp_path / "x") as partial:
         (partial / "inner").mkdir(parents=True)
         files = [partial / "a", partial / "inner" / "b"]
         for file in files:
             file.write_text("text")
-    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path / "x").rglob("*") if path.is_file())
+    inside = [tmp_path / "x", *(tmp_path / "x").rglob("*")]
+    assert sorted(synced[:-1]) == sorted(path.stat().st_ino for path in inside)
+    assert synced[-1] == tmp_path.stat().st_ino
 
 
 def test_target_written_by_another_process_in_the_meantime_stays(tmp_path):
@@ -146,6 +178,52 @@ def test_errors_about_other_files_name_those(tmp_path):
         partial.write_text((tmp_path / "source").read_text())
 
 
+def half_of(process, path, kind="partial", place=None):
+    """The half of a process on this machine, or in another place."""
+    name = halves.new_half(path, kind).name.split(".")
+    name[2:5] = [place or name[2], str(process), name[4][::-1]]  # not one that this process is writing
+    return path.with_name(".".join(name))
+
+
+@pytest.fixture
+def ended():
+    """The number of a process that has ended."""
+    return subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path, ended, directory):
+    target = tmp_path / "x"
+    left = [half_of(int(ended), target), half_of(os.getpid(), target)]  # a number may be given again
+    others = [half_of(int(ended), tmp_path / "y"), half_of(1, target), half_of(5, target, place="0" * 8)]
+    for half in left + others:
+        write(half, "half", directory)
+    with atomic(target) as partial:
+        assert names(tmp_path) == sorted(half.name for half in others)
+        partial.write_text("new")
+        halves.sweep([target])  # another thread
+        assert partial.exists()
+    for file in (others[2], others[2] / "file"):
+        if file.exists():
+            os.utime(file, (0, time.time() - 25 * 3600))
+    halves.sweep([target])
+    assert names(tmp_path) == sorted([*(half.name for half in others[:2]), "x"])
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_a_killed_writer_had_moved_aside_is_put_back(tmp_path, ended, finished):
+    target = tmp_path / "x"
+    write(half_of(int(ended), target, "aside"), "old", directory=True)
+    if finished:
+        write(target, "new", directory=True)
+    with pytest.raises(WritingError, match="exists already"), atomic(target):
+        pytest.fail("the body must not begin")
+    assert names(tmp_path) == ["x"]
+    assert content(target) == ("new" if finished else "old")
+
+
 def test_unfinished_files_of_killed_processes_are_removed(tmp_path):
     unfinished = []
     for name, directory in (("a.png", False), ("a.png", True), ("other.png", False)):
@@ -154,5 +232,5 @@ def test_unfinished_files_of_killed_processes_are_removed(tmp_path):
         write(partial, "half", directory)
     (tmp_path / ".notes.a.png").write_text("")
     (tmp_path / "a.png").write_text("whole")
-    remove_unfinished([tmp_path / "a.png", tmp_path / "b.png"])
+    halves.sweep([tmp_path / "a.png", tmp_path / "b.png"])
     assert names(tmp_path) == sorted([unfinished[2].name, ".notes.a.png", "a.png"])

@@ -90,15 +90,16 @@ def export(
     )
     _check_needs(job, formats)
     _check_runtimes(model, formats)
-    with atomic(path) as partial, tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+    with atomic(path) as partial:
         partial.mkdir()
-        comparison = ArtifactComparison(job, pathlib.Path(scratch))
         report = {}
-        for name in formats:
-            format = FORMATS[name]
-            artifact = partial / format.artifact
-            _write(format, job, artifact)
-            report[name] = {"artifact": format.artifact} | comparison.compare(artifact, format)
+        with tempfile.TemporaryDirectory(dir=partial) as scratch:
+            comparison = ArtifactComparison(job, pathlib.Path(scratch))
+            for name in formats:
+                format = FORMATS[name]
+                artifact = partial / format.artifact
+                _write(format, job, artifact)
+                report[name] = {"artifact": format.artifact} | comparison.compare(artifact, format)
         for file, content in ((METADATA, job.metadata), (_REPORT, report)):
             (partial / file).write_text(json.dumps(content, indent=2) + "\n")
     return path

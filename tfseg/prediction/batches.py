@@ -291,16 +291,16 @@ def _write(
 ) -> None:
     """Writes the files of a task. The overlay of an image of more than `pixels` pixels shows every n-th one."""
     if task.probabilities and probabilities is not None:
-        with atomic(task.probabilities, overwrite=True) as unfinished:
+        with atomic(task.probabilities, overwrite=True, sweep=False) as unfinished:
             np.save(unfinished, probabilities)
     if task.overlay:
         step = math.ceil(max(math.sqrt(classes.size / settings.pixels), max(classes.shape) / _LONGEST_SIDE))
         small = drawing.as_photograph(image[::step, ::step]), classes[::step, ::step]
         picture = drawing.overlay(*small, facts["colors"], facts["classes"])
-        with atomic(task.overlay, overwrite=True) as unfinished:
+        with atomic(task.overlay, overwrite=True, sweep=False) as unfinished:
             picture.save(unfinished, quality=92)
     if task.mask:
-        with atomic(task.mask, overwrite=True) as unfinished:
+        with atomic(task.mask, overwrite=True, sweep=False) as unfinished:
             if task.mask.suffix in TIFF_SUFFIXES:
                 void = len(facts["classes"] or ()) - 1  # the last name is its own
                 no_data = void if void <= np.iinfo(classes.dtype).max else None

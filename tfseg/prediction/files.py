@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
+from tfseg.halves import sweep
 from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
 from tfseg.missing_data import NoData
 from tfseg.prediction import folders
@@ -22,7 +23,7 @@ from tfseg.preprocessing import is_stored
 from tfseg.progress import ProgressOption, track
 from tfseg.stored_channels import SUFFIXES
 from tfseg.types import Path, Preprocessing, Size
-from tfseg.writing import atomic, remove_unfinished
+from tfseg.writing import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _predict(
             elif mark:
                 for result in task.results:
                     journal.add(result, mark)
-    remove_unfinished(written)
+    sweep(written)
     return sorted(failed)
 
 

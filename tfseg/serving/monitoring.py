@@ -106,6 +106,15 @@ class _AsJson(logging.Formatter):
         return json.dumps(facts | getattr(record, "facts", {"message": record.getMessage()}))
 
 
+class _WithoutTrace(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps one line of what strangers send that is no HTTP, in place of where it was found."""
+        if record.exc_info and record.exc_info[1]:
+            record.msg, record.args = "%s: %s", (record.getMessage(), str(record.exc_info[1]).splitlines()[0])
+            record.exc_info = record.exc_text = None
+        return True
+
+
 def write_log(form: str, level: str) -> None:
     """Lets the server write its log to stderr.
 
@@ -120,3 +129,4 @@ def write_log(form: str, level: str) -> None:
         log.addHandler(handler)
         log.setLevel(level.upper())
         log.propagate = False
+    logging.getLogger("aiohttp.server").addFilter(_WithoutTrace())
