@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import tfseg
+from tfseg import halves
 from tfseg.prediction import batches
 from tfseg.prediction.model import predict_batch
 from tfseg.prediction.records import PREFIX
@@ -191,15 +192,15 @@ def test_each_shard_lists_its_failures(model, photos, tmp_path):
 def test_unfinished_files_of_killed_processes_are_removed(model, photos, tmp_path):
     out = tmp_path / "maps"
     out.mkdir()
-    for name in (
-        ".00000077.partial.3.png",
-        ".abc12345.partial.3_overlay.jpg",
-        ".00000077.partial.other.png",
-        ".notes-3.png",
-    ):
+    machine, place = halves._place()
+    left = [
+        f".{machine}.{place}.4194304.00000077.partial.{name}"  # no process has this number
+        for name in ("3.png", "3_overlay.jpg", "other.png")
+    ]
+    for name in (*left, ".notes-3.png"):
         (out / name).write_bytes(b"half")
     predict(model, photos / "3.png", out)
-    assert names(out) == [".00000077.partial.other.png", ".notes-3.png", "3.png", "3_overlay.jpg"]
+    assert names(out) == sorted([left[2], ".notes-3.png", "3.png", "3_overlay.jpg"])
 
 
 def test_results_that_cannot_be_written_end_the_run(model, photos, tmp_path, monkeypatch):
