@@ -15,6 +15,7 @@ from tfseg.training.recipes import BATCH_NORM_ALIASES, Recipe
 from tfseg.types import Size
 
 _PACKAGES = ("tfseg", "keras", "tensorflow", "numpy")
+_SHOWN_AS = {"backend": "the backend (KERAS_BACKEND)"}
 _FIRST_BACKEND = "tensorflow"  # of the runs whose configurations do not name one
 # Settings that stood beside the recipe in the configurations of version 0.1.
 _ONCE_BESIDE_RECIPE = ("class_weights", "clipnorm", "accumulate", "dtype")
@@ -102,7 +103,7 @@ def differences(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         for key in sorted(here.keys() & there.keys())
         if here[key] != there[key] and not key.startswith(_NOT_COMPARED)
     ]
-    said = [f"{key} is {_shown(key, there)} there and {_shown(key, here)} here" for key in differing[:_SHOWN]]
+    said = [f"{_SHOWN_AS.get(key, key)} is {_shown(key, there)} there and {_shown(key, here)} here" for key in differing[:_SHOWN]]
     if len(differing) > _SHOWN:
         said.append(f"and {', '.join(differing[_SHOWN:])} differ, too")
     return "; ".join(said)

@@ -30,7 +30,7 @@ def prepare(
     Args:
         model: a Keras model.
         batch_norm: "plain": each device uses the statistics of its part of a batch. "synchronized": all devices use
-            those of the whole batch, as they always do under JAX. "frozen": the layers keep their moving averages, scale
+            those of the whole batch, as always under JAX. "frozen": the layers keep their moving averages, scale
             and offset, which is best for small batches. "synchronised" is an alias.
         frozen: regular expressions of complete variable paths that are not trained, such as `conv[12]_.*`.
         momentum: share of the moving averages that a step keeps. PyTorch's 0.1 is 0.9 in Keras; Keras's default of 0.99

@@ -253,7 +253,7 @@ def test_the_configuration_names_the_backend(results, backend):
     there, here = (results(name, "quick")["configuration"] for name in ("tensorflow", backend))
     assert (here["backend"], there["backend"]) == (backend, "tensorflow")
     assert here["versions"][backend] != "unknown"
-    said = f'backend is "tensorflow" there and "{backend}" here'
+    said = f'the backend (KERAS_BACKEND) is "tensorflow" there and "{backend}" here'
     assert configurations.differences(there, here) == said
     del there["backend"]  # as an older version wrote it
     assert configurations.differences(there, here) == said
