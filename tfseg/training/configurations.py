@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from tfseg.data.datasets import Dataset
-from tfseg.training.data_facts import data_facts, text_hash
+from tfseg.training.data_facts import HASHED, data_facts, text_hash
 from tfseg.training.recipes import BATCH_NORM_ALIASES, Recipe
 from tfseg.types import Size
 
@@ -103,7 +103,10 @@ def differences(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         for key in sorted(here.keys() & there.keys())
         if here[key] != there[key] and not key.startswith(_NOT_COMPARED)
     ]
-    said = [f"{_SHOWN_AS.get(key, key)} is {_shown(key, there)} there and {_shown(key, here)} here" for key in differing[:_SHOWN]]
+    said = [
+        f"{_SHOWN_AS.get(key, key)} is {_shown(key, there)} there and {_shown(key, here)} here"
+        for key in differing[:_SHOWN]
+    ]
     if len(differing) > _SHOWN:
         said.append(f"and {', '.join(differing[_SHOWN:])} differ, too")
     return "; ".join(said)
@@ -120,6 +123,12 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             settings[f"{prefix}{key}"] = BATCH_NORM_ALIASES.get(value, value) if key == "batch_norm" else value
     return settings
+
+
+def _said(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    if key.rpartition(".")[2] in HASHED and None not in (there[key], here[key]):
+        return f"{key} are others there than here"
+    return f"{key} is {_shown(key, there)} there and {_shown(key, here)} here"
 
 
 def _shown(key: str, settings: Mapping[str, Any]) -> str:
