@@ -11,6 +11,7 @@ import keras
 import tfseg
 from converters.conversion.convert import convert
 from converters.errors import ConversionError
+from converters.identification.sources import Source
 from converters.types import Weights
 from converters.weights.import_weights import import_weights
 from converters.weights.receipts import Receipt
@@ -205,4 +206,6 @@ def _frozen(model: keras.Model) -> tuple[str, ...]:
 
 
 def _name(source: Weights) -> str:
-    return pathlib.Path(source).name if isinstance(source, str | os.PathLike) else type(source).__name__
+    if isinstance(source, str | os.PathLike):
+        return pathlib.Path(source).name
+    return source.name if isinstance(source, Source) else type(source).__name__

@@ -50,8 +50,9 @@ def take_weights(model: keras.Model, source: keras.Model, pattern: str = TRUNK) 
     others = [variable.path for variable in wanted if held[variable.path].shape != variable.shape]
     if others:
         raise ValueError(
-            f"{_few(others)} of {source.name!r} has another shape than in {model.name!r}. Received: "
-            f"{held[others[0]].shape}, expected {next(each.shape for each in wanted if each.path == others[0])}."
+            f"{_few(others)} of {source.name!r} have other shapes than in {model.name!r}. Received: "
+            f"{held[others[0]].shape}, expected {next(each.shape for each in wanted if each.path == others[0])}. "
+            "Build a network as wide as the weights are: width=0.5 (--options=width=0.5), for example."
         )
     _check_layers(model, source, pattern)
     for variable in wanted:

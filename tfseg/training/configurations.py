@@ -103,10 +103,7 @@ def differences(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         for key in sorted(here.keys() & there.keys())
         if here[key] != there[key] and not key.startswith(_NOT_COMPARED)
     ]
-    said = [
-        f"{_SHOWN_AS.get(key, key)} is {_shown(key, there)} there and {_shown(key, here)} here"
-        for key in differing[:_SHOWN]
-    ]
+    said = [_said(key, there, here) for key in differing[:_SHOWN]]
     if len(differing) > _SHOWN:
         said.append(f"and {', '.join(differing[_SHOWN:])} differ, too")
     return "; ".join(said)
@@ -128,7 +125,7 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _said(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     if key.rpartition(".")[2] in HASHED and None not in (there[key], here[key]):
         return f"{key} are others there than here"
-    return f"{key} is {_shown(key, there)} there and {_shown(key, here)} here"
+    return f"{_SHOWN_AS.get(key, key)} is {_shown(key, there)} there and {_shown(key, here)} here"
 
 
 def _shown(key: str, settings: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.masks import MaskSource
 
+HASHED = ("photographs", "masks", "annotations")  # facts that are hashes, which say nothing to a reader
+
 
 def data_facts(dataset: Dataset) -> dict[str, Any]:
     """What tells a data set from another one; where it lies does not.

@@ -21,6 +21,7 @@ import keras
 from tfseg.training.averages import averaged
 from tfseg.training.configurations import differences
 from tfseg.training.curves import draw_curves
+from tfseg.training.locks import locked
 from tfseg.types import Path
 from tfseg.writing import atomic
 
@@ -68,9 +69,11 @@ class RunFolder:
         self._existing: dict[str, Any] = {}
         if self._config_file.exists():
             if self.last.exists() or self._log.exists():
-                self._existing = json.loads(self._config_file.read_text())
+                self._existing = self._read_config()
         elif self.path.exists() and any(self.path.iterdir()):
-            raise ValueError(f"{self.path} holds files and is no run: name an empty or a new folder.")
+            raise ValueError(
+                f"{self.path} holds files and is no run, because it has no config.json: name an empty or a new folder."
+            )
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Takes the configuration of a training, and refuses one that is not that of the run in this folder.
@@ -85,8 +88,21 @@ class RunFolder:
                 f"{self.path} is a run of another configuration: {differing}. Resume it with its configuration "
                 "(see config.json), or name another folder."
             )
-        # What only an older call told, such as the model of a run that is resumed without one, is kept.
-        self._config = {**self._existing, **config}
+        # What only an older call told is kept: the model or the validation of a run that is resumed without one.
+        kept = {key: value for key, value in config.items() if value is not None or key not in self._existing}
+        self._config = {**self._existing, **kept}
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            config = json.loads(self._config_file.read_text())
+        except ValueError:
+            config = None
+        if not isinstance(config, dict):
+            raise ValueError(
+                f"{self._config_file} is damaged: expected the JSON that a run writes. To go on from the run's state, "
+                f"train in a new folder from {self.last} (--weights=)."
+            )
+        return config
 
     @property
     def planned_steps(self) -> int | None:
@@ -100,21 +116,30 @@ class RunFolder:
 
     @contextlib.contextmanager
     def created(self) -> Iterator[None]:
-        """Creates the folder with its configuration; if there is no state at the end, both are removed again."""
+        """Creates the folder with its configuration; if there is no state at the end, both are removed again.
+
+        Raises:
+            ValueError: another process trains in the folder.
+        """
         if not self.writes:
             yield
             return
         new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
-        with atomic(self._config_file, overwrite=True) as partial:
-            partial.write_text(json.dumps(self._config, indent=1))
-        try:
-            yield
-        finally:
-            if not self.last.exists() and not self._log.exists():
-                self._config_file.unlink(missing_ok=True)
-                if new and not any(self.path.iterdir()):
-                    self.path.rmdir()
+        with locked(self.path):
+            with atomic(self._config_file, overwrite=True) as partial:
+                partial.write_text(json.dumps(self._config, indent=1))
+            try:
+                yield
+            finally:
+                self._leave(new)
+
+    def _leave(self, new: bool) -> None:
+        """Removes the configuration of a run without a state, and the folder, if it is new and empty."""
+        if not self.last.exists() and not self._log.exists():
+            self._config_file.unlink(missing_ok=True)
+            if new and not any(self.path.iterdir()):
+                self.path.rmdir()
 
     @property
     def rows(self) -> list[Row]:
@@ -154,14 +179,23 @@ class RunFolder:
         """
         if not self.last.exists():
             return None, Progress()
-        with zipfile.ZipFile(self.last) as archive:
-            stored = json.loads(archive.read(_STEP_FILE))
+        try:
+            with zipfile.ZipFile(self.last) as archive:
+                stored = json.loads(archive.read(_STEP_FILE))
+            model = keras.saving.load_model(self.last)
+        except OSError as error:
+            raise OSError(f"{self.last} could not be read: {error}") from error
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            ways = f"to begin again, remove {self.path}"
+            if (step := _step_of(self.best)) is not None:
+                ways += f"; to go on from the state of step {step}, train in a new folder from {self.best} (--weights=)"
+            raise ValueError(f"{self.last} is damaged, or no state of a run ({error}): {ways}.") from error
         if "rows" not in stored:  # written by an older version
             rows = [row for row in self.rows if row["step"] <= stored["step"]]
             scored = [row for row in rows if "mean_iou" in row]
             best = max(scored, key=lambda row: row["mean_iou"])["step"] if scored else None
             stored |= {"rows": rows, "best_step": None if best is None else int(best)}
-        model, progress = keras.saving.load_model(self.last), Progress(**stored)
+        progress = Progress(**stored)
         if self.writes:
             self._catch_up(model, progress)
         return model, progress

@@ -124,6 +124,53 @@ def test_a_state_of_an_older_version_takes_its_rows_from_the_log(tmp_path, model
     assert ([each["step"] for each in progress.rows], progress.best_step) == ([1, 2], 1)
 
 
+def test_a_validation_that_one_call_does_not_have_is_still_known(tmp_path, model):
+    """A run that continues without its validation, and then with another one."""
+    path = begun(tmp_path / "run", {"validation": {"dataset": "a"}}, model).path
+    folder = configured(path, {"validation": None})
+    with folder.created():
+        pass
+    configured(path, {"validation": {"dataset": "a"}})
+    with pytest.raises(ValueError, match=r'validation.dataset is "a" there and "b" here'):
+        configured(path, {"validation": {"dataset": "b"}})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", "half", "other"])
+def test_a_damaged_state_names_the_ways_out(tmp_path, model, content):
+    folder = begun(tmp_path / "run", {}, model)
+    folder.save(model, Progress(2, (row(1), row(2, mean_iou=0.5)), 2))
+    if content == "other":
+        model.save(folder.last)  # a model is no state
+    else:
+        whole = folder.last.read_bytes()
+        folder.last.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(
+        ValueError, match=r"last.keras is damaged.*remove .*run; .*of step 2.*best.keras \(--weights=\)"
+    ):
+        RunFolder(folder.path).restore()
+
+
+@pytest.mark.parametrize("content", ['{"seed": ', "[1]"])
+def test_a_damaged_configuration_names_the_way_out(tmp_path, model, content):
+    folder = begun(tmp_path / "run", {}, model)
+    (folder.path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config.json is damaged.*from .*last.keras \(--weights=\)"):
+        RunFolder(folder.path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="directories have no locks there")
+def test_two_trainings_in_one_folder_are_refused(tmp_path, model):
+    folder = begun(tmp_path / "run", {"seed": 0}, model)
+    with (
+        folder.created(),
+        pytest.raises(ValueError, match="run is in use: another process trains there"),
+        configured(folder.path, {"seed": 0}).created(),
+    ):
+        pass
+    with configured(folder.path, {"seed": 0}).created():
+        assert (folder.path / "last.keras").exists()
+
+
 def test_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="holds files and is no run"):
