@@ -43,6 +43,10 @@ NETWORKS = {
     "ConvNeXt": lambda: timm("convnext_atto")(),
     "EfficientNet with TensorFlow's padding": lambda: timm("tf_efficientnet_lite0")(),
     "ResNeSt": lambda: timm("resnest14d")(),
+    # timm's narrow members of its families of networks, which it publishes with weights for tests.
+    "test_resnet": lambda: timm("test_resnet")(),
+    "test_efficientnet": lambda: timm("test_efficientnet")(),
+    "test_byobnet": lambda: timm("test_byobnet")(),
 }
 
 
@@ -52,8 +56,8 @@ def run(module, image):
     return result.numpy().transpose(0, 2, 3, 1) if result.ndim == 4 else result.numpy()
 
 
-# The others take longer: a page of docs/ has them, with many more.
-QUICK = {"squeezenet1_1", "ResNeSt"}
+# With five files of ONNX, ten public networks. The others take longer: a page of docs/ has them, with many more.
+QUICK = {"squeezenet1_1", "ResNeSt", "test_resnet", "test_efficientnet", "test_byobnet"}
 
 
 @pytest.mark.parametrize(
