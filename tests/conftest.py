@@ -44,6 +44,18 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def trusted_files(request):
+    """Files in HDF5 are read in this process: a child for each of hundreds takes minutes; `child_process` tests that."""
+    if request.node.get_closest_marker("child_process"):
+        yield
+        return
+    from converters.reading import limits
+
+    with limits.allowing(trusted=True):
+        yield
+
+
 @pytest.fixture
 def record(request, record_property):
     """`record(name, difference)`: the summary prints the largest difference of each name, under the module's `PUBLIC`."""

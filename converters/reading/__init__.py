@@ -166,15 +166,14 @@ def _load(path: str, data: memoryview) -> _Content:
     if caffemodel.recognizes(head):
         return _Content("Caffe", caffemodel.load(data))
     if head.startswith(hdf5.MAGIC):
-        with hdf5.damaged():
-            file = hdf5.open_file(data)
-            if legacy_h5.recognizes(file):
-                tensors = legacy_h5.load(file, data)
-                return _Content("Keras HDF5", tensors, keras_config=legacy_h5.load_config(file))
-            if v3.recognizes(file):
-                return _Content("Keras HDF5", v3.load(file, data))
-            if blobs := caffemodel_h5.load(file, data):
-                return _Content("Caffe", blobs)
+        file = hdf5.open_file(data, path)
+        if legacy_h5.recognizes(file):
+            tensors = legacy_h5.load(file, data)
+            return _Content("Keras HDF5", tensors, keras_config=legacy_h5.load_config(file))
+        if v3.recognizes(file):
+            return _Content("Keras HDF5", v3.load(file, data))
+        if blobs := caffemodel_h5.load(file, data):
+            return _Content("Caffe", blobs)
     strangers.refuse_stranger(path, data)
 
 

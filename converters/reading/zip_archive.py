@@ -26,7 +26,7 @@ class Archive:
     """
 
     def __init__(self, path: Path, data: memoryview) -> None:
-        self._data, self._budget = data, limits.current(len(data))
+        self.path, self._data, self._budget = path, data, limits.current(len(data))
         self._charged: set[str] = set()
         self._left = len(data)  # bytes that no member has had yet
         try:
@@ -114,6 +114,10 @@ class ArchiveMember:
     Args:
         info: entry of the archive's directory.
         data: bytes of the archive.
+
+    Attributes:
+        nbytes: bytes of the content.
+        offset: where in the archive the content lies as it is; None for a compressed one.
     """
 
     def __init__(self, info: zipfile.ZipInfo, data: memoryview) -> None:
@@ -134,6 +138,7 @@ class ArchiveMember:
         name = data[info.header_offset + 30 : info.header_offset + 30 + name_length].tobytes()
         if name != info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437"):
             raise self._damaged("has another name in its own header")
+        self.offset = start if info.compress_type == _STORED else None
         self._raw = data[start : start + info.compress_size]
         if len(self._raw) < info.compress_size or (info.compress_type == _STORED and len(self._raw) != info.file_size):
             raise self._damaged("is truncated")

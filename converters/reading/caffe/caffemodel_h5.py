@@ -9,7 +9,6 @@ Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/net.cpp, ToHDF5
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
@@ -17,13 +16,10 @@ from converters.reading.caffe.blobs import name_blobs
 from converters.reading.tensors import Tensor
 from converters.types import Shape
 
-if TYPE_CHECKING:
-    import h5py
-
 _BLOBS = "data"
 
 
-def load(file: "h5py.File", data: memoryview) -> dict[str, Tensor] | None:
+def load(file: hdf5.Group, data: memoryview) -> dict[str, Tensor] | None:
     """The tensors by "layer.part"; None for an HDF5 file that is not Caffe's.
 
     Args:
@@ -42,7 +38,7 @@ def load(file: "h5py.File", data: memoryview) -> dict[str, Tensor] | None:
     return tensors
 
 
-def weighted_layers(file: "h5py.File", data: memoryview) -> dict[str, list[Tensor]] | None:
+def weighted_layers(file: hdf5.Group, data: memoryview) -> dict[str, list[Tensor]] | None:
     """The blobs of the layers with weights, by the layer's name; None for an HDF5 file that is not Caffe's.
 
     Args:
@@ -50,19 +46,15 @@ def weighted_layers(file: "h5py.File", data: memoryview) -> dict[str, list[Tenso
         data: bytes of the file.
     Raises: ConversionError for a layer that lacks a blob.
     """
-    import h5py
-
     root = hdf5.child(file, _BLOBS)
-    return dict(_layers(root, (), data)) if isinstance(root, h5py.Group) else None
+    return dict(_layers(root, (), data)) if isinstance(root, hdf5.Group) else None
 
 
-def _layers(group: "h5py.Group", path: tuple[str, ...], data: memoryview) -> Iterator[tuple[str, list[Tensor]]]:
+def _layers(group: hdf5.Group, path: tuple[str, ...], data: memoryview) -> Iterator[tuple[str, list[Tensor]]]:
     """Names and blobs of the layers that a group, and those in it, stand for."""
-    import h5py
-
-    nodes = {key: hdf5.child(group, key) for key in group}
+    nodes = {key: hdf5.child(group, key) for key in group.entries}
     blobs = {
-        int(key): node for key, node in nodes.items() if isinstance(node, h5py.Dataset) and re.fullmatch(r"\d+", key)
+        int(key): node for key, node in nodes.items() if isinstance(node, hdf5.Dataset) and re.fullmatch(r"\d+", key)
     }
     if blobs and sorted(blobs) != list(range(len(blobs))):
         raise ConversionError(f"the layer {'/'.join(path)!r} has the blobs {sorted(blobs)}: one is missing.")
@@ -70,7 +62,7 @@ def _layers(group: "h5py.Group", path: tuple[str, ...], data: memoryview) -> Ite
         # They are checked before their shapes are asked for.
         yield "/".join(path), [hdf5.tensor(blobs[index], data).check() for index in range(len(blobs))]
     for key, node in nodes.items():
-        if isinstance(node, h5py.Group):
+        if isinstance(node, hdf5.Group):
             yield from _layers(node, (*path, key), data)
 
 

@@ -35,8 +35,8 @@ def file_layers(path: Path) -> dict[str, FileLayer]:
             with limits.budget(len(data)):
                 layers = caffemodel.weighted_layers(data)
             return {name: FileLayer(layer.type, layer.tensors) for name, layer in layers.items()}
-        with hdf5.damaged():
-            blobs = caffemodel_h5.weighted_layers(hdf5.open_file(data), data)
+        with limits.budget(len(data)):
+            blobs = caffemodel_h5.weighted_layers(hdf5.open_file(data, path), data)
         if blobs is None:
             raise ConversionError("is no Caffe network in HDF5.")
         return {name: FileLayer("", tuple(tensors)) for name, tensors in blobs.items()}

@@ -9,15 +9,12 @@ Reference: https://keras.io/api/models/model_saving_apis/weights_saving_and_load
 import collections
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
 from converters.reading.keras import configuration
 from converters.reading.tensors import AnyTensor
-
-if TYPE_CHECKING:
-    import h5py
 
 _KERAS_1 = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # a variance!
 _BESIDE = ("model_weights", "optimizer_weights")
@@ -29,12 +26,12 @@ NamedWeight = tuple[tuple[str, ...], str, str, AnyTensor]
 """Names of the models around a layer, the layer, the variable, and its tensor."""
 
 
-def recognizes(file: "h5py.File") -> bool:
+def recognizes(file: hdf5.Group) -> bool:
     """Whether a file in HDF5 has such a list of layers."""
     return _listing(file) is not None
 
 
-def load(file: "h5py.File", data: memoryview) -> dict[str, AnyTensor | str | None]:
+def load(file: hdf5.Group, data: memoryview) -> dict[str, AnyTensor | str | None]:
     """The tensors by "layer/variable", and what stands beside them in the file: versions as texts, others as None.
 
     Args:
@@ -53,7 +50,7 @@ def load(file: "h5py.File", data: memoryview) -> dict[str, AnyTensor | str | Non
     return name_weights(weights) | beside | {key: value for key, value in versions.items() if value}
 
 
-def load_config(file: "h5py.File") -> dict[str, Any] | None:
+def load_config(file: hdf5.Group) -> dict[str, Any] | None:
     """The configuration in the file of a whole model, or None.
 
     Args:
@@ -85,18 +82,17 @@ def name_weights(weights: Sequence[NamedWeight]) -> dict[str, AnyTensor]:
     return tensors
 
 
-def _listing(file: "h5py.File") -> "h5py.Group | None":
+def _listing(file: hdf5.Group) -> hdf5.Group | None:
     """The group that lists the layers: the file itself, or one in the file of a whole model."""
     groups = (file, hdf5.child(file, _BESIDE[0]))
-    return next((group for group in groups if group is not None and hdf5.names(group, "layer_names") is not None), None)
+    listing = (group for group in groups if isinstance(group, hdf5.Group))
+    return next((group for group in listing if hdf5.names(group, "layer_names") is not None), None)
 
 
-def _layer(group: "h5py.Group", layer: str, data: memoryview) -> Iterator[NamedWeight]:
-    import h5py
-
+def _layer(group: hdf5.Group, layer: str, data: memoryview) -> Iterator[NamedWeight]:
     node = hdf5.child(group, layer)
-    weights = hdf5.names(node, "weight_names") if isinstance(node, h5py.Group) else None
-    if weights is None:
+    weights = hdf5.names(node, "weight_names") if isinstance(node, hdf5.Group) else None
+    if weights is None or not isinstance(node, hdf5.Group):
         raise ConversionError(f"lists the layer {layer!r} and has no group of weights for it; the file is damaged.")
     paths = {weight: [part for part in weight.split("/") if part] for weight in weights}
     inner = len({tuple(path[:-1]) for path in paths.values()}) > 1 or layer == _TOP
@@ -104,7 +100,7 @@ def _layer(group: "h5py.Group", layer: str, data: memoryview) -> Iterator[NamedW
         raise ConversionError(f"lists a weight of the layer {layer!r} twice, or one without a name; it is damaged.")
     for weight, (*scope, name) in paths.items():
         dataset = hdf5.child(node, weight)
-        if not isinstance(dataset, h5py.Dataset):
+        if not isinstance(dataset, hdf5.Dataset):
             raise ConversionError(f"lists the weight {weight!r} of the layer {layer!r} and does not hold it.")
         # A layer has the name of its group, whatever scope it was built in. In a model inside, scopes name the layers.
         inner_layer = scope[-1] if inner and scope else layer

@@ -10,7 +10,7 @@ Reference: https://keras.io/guides/serialization_and_saving/
 import collections
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from converters.errors import ConversionError
 from converters.reading import hdf5
@@ -18,9 +18,6 @@ from converters.reading.keras import configuration
 from converters.reading.keras.legacy_h5 import NamedWeight, name_weights
 from converters.reading.tensors import AnyTensor
 from converters.reading.zip_archive import Archive
-
-if TYPE_CHECKING:
-    import h5py
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
 _DEEPEST = 32  # groups within groups
@@ -43,17 +40,13 @@ _OPTIONAL = {"gamma": "scale", "beta": "center", "bias": "use_bias"}  # variable
 _Described = Mapping[str, tuple[str | None, dict[str, Any]]]  # path of a group -> the layer's name and options
 
 
-def recognizes(file: "h5py.File") -> bool:
+def recognizes(file: hdf5.Group) -> bool:
     """Whether a file in HDF5 has groups as Keras 3 names them."""
-    import h5py
-
-    groups = {key: hdf5.child(file, key) for key in file if file.get(key, getlink=True).__class__ is h5py.HardLink}
-    return any(
-        isinstance(group, h5py.Group) and (key in _LISTS or "vars" in group) for key, group in groups.items()
-    ) or isinstance(groups.get("vars"), h5py.Group)
+    groups = {key: entry for key, entry in file.entries.items() if isinstance(entry, hdf5.Group)}
+    return "vars" in groups or any(key in _LISTS or "vars" in group.entries for key, group in groups.items())
 
 
-def load(file: "h5py.File", data: memoryview, config: Mapping[str, Any] | None = None) -> dict[str, AnyTensor | None]:
+def load(file: hdf5.Group, data: memoryview, config: Mapping[str, Any] | None = None) -> dict[str, AnyTensor | None]:
     """The tensors by "layer/variable", and the names of what stands beside them, each with None.
 
     Args:
@@ -71,7 +64,7 @@ def load(file: "h5py.File", data: memoryview, config: Mapping[str, Any] | None =
         weights += [(around, layer, variable, tensor) for variable, tensor in variables]
     if not weights:
         raise ConversionError("is a file from Keras that holds no weights. Save the model after it was built.")
-    beside = [key for key in _BESIDE if key in file]
+    beside = [key for key in _BESIDE if key in file.entries]
     return name_weights(weights) | dict.fromkeys(beside)
 
 
@@ -89,9 +82,10 @@ def load_archive(archive: Archive, config: Mapping[str, Any]) -> dict[str, AnyTe
             f"is a .keras file without its weights, the member {_WEIGHTS}. Save the model again with model.save. "
             f"Received: {', '.join(map(ascii, archive.names[:5]))}."
         )
-    data = archive.member(_WEIGHTS).data()
-    with hdf5.damaged():
-        tensors = load(hdf5.open_file(data), data, config)
+    member = archive.member(_WEIGHTS)
+    data = member.data()
+    opened = hdf5.open_file(data, None if member.offset is None else archive.path, member.offset or 0)
+    tensors = load(opened, data, config)
     version = _json(archive, _METADATA).get("keras_version") if _METADATA in archive.names else None
     return tensors | ({"keras_version": version} if isinstance(version, str) else {})
 
@@ -152,21 +146,19 @@ def _snake_case(name: str) -> str:
 
 
 def _layers(
-    group: "h5py.Group", path: str, described: _Described, around: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[str, ...], str, "h5py.Group"]]:
+    group: hdf5.Group, path: str, described: _Described, around: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...], str, hdf5.Group]]:
     """The group's path, names of the models around, name and group `vars` of every layer that has variables."""
-    import h5py
-
     if path.count("/") > _DEEPEST:
         raise ConversionError(f"holds groups within groups, more than {_DEEPEST} deep; the file is hostile.")
-    inside = list(group)
+    inside = list(group.entries)
     node = hdf5.child(group, "vars") if "vars" in inside else None
-    if inside == ["vars"] and node is not None and not len(node):  # a layer without variables
+    if inside == ["vars"] and isinstance(node, hdf5.Group) and not node.entries:  # a layer without variables
         return
     name = None
-    if isinstance(node, h5py.Group):
+    if isinstance(node, hdf5.Group):
         name = hdf5.text(node, "name") or described.get(path, (None,))[0]
-        if len(node):
+        if node.entries:
             if not isinstance(name, str):
                 raise ConversionError(
                     f"does not state the name of its layer {path!r}, only its number, as Keras once wrote it. Load it "
@@ -175,26 +167,24 @@ def _layers(
             yield path, around, name, node
     within = (*around, name) if path and isinstance(name, str) else around
     for key in inside:
-        if key != "vars" and key not in _BESIDE and isinstance(inner := hdf5.child(group, key), h5py.Group):
+        if key != "vars" and key not in _BESIDE and isinstance(inner := hdf5.child(group, key), hdf5.Group):
             listed = "layers" if key in _LISTS else key
             yield from _layers(inner, f"{path}/{listed}", described, within)
 
 
 def _variables(
-    path: str, node: "h5py.Group", data: memoryview, options: Mapping[str, Any]
+    path: str, node: hdf5.Group, data: memoryview, options: Mapping[str, Any]
 ) -> Iterator[tuple[str, AnyTensor]]:
     """Name and tensor of every variable of a layer."""
-    import h5py
-
     kind = re.sub(r"_\d+$", "", path.rpartition("/")[2])
     known = _VARIABLES.get(kind) or (("kernel", "bias") if _CONVOLUTION.fullmatch(kind) else ())
     names = [name for name in known if options.get(_OPTIONAL.get(name, ""), True)]
     # Without a description, only their number tells which of a layer's variables there are.
     has_kernel_first = names[:1] in (["kernel"], ["depthwise_kernel"])
-    unambiguous = len(names) == len(node) or (has_kernel_first and len(names) > len(node))
-    for key in node:
+    unambiguous = len(names) == len(node.entries) or (has_kernel_first and len(names) > len(node.entries))
+    for key in node.entries:
         dataset = hdf5.child(node, key)
-        if not isinstance(dataset, h5py.Dataset):
+        if not isinstance(dataset, hdf5.Dataset):
             raise ConversionError(f"{node.name}/{key} is not an array of numbers; the file is damaged.")
         numbered = unambiguous and key.isdecimal() and int(key) < len(names)
         yield names[int(key)] if numbered else key, hdf5.tensor(dataset, data)
