@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
+from multiprocessing.context import ForkServerProcess
 from typing import NamedTuple
 
 from helpers.paths import ROOT
@@ -14,6 +16,7 @@ from tfseg.types import Path
 
 # Forked from a process that has loaded Keras, because loading takes longer than most commands. torch is loaded before
 # tensorflow: in the other order it can crash.
+_OUTPUTS = ("out", "err")
 _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(["torch", "tensorflow", "keras"])
 # What the installed script does. A parent that ignores Ctrl-C (a job in the background) must not pass that on.
@@ -91,26 +94,71 @@ def forked(script: str, *arguments: object, cwd: Path = ROOT, timeout: float = 3
         timeout: how long to wait, in seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
-        out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")
-        words, environment, outputs = ["", *map(str, arguments)], dict(os.environ), (str(out), str(err))
-        process = _WARM.Process(target=_fork, args=(script, words, environment, str(cwd), outputs))
-        process.start()
+        process = begin(script, *arguments, cwd=cwd, outputs=pathlib.Path(folder))
         process.join(timeout)
         process.kill()
         process.join()
-        assert process.exitcode is not None
-        ended = Ended(process.exitcode, out.read_text(), err.read_text())
+        ended = ending(process, pathlib.Path(folder))
     assert ended.code >= 0, f"stopped by signal {-ended.code}: {ended}"
     return ended
+
+
+def begin(
+    script: str, *arguments: object, cwd: Path, outputs: pathlib.Path, gate: pathlib.Path | None = None
+) -> ForkServerProcess:
+    """Starts a script in a fork of a process that has loaded Keras.
+
+    Args:
+        script: code to run.
+        arguments: words of the command line.
+        cwd: working directory.
+        outputs: directory for what it prints, see `ending`.
+        gate: file whose existence the process waits for before it runs the script.
+    """
+    printed = tuple(str(outputs / name) for name in _OUTPUTS)
+    words = ["", *map(str, arguments)]
+    process = _WARM.Process(target=_fork, args=(script, words, dict(os.environ), str(cwd), printed, gate))
+    process.start()
+    return process
+
+
+def ending(process: ForkServerProcess, outputs: pathlib.Path) -> Ended:
+    """How a process that `begin` started has ended; the code of one that a signal ended is below zero.
+
+    Args:
+        process: result of `begin`, which has ended.
+        outputs: directory that `begin` got.
+    """
+    assert process.exitcode is not None
+    return Ended(process.exitcode, *((outputs / name).read_text() for name in _OUTPUTS))
+
+
+def script_of(module: str, before: str = "") -> str:
+    """What the installed script of a command does.
+
+    Args:
+        module: module of the command, such as "tfseg_cli.convert".
+        before: code that runs first.
+    """
+    return _script(module, before)
 
 
 def _script(module: str, before: str) -> str:
     return _SCRIPT.format(module=module, before=before, name=module.rpartition(".")[2].replace("_", "-"))
 
 
-def _fork(script: str, words: list[str], environment: dict[str, str], cwd: str, outputs: tuple[str, str]) -> None:
+def _fork(
+    script: str,
+    words: list[str],
+    environment: dict[str, str],
+    cwd: str,
+    outputs: tuple[str, ...],
+    gate: pathlib.Path | None,
+) -> None:
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    while gate and not gate.exists():
+        time.sleep(0.01)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
