@@ -7,6 +7,7 @@ from tfseg.layers.crop_like import CropLike
 from tfseg.layers.depthwise_transpose import DepthwiseConv2DTranspose
 from tfseg.layers.dilated import DensePadding, DilatedPooling, dense_padding
 from tfseg.layers.global_average_pooling import GlobalAveragePooling
+from tfseg.layers.grid_sampling import GridSampling
 from tfseg.layers.group_normalization import GroupNormalization
 from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
@@ -39,6 +40,7 @@ __all__ = [
     "DilatedPooling",
     "Filled",
     "GlobalAveragePooling",
+    "GridSampling",
     "GroupNormalization",
     "Interpolate",
     "JoinWeight",

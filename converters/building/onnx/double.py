@@ -73,6 +73,8 @@ def _double(graph: Any) -> None:
                 _double_tensor(attribute.t)
             if attribute.HasField("g"):
                 _double(attribute.g)
+            if node.op_type == "GridSample" and attribute.s == b"bilinear":
+                attribute.s = b"linear"  # its name since operators of version 20, the only one that is implemented
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _FLOATS:
                 attribute.i = _DOUBLE
         if node.op_type == "Constant" and kinds & {"value_float", "value_floats"}:

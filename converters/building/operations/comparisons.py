@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -85,7 +86,24 @@ def masked_fill(b: Builder, input: Any, mask: Any, value: Any) -> Laid:
     return b.laid(ops.where(truth, number, x), axes)
 
 
+def atan2(b: Builder, input: Any, other: Any) -> Laid:
+    """The angle of the place `(other, input)`."""
+    axes = order_of(b, input, other)
+    x, y = (operand(b, part, axes) for part in (input, other))
+    return b.laid(ops.arctan2(*(ops.cast(part, keras.config.floatx()) for part in (x, y))), axes)
+
+
+def one_hot(b: Builder, input: Laid, num_classes: int = -1) -> Laid:
+    """An axis of all classes, with 1 at the one that the number says."""
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise b.refusal("makes as many classes as the data have; say how many: num_classes=")
+    laid = input.plain()
+    return b.laid(ops.one_hot(laid.tensor, num_classes, dtype="int32"), (*laid.axes, laid.rank))
+
+
 HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("atan2", "arctan2"), atan2),
+    "one_hot": one_hot,
     "eq": _comparison(ops.equal),
     "ne": _comparison(ops.not_equal),
     "gt": _comparison(ops.greater),

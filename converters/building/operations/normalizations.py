@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from converters.building.builder import Builder, Handler, Weight
 from converters.building.laid import Laid
 from tfseg.layers.group_normalization import GroupNormalization
+from tfseg.layers.with_weight import WithWeight
 
 
 def batch_norm(
@@ -49,18 +52,45 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Laid:
-    """LayerNorm over the last axis."""
-    if len(normalized_shape) != 1:
-        raise b.refusal("normalizes several axes together")
+    """LayerNorm over the last axis, or over several."""
     laid = input.plain()
+    if len(normalized_shape) != 1 or not isinstance(normalized_shape[0], int):
+        return _over_several(b, laid, len(normalized_shape), weight, bias, eps)
     if laid.axes[-1] != laid.rank - 1:
         laid = laid.in_order()
     weights, config = _factor_and_shift(weight, bias)
     x = laid.tensor
-    if normalized_shape[0] == 1:  # the difference from a mean of one number: Keras's own layer rounds it, 1/eps times
+    if normalized_shape[0] == 1:  # the difference from a mean of one number: Keras's inner layer rounds it, 1/eps times
         x = x - x
     x = b.layer(keras.layers.LayerNormalization, x, weights, axis=-1, epsilon=eps, **config)
     return b.laid(x, laid.axes)
+
+
+def _over_several(b: Builder, laid: Laid, number: int, weight: Any, bias: Any, eps: float) -> Laid:
+    """LayerNorm over the last axes, whose sizes the image may decide."""
+    if number >= laid.rank:
+        raise b.refusal("normalizes the batch")
+    places = sorted(laid.place(axis) for axis in range(laid.rank - number, laid.rank))
+    x = laid.tensor
+    distance = x - _mean(x, places)
+    x = distance * ops.rsqrt(_mean(ops.square(distance), places) + eps)
+    for name, value, operation in (("weight", weight, "multiply"), ("bias", bias, "add")):
+        if value is None:
+            continue
+        if not isinstance(value, np.ndarray):
+            raise b.refusal(f"has a {name} that the network computes")
+        letters = [f"a{axis}" if size > 1 else "1" for axis, size in enumerate(value.shape)]
+        inner = [axis - (laid.rank - number) for axis in laid.axes[1:]]
+        layout = f"{' '.join(letters)} -> {' '.join('1' if axis < 0 else letters[axis] for axis in inner)}"
+        shape = [1 if axis < 0 else value.shape[axis] for axis in inner]
+        x = b.layer(WithWeight, x, {"weight": Weight(name, layout)}, suffix=name, operation=operation, shape=shape)
+    return b.laid(x, laid.axes)
+
+
+def _mean(x: Any, places: Sequence[int]) -> Any:
+    for place in places:
+        x = ops.mean(x, axis=place, keepdims=True)
+    return x
 
 
 def group_norm(

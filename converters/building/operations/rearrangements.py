@@ -27,6 +27,24 @@ def flip(b: Builder, input: Laid, dims: Any) -> Laid:
     return b.laid(ops.flip(laid.tensor, axis=tuple(laid.place(axis) for axis in axes)), laid.axes)
 
 
+def rot90(b: Builder, input: Laid, k: int = 1, dims: Sequence[int] = (0, 1)) -> Laid:
+    """A quarter turn, `k` times, from the first axis to the second."""
+    laid = input.plain()
+    first, second = (axis % laid.rank for axis in dims)
+    if 0 in (first, second):
+        raise b.refusal("turns the batch")
+    order = list(range(laid.rank))
+    if k % 2:
+        order[first], order[second] = second, first
+    turned = [(), (first,), (first, second), (second,)][k % 4]
+    # The axes are exchanged first, and then reversed.
+    shapes = tuple(tuple(shape[axis] for axis in order) for shape in laid.shapes)
+    exchanged = Laid(laid.tensor, tuple(order.index(axis) for axis in laid.axes), shapes)
+    if not turned:
+        return exchanged
+    return b.laid(ops.flip(exchanged.tensor, axis=tuple(map(exchanged.place, turned))), exchanged.axes)
+
+
 def roll(b: Builder, input: Laid, shifts: Any, dims: Any = ()) -> Laid:
     """Numbers moved around along axes."""
     laid = input.plain()
@@ -181,6 +199,7 @@ HANDLERS: dict[str, Handler] = {
     "narrow": narrow,
     "flip": flip,
     "fliplr": lambda b, input: flip(b, input, 1),
+    "rot90": rot90,
     "roll": roll,
     **dict.fromkeys(("movedim", "moveaxis"), movedim),
     "index_select": index_select,

@@ -179,6 +179,29 @@ def vector_norm(
     return reduced(b, input, dim, keepdim, functools.partial(_norm, order=float(order)))
 
 
+def linalg_norm(
+    b: Builder, input: Laid, ord: Any = None, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Laid:
+    """The length of vectors; of matrices only the square root of the sum of squares."""
+    dims = [dim] if isinstance(dim, int) else dim
+    if ord is not None and ord != "fro" and (dims is None or len(dims) != 1):
+        raise b.refusal("is a norm of matrices")
+    return vector_norm(b, input, 2 if ord == "fro" else ord, dims, keepdim, dtype)
+
+
+def cosine_similarity(b: Builder, x1: Laid, x2: Laid, dim: int = 1, eps: float = 1e-8) -> Laid:
+    """The cosine of the angle between vectors."""
+    if not isinstance(x1, Laid) or not isinstance(x2, Laid) or x1.shapes != x2.shapes:
+        raise b.refusal("compares tensors of other shapes, or constants")
+    first, second = as_numbers(x1.plain()), as_numbers(x2.plain())
+    if dim % first.rank == 0:
+        raise b.refusal("reduces the batch: what it gives for an image depends on the other images")
+    second = second.arranged(first.axes)
+    place = first.place(dim)
+    parts = [part.tensor / ops.maximum(_norm(part.tensor, (place,), True), eps) for part in (first, second)]
+    return _laid(b, first, ops.sum(parts[0] * parts[1], axis=place), [dim % first.rank], False)
+
+
 def _logarithm_of_sum(x: Any, axis: Any, keepdims: bool) -> Any:
     return ops.logsumexp(x, axis=axis, keepdims=keepdims)
 
@@ -209,5 +232,7 @@ HANDLERS: dict[str, Handler] = {
     "var_mean": _spread_and_mean(_variance),
     "std_mean": _spread_and_mean(_deviation),
     "linalg_vector_norm": vector_norm,
+    "linalg_norm": linalg_norm,
+    "cosine_similarity": cosine_similarity,
     "norm": lambda b, input, p=2, dim=None, keepdim=False, dtype=None: vector_norm(b, input, p, dim, keepdim, dtype),
 }

@@ -18,6 +18,7 @@ from converters.building.operations.shapes import map_like
 from converters.types import Shape
 from tfseg.layers import Rescale, ResizeLike
 from tfseg.layers.axis_windows import BorderPadding
+from tfseg.layers.grid_sampling import GridSampling
 from tfseg.layers.interpolate import Interpolate
 
 _LARGEST = 10000  # pixels of a map up to which a factor is tried
@@ -205,7 +206,27 @@ def _measured(b: Builder, measures: Measures, side: tuple[int, ...], axis: int) 
     return measure
 
 
+def grid_sampler(
+    b: Builder, input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: Any = False
+) -> Laid:
+    """A map read at places that the network computes."""
+    if not isinstance(input, Laid) or not isinstance(grid, Laid) or input.rank != 4:
+        raise b.refusal("reads a constant, at constant places, or in another number of axes")
+    if interpolation_mode not in (0, 1) or padding_mode not in (0, 1):
+        raise b.refusal("is bicubic, or reflects at the border")
+    if input.sizes(0) != grid.sizes(0):
+        raise b.refusal("reads at the same places in all images of the batch")
+    inputs = [input.as_map().tensor, grid.in_order().tensor]
+    options: dict[str, Any] = {
+        "interpolation": ("bilinear", "nearest")[interpolation_mode],
+        "border": ("zeros", "border")[padding_mode],
+        "align_corners": bool(align_corners),
+    }
+    return b.laid(b.layer(GridSampling, inputs, **options), MAP)
+
+
 HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("grid_sampler", "grid_sampler_2d"), grid_sampler),
     "upsample_nearest2d": _flat("nearest"),
     "_upsample_nearest_exact2d": _flat("nearest_exact"),
     "upsample_bilinear2d": _smooth("bilinear"),

@@ -183,6 +183,7 @@ HANDLERS: dict[str, Handler] = {
     "transpose": transpose,
     "swapaxes": lambda b, input, axis0, axis1: transpose(b, input, axis0, axis1),
     "t": lambda b, input: transpose(b, input, 0, 1),
+    **dict.fromkeys(("mT", "adjoint", "matrix_H"), lambda b, input: transpose(b, input, -2, -1)),
     **dict.fromkeys(
         ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "reshape_as", "view_as", "_unsafe_view"),
         reshape,

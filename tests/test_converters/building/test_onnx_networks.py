@@ -24,7 +24,7 @@ NETWORKS = {
         """,
         "torchvision.segmentation": "lraspp_mobilenet_v3_large deeplabv3_mobilenet_v3_large",
         "timm": """
-        resnet50d res2net50_26w_4s hrnet_w18_small efficientnet_b0 tf_efficientnet_b0 regnety_002 convnext_atto
+        resnest14d res2net50_26w_4s hrnet_w18_small efficientnet_b0 tf_efficientnet_b0 regnety_002 convnext_atto
         convnextv2_atto resnetv2_50x1_bit gcresnext26ts dla34 nfnet_l0 skresnet18 ghostnet_100
         mobilenetv4_conv_small poolformer_s12 repvgg_a0 rexnet_100 fastvit_t8 hgnet_tiny xception41 darknet53
         vovnet39a

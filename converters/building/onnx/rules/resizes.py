@@ -196,5 +196,23 @@ def _strides_next(call: Call) -> bool:
     )
 
 
-RULES: dict[str, Rule] = {"Resize": resize, "Upsample": resize, "Pad": pad}
+def grid_sample(call: Call) -> Computed:
+    """A map read at places that the network computes."""
+    x, grid = call.computed(), call.computed(1)
+    mode = {"bilinear": 0, "linear": 0, "nearest": 1}.get(_text(call, "mode", "bilinear"))
+    border = {"zeros": 0, "border": 1}.get(_text(call, "padding_mode", "zeros"))
+    if mode is None or border is None or x.rank != 4:
+        raise call.refusal("is bicubic, reflects at the border, or reads another thing than a map")
+    shapes = [(*a[:2], *c[1:3]) for a, c in zip(x.shapes, grid.shapes, strict=True)]
+    options: dict[str, Any] = {"interpolation_mode": mode, "padding_mode": border}
+    corners = bool(call.attribute("align_corners", 0))
+    return call.emit("grid_sampler", shapes, input=x, grid=grid, align_corners=corners, **options)
+
+
+def _text(call: Call, name: str, default: str) -> str:
+    value = call.attribute(name, default)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+RULES: dict[str, Rule] = {"Resize": resize, "Upsample": resize, "Pad": pad, "GridSample": grid_sample}
 __all__ = ["RULES", "Known"]

@@ -5,6 +5,7 @@ from typing import Any
 from converters.building.onnx.call import Call
 from converters.building.onnx.constants import collapsed
 from converters.building.onnx.rules.arithmetic import broadcast, operand, two
+from converters.building.onnx.rules.shapes import permuted
 from converters.building.onnx.tracing import Rule
 from converters.building.onnx.values import Computed, Known, Value
 
@@ -58,6 +59,17 @@ def comparison(op: str) -> Rule:
     return rule
 
 
+def one_hot(call: Call) -> Value:
+    """An axis of all classes, with 1 at the one that the number says."""
+    x, classes = call.computed(), int(call.number(1, "depth"))
+    values = call.weight(2, "values").arrays[0].reshape(-1).tolist()
+    if x.kind != "i" or values != [0, 1]:
+        raise call.refusal("writes other numbers than 0 and 1, or reads places that are no integers")
+    axis = int(call.attribute("axis", -1)) % (x.rank + 1)
+    result = call.emit("one_hot", [(*shape, classes) for shape in x.shapes], "i", input=x, num_classes=classes)
+    return permuted(call, result, [*range(axis), x.rank, *range(axis, x.rank)])
+
+
 def where(call: Call) -> Value:
     """One of two numbers at each place."""
     values = [value for value in call.inputs if value is not None]
@@ -76,6 +88,7 @@ def where(call: Call) -> Value:
 RULES: dict[str, Rule] = {
     "ArgMax": argmax,
     "ArgMin": argmax,
+    "OneHot": one_hot,
     "TopK": largest,
     "GatherElements": gathered,
     "Equal": comparison("eq"),
