@@ -17,6 +17,7 @@ from tfseg.training.network_facts import default_recipe, head_pattern
 from tfseg.training.objectives import make_losses, make_optimizer
 from tfseg.training.precision import with_dtype
 from tfseg.training.recipes import UPSCORES, Recipe, checked_batch_norm, find_recipe
+from tfseg.training.states import freeze
 from tfseg.types import ClassIds
 
 _SIDE = 256  # pixels of an image that every stride divides
@@ -61,14 +62,7 @@ def prepare(
                 f"No variable is called {pattern!r}: a pattern matches the whole path, as in r'conv[12]_.*'. Received: "
                 f"a model with {model.weights[0].path}, ..., {model.weights[-1].path}"
             )
-    for layer in model.layers:
-        variables = [
-            variable for variable in layer.weights if any(re.fullmatch(pattern, variable.path) for pattern in frozen)
-        ]
-        for variable in variables:
-            variable.trainable = False
-        if variables and len(variables) == len(layer.weights):  # a BatchNorm then keeps its moving averages, too
-            layer.trainable = False
+    freeze(model, frozen)
 
 
 def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32") -> keras.Model:

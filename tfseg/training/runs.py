@@ -22,6 +22,7 @@ from tfseg.training.averages import averaged
 from tfseg.training.configurations import differences
 from tfseg.training.curves import draw_curves
 from tfseg.training.locks import locked
+from tfseg.training.states import load_state
 from tfseg.types import Path
 from tfseg.writing import atomic
 
@@ -182,7 +183,7 @@ class RunFolder:
         try:
             with zipfile.ZipFile(self.last) as archive:
                 stored = json.loads(archive.read(_STEP_FILE))
-            model = keras.saving.load_model(self.last)
+            model = load_state(self.last, self._existing.get("recipe", {}).get("frozen", ()))
         except OSError as error:
             raise OSError(f"{self.last} could not be read: {error}") from error
         except (zipfile.BadZipFile, KeyError, ValueError) as error:

@@ -54,13 +54,9 @@ def jax_step(
     def pure_step(values: Any, fixed_values: Any, state_values: Any, images: Any, masks: Any) -> Any:
         gradient_of = jax.value_and_grad(scaled_loss, has_aux=True)
         (_, (loss, new_fixed)), slopes = gradient_of(values, fixed_values, state_values, images, masks)
-        mapping = list(zip((*trained, *states), (*values, *state_values), strict=True))
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            # JAX has a gradient of 0 where the others have none: weight decay would change those variables.
-            used = [slope if is_reached else None for slope, is_reached in zip(slopes, are_reached, strict=True)]
-            optimizer.apply(used, trained)
-            news = [[_current(scope, variable) for variable in part] for part in (trained, states)]
-        return loss, news[0], new_fixed, news[1]
+        # JAX has a gradient of 0 where the others have none: weight decay would change those variables.
+        used = [slope if is_reached else None for slope, is_reached in zip(slopes, are_reached, strict=True)]
+        return loss, new_fixed, *optimizer.stateless_apply(state_values, used, values)
 
     compiled = jax.jit(pure_step, donate_argnums=(0, 1, 2))
     generators = generators_of(model)
@@ -69,7 +65,7 @@ def jax_step(
         set_generators(generators, seed, int(number))
         values = [[variable.value for variable in part] for part in (trained, fixed, states)]
         loss, *news = compiled(*values, *map(_placed, examples))
-        for part, new in zip((trained, fixed, states), news, strict=True):
+        for part, new in zip((fixed, trained, states), news, strict=True):
             for variable, value in zip(part, new, strict=True):
                 variable.assign(value)
         return loss

@@ -29,6 +29,7 @@ def torch_step(
 
     def step(examples: tuple[Array, Array], number: Any) -> Tensor:
         set_generators(generators, seed, int(number))
+        torch.manual_seed((seed << 32) + int(number) & 0x7FFFFFFFFFFFFFFF)  # Keras's dropout draws from it alone
         images, masks = map(keras.ops.convert_to_tensor, examples)
         loss = batch_loss(losses, model(images, training=True), masks)
         variables = model.trainable_variables

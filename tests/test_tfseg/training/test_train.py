@@ -90,6 +90,20 @@ def test_interrupted_run_resumes_bit_identically(tmp_path, error):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.full
+def test_a_run_whose_layers_are_partly_frozen_resumes_bit_identically(tmp_path):
+    """The file of a state says of layers whether they are trained, not of their variables."""
+    dataset = scenes(tmp_path / "data")
+    recipe = dataclasses.replace(RECIPE, frozen=(".*_bn/gamma", "logits/bias"), ema=0.5)
+    options = {"recipe": recipe, "epochs": 4}
+    whole = training.train(small_model, dataset, tmp_path / "whole", log=ignore, **options)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(small_model, dataset, tmp_path / "run", log=raise_on_second_line(KeyboardInterrupt), **options)
+    resumed = training.train(small_model, dataset, tmp_path / "run", log=ignore, **options)
+    for path, value in weights(whole).items():
+        np.testing.assert_array_equal(value, weights(resumed)[path], err_msg=path)
+
+
 def test_new_run_needs_a_model(tmp_path):
     with pytest.raises(ValueError, match="no state to resume: pass a model"):
         training.train(None, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE)
