@@ -141,7 +141,7 @@ class Builder:
 
         for name in sorted(laid, key=order):
             value = laid[name]
-            tensor = value.tensor if self.values else Metadata(name="metadata")(value.tensor)
+            tensor = value.tensor if self.values else Metadata(name="metadata", batch=batch)(value.tensor)
             self.values[name] = dataclasses.replace(value, tensor=tensor)
             self.calls.claim(name, [tensor])
         return list(inputs.values())

@@ -27,6 +27,7 @@ class Metadata(keras.layers.Layer):
         colors: `(red, green, blue)`, 0..255, for each class; None: unknown.
         source: what `converters` knows of the program that the model was built from; None for other models.
         multiple: the sides of images are multiples of this number of pixels; 1: any size.
+        batch: number of images in a batch that the program of the model was written for; None: any.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
 
     Example:
@@ -44,6 +45,7 @@ class Metadata(keras.layers.Layer):
         colors: Sequence[Sequence[int]] | None = None,
         source: Mapping[str, Any] | None = None,
         multiple: int = 1,
+        batch: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,9 +54,16 @@ class Metadata(keras.layers.Layer):
         self.colors = colors
         self.source = source
         self.multiple = multiple
+        self.batch = batch
 
     def call(self, inputs: Tensor) -> Tensor:
         """The input itself."""
+        if self.batch and inputs.shape[0] not in (None, self.batch):
+            raise ValueError(
+                f"The program that this model was built from takes {self.batch} image(s) at a time. Received: "
+                f"{inputs.shape[0]}. Call the model on batches of that number, or export the program for any number: "
+                "dynamic_shapes=({0: torch.export.Dim.AUTO, ...},)."
+            )
         return inputs
 
     def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
@@ -68,6 +77,8 @@ class Metadata(keras.layers.Layer):
             facts["source"] = self.source
         if self.multiple > 1:
             facts["multiple"] = self.multiple
+        if self.batch is not None:
+            facts["batch"] = self.batch
         return super().get_config() | {key: _plain(value) for key, value in facts.items()}
 
 

@@ -6,6 +6,7 @@ import re
 import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -256,3 +257,26 @@ def test_numbers_far_from_the_file_size_are_those_of_the_network(tmp_path):
     model, _ = converters.convert(tmp_path / "net.pt2")
     pixels = images(200, 31, batch=2)
     assert relative(np.asarray(model(pixels)), torch_output(module, pixels)) <= 1e-5
+
+
+class Encoded(nn.Module):
+    """A transformer's layer on tokens, whose attention states the number of images as a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 8, stride=8)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, image):
+        return self.encoder(self.conv(image).flatten(2).transpose(1, 2))
+
+
+def test_a_program_of_one_image_says_so_when_it_gets_two(tmp_path):
+    module = saved(tmp_path / "net.pt2", Encoded(), batch=1, size=(16, 24))
+    model, receipt = converters.convert(tmp_path / "net.pt2")
+    assert any("1 image at a time" in note for note in receipt.notes)
+    model.save(tmp_path / "net.keras")
+    for opened in (model, keras.saving.load_model(tmp_path / "net.keras")):
+        assert relative(opened(images(16, 24)), torch_output(module, images(16, 24))) <= 1e-5
+        with pytest.raises(ValueError, match=r"takes 1 image\(s\) at a time. Received: 2"):
+            opened(images(16, 24, batch=2))

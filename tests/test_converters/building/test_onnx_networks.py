@@ -24,7 +24,7 @@ NETWORKS = {
         """,
         "torchvision.segmentation": "lraspp_mobilenet_v3_large deeplabv3_mobilenet_v3_large",
         "timm": """
-        resnest14d res2net50_26w_4s hrnet_w18_small efficientnet_b0 tf_efficientnet_b0 regnety_002 convnext_atto
+        resnet50d resnest14d res2net50_26w_4s hrnet_w18_small efficientnet_b0 tf_efficientnet_b0 regnety_002 convnext_atto
         convnextv2_atto resnetv2_50x1_bit gcresnext26ts dla34 nfnet_l0 skresnet18 ghostnet_100
         mobilenetv4_conv_small poolformer_s12 repvgg_a0 rexnet_100 fastvit_t8 hgnet_tiny xception41 darknet53
         vovnet39a
@@ -94,8 +94,12 @@ def export(module, path, exporter, size=(224, 224), opset=17):
 @pytest.mark.parametrize(("exporter", "package", "name"), CASES)
 def test_public_networks_are_exact(tmp_path, exporter, package, name):
     path = export(randomized_state(build(package, name)), tmp_path / "net.onnx", exporter)
-    _, receipt = converters.convert(path)
-    assert receipt.family == FAMILY
+    model, receipt = converters.convert(path)
+    if receipt.family != FAMILY:  # a network of a family, known by its tensors and steps
+        for size in ((224, 224), (160, 256)):
+            image = images(*size)
+            assert relative(model(image), onnx_graphs.run(path, image)[0]) <= 1e-5
+        return
     # Compared with onnxruntime at sizes that were not traced, or at the file's one size: at most 1e-5, or refused.
     assert receipt.parity["max relative difference"] <= 1e-5 or "in double precision" in str(receipt)
     one_size = any("pixels only" in note for note in receipt.notes)
