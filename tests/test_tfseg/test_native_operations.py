@@ -126,3 +126,49 @@ def test_build_without_dilated_gradients_keeps_the_operations_of_keras():
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 1
+
+
+@pytest.mark.parametrize(("filters", "operation"), [(8, "StridedSlice"), (16, None)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_narrow_strided_convolutions_read_a_slice(filters, operation, padding):
+    """oneDNN's gradient of their kernels writes past the end of an array."""
+    image = keras.Input((None, None, 16))
+    x = layers.Conv2D(filters, 1, strides=(2, 3), padding=padding, activation="tanh", name="shortcut")(image)
+    model = randomize_weights(keras.Model(image, x))
+    batch = tf.constant(np.random.default_rng(0).normal(size=(1, 12, 13, 16)).astype("float32"))
+
+    def gradients(context):
+        @tf.function
+        def run():
+            with context(model), tf.GradientTape() as tape:
+                tape.watch(batch)
+                loss = tf.reduce_mean(model(batch, training=True) ** 2)
+            return tape.gradient(loss, [batch, *(variable.value for variable in model.trainable_variables)])
+
+        graph = run.get_concrete_function().graph
+        kinds = {node.type for node in graph.get_operations() if "shortcut" in node.name}
+        return run(), kinds
+
+    actual, kinds = gradients(native)
+    assert ("StridedSlice" in kinds) == (operation is not None)
+    # The reference is computed in NumPy, through a slice.
+    weights, bias = (np.array(variable) for variable in model.weights)
+    outputs = np.tanh(np.array(batch)[:, ::2, ::3] @ weights[0, 0] + bias)
+    outer = 2 * outputs / outputs.size * (1 - outputs**2)
+    expected = np.einsum("bhwi,bhwo->io", np.array(batch)[:, ::2, ::3], outer)[None, None]
+    assert relative(np.array(actual[1]), expected) < 1e-5
+    assert relative(np.array(actual[2]), outer.sum((0, 1, 2))) < 1e-5
+
+
+@pytest.mark.full
+def test_one_image_a_step_does_not_damage_the_memory():
+    """In a process of its own, whose allocator checks what is freed."""
+    script = (
+        "import numpy as np, tfseg; from tfseg import training; from tfseg.training.step import make_step\n"
+        "model = tfseg.build('fcn_resnet18', num_classes=3, width=1 / 16)\n"
+        "recipe = training.RECIPES['poly']; training.compile_model(model, recipe, 100); step = make_step(model, recipe)\n"
+        "for n in range(20): step((np.ones((1, 48, 48, 3), 'float32'), np.ones((1, 48, 48), 'uint8')), np.array(n, 'int64'))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_CHECK_": "3"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]

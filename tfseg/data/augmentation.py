@@ -51,7 +51,10 @@ def check_augmentation(augmentation: Augmentation) -> None:
     if not 0 < smallest <= largest:
         raise ValueError(f"scale is a smallest and a largest factor above 0. Received: {augmentation.scale}")
     if augmentation.scale != (1, 1) and augmentation.crop is None:
-        raise ValueError("Scaled photographs have many sizes: pass crop=(height, width) too, or scale=(1, 1).")
+        raise ValueError(
+            "Scaled photographs have many sizes: pass crop=(height, width) too (--crop=320,320, for example), or "
+            "scale=(1, 1)."
+        )
     if not 0 <= augmentation.jitter < 1:
         raise ValueError(f"jitter is at least 0 and below 1. Received: {augmentation.jitter}")
     if not 0 <= augmentation.rotate <= 180:

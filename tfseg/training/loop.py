@@ -22,7 +22,7 @@ from tfseg.training.devices import check_distribution, has_several_processes, is
 from tfseg.training.inputs import training_batches
 from tfseg.training.interrupts import interrupted_afterwards
 from tfseg.training.moved_parameters import accepts_moved_parameters
-from tfseg.training.network_facts import default_recipe
+from tfseg.training.network_facts import default_recipe, with_fitting_crop
 from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
 from tfseg.training.recipes import Recipe, find_recipe
 from tfseg.training.reporting import Report
@@ -120,7 +120,7 @@ def train(
 
     if not isinstance(recipe, Recipe) and callable(recipe):
         recipe = recipe(trained_model)
-    recipe = find_recipe(recipe or default_recipe(trained_model))
+    recipe = with_fitting_crop(find_recipe(recipe or default_recipe(trained_model)), trained_model)
     steps_per_epoch = len(dataset.pairs) / recipe.batch_size
     steps = math.ceil(steps_per_epoch * epochs)
     config = configuration(

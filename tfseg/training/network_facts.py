@@ -4,8 +4,10 @@ import re
 
 import keras
 
+from tfseg.layers.metadata import size_multiple
 from tfseg.outputs import trained_outputs
 from tfseg.surgery.take_weights import TRUNK
+from tfseg.training.recipes import Recipe
 from tfseg.types import Tensor
 
 HEAD = rf"(?!{TRUNK}).*"
@@ -41,6 +43,43 @@ def _last_trained(output: Tensor) -> keras.Layer | None:
             return layer
         waiting += layer._inbound_nodes[node].input_tensors
     return None
+
+
+def with_fitting_crop(recipe: Recipe, model: keras.Model) -> Recipe:
+    """The recipe with the crop that a model of one size needs; the same recipe for other models.
+
+    Args:
+        recipe: the `Recipe`.
+        model: a Keras model of one image.
+    Raises:
+        ValueError: a crop that the model does not take.
+
+    Example:
+        >>> from tfseg.training.network_facts import with_fitting_crop
+        >>> image = keras.Input((64, 96, 3))
+        >>> model = keras.Model(image, keras.layers.Conv2D(2, 1)(image))
+        >>> with_fitting_crop(tfseg.training.RECIPES["poly"], model).augmentation.crop
+        (64, 96)
+    """
+    shape = model.inputs[0].shape
+    if len(model.inputs) != 1 or len(shape) != 4:
+        return recipe  # it is refused later
+    height, width = shape[1:3]
+    crop, multiple = recipe.augmentation.crop, size_multiple(model)
+    is_fixed = None not in (height, width)
+    if crop is None:
+        return recipe.with_crop((height, width)) if is_fixed else recipe
+    if is_fixed and tuple(crop) != (height, width):
+        raise ValueError(
+            f"The model {model.name!r} takes images of {height} x {width} pixels. Received: a crop of {crop[0]} x "
+            f"{crop[1]}. Leave the crop out, or set crop=({height}, {width}) (--crop={height},{width})."
+        )
+    if any(side % multiple for side in crop):
+        raise ValueError(
+            f"The model {model.name!r} takes images whose sides are multiples of {multiple} pixels. Received: a "
+            f"crop of {crop[0]} x {crop[1]} (--crop)."
+        )
+    return recipe
 
 
 def default_recipe(model: keras.Model) -> str:

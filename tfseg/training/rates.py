@@ -10,7 +10,7 @@ from tfseg.data.datasets import Dataset
 from tfseg.progress import ProgressOption, track
 from tfseg.training.devices import check_distribution
 from tfseg.training.inputs import training_batches
-from tfseg.training.network_facts import default_recipe
+from tfseg.training.network_facts import default_recipe, with_fitting_crop
 from tfseg.training.preparation import adapt_to_dataset, compile_model
 from tfseg.training.recipes import Recipe, find_recipe
 from tfseg.training.step import make_step
@@ -84,7 +84,7 @@ def find_rate(
     if steps < 4:
         raise ValueError(f"steps is at least 4. Received: {steps}")
     check_distribution()
-    recipe = find_recipe(recipe or default_recipe(model))
+    recipe = with_fitting_crop(find_recipe(recipe or default_recipe(model)), model)
     constant = dataclasses.replace(recipe, power=0.0, warmup=0.0)
     model = adapt_to_dataset(model, dataset, recipe.dtype)
     compile_model(model, constant, steps, ignore_class=dataset.labels.void_id)

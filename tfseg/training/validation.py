@@ -19,8 +19,11 @@ def validate(model: keras.Model, dataset: Dataset, window: Size | None = None) -
         model: the segmenter.
         dataset: `Dataset` to measure on.
         window: `(height, width)` in pixels of the window that slides over a photograph; None: the photographs are seen
-            whole, and those above 4 million pixels through windows.
+            whole, and those above 4 million pixels through windows. A model of one size sees windows of that size.
     """
+    height, width = model.input_shape[1:3]
+    if window is None and None not in (height, width):
+        window = height, width
     result = evaluate(model, dataset, window=window, most_pixels=_MOST_PIXELS)
     values = result.scores
     classes = zip(result.class_names, values["iou"], strict=True)

@@ -11,10 +11,12 @@ from helpers.training_models import RECIPE, small_model, small_model_with_aux
 
 import tfseg
 from tfseg import data, training
+from tfseg.layers.metadata import set_size_multiple
 from tfseg.optimizers import Poly
-from tfseg.training.network_facts import HEAD, head_pattern
+from tfseg.training.network_facts import HEAD, head_pattern, with_fitting_crop
 from tfseg.training.precision import with_dtype
 from tfseg.training.preparation import adapt_to_dataset
+from tfseg.training.validation import validate
 
 
 def test_pattern_that_no_variable_matches_is_refused():
@@ -110,3 +112,25 @@ def test_the_last_layers_are_the_head_of_a_model_that_came_whole():
 
 def test_all_but_the_trunk_is_the_head_of_our_own_networks():
     assert head_pattern(small_model()) == HEAD
+
+
+def test_the_crop_fits_a_model_of_one_size():
+    image = keras.Input((16, 24, 3))
+    fixed = keras.Model(image, keras.layers.Conv2D(2, 1)(image), name="fixed")
+    free = dataclasses.replace(RECIPE, augmentation=data.Augmentation())
+    assert with_fitting_crop(free, fixed).augmentation.crop == (16, 24)
+    assert with_fitting_crop(free, small_model()) is free
+    with pytest.raises(ValueError, match=r"'fixed' takes images of 16 x 24 .*a crop of 16 x 16.*--crop=16,24"):
+        with_fitting_crop(RECIPE, fixed)
+    model = small_model()
+    set_size_multiple(model, 32)
+    with pytest.raises(ValueError, match=r"multiples of 32 pixels. Received: a crop of 16 x 16"):
+        with_fitting_crop(RECIPE, model)
+
+
+def test_a_model_of_one_size_is_validated_through_windows(tmp_path):
+    """The photographs are larger."""
+    image = keras.Input((16, 16, 3))
+    x = tfseg.layers.Metadata(tfseg.specs.PREPROCESSING["torch"])(image)
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, name="logits")(x))
+    assert 0 <= validate(model, scenes(tmp_path))["mean_iou"] <= 1
