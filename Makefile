@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-full coverage lint bench clean
+.PHONY: demo test test-full coverage lint bench fuzz clean
 
 demo: $(VENV)/ready
 	$(BIN)/python examples/demo.py
@@ -21,6 +21,10 @@ test-full: $(VENV)/ready
 # Which lines no quick test reaches; processes that tests start are measured, too.
 coverage: $(VENV)/ready
 	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term:skip-covered $(FILES)
+
+# Damaged files of every format; a campaign that was stopped goes on. Findings are kept in out/fuzz.
+fuzz: $(VENV)/ready
+	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --seconds=$(or $(SECONDS),600)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
