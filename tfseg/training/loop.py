@@ -144,7 +144,7 @@ def train(
 
     if (validations := _validations_without_gain(state)) and patience and validations >= patience:
         report.say(f"{folder.path} has ended early: {validations} validations without a better mean IoU")
-    elif state.step >= steps:
+    elif state.step >= steps and not state.losses:
         report.say(f"{folder.path} is finished: {epochs} epochs, {steps} steps. More epochs (--epochs) prolong it")
     else:
         if validation:
@@ -216,15 +216,17 @@ def _run_steps(
     done, losses, start = state.step, list(state.losses), time.monotonic()
     with folder.created():
         try:
-            while done < plan.steps:
-                example = next(examples)
-                with interrupted_afterwards():  # a step that is half done, or not counted, could not be resumed
-                    loss = run_step(example, done)
-                    losses.append(_check_finite(loss, done + 1, folder))
-                    done += 1
-                epoch = plan.ended_epoch(done)
+            while done < plan.steps or losses:
+                # An epoch whose steps are done may wait for its end: Ctrl-C came while it was validated.
+                epoch = plan.ended_epoch(done) if losses else None
                 if epoch is None:
-                    report.step(done, losses, model.optimizer)
+                    example = next(examples)
+                    with interrupted_afterwards():  # a step that is half done, or not counted, could not be resumed
+                        loss = run_step(example, done)
+                        losses.append(_check_finite(loss, done + 1, folder))
+                        done += 1
+                    if plan.ended_epoch(done) is None:
+                        report.step(done, losses, model.optimizer)
                     continue
                 row: Row = {
                     "epoch": epoch,
@@ -236,8 +238,8 @@ def _run_steps(
                 row |= score(epoch, done)
                 best = max((earlier.get("mean_iou", -1) for earlier in state.rows), default=-1)
                 is_best = row.get("mean_iou", -1) > best or (plan.keeps_last and done == plan.steps)
-                state = Progress(done, (*state.rows, row), done if is_best else state.best_step)
-                losses = []
+                best_step = done if is_best else state.best_step
+                state, losses = Progress(done, (*state.rows, row), best_step), []
                 folder.save(model, state)
                 report.row(row)
                 report.begin(done)

@@ -13,7 +13,7 @@ from helpers.training_models import RECIPE, resnet_with_aux, small_model, small_
 
 import tfseg
 from tfseg import data, training
-from tfseg.training import reporting
+from tfseg.training import loop, reporting
 from tfseg.training.preparation import adapt_to_dataset
 
 
@@ -88,6 +88,27 @@ def test_interrupted_run_resumes_bit_identically(tmp_path, error):
         np.testing.assert_array_equal(value, weights(resumed)[path], err_msg=path)
     losses = [[row["loss"] for row in read_log(tmp_path / name)] for name in ("whole", "run")]
     assert losses[0] == losses[1]
+
+
+def test_a_run_that_is_interrupted_while_it_validates_loses_no_row(tmp_path, monkeypatch):
+    dataset, validate = scenes(tmp_path / "data"), loop.validate
+    options = {"recipe": RECIPE, "epochs": 2, "validation": dataset, "log": ignore}
+    training.train(small_model, dataset, tmp_path / "whole", **options)
+    calls = []
+
+    def interrupt_every_other(*arguments):
+        calls.append(arguments)
+        if len(calls) % 2:
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    monkeypatch.setattr(loop, "validate", interrupt_every_other)
+    for _ in range(2):  # in the first epoch, and in the last one
+        with pytest.raises(KeyboardInterrupt):
+            training.train(small_model, dataset, tmp_path / "run", **options)
+    training.train(small_model, dataset, tmp_path / "run", **options)
+    whole, cut = ([row | {"seconds": ""} for row in read_log(tmp_path / name)] for name in ("whole", "run"))
+    assert whole == cut
 
 
 @pytest.mark.full
