@@ -127,7 +127,7 @@ def write_page(path, rows):
     exact = sum(not row.result.startswith("refused") and float(row.result) <= _TOLERANCE for row in done)
     words = (
         f"{len(done)} of {len(NETWORKS)} networks are measured: {exact} are equal to 1e-5 of the largest value, {refused} "
-        f"are refused, {len(done) - exact - refused} differ by more in float32 and are equal in double precision."
+        f"{'is' if refused == 1 else 'are'} refused, {len(done) - exact - refused} differ by more in float32 and are equal in double precision."
     )
     lines = []
     for network in NETWORKS:

@@ -12,6 +12,7 @@ from tfseg.layers.group_normalization import GroupNormalization
 from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
 from tfseg.layers.metadata import Metadata
+from tfseg.layers.overlaid import Overlaid
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.resample import Resample
 from tfseg.layers.reshape_like import ReshapeLike
@@ -46,6 +47,7 @@ __all__ = [
     "JoinWeight",
     "MaximumPlaces",
     "Metadata",
+    "Overlaid",
     "PixelShuffle",
     "PixelUnshuffle",
     "Repeated",

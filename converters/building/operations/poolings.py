@@ -34,6 +34,7 @@ def max_pool2d(
 ) -> Laid:
     """The maximum of each window; what pads a map never is the maximum."""
     _check_map(b, input)
+    _require_numbers(b, kernel_size, stride, padding)
     kernel, pads = pair(kernel_size), pair(padding)
     stride = pair(stride) if stride else kernel
     rates = pair(dilation)
@@ -59,6 +60,15 @@ def max_pool2d(
 
 def _maxima(b: Builder, tensor: Any) -> Laid:
     return Laid(tensor, MAP, first_shapes(b))
+
+
+def _require_numbers(b: Builder, *settings: Any) -> None:
+    """Refuses windows that the size of the image decides."""
+    if any(isinstance(size, Sizes) for part in settings for size in (part if isinstance(part, list) else [part])):
+        raise b.refusal(
+            "has a window that depends on the size of the image; adaptive pooling has such windows, or give an image "
+            "(example=) for one size"
+        )
 
 
 def max_pool2d_with_indices(
@@ -108,13 +118,10 @@ def avg_pool2d(
 ) -> Laid:
     """The average of each window."""
     _check_map(b, input)
-    if isinstance(kernel_size, list) and any(isinstance(size, Sizes) for size in kernel_size):
-        if all(
-            isinstance(size, Sizes) and size.values == input.sizes(axis)
-            for axis, size in zip((2, 3), kernel_size, strict=True)
-        ):
-            return b.laid(b.layer(GlobalAveragePooling, input.as_map().tensor, keepdims=True))
-        raise b.refusal("has a window that depends on the size of the image")
+    whole = [input.sizes(axis) for axis in (2, 3)]
+    if isinstance(kernel_size, list) and [getattr(size, "values", None) for size in kernel_size] == whole:
+        return b.laid(b.layer(GlobalAveragePooling, input.as_map().tensor, keepdims=True))
+    _require_numbers(b, kernel_size, stride, padding)
     kernel, pads = pair(kernel_size), pair(padding)
     stride = pair(stride) if stride else kernel
     ceil_mode = ceil_mode and stride != (1, 1)  # a stride of 1 leaves no pixels over

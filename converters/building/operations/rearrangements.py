@@ -12,6 +12,8 @@ from converters.building.operations.convolutions import pair
 from converters.building.operations.measures import Measures
 from converters.building.operations.parts import cut
 from converters.building.operations.shapes import expand, permute
+from converters.types import Shape
+from tfseg.layers.overlaid import Overlaid
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.shuffle_channels import ShuffleChannels
@@ -173,19 +175,41 @@ def unfold(b: Builder, input: Laid, kernel_size: Any, dilation: Any, padding: An
 def fold(
     b: Builder, input: Laid, output_size: Sequence[Any], kernel_size: Any, dilation: Any, padding: Any, stride: Any
 ) -> Laid:
-    """Columns put together to a map, where their windows do not overlap."""
+    """Columns put together to a map; where their windows overlap, they are added."""
     kernel = pair(kernel_size)
     shapes = b.shapes()
     divided = all(size % side == 0 for shape in shapes for size, side in zip(shape[2:], kernel, strict=True))
     plain = pair(stride) == kernel and pair(padding) == (0, 0) and pair(dilation) == (1, 1)
-    if not plain or kernel[0] != kernel[1] or input.rank != 3 or not divided:
-        raise b.refusal("adds windows that overlap, or leave gaps")
+    if input.rank != 3:
+        raise b.refusal("puts columns without a batch together")
     laid = input.arranged((0, 2, 1))
     measures = Measures(b, laid)
+    if not plain or kernel[0] != kernel[1] or not divided:
+        windows = _windows(shapes, kernel, pair(stride), pair(padding), pair(dilation))
+        sides = [*windows, *(tuple(shape[axis] for shape in shapes) for axis in (2, 3))]
+        places = [measures.find(side, "a map") for side in sides]
+        options: dict[str, Any] = {"kernel_size": kernel, "strides": pair(stride), "padding": pair(padding)}
+        options |= {"dilation_rate": pair(dilation), "dims": places}
+        return b.laid(b.layer(Overlaid, measures.packed(), **options))
     sides = [tuple(shape[axis] // kernel[0] for shape in shapes) for axis in (2, 3)]
     dims = [measures.find(side, "a map") for side in sides]
     x = b.layer(ReshapeLike, measures.packed(), suffix="map", dims=[*dims, laid.shapes[0][1]])
     return b.laid(b.layer(PixelShuffle, x, factor=kernel[0]))
+
+
+def _windows(
+    shapes: Sequence[Shape],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> list[tuple[int, ...]]:
+    """The number of windows down and across, at each traced size."""
+    settings = zip((2, 3), kernel, strides, padding, dilation, strict=True)
+    return [
+        tuple((shape[axis] + 2 * pad - rate * (size - 1) - 1) // stride + 1 for shape in shapes)
+        for axis, size, stride, pad, rate in settings
+    ]
 
 
 def narrow(b: Builder, input: Laid, dim: int, start: Any, length: Any) -> Laid:

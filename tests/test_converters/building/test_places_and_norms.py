@@ -62,7 +62,15 @@ def classes(x):
     return functional.one_hot(x.argmax(1), 4).permute(0, 3, 1, 2).float() * x
 
 
-FUNCTIONS = (warped, unit_vectors, similarity, normalized_together, turned, angles, classes)
+def windows_that_overlap(x):
+    """VOLO's outlook attention puts windows together; others leave gaps."""
+    side_by_side = {"kernel_size": 3, "padding": 1}
+    x = functional.fold(functional.unfold(x, **side_by_side) * 2, x.shape[2:], **side_by_side)
+    apart = {"kernel_size": (3, 2), "padding": (2, 1), "stride": (2, 1), "dilation": (2, 3)}
+    return x + functional.fold(functional.unfold(x, **apart), x.shape[2:], **apart)
+
+
+FUNCTIONS = (windows_that_overlap, warped, unit_vectors, similarity, normalized_together, turned, angles, classes)
 IN_GRAPHS = (warped, similarity, classes)  # what torch's exporter writes
 
 
@@ -70,7 +78,7 @@ def _label(function):
     return function.__name__
 
 
-@pytest.mark.quick_variants("warped", "normalized_together", "turned")
+@pytest.mark.quick_variants("warped", "normalized_together", "windows_that_overlap")
 @pytest.mark.parametrize("function", FUNCTIONS, ids=_label)
 def test_steps_of_modules(function):
     module = randomized_state(Net(function))
@@ -134,6 +142,7 @@ def test_places_inside_at_the_edges_and_outside(options):
     [
         (lambda x: functional.grid_sample(x, x[:, :2].permute(0, 2, 3, 1), mode="bicubic"), "is bicubic"),
         (lambda x: functional.one_hot((x > 0).long()), "say how many: num_classes=|cannot trace"),
+        (lambda x: functional.max_pool2d(x, (-(-x.shape[2] // 3), 2)), "window that depends on the size of the image"),
         (lambda x: torch.linalg.norm(x, ord=2, dim=(2, 3)), "is a norm of matrices"),
     ],
 )

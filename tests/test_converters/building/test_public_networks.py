@@ -19,7 +19,6 @@ from helpers.references import images
 PAGE = "docs/public_networks.md"
 REFUSED = {  # what cannot be built exactly yet -> words of the refusal
     "timm/sequencer2d_s": "the step lstm",
-    "timm/volo_d1_224": "adds windows that overlap",
 }
 # Equal in double precision alone: they amplify rounding. torch differs from itself in double precision by as much.
 CHAOTIC = {
