@@ -72,7 +72,7 @@ LIBRARIES = {
     "tfseg": EVERYTHING_BUT_TORCH | RUNTIMES | SERVING,
     "converters.errors": EVERYTHING_BUT_TORCH
     | PUBLIC
-    | {"ml_dtypes"}
+    | {"google_crc32c", "huggingface_hub", "ml_dtypes"}
     | {"cv2", "onnx", "onnxruntime"},  # to compare with
     "tfseg_cli": EVERYTHING_BUT_TORCH | SERVING,
 }

@@ -17,7 +17,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from converters.downloads import published, transfer
-from converters.downloads.html_pages import Page
+from converters.downloads.html_pages import LOOKED_AT, Page
 from converters.errors import ConversionError
 from converters.reading.strangers import is_web_page
 from converters.types import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a download needs no Keras, which the import of tfseg loads
 # Only pages of these hosts may send a download on to a further address.
 GOOGLE_DRIVE_HOSTS = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
 
-_PAGE = 1 << 20  # bytes of a web page that are looked at
+_ROUNDED = 2e6  # bytes by which a published size may be too small
 
 _HASH = re.compile(r"sha256[:=][0-9a-f]{8,64}|md5[:=][0-9a-f]{32}")
 # torch.hub's naming rule is "<name>-<first digits of the SHA-256>.pth"; the digits of "<name>-20240131.pth" are a date.
@@ -61,7 +61,13 @@ def fetch(name_or_url: str, *, timeout: float = 30, progress: "Progress | None" 
 
 
 def fetch_to(
-    path: pathlib.Path, url: str, *, hash_: str | None, timeout: float = 30, progress: "Progress | None" = None
+    path: pathlib.Path,
+    url: str,
+    *,
+    hash_: str | None,
+    size: int | None = None,
+    timeout: float = 30,
+    progress: "Progress | None" = None,
 ) -> pathlib.Path:
     """`fetch` for a file that has a place of its own in the cache.
 
@@ -69,12 +75,13 @@ def fetch_to(
         path: where the file lies, or is put.
         url: its address.
         hash_: its hash, as "sha256:<64 digits>"; None: not known.
+        size: its bytes; None: not known.
         timeout: seconds to wait for a silent server.
         progress: called as by `fetch`.
     Raises:
         ConversionError: as `fetch`.
     """
-    return _fetched(_Wanted(url, (url,), hash_, path), timeout, progress)
+    return _fetched(_Wanted(url, (url,), hash_, path, transfer.MOST_BYTES if size is None else size), timeout, progress)
 
 
 def _fetched(wanted: "_Wanted", timeout: float, progress: "Progress | None") -> pathlib.Path:
@@ -107,12 +114,16 @@ def cache_directory() -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class _Wanted:
-    """One file to fetch: what messages call it, its addresses, its hash if one is known, its path in the cache."""
+    """One file to fetch: what messages call it, its addresses, its hash if one is known, its path in the cache.
+
+    It has at most so many bytes, a few more than its record states.
+    """
 
     name: str
     urls: tuple[str, ...]
     hash: str | None
     path: pathlib.Path
+    most: int = transfer.MOST_BYTES
 
 
 def _wanted(name_or_url: str) -> _Wanted:
@@ -129,7 +140,8 @@ def _wanted(name_or_url: str) -> _Wanted:
             + (f" (near: {', '.join(near)})" if near else "")
             + f" or an http(s) URL. Received: {name_or_url!r}. A file of your own needs no download: pass its path."
         )
-    return _Wanted(row.name, row.urls, row.hash, cache_directory() / row.filename)
+    most = transfer.MOST_BYTES if row.mebibytes is None else int(row.mebibytes * (1 << 20) + _ROUNDED)
+    return _Wanted(row.name, row.urls, row.hash, cache_directory() / row.filename, most)
 
 
 def _wanted_url(url: str, fragment: str) -> _Wanted:
@@ -187,7 +199,7 @@ def _download(wanted: _Wanted, url: str, timeout: float, progress: "Progress | N
     part = wanted.path.with_name(f"{wanted.path.name}.{secrets.token_hex(4)}.part")
     try:
         algorithm = (wanted.hash or "sha256:").partition(":")[0]
-        received, size = _receive(part, url, transfer.new_opener(), algorithm, timeout, progress)
+        received, size = _receive(part, url, transfer.new_opener(), algorithm, timeout, progress, wanted.most)
         if wanted.hash and not received.startswith(wanted.hash):
             raise transfer.Failure(url, f"not the published bytes, expected {wanted.hash}", f"{received}, {size} bytes")
         with _disk(wanted.path):
@@ -215,6 +227,7 @@ def _receive(
     algorithm: str,
     timeout: float,
     progress: "Progress | None",
+    most: int,
     confirmed: bool = False,
 ) -> tuple[str, int]:
     """Writes what the address gives; returns its hash and its size in bytes. It confirms "Download anyway" once."""
@@ -224,7 +237,7 @@ def _receive(
             # Unbuffered: a full disk raises an error here, and not a second one when the file is closed.
             file = open(part, "wb", buffering=0)  # noqa: SIM115
         with file:
-            for chunk in transfer.chunks(response, url, timeout, progress):
+            for chunk in transfer.chunks(response, url, timeout, progress, most):
                 hasher.update(chunk)
                 size += len(chunk)
                 with _disk(part):
@@ -233,7 +246,7 @@ def _receive(
         raise transfer.Failure(url, "an empty file", "0 bytes")
     page = _page(part, response)
     if page:
-        return _receive(part, _onward(page, confirmed), opener, algorithm, timeout, progress, confirmed=True)
+        return _receive(part, _onward(page, confirmed), opener, algorithm, timeout, progress, most, confirmed=True)
     return f"{algorithm}:{hasher.hexdigest()}", size
 
 
@@ -258,7 +271,7 @@ def _disk(path: Path) -> Iterator[None]:
 def _page(part: pathlib.Path, response: HTTPResponse) -> Page | None:
     """The `Page` that came in place of the file, or `None`."""
     with open(part, "rb") as file:
-        start = file.read(_PAGE)
+        start = file.read(LOOKED_AT)
     looks = is_web_page(start)
     claims = response.headers.get_content_type() == "text/html" and b"\0" not in start
     return Page.parse(start.decode("utf-8", "replace"), response.url) if looks or claims else None

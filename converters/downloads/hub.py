@@ -1,21 +1,25 @@
 """Folders of huggingface.co on this machine: `hf://owner/name`, its weights and what stands beside them.
 
 A folder is that of one commit, so that it never changes. Its files are checked against the hashes that the hub gives.
+Where the package huggingface_hub is installed (pip install tfseg[hub]), it lists and downloads: with the user's token,
+so that private repositories can be read, and into the cache that it shares with other programs.
 
 Reference: https://huggingface.co/docs/hub/api
 """
 
-import json
+import importlib.util
 import os
 import pathlib
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from converters.downloads import transfer
 from converters.downloads.fetch import cache_directory, fetch_to
+from converters.downloads.hub_files import Files, HubFile, sha256_of
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.hub_folder import DOCUMENTS, FILES, indexed_names, is_weights
 
 if TYPE_CHECKING:  # a download needs no Keras, which the import of tfseg loads
@@ -53,18 +57,17 @@ def fetch_folder(address: str, *, timeout: float = 30, progress: "Progress | Non
     if match is None or ".." in address:
         raise ConversionError(f"An address of the hub is {FORM}. Received: {address!r}")
     repository, revision, wanted = match.groups()
-    cache = cache_directory() / "hub" / repository.replace("/", "--")
-    commit, files = _listing(address, repository, revision or "main", cache, timeout)
-    folder = cache / commit
+    if has_package():
+        from converters.downloads.hub_package import open_repository
 
-    def get(name: str) -> pathlib.Path:
-        place = folder.joinpath(*name.split("/"))
-        url = f"{_endpoint()}/{repository}/resolve/{commit}/{urllib.parse.quote(name)}"
-        return fetch_to(place, url, hash_=files[name], timeout=timeout, progress=progress)
-
+        files, get = open_repository(address, repository, revision or "main", timeout)
+    else:
+        files, get = _open_repository(address, repository, revision or "main", timeout, progress)
     chosen = _chosen(address, wanted, list(files))
+    folder = pathlib.Path()
     for name in chosen:
         path = get(name)
+        folder = path.parents[name.count("/")]
         if name.endswith(".index.json"):
             for part in indexed_names(path):
                 if part not in files:
@@ -73,14 +76,34 @@ def fetch_folder(address: str, *, timeout: float = 30, progress: "Progress | Non
     return folder.joinpath(*wanted.split("/")) if wanted else folder
 
 
+def has_package() -> bool:
+    """Whether the hub's own package is installed."""
+    return importlib.util.find_spec("huggingface_hub") is not None
+
+
+def _open_repository(
+    address: str, repository: str, revision: str, timeout: float, progress: "Progress | None"
+) -> tuple[Files, Callable[[str], pathlib.Path]]:
+    """The files of a repository, and the function that downloads one."""
+    cache = cache_directory() / "hub" / repository.replace("/", "--")
+    commit, files = _listing(address, repository, revision, cache, timeout)
+
+    def get(name: str) -> pathlib.Path:
+        place = (cache / commit).joinpath(*name.split("/"))
+        url = f"{_endpoint()}/{repository}/resolve/{commit}/{urllib.parse.quote(name)}"
+        return fetch_to(place, url, hash_=files[name].hash, size=files[name].size, timeout=timeout, progress=progress)
+
+    return files, get
+
+
 def _endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 def _listing(
     address: str, repository: str, revision: str, cache: pathlib.Path, timeout: float
-) -> tuple[str, dict[str, str | None]]:
-    """The commit of a revision, and name -> hash of each file: "sha256:..." where the hub gives one.
+) -> tuple[str, dict[str, HubFile]]:
+    """The commit of a revision, and what the hub says of each file.
 
     Without a network, it is what the hub said when the repository was fetched.
     """
@@ -89,14 +112,14 @@ def _listing(
     try:
         try:
             with transfer.opened(transfer.new_opener(), url, timeout) as response:
-                content = b"".join(_limited(transfer.chunks(response, url, timeout, None)))
+                content = b"".join(transfer.chunks(response, url, timeout, None, _MOST))
         except transfer.Failure:
             if not record.is_file():
                 raise
             content = record.read_bytes()
-        listing = json.loads(content)
+        listing = limits.parse_json(content)
         commit, siblings = listing["sha"], listing["siblings"]
-        files = {str(row["rfilename"]): _hash(row) for row in siblings}
+        files = {str(row["rfilename"]): _file(row) for row in siblings}
         if not re.fullmatch(r"[0-9a-f]{40}", commit) or any(".." in name.split("/") for name in files):
             raise ValueError(f"the commit {str(commit)[:60]!r}")
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +127,8 @@ def _listing(
     except transfer.Failure as failure:
         raise ConversionError(
             f"{address} could not be read. Expected a public repository of models. {failure}. If it is private or asks "
-            "to accept terms, download it with its owner's account (hf download) and give the folder."
+            "to accept terms, install the hub's package and log in (pip install tfseg[hub]; hf auth login), or "
+            "download it with its owner's account (hf download) and give the folder."
         ) from failure
     except OSError as error:
         raise ConversionError(f"{record} cannot be written: {error}. Let KERAS_HOME name another directory.") from error
@@ -116,19 +140,11 @@ def _listing(
     return commit, files
 
 
-def _limited(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > _MOST:
-            raise ValueError(f"more than {_MOST >> 20} MiB")
-        yield chunk
-
-
-def _hash(row: Mapping[str, Any]) -> str | None:
+def _file(row: Mapping[str, Any]) -> HubFile:
     lfs = row.get("lfs")
     digest = lfs.get("sha256") if isinstance(lfs, Mapping) else None
-    return f"sha256:{digest}" if isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) else None
+    size = row.get("size")
+    return HubFile(sha256_of(digest), size if type(size) is int and size >= 0 else None)
 
 
 def _chosen(address: str, wanted: str | None, names: list[str]) -> list[str]:

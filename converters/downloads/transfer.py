@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import http.cookiejar
+import io
+import socket
 import string
 import time
 import urllib.error
@@ -16,6 +18,9 @@ if TYPE_CHECKING:  # a download needs no Keras, which the import of tfseg loads
 
 _CHUNK = 1 << 18
 _SLOWEST = 1024  # bytes in `timeout` seconds; a server that sends byte by byte never reaches the socket's own timeout
+
+MOST_BYTES = 16 << 30
+"""Bytes of a download whose size no record knows."""
 
 _ADVICE = {
     401: "the server asks for a password",
@@ -35,7 +40,8 @@ class Failure(Exception):
 
 def new_opener() -> urllib.request.OpenerDirector:
     """An opener that keeps cookies from one request to the next, and follows redirects to http and https only."""
-    return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _HttpRedirects())
+    cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    return urllib.request.build_opener(cookies, _HttpRedirects(), _HttpHandler(), _HttpsHandler())
 
 
 @contextlib.contextmanager
@@ -45,7 +51,7 @@ def opened(opener: urllib.request.OpenerDirector, url: str, timeout: float) -> I
     Args:
         opener: the result of `new_opener`: it holds the cookies.
         url: address of the file.
-        timeout: seconds to wait for a silent server.
+        timeout: seconds to wait for a silent server, and for the whole head of each answer.
     Raises: Failure naming the address and what came from it.
     """
     # Spaces and letters beyond ASCII are common in pasted addresses, and urllib refuses them.
@@ -64,7 +70,11 @@ def opened(opener: urllib.request.OpenerDirector, url: str, timeout: float) -> I
 
 
 def chunks(
-    response: http.client.HTTPResponse, url: str, timeout: float, progress: "Progress | None"
+    response: http.client.HTTPResponse,
+    url: str,
+    timeout: float,
+    progress: "Progress | None",
+    most: int = MOST_BYTES,
 ) -> Iterator[bytes]:
     """The answer's body in pieces, all of it or a `Failure`; `progress(bytes_done, bytes_total)` is called after each.
 
@@ -73,19 +83,24 @@ def chunks(
         url: its address, for messages.
         timeout: seconds in which a minimum of bytes must arrive.
         progress: called with the bytes done and the bytes in all, or None where the server does not say how many.
-    Raises: Failure where the server stalls or the connection is cut.
+        most: bytes that are taken.
+    Raises: Failure where the server stalls or sends more than that, or the connection is cut.
     """
     # http.client has already parsed Content-Length; `None` means that the server closes the connection at the end.
     total, done = response.length, 0
+    if total is not None and total > most:
+        raise Failure(url, f"the file is too large, expected at most {most} bytes", f"{total} bytes")
     mark, done_at_mark = time.monotonic(), 0
     if progress:
         progress(0, total)
     while True:
-        with _network(url):
+        with _network(url), _deadline(response, timeout):
             chunk = response.read1(_CHUNK)  # returns what has arrived; `read` would wait for the whole chunk
         if not chunk:
             break
         done += len(chunk)
+        if done > most:
+            raise Failure(url, f"the file is too large, expected at most {most} bytes", f"more than {done} bytes")
         yield chunk
         if progress:
             progress(done, total)
@@ -114,9 +129,80 @@ def _network(url: str) -> Iterator[None]:
         raise Failure(url, "the connection failed", f"{type(reason).__name__}: {reason}") from error
 
 
+@contextlib.contextmanager
+def _deadline(response: http.client.HTTPResponse, timeout: float) -> Iterator[None]:
+    """Inside, all that is read together must come in time: bytes, and what stands between the chunks."""
+    stream = getattr(response, "bounded", None)
+    if isinstance(stream, _Bounded):
+        stream.deadline = time.monotonic() + timeout
+    yield
+
+
+class _Bounded(io.RawIOBase):
+    """What comes from a socket until a deadline. The socket's own timeout begins again with every byte.
+
+    Args:
+        raw: stream of the socket.
+        sock: the socket.
+        timeout: seconds until the first deadline.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, timeout: float) -> None:
+        self._raw, self._sock, self._timeout = raw, sock, timeout
+        self.deadline = time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"timed out after {self._timeout:g} s")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        raw = self.fp.detach()
+        self.bounded = _Bounded(raw, sock, sock.gettimeout() or 30)
+        self.fp = io.BufferedReader(self.bounded)
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)
+
+
 class _HttpRedirects(urllib.request.HTTPRedirectHandler):
     # urllib would also follow redirects to ftp, and its own message for a loop takes four lines.
     inf_msg = "endless redirects: "
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any
+    ) -> IO[bytes] | None:
+        fp.close()  # urllib would read the body of a redirect to its end
+        return super().http_error_302(req, io.BytesIO(), code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str

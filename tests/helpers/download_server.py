@@ -81,6 +81,41 @@ class Handler(http.server.BaseHTTPRequestHandler):
         while not self.server.closing.wait(0.02):
             self.wfile.write(b"x")
 
+    def drip(self, beginning, piece=b"x"):
+        """Sends a beginning and then a little for ever."""
+        self.wfile.write(beginning)
+        while not self.server.closing.wait(0.02):
+            self.wfile.write(piece)
+
+    def get_driphead(self):
+        self.drip(b"HTTP/1.1 200 OK\r\nX-Long: ")
+
+    def get_dripstatus(self):
+        self.drip(b"HTTP/1.1 ", b"2")
+
+    def get_continues(self):
+        self.drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def get_dripextension(self):
+        self.drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10;name=")
+
+    def get_trailers(self):
+        self.drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"A: b\r\n")
+
+    def get_heavymove(self):
+        """A redirect with a body of hundreds of megabytes."""
+        self.answer(b"", status=302, Location="/good", Content_Length=1 << 30)
+        with contextlib.suppress(OSError):
+            for _ in range(300):
+                self.wfile.write(BODY)
+        self.close_connection = True
+
+    def get_endless(self):
+        self.answer(b"", Content_Length=None)
+        with contextlib.suppress(OSError):
+            while not self.server.closing.is_set():
+                self.wfile.write(BODY)
+
     def get_slow(self):
         self.answer(b"", Content_Length=len(BODY))
         for start in range(0, len(BODY), 1 << 16):
@@ -178,8 +213,8 @@ def misbehaving():
 def publish_in(monkeypatch):
     """A function that makes the table of published files one row."""
 
-    def publish(*urls, hash, name="net"):
-        row = published.PublishedFile(name, urls, "family", "network", hash, None, "none", "none")
+    def publish(*urls, hash=f"sha256:{SHA256}", name="net", mebibytes=None):
+        row = published.PublishedFile(name, urls, "family", "network", hash, mebibytes, "none", "none")
         monkeypatch.setattr(published, "PUBLISHED", (row,))
 
     return publish

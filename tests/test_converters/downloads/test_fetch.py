@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +17,7 @@ from helpers.download_server import BODY, MD5, SHA256, misbehaving, publish_in
 from helpers.paths import ROOT
 
 from converters.downloads import fetch
+from converters.downloads.html_pages import Page
 from converters.errors import ConversionError
 
 
@@ -173,13 +175,43 @@ def test_failed_download_says_what_came_and_leaves_no_file(server, cache, path, 
     assert files(cache) == []
 
 
-@pytest.mark.parametrize("path", ["silent", "stall", "drip"])
+@pytest.mark.parametrize(
+    "path", ["silent", "stall", "drip", "driphead", "dripstatus", "continues", "dripextension", "trailers"]
+)
 def test_stalled_server_is_given_up(server, cache, path):
     start = time.monotonic()
     with pytest.raises(ConversionError, match="the server stalls"):
         fetch.fetch(server.url(path), timeout=0.3)
     assert time.monotonic() - start < 3
     assert files(cache) == []
+
+
+def test_the_body_of_a_redirect_is_not_read(server, cache):
+    tracemalloc.start()
+    try:
+        assert fetch.fetch(server.url("heavymove")).read_bytes() == BODY
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("path", ["endless", "good", "chunked", "unsized"])
+def test_more_bytes_than_a_file_may_have_are_refused(server, cache, path, monkeypatch, publish):
+    monkeypatch.setattr(fetch, "_ROUNDED", 0)
+    publish(server.url(path), mebibytes=0.5)
+    with pytest.raises(ConversionError, match="the file is too large, expected at most 524288 bytes"):
+        fetch.fetch("net")
+    assert files(cache) == []
+
+
+@pytest.mark.parametrize(
+    "pattern", ["<a ", "<a/", "<a =", "<a a='", '<a b="c" ', "<!--", "<!", "<?", "</", "<script>", "&"]
+)
+def test_pages_are_looked_at_in_linear_time(pattern):
+    """Python's parser takes 81 s for the first of these, at 64 KB."""
+    begin = time.process_time()
+    Page.parse("<html>" + pattern * ((1 << 20) // len(pattern)), "http://example.org/")
+    assert time.process_time() - begin < 2
 
 
 def test_refused_connection_is_reported():
