@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
-from aiohttp import web
+from aiohttp import web, web_response
 
 from tfseg.serving import answers, page, uploads
 from tfseg.serving.access import Access
@@ -25,8 +25,11 @@ from tfseg.serving.monitoring import Numbers, route_of
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Result = TypeVar("Result")
 
+# Answers to what is no HTTP pass no middleware, and would tell the versions of Python and aiohttp.
+web_response.SERVER_SOFTWARE = "tfseg"
+
 _LOG = logging.getLogger("tfseg.serving")
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Server": "tfseg"}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _VERSION = r"{version:(/versions/\d+)?}"
 _IMAGES_AT_ONCE = 2  # largest images that are decoded: one is computed, and the next ones wait for the model
 

@@ -152,7 +152,9 @@ def test_a_body_that_never_comes_times_out_and_holds_no_place(exported):
 def test_invalid_http_is_answered_with_400(port, sent):
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(sent)
-        assert b" 400 " in client.recv(1000).splitlines()[0]
+        answer = client.recv(1000)
+    assert b" 400 " in answer.splitlines()[0]
+    assert b"\r\nServer: tfseg\r\n" in answer
     until(lambda: call(port, "/health")[2]["requests"] == 0)
 
 
