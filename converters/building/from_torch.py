@@ -18,8 +18,9 @@ from converters.building.torch_graph import aligned
 from converters.errors import ConversionError
 
 # Batch, height, width of the traces. 64 j + 1, 64 j - 1 and 64 j are odd and even again and again, however often they
-# are halved; the fourth breaks what they agree in. No two axes agree: what depends on the size differs between traces.
-_ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 331, 203))
+# are halved; the fourth breaks what they agree in, and is one less than a multiple of 84: a sixth of the image and a
+# third of half of it differ there. No two axes agree: what depends on the size differs between traces.
+_ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 419, 251))
 # Sides of every remainder by 8 that the traces lack, and small ones, at which a network may branch.
 _CHECKS = ((98, 147), (52, 101), (62, 35), (48, 40))
 

@@ -4,7 +4,7 @@ A graph computes them from its `Shape` nodes. Integers are numbers of the progra
 Every other node becomes the steps that it would be if it read the image, so that they round as the graph rounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ def _computed(tracer: Any, known: Known, rules: Any) -> Computed:
     if len(shapes) == 1 and known.arrays[0].size <= _MOST and kind in "iu":
         made = maker or Call(tracer, tracer.nodes[0], [])
         values = [_number(list(entries)) for entries in zip(*(array.ravel() for array in known.arrays), strict=True)]
-        result = made.emit("numbers", known.shapes, "i", values=values, shape=list(shapes.pop()))
+        like = next(_measured(tracer, known), None)
+        result = made.emit("numbers", known.shapes, "i", values=values, shape=list(shapes.pop()), like=like)
     elif maker is None:
         raise ConversionError(f"the constant {known.name!r} depends on the size of the image in an unknown way.")
     else:
@@ -70,6 +71,16 @@ def _computed(tracer: Any, known: Known, rules: Any) -> Computed:
         raise maker.refusal("makes a constant of another shape") if maker else ConversionError(known.name)
     tracer.computed[known.name] = result
     return result
+
+
+def _measured(tracer: Any, known: Known) -> Iterator[Computed]:
+    """The tensors whose sizes a constant is computed from."""
+    maker: Call | None = tracer.makers.get(known.name)
+    for value in maker.inputs if maker else ():
+        if isinstance(value, Computed):
+            yield value
+        elif isinstance(value, Known) and not value.is_fixed:
+            yield from _measured(tracer, value)
 
 
 def _made(maker: Call, known: Known, rules: Any) -> Computed:

@@ -134,6 +134,7 @@ class Tracer:
         if not any(isinstance(value, Computed) for value in call.inputs):
             return self._folded(call)
         if node.type in ("Shape", "Size") and isinstance(call.inputs[0], Computed):
+            self.makers.update(dict.fromkeys(node.outputs, call))
             return [self._shape(node, call.inputs[0])]
         if node.type != "MaxUnpool" and any(isinstance(v, Computed) and v.kind == PLACES for v in call.inputs):
             raise call.refusal("computes with the places of maxima")

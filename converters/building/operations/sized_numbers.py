@@ -51,12 +51,13 @@ def image_of(b: Builder) -> Laid:
     return next(value for value in b.values.values() if isinstance(value, Laid))
 
 
-def numbers(b: Builder, values: Sequence[Any], shape: Shape) -> Laid:
+def numbers(b: Builder, values: Sequence[Any], shape: Shape, like: Any = None) -> Laid:
     """Several numbers, some of which the size of the image decides: `torch.tensor([width, height])`."""
+    like = like if isinstance(like, Laid) and like.tensor is not None and not like.border and not like.mixed else None
     parts = []
     for value in values:
         if isinstance(value, Sizes | SizedFloat):
-            parts.append(sized_number(b, value).tensor)
+            parts.append(sized_number(b, value, like).tensor)
         else:
             measures = Measures(b, image_of(b))
             kind = "int32" if isinstance(value, int) else keras.config.floatx()

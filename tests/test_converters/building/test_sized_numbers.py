@@ -101,7 +101,13 @@ def with_a_parameter(net, x):
     return x * (net.factors * x.shape[2])[None, :, None, None] + net.factors.view(1, 4, 1, 1) / x.shape[3]
 
 
+def third_of_the_map(net, x):
+    """A third of half of the image is no sixth of it where the image has one row less than a multiple of 6."""
+    return x * (x.shape[2] // 3)
+
+
 FUNCTIONS = [
+    third_of_the_map,
     mean_by_hand,
     coordinates,
     repeated_coordinates,
@@ -120,7 +126,7 @@ def _label(function):
 
 
 def _check(model, expected):
-    for size in ((37, 58), (90, 41), (5, 7)):
+    for size in ((37, 58), (90, 41), (5, 11)):
         image = images(*size, batch=2)
         assert relative(model(image), expected(image)) <= 1e-5
 
@@ -136,7 +142,7 @@ def test_numbers_are_computed_from_the_image(tmp_path, function):
     _check(again, lambda image: torch_output(module, image))
 
 
-@pytest.mark.quick_variants("coordinates", "longer_side", "bounds")
+@pytest.mark.quick_variants("coordinates", "longer_side", "bounds", "third_of_the_map")
 @pytest.mark.parametrize("function", FUNCTIONS, ids=_label)
 def test_numbers_of_a_graph_are_computed_from_the_image(tmp_path, function):
     path = tmp_path / "net.onnx"
@@ -172,6 +178,16 @@ def test_what_no_expression_gives_is_refused_and_built_for_one_size():
         converters.convert(module)
     model, _ = converters.convert(module, example=torch.zeros(1, 3, 40, 30))
     assert relative(model(images(40, 30)), torch_output(module, images(40, 30))) <= 1e-5
+
+
+def counted_thirds(net, x):
+    return x.mean((1, 2, 3)) + torch.arange(x.shape[2] // 3).sum()
+
+
+def test_a_third_of_a_map_is_not_taken_for_a_sixth_of_the_image():
+    """They differ where an image has one row less than a multiple of 6."""
+    with pytest.raises(ConversionError, match="the step arange makes a constant whose size no map of the network has"):
+        converters.convert(randomized_state(Net(counted_thirds)))
 
 
 def lost_pixels(net, x):
