@@ -240,7 +240,7 @@ def merge(parts: Mapping[str, Mapping[str, Any]], hub: HubFiles) -> dict[str, An
 def _parse(path: Path) -> dict[str, Any]:
     """The content of a JSON file, which is a dictionary."""
     with open(path, "rb") as file:
-        text = file.read(_MOST_BYTES + 1)
+        text = file.read(min(os.path.getsize(path), _MOST_BYTES) + 1)
     if len(text) > _MOST_BYTES:
         raise ConversionError(f"has more than {_MOST_BYTES >> 20} MiB, which no description of a network has.")
     try:

@@ -4,6 +4,7 @@ Reference: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto
 fork, https://github.com/hszhao/PSPNet.
 """
 
+import os
 import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _text(path: pathlib.Path) -> str:
     if not path.is_file():
         raise ConversionError("is not a file. Expected a Caffe prototxt.")
     with open(path, "rb") as file:
-        data = file.read(_LARGEST + 1)
+        data = file.read(min(os.path.getsize(path), _LARGEST) + 1)
     if b"\0" in data[:4096] and caffemodel.recognizes(data[:512]):
         raise ConversionError(
             "is a .caffemodel, which holds weights. Expected the prototxt that describes the network, a text."

@@ -117,8 +117,12 @@ def is_tfseg_model(config: Mapping[str, Any]) -> bool:
 
 def _json(archive: Archive, name: str) -> dict[str, Any]:
     member = archive.member(name)
-    content = member.data().tobytes() if member.nbytes <= configuration.LARGEST else b""
-    return configuration.parse(content, f"member {name}")
+    if member.nbytes > configuration.LARGEST:
+        raise ConversionError(
+            f"its member {name} has {member.nbytes} bytes. Expected the description of a model, of some megabytes; the "
+            "file is damaged or hostile."
+        )
+    return configuration.parse(member.data().tobytes(), f"member {name}")
 
 
 def _described(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, tuple[str | None, dict[str, Any]]]]:
