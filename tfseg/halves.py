@@ -12,9 +12,13 @@ import socket
 import time
 from collections.abc import Iterable
 
-_NAME = re.compile(r"\.([\w-]+)\.([0-9a-f]{8})\.(\d+)\.[0-9a-f]{8}\.(partial|aside)\.(.+)", re.ASCII)
-_FORGOTTEN = 24 * 3600  # seconds after which a result of another machine, on a shared disk, is not being written
-_own: set[pathlib.Path] = set()  # what this process is writing now
+_NAME = re.compile(r"\.([\w-]+)\.([0-9a-f]{8})\.(\d+)\.[0-9a-f]{8}\.(partial|aside)\.(.+)", re.ASCII | re.DOTALL)
+_LONGEST = 160  # bytes of a target's name that fit behind all that; disks allow 255
+_SUFFIXES = 30  # characters
+# Seconds after which a result of another machine, on a shared disk, is not being written.
+_FORGOTTEN = 24 * 3600
+# The names of what this process is writing now: one directory may have several paths.
+_own: set[str] = set()
 
 
 def new_half(path: pathlib.Path, kind: str = "partial") -> pathlib.Path:
@@ -25,9 +29,9 @@ def new_half(path: pathlib.Path, kind: str = "partial") -> pathlib.Path:
         kind: "partial" for a result that is being written, "aside" for an old one that is being replaced.
     """
     machine, place = _place()
-    half = path.with_name(f".{machine}.{place}.{os.getpid()}.{secrets.token_hex(4)}.{kind}.{path.name}")
-    _own.add(half)
-    return half
+    name = f".{machine}.{place}.{os.getpid()}.{secrets.token_hex(4)}.{kind}.{_ending(path.name)}"
+    _own.add(name)
+    return path.with_name(name)
 
 
 def remove(path: pathlib.Path) -> None:
@@ -41,7 +45,7 @@ def remove(path: pathlib.Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    _own.discard(path)
+    _own.discard(path.name)
 
 
 def sweep(paths: Iterable[pathlib.Path]) -> None:
@@ -52,23 +56,31 @@ def sweep(paths: Iterable[pathlib.Path]) -> None:
     Args:
         paths: targets, whose directories exist.
     """
-    names = {(path.parent, path.name) for path in paths}
-    for directory in {parent for parent, _ in names}:
+    targets = {(path.parent, _ending(path.name)): path for path in paths}
+    for directory in {parent for parent, _ in targets}:
         with contextlib.suppress(OSError):  # a directory that may not be listed; writing there will say so
             for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
                 match = _NAME.fullmatch(entry.name)
                 half = pathlib.Path(entry.path)
-                if match and (directory, match[5]) in names and not _may_live(half, match):
-                    target = directory / match[5]
+                target = targets.get((directory, match[5])) if match else None
+                if match and target and not _may_live(half, match):
                     if match[4] == "aside" and not os.path.lexists(target):
                         os.rename(half, target)
                     else:
                         remove(half)
 
 
+def _ending(name: str) -> str:
+    """How halves of a target end: with its name; or with a mark of a long one, and its suffixes for writers."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST:
+        return name
+    return hashlib.sha256(encoded).hexdigest()[:16] + "".join(pathlib.PurePath(name).suffixes[-2:])[-_SUFFIXES:]
+
+
 def _may_live(half: pathlib.Path, match: "re.Match[str]") -> bool:
     """Whether the process that writes there may still run."""
-    if half in _own:
+    if half.name in _own:
         return True
     if match[2] != _place()[1]:
         return time.time() - _last_change(half) < _FORGOTTEN
@@ -77,6 +89,8 @@ def _may_live(half: pathlib.Path, match: "re.Match[str]") -> bool:
 
 
 def _runs(process: int) -> bool:
+    if os.name == "nt":  # there, this question would be Ctrl-C
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

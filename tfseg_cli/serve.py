@@ -11,9 +11,12 @@ and `/metrics` with numbers for Prometheus.
 import errno
 import importlib.util
 import ipaddress
+import logging
 import os
 import re
 import socket
+import sys
+from typing import NoReturn
 
 from tfseg_cli import flag_types, path_flags
 from tfseg_cli.launch import UsageError, invalid, launch
@@ -32,9 +35,9 @@ def _bare_name(value: str) -> str:
         return value
     if ":" in name:
         return str(ipaddress.IPv6Address(name))  # raises ValueError
-    if not re.fullmatch(r"[a-z0-9._-]+", name):
+    if not re.fullmatch(r"[a-z0-9._-]*[a-z0-9_-]\.?", name):
         raise ValueError
-    return name
+    return name.removesuffix(".")
 
 
 def _origin(value: str) -> str:
@@ -105,9 +108,9 @@ def main() -> None:
     launch(_serve, required=("model",), positional="model")
 
 
-def _serve() -> int:
-    hosts = _allowed_hosts()
+def _serve() -> NoReturn:
     with _reserved_port() as listening:
+        hosts = _allowed_hosts(listening.getsockname()[0])
         for package in ("aiohttp", "orjson", "prometheus_client"):
             if importlib.util.find_spec(package) is None:
                 raise ValueError(f'Serving needs {package}: pip install "tfseg[serve]"')
@@ -134,7 +137,10 @@ def _serve() -> int:
         _allow_many_connections()
         exported = ExportedModel(_MODEL.value, _NAME.value)
         backlog = max(1024, limits.queue)  # further connections are lost before they can be refused
-        listening.listen(backlog)
+        try:
+            listening.listen(backlog)
+        except OSError as error:  # another server took the port while the model was loaded
+            raise _refusal(error) from None
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         print(f"{exported.name}, version {exported.version}: http://{address}", flush=True)
@@ -149,23 +155,27 @@ def _serve() -> int:
             access_log=monitoring.REQUESTS,
             access_log_class=monitoring.RequestLog,
         )
-    return 0
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)  # threads may still compute for clients that hung up, and Python would wait for them
 
 
-def _allowed_hosts() -> tuple[str, ...]:
+def _allowed_hosts(address: str) -> tuple[str, ...]:
     """The names by which clients may reach the server.
 
+    Args:
+        address: address to which the name of --host leads.
     Raises:
         UsageError: the server is to be public, and has no name.
     """
-    host, local = _HOST.value.lower(), ("localhost", "127.0.0.1", "::1")
-    if host in ("0.0.0.0", "::") and not _ALLOW_HOST.value:
+    local = ("localhost", "127.0.0.1", "::1")
+    if address in ("0.0.0.0", "::") and not _ALLOW_HOST.value:
         raise invalid(
             _HOST,
             "all machines can reach this address. Name the server as its clients do: --allow_host=NAME, which may be "
             "repeated; --allow_host='*' allows any name",
         )
-    return (*local, host, *_ALLOW_HOST.value)
+    return (*local, address, _HOST.value.lower().removesuffix("."), *_ALLOW_HOST.value)
 
 
 def _allow_many_connections() -> None:

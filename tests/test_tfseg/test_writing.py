@@ -1,11 +1,13 @@
 """Files and directories are written whole or not at all."""
 
+import ctypes
 import errno
 import os
 import pathlib
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -161,7 +163,7 @@ def test_unusable_target_is_refused(tmp_path, monkeypatch, name, message):
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("name", ["x", "x" * 255])
+@pytest.mark.parametrize("name", ["x", "x" * 256])
 def test_errors_of_the_system_name_the_target(tmp_path, name):
     def write_text():
         with atomic(tmp_path / name) as partial:
@@ -234,3 +236,45 @@ def test_unfinished_files_of_killed_processes_are_removed(tmp_path):
     (tmp_path / "a.png").write_text("whole")
     halves.sweep([tmp_path / "a.png", tmp_path / "b.png"])
     assert names(tmp_path) == sorted([unfinished[2].name, ".notes.a.png", "a.png"])
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 251 + ".png", "ä" * 124 + ".keras", "two\nlines.png", "x" * 200 + "." + "y" * 54]
+)
+def test_halves_of_strange_names_are_written_and_swept(tmp_path, ended, name):
+    target = tmp_path / name
+    half_of(int(ended), target).write_text("half")
+    half_of(int(ended), target, "aside").write_text("old")
+    with pytest.raises(WritingError, match="exists already"), atomic(target):
+        pytest.fail("the body must not begin")
+    assert names(tmp_path) == [name]
+    assert content(target) == "old"
+    with atomic(target, overwrite=True) as partial:
+        assert len(name) > 200 + 50 or partial.suffix == target.suffix
+        partial.write_text("new")
+    assert names(tmp_path) == [name]
+    assert content(target) == "new"
+
+
+def test_another_thread_does_not_sweep_what_is_written_by_another_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with atomic("x") as partial:
+        partial.write_text("new")
+        halves.sweep([tmp_path / "x"])
+        halves.sweep([tmp_path / "link" / "x"])
+    assert content(tmp_path / "x") == "new"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.EIO])
+def test_a_disk_or_a_guard_that_refuses_to_exchange_is_no_failure(tmp_path, monkeypatch, number):
+    def renameat2(*_):
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr("tfseg.writing.ctypes.CDLL", lambda *_, **__: types.SimpleNamespace(renameat2=renameat2))
+    write(tmp_path / "x", "old", directory=True)
+    with atomic(tmp_path / "x", overwrite=True) as partial:
+        write(partial, "new", directory=True)
+    assert content(tmp_path / "x") == "new"
+    assert names(tmp_path) == ["x"]

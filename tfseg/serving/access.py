@@ -1,7 +1,8 @@
 """By which names clients reach the server, and which pages of other sites may use it."""
 
+import ipaddress
+import re
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -10,6 +11,7 @@ from tfseg.serving.errors import Refused
 ANY = "*"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 _ASKED_BY_MACHINES = ("/health", "/ready")
+_HOST = re.compile(r"(?:\[(?P<address>[^][@/]+)]|(?P<name>[^][@/?#:\s]+))(?::\d*)?")
 
 
 class Access(NamedTuple):
@@ -38,7 +40,9 @@ class Access(NamedTuple):
             return
         host = _host_of(request.headers.get("Host", ""))
         if ANY not in self.hosts and host not in self.hosts:
-            raise Refused(403, f"This server is not {host or 'without a name'}: start it with --allow_host={host}")
+            if not host:
+                raise Refused(403, "A request says in its header Host by which name it came. Received: none")
+            raise Refused(403, f"This server is not {host}: start it with --allow_host={host}")
         origin = request.headers.get("Origin")
         if origin is not None and not self._is_own(origin, request) and not self.allows(origin):
             raise Refused(403, f"Pages of {origin} may not use this server: start it with --allow_origin={origin}")
@@ -74,12 +78,22 @@ class Access(NamedTuple):
         return web.Response(status=204, headers=allowed | {"Access-Control-Max-Age": "600"})
 
     def _is_own(self, origin: str, request: web.BaseRequest) -> bool:
-        return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+        return origin.partition("://")[2].lower() == request.headers.get("Host", "").lower()
 
 
 def _host_of(header: str) -> str:
-    """The name in a header `Host`, without its port."""
+    """The name in a header `Host`, without its port; all of a header that has another form."""
+    match = _HOST.fullmatch(header.strip())
+    return _plain_name(match["address"] or match["name"]) if match else header
+
+
+def _plain_name(name: str) -> str:
+    """One form of all that mean the same: in lower case, without a dot at the end; the short form of an address.
+
+    Args:
+        name: name or address of a server, without port.
+    """
     try:
-        return (urlsplit(f"//{header.strip()}").hostname or "").rstrip(".")
+        return str(ipaddress.ip_address(name.lower()))
     except ValueError:
-        return header
+        return name.lower().removesuffix(".")

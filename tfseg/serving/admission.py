@@ -5,9 +5,10 @@ import collections
 import contextlib
 from collections.abc import AsyncIterator
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError, TransferEncodingError
 
+from tfseg.serving import forms
 from tfseg.serving.errors import Refused
 from tfseg.serving.limits import Limits
 
@@ -58,11 +59,12 @@ class Admission:
         is_form = request.content_type.startswith("multipart/")
         try:
             async with asyncio.timeout(self.limits.body_timeout):
-                return await (_file_of_form(request, body) if is_form else _whole(request, body))
+                content = await _whole(request, body)
         except TimeoutError as error:
             raise Refused(408, f"The body took longer than {self.limits.body_timeout:g} s.") from error
         except (web.RequestPayloadError, ContentEncodingError, TransferEncodingError) as error:
             raise Refused(400, f"The body cannot be read: {_reason(error)}") from error
+        return forms.file_of(content, request.headers["Content-Type"]) if is_form else content
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.max_bytes:
@@ -95,28 +97,6 @@ async def _whole(request: web.Request, body: _Body) -> bytes:
         body.count(len(part))
         parts.append(part)
     return b"".join(parts)
-
-
-async def _file_of_form(request: web.Request, body: _Body) -> bytes:
-    files: list[bytes] = []
-    try:
-        form = await request.multipart()
-        while (field := await form.next()) is not None:
-            if not isinstance(field, BodyPartReader):
-                raise ValueError("a form within the form")
-            content = bytearray()
-            while part := await field.read_chunk(65536):
-                body.count(len(part))
-                content += part
-            if field.filename:
-                files.append(bytes(content))
-    except (Refused, TimeoutError, asyncio.CancelledError):
-        raise
-    except Exception as error:  # an incomplete form raises nearly anything
-        raise Refused(400, f"The form cannot be read: {_reason(error)}") from error
-    if len(files) != 1:
-        raise Refused(400, f"A form has one file, as in curl --form image=@photo.jpg. Received: {len(files)}")
-    return files[0]
 
 
 def _reason(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from aiohttp import web, web_response
 
-from tfseg.serving import answers, page, uploads
+from tfseg.serving import answers, page, rest, uploads
 from tfseg.serving.access import Access
 from tfseg.serving.admission import Admission, Stock
 from tfseg.serving.batches import Batches
@@ -51,6 +52,7 @@ class Server:
         self.admission = Admission(limits)
         self._numbers = Numbers(self.admission)
         self._pixels = Stock(_IMAGES_AT_ONCE * limits.max_pixels)
+        self._unread = Stock(limits.held_bytes)
         self._batches = Batches(exported.run, limits.batch, limits.max_pixels)
         self._pictures = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pictures")
         self._json = JsonProcess()
@@ -77,7 +79,7 @@ class Server:
         await self._json.start()
         yield
         self._batches.stop()
-        self._pictures.shutdown(cancel_futures=True)
+        self._pictures.shutdown(wait=False, cancel_futures=True)
         await self._json.stop()
 
     async def _stop(self, app: web.Application) -> None:
@@ -107,30 +109,43 @@ class Server:
             allowed = ", ".join(answers.OUTPUTS_WITH_CHOICE)
             raise Refused(400, f"Classes are chosen with the outputs {allowed}, not {output}.")
         chosen = answers.chosen_classes(names, self.exported)
-        exported, max_pixels, channels = self.exported, self.limits.max_pixels, self.exported.channels
-        async with self.admission.admitted(request) as content:
+        max_pixels, channels = self.limits.max_pixels, self.exported.channels
+        async with self.admission.admitted(request) as content, contextlib.AsyncExitStack() as unread:
             if request.content_type == "application/json":
                 content = await self._json.run("read_file", content, self.limits.max_elements)
             pixels = await self._run(lambda: uploads.count_pixels(content, max_pixels, channels))
             async with self._pixels.taken(pixels):
-                image = await self._run(lambda: uploads.decode(content, max_pixels, channels))
-                outputs = await self._batches.run("classes", exported.inputs_of(image))
-                body, content_type = await self._run(
-                    lambda: answers.OUTPUTS[output](image, exported.classes_of(image, outputs), exported, chosen)
-                )
-        return web.Response(body=body, content_type=content_type)
+                body, content_type = await self._answer(content, output, chosen)
+                await unread.enter_async_context(self._unread.taken(min(len(body), self.limits.held_bytes)))
+            return await _sent(request, web.Response(body=body, content_type=content_type))
+
+    async def _answer(self, content: bytes, output: str, chosen: list[int]) -> answers.Answer:
+        """The body and the content type of an answer to an image file."""
+        exported, max_pixels = self.exported, self.limits.max_pixels
+        image = await self._run(lambda: uploads.decode(content, max_pixels, exported.channels))
+        outputs = await self._batches.run("classes", exported.inputs_of(image))
+        return await self._run(
+            lambda: answers.OUTPUTS[output](image, exported.classes_of(image, outputs), exported, chosen)
+        )
 
     async def _predict(self, request: web.Request) -> web.Response:
         self._check_name(request)
-        async with self.admission.admitted(request) as body:
-            arguments = body, self.exported.types, self.limits.max_elements
-            signature, inputs, by_rows = await self._json.run("read_request", *arguments)
-            pixels = await self._run(lambda: self._count_pixels(inputs))
+        async with self.admission.admitted(request) as content, contextlib.AsyncExitStack() as unread:
+            arguments = content, self.exported.types, self.limits.max_elements
+            asked: rest.Request = await self._json.run("read_request", *arguments)
+            pixels = await self._run(lambda: self._count_pixels(asked.inputs))
             async with self._pixels.taken(pixels):
-                parts = await self._run(lambda: self._parts(inputs))
-                outputs = [await self._batches.run(signature, part) for part in parts]
-                result = await self._json.run("write_answer", outputs, by_rows)
-        return web.Response(body=result, content_type="application/json")
+                body = await self._predictions(asked)
+                await unread.enter_async_context(self._unread.taken(min(len(body), self.limits.held_bytes)))
+            return await _sent(request, web.Response(body=body, content_type="application/json"))
+
+    async def _predictions(self, asked: rest.Request) -> bytes:
+        """The JSON of the outputs that a request asks for."""
+        parts = await self._run(lambda: self._parts(asked.inputs))
+        outputs = [await self._batches.run(asked.signature, part) for part in parts]
+        rest.check_size(outputs)
+        body: bytes = await self._json.run("write_answer", outputs, asked.by_rows)
+        return body
 
     def _count_pixels(self, inputs: Mapping[str, np.ndarray]) -> int:
         """Counts the pixels of a request, of its image files before they are decoded."""
@@ -219,3 +234,15 @@ class Server:
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS | self.access.headers(request))
+
+
+async def _sent(request: web.Request, response: web.Response) -> web.Response:
+    """Sends an answer. Until its client has taken it, or the time of the request is over, it holds its place."""
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except asyncio.CancelledError:  # no other answer can follow one that is half sent
+        if request.transport:
+            request.transport.abort()
+        raise
+    return response

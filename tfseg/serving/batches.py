@@ -64,7 +64,7 @@ class Batches:
     def stop(self) -> None:
         """Computes nothing more."""
         self._waiting.clear()
-        self._thread.shutdown(cancel_futures=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)  # it may compute for a client that hung up
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -95,8 +95,7 @@ class Batches:
 
     def _compute(self, jobs: Sequence[_Job]) -> list[dict[str, np.ndarray] | Exception]:
         if len(jobs) > 1:
-            together = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
-            outputs = self._outcome(jobs[0].signature, together)
+            outputs = self._outcome(jobs[0].signature, *(job.inputs for job in jobs))
             if not isinstance(outputs, Exception):
                 counts = [len(next(iter(job.inputs.values()))) for job in jobs]
                 ends = np.cumsum(counts)
@@ -106,8 +105,12 @@ class Batches:
                 ]
         return [self._outcome(job.signature, job.inputs) for job in jobs]
 
-    def _outcome(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray] | Exception:
+    def _outcome(self, signature: str, *inputs: Arrays) -> dict[str, np.ndarray] | Exception:
+        """The outputs for the inputs of one or several jobs, or why there are none. Nothing is raised."""
         try:
-            return self._run(signature, inputs)
+            if len(inputs) == 1:
+                return self._run(signature, inputs[0])
+            together = {name: np.concatenate([values[name] for values in inputs]) for name in inputs[0]}
+            return self._run(signature, together)
         except Exception as error:
             return error

@@ -98,6 +98,8 @@ class ExportedModel:
         except tf.errors.InvalidArgumentError as error:
             reason = error.message.partition("\n\t [[")[0].splitlines()[-1]  # between two lines that say where
             raise Refused(400, f"The model does not take this input: {reason}") from error
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise Refused(413, "The memory does not suffice to compute this: shrink the image.") from error
         return {name: value.numpy() for name, value in outputs.items()}
 
     def check(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:

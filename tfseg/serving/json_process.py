@@ -6,6 +6,7 @@ is started again when a client hangs up or the memory does not suffice.
 
 import asyncio
 import importlib.util
+import logging
 import os
 import pathlib
 import pickle
@@ -16,7 +17,9 @@ from typing import Any
 
 from tfseg.serving.errors import Refused
 
+_LOG = logging.getLogger("tfseg.serving")
 _MEMORY = 3 * 2**30
+_TOO_MUCH = "The JSON takes too much memory: send images as files."
 _LENGTH = struct.Struct("<Q")
 _ROOT = pathlib.Path(__file__).parents[2]
 # The package itself is not run, because it loads Keras.
@@ -40,6 +43,7 @@ class JsonProcess:
         self._memory = memory
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._said: asyncio.Task[None] | None = None  # kept, or it would end early
 
     async def start(self) -> None:
         """Starts the process, so that the first client need not wait for it."""
@@ -62,19 +66,28 @@ class JsonProcess:
         Raises:
             Refused: the function refuses, or needs too much memory.
         """
+        message = pickle.dumps((function, arguments))
         async with self._lock:
-            process = await self._started()
             try:
-                is_result, value = await _ask(process, pickle.dumps((function, arguments)))
-            except (EOFError, ConnectionError) as error:  # the system or its limit of memory ended it
+                is_result, value = await self._asked(message)
+            except (EOFError, ConnectionError):  # it was ended, perhaps before this message came
                 await self.stop()
-                raise Refused(413, "The JSON takes too much memory: send images as files.") from error
-            except BaseException:  # the client hung up, and needs no result
-                await self.stop()
-                raise
+                try:
+                    is_result, value = await self._asked(message)
+                except (EOFError, ConnectionError) as error:  # the system or its limit of memory ended it
+                    await self.stop()
+                    raise Refused(413, _TOO_MUCH) from error
         if is_result:
             return value
         raise value
+
+    async def _asked(self, message: bytes) -> tuple[bool, Any]:
+        process = await self._started()
+        try:
+            return await _ask(process, message)
+        except asyncio.CancelledError:  # the client hung up, and needs no result
+            await self.stop()
+            raise
 
     async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
@@ -86,9 +99,18 @@ class JsonProcess:
                 str(self._memory),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
+            self._said = asyncio.create_task(_log_all(self._process))
         return self._process
+
+
+async def _log_all(process: asyncio.subprocess.Process) -> None:
+    """Logs what a process says; its lines would not have the form of the log."""
+    assert process.stderr
+    while said := await process.stderr.read(4096):
+        _LOG.warning("The process for JSON says: %s", said.decode(errors="replace").strip())
 
 
 async def _ask(process: asyncio.subprocess.Process, message: bytes) -> tuple[bool, Any]:
@@ -109,7 +131,8 @@ def _serve(memory: int) -> None:
 
     from tfseg.serving import rest
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server ends this process
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group; the server ends this process
+        signal.signal(number, signal.SIG_IGN)
     gc.disable()  # looking for cycles among millions of new lists takes longer than making them; there are none
     _limit_memory(memory)
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
@@ -127,7 +150,9 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
     try:
         return True, function(*arguments)
     except MemoryError:
-        return False, Refused(413, "The JSON takes too much memory: send images as files.")
+        return False, Refused(413, _TOO_MUCH)
+    except RecursionError:
+        return False, Refused(400, "The JSON is nested too deeply.")
     except Exception as error:
         return False, error
 

@@ -110,7 +110,9 @@ class _WithoutTrace(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Keeps one line of what strangers send that is no HTTP, in place of where it was found."""
         if record.exc_info and record.exc_info[1]:
-            record.msg, record.args = "%s: %s", (record.getMessage(), str(record.exc_info[1]).splitlines()[0])
+            error = record.exc_info[1]
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            record.msg, record.args = "%s: %s", (record.getMessage(), reason)
             record.exc_info = record.exc_text = None
         return True
 
@@ -124,9 +126,10 @@ def write_log(form: str, level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_AsJson() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
-    for name in ("tfseg.serving", "aiohttp"):
+    logging.captureWarnings(True)  # a stranger's file can make libraries warn of thousands of its parts
+    for name in ("tfseg.serving", "aiohttp", "asyncio", "py.warnings"):
         log = logging.getLogger(name)
         log.addHandler(handler)
-        log.setLevel(level.upper())
+        log.setLevel("ERROR" if name == "py.warnings" and level != "debug" else level.upper())
         log.propagate = False
     logging.getLogger("aiohttp.server").addFilter(_WithoutTrace())

@@ -52,16 +52,14 @@ def read_request(body: bytes, signatures: Mapping[str, Inputs], most_elements: i
     signature = request.get("signature_name", _DEFAULT_OF_FILES if _has_files(request) else _DEFAULT)
     if not isinstance(signature, str) or signature not in signatures:
         raise Refused(
-            400, f"The signatures are {', '.join(sorted(signatures))}. Received: signature_name {signature!r}"
+            400, f"The signatures are {', '.join(sorted(signatures))}. Received: signature_name {repr(signature)[:99]}"
         )
     if len(request.keys() & {"instances", "inputs"}) != 1:
-        raise Refused(400, f"A request has either instances or inputs. Received: {', '.join(request) or 'neither'}")
+        raise Refused(400, f"A request has either instances or inputs. Received: {_names(request) or 'neither'}")
     types, by_rows = signatures[signature], "instances" in request
     columns = _columns_of_rows(request["instances"], types) if by_rows else _columns(request["inputs"], types)
     if columns.keys() != types.keys():
-        raise Refused(
-            400, f"The inputs of {signature} are {', '.join(types)}. Received: {', '.join(columns) or 'none'}"
-        )
+        raise Refused(400, f"The inputs of {signature} are {', '.join(types)}. Received: {_names(columns) or 'none'}")
     return Request(signature, {name: _array(name, value, types[name]) for name, value in columns.items()}, by_rows)
 
 
@@ -87,11 +85,8 @@ def write_answer(parts: Sequence[Mapping[str, np.ndarray]], by_rows: bool) -> by
         parts: output name -> array, for each part of the rows; several parts if rows differ in size.
         by_rows: whether the answer is by rows.
     Raises:
-        Refused: the answer cannot be JSON, or has too many values.
+        Refused: the answer cannot be JSON.
     """
-    values = sum(value.size for part in parts for value in part.values())
-    if values > _MOST_VALUES:
-        raise Refused(413, f"An answer has at most {_MOST_VALUES} values: ask for classes. Received: {values}")
     columns = {name: _written([part[name] for part in parts], name) for name in parts[0]}
     answer: Any = columns
     if len(columns) == 1:
@@ -99,6 +94,19 @@ def write_answer(parts: Sequence[Mapping[str, np.ndarray]], by_rows: bool) -> by
     elif by_rows:
         answer = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return orjson.dumps({"predictions" if by_rows else "outputs": answer}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def check_size(parts: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Refuses an answer that would be too long as JSON. It is asked before arrays go to the process for JSON.
+
+    Args:
+        parts: see `write_answer`.
+    Raises:
+        Refused: it has too many values.
+    """
+    values = sum(value.size for part in parts for value in part.values())
+    if values > _MOST_VALUES:
+        raise Refused(413, f"An answer has at most {_MOST_VALUES} values: ask for classes. Received: {values}")
 
 
 def _written(values: Sequence[np.ndarray], name: str) -> Any:
@@ -165,6 +173,9 @@ def _array(name: str, value: Any, dtype_name: str) -> np.ndarray:
     if dtype_name == "string":
         files = [_to_bytes(item) for item in value] if isinstance(value, list) else _to_bytes(value)
         return np.array(files, dtype=object)
+    # With one text among numbers, NumPy would make all elements as long as that text.
+    if b'"' in orjson.dumps(value):
+        raise Refused(400, f"{name} has numbers of {dtype_name}. Received: {_short(value)}, with text in it")
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
@@ -174,7 +185,12 @@ def _array(name: str, value: Any, dtype_name: str) -> np.ndarray:
         raise Refused(400, f"{name} has numbers of {dtype}. Received: {_short(value)}")
     if dtype.kind in "iu" and not (np.iinfo(dtype).min <= array.min() <= array.max() <= np.iinfo(dtype).max):
         raise Refused(400, f"{name} has numbers of {dtype}. Received: {array.min()} to {array.max()}")
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if dtype.kind == "f" and not np.isfinite(converted).all():
+        largest = max(float(array.max()), -float(array.min()))
+        raise Refused(400, f"{name} has numbers of {dtype}, up to {np.finfo(dtype).max:g}. Received: {largest:g}")
+    return converted
 
 
 def _to_bytes(value: Any) -> bytes:
@@ -187,6 +203,11 @@ def _to_bytes(value: Any) -> bytes:
         return base64.b64decode("".join(text[start.end() if start else 0 :].split()), validate=True)
     except ValueError as error:
         raise Refused(400, f"The text of b64 is not base64: {error}") from error
+
+
+def _names(values: Mapping[str, Any]) -> str:
+    text = ", ".join(values)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import socket
+import warnings
 
 import pytest
 
@@ -17,7 +19,13 @@ from tfseg.serving.access import Access
 SITE = "https://example.org"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "localhost.evil.example", "", "[::2]:80", "a b"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example", "evil.example:8501", "localhost.evil.example", "[::2]:80", "a b", "localhost/a", "a@localhost",
+        "localhost@a", "localhost:80:80", "[::1", "localhost?", "localhost:a",
+    ],
+)  # fmt: skip
 def test_requests_to_other_names_are_refused(port, host):
     status, _, answer = call(port, "/v1/models/colors", headers={"Host": host})
     assert (status, answer["error"][:18]) == (403, "This server is not")
@@ -25,9 +33,22 @@ def test_requests_to_other_names_are_refused(port, host):
     assert call(port, "/ready", headers={"Host": host})[2] == {"status": "ready"}
 
 
+def test_a_request_without_a_name_is_refused(port):
+    status, _, answer = call(port, "/v1/models/colors", headers={"Host": ""})
+    assert (status, answer["error"].endswith("Received: none")) == (403, True)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://a\u2100b", "http://\udcff", "://", "http://localhost@a"])
+def test_an_origin_that_no_page_has_is_refused(port, origin):
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        head = f"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\r\n"
+        client.sendall(head.encode("utf-8", "surrogateescape"))
+        assert client.recv(1000).startswith(b"HTTP/1.1 403 ")
+
+
 def test_own_and_allowed_names_are_answered(exported):
-    for host in ("localhost", "LOCALHOST:1", "127.0.0.1:8501", "[::1]:8501", "localhost."):
-        with serving(exported) as port:
+    with serving(exported) as port:
+        for host in ("localhost", "LOCALHOST:1", "127.0.0.1:8501", "[::1]:8501", "localhost.", "[0:0:0:0:0:0:0:1]"):
             assert call(port, "/", headers={"Host": host})[0] == 200
     with serving(exported, Access(("street.example",))) as port:
         assert call(port, "/", headers={"Host": "street.example:80"})[0] == 200
@@ -76,7 +97,7 @@ def test_numbers_for_prometheus(exported):
 
 
 def test_the_log_has_one_json_object_on_each_line(capsys):
-    logs = [logging.getLogger(name) for name in ("tfseg.serving", "aiohttp")]
+    logs = [logging.getLogger(name) for name in ("tfseg.serving", "aiohttp", "asyncio", "py.warnings")]
     before = [(log.handlers[:], log.level, log.propagate) for log in logs]
     try:
         monitoring.write_log("json", "info")
@@ -86,10 +107,20 @@ def test_the_log_has_one_json_object_on_each_line(capsys):
             1 / 0  # noqa: B018
         except ZeroDivisionError:
             logs[0].exception("POST %s", "/segment")
+        try:
+            raise ValueError  # without a reason
+        except ValueError:
+            logging.getLogger("aiohttp.server").exception("No HTTP")
+        logs[2].error("Task exception was never retrieved")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("a strange tag", stacklevel=1)
     finally:
+        logging.captureWarnings(False)
         for log, (handlers, level, propagate) in zip(logs, before, strict=True):
             log.handlers, log.level, log.propagate = handlers, level, propagate
-    request, failure = map(json.loads, capsys.readouterr().err.splitlines())
+    request, failure, invalid, task = map(json.loads, capsys.readouterr().err.splitlines())
     assert (request["level"], request["path"], request["status"]) == ("info", "/a\nb", 200)
     assert (failure["level"], failure["message"]) == ("error", "POST /segment")
     assert "ZeroDivisionError" in failure["error"]
+    assert (invalid["message"], task["message"]) == ("No HTTP: ValueError", "Task exception was never retrieved")

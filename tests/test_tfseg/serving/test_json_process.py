@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -52,6 +53,39 @@ def test_it_is_started_again_after_its_end():
         assert process._process is not first
 
     in_a_process(test)
+
+
+def test_a_request_is_answered_though_the_process_ended_just_now():
+    async def test(process):
+        await process.start()
+        for _ in range(2):
+            process._process.kill()  # the server does not know it yet
+            assert (await process.run("read_request", BODY, TYPES, 100)).signature == "serving_default"
+
+    in_a_process(test)
+
+
+def test_signals_to_all_processes_do_not_end_it():
+    async def test(process):
+        assert (await process.run("read_request", BODY, TYPES, 100)).signature == "serving_default"
+        first = process._process
+        for number in (signal.SIGTERM, signal.SIGINT):
+            first.send_signal(number)
+            assert (await process.run("read_request", BODY, TYPES, 100)).signature == "serving_default"
+        assert process._process is first
+
+    in_a_process(test)
+
+
+def test_what_it_says_is_logged(caplog):
+    async def test(process):
+        process._memory = "no number"  # it ends with a message
+        with pytest.raises(Refused):
+            await process.run("read_request", BODY, TYPES, 100)
+        await process._said
+
+    in_a_process(test)
+    assert "The process for JSON says: Traceback" in caplog.text
 
 
 def test_what_takes_too_much_memory_is_refused():

@@ -1,10 +1,12 @@
 """Many requests at once, slow clients and invalid HTTP: the server stays up, and answers in time."""
 
 import asyncio
+import contextlib
 import io
 import json
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -106,6 +108,44 @@ def test_an_image_that_fails_does_not_fail_those_that_it_shares_a_run_with(expor
         threading.Timer(0.5, picky.go.set).start()
         bodies = [encoded(image) for image in (photograph(), odd, photograph(1), photograph(2))]
         assert [status for status, _ in post_all(port, bodies)] == [200, 400, 200, 200]
+
+
+def test_inputs_that_cannot_be_joined_do_not_hang(exported):
+    slow = Slow(exported)
+    slow.run = lambda signature, inputs: slow.go.wait(30) and exported.run(signature, inputs)
+    with serving(slow, timeout=20) as port:
+        threading.Timer(0.5, slow.go.set).start()
+        scalar, image = {"signature_name": "classes", "inputs": 5}, photograph(size=(8, 9))[None].tolist()
+        bodies = [json.dumps(body) for body in (scalar, scalar, scalar, {"signature_name": "classes", "inputs": image})]
+        assert [status for status, _ in post_all(port, bodies, "/v1/models/colors:predict")] == [400, 400, 400, 200]
+
+
+def test_answers_that_nobody_reads_hold_their_place_and_their_bytes(exported):
+    content = encoded(np.zeros((2000, 2000, 3), "uint8"))
+    head = b"POST /segment?output=npy HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(content)
+    with serving(exported, timeout=3, held_bytes=3_000_000) as port, contextlib.ExitStack() as clients:
+        for _ in range(2):
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(head + content)
+        until(lambda: call(port, "/health")[2]["requests"] == 2)
+        time.sleep(1)
+        assert call(port, "/health")[2]["requests"] == 2  # one waits for the place of the other
+        until(lambda: call(port, "/health")[2]["requests"] == 0, 10)
+        assert call(port, "/segment", encoded(photograph()))[0] == 200
+
+
+def test_memory_that_does_not_suffice_is_told(exported, monkeypatch):
+    import tensorflow as tf
+
+    def fail(**inputs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setitem(exported._loaded.signatures._signatures, "classes", fail)
+    with serving(exported) as port:
+        status, _, answer = call(port, "/segment", encoded(photograph()))
+    assert (status, answer["error"][:23]) == (413, "The memory does not suf")
 
 
 def test_bytes_of_all_requests_are_bounded(exported):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -110,6 +111,35 @@ def test_numbers_that_json_does_not_have_are_no_answer(value):
     assert caught.value.status == 422
 
 
+@pytest.mark.parametrize("value", [1e39, -1e300, 3.5e38])
+def test_numbers_that_the_input_cannot_hold_are_refused(port, value):
+    status, _, answer = predict(port, inputs=[[[[value, 0.5, 0.25]]]])
+    assert (status, answer["error"][:46]) == (400, "images has numbers of float32, up to 3.40282e+")
+
+
+def test_a_text_among_numbers_costs_no_memory():
+    body = json.dumps({"inputs": ["a" * 100_000, *"b" * 5000]}).encode()
+    tracemalloc.start()
+    with pytest.raises(Refused, match=r"images has numbers of float32. Received: a list of 5001, with text in it"):
+        rest.read_request(body, {"serving_default": {"images": "float32"}}, 10_000)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("request_", [{"signature_name": "a" * 5000}, {"a" * 5000: 1}])
+def test_errors_do_not_repeat_a_long_request(request_):
+    with pytest.raises(Refused) as caught:
+        rest.read_request(json.dumps(request_).encode(), {"serving_default": {"images": "float32"}}, 10_000)
+    assert len(str(caught.value)) < 400
+
+
+def test_nesting_is_refused_however_deep(port):
+    for depth in (10, 500, 995, 1015, 1023, 1025, 60_000):
+        for path, start in ((PREDICT, b'{"instances":'), ("/segment", b'{"b64":')):
+            body = start + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+            assert call(port, path, body, {"Content-Type": "application/json"})[0] == 400
+
+
 def test_elements_of_json_are_counted_before_any_is_made(exported):
     with serving(exported, max_elements=1000) as port:
         status, _, answer = call(port, PREDICT, b'{"inputs": [' + b"[]," * 500 + b"[]]}")
@@ -183,7 +213,7 @@ def test_wrong_json_gets_a_status_and_a_message(port, request_, status, message)
 def test_large_answers_are_refused(monkeypatch):
     monkeypatch.setattr("tfseg.serving.rest._MOST_VALUES", 47)
     with pytest.raises(Refused, match=r"at most 47 values: ask for classes\. Received: 48"):
-        rest.write_answer([{"logits": np.zeros((1, 3, 4, 4))}], by_rows=False)
+        rest.check_size([{"logits": np.zeros((1, 3, 4, 4))}])
 
 
 def test_unknown_models_and_methods_are_refused(port):

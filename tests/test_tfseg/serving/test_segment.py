@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ pytest.importorskip("tensorflow")
 pytest.importorskip("aiohttp")
 
 from helpers.served import CLASSES, COLORS, bomb, call, encoded, expected, photograph
+
+from tfseg.serving import forms
+from tfseg.serving.errors import Refused
 
 
 def test_an_image_becomes_a_mask_with_a_palette(port):
@@ -81,7 +85,43 @@ def test_a_form_has_one_file(port):
 
 def test_an_incomplete_form_is_refused(port):
     status, _, answer = call(port, "/segment", b"--x\r\nbroken", {"Content-Type": "multipart/form-data; boundary=x"})
-    assert (status, answer) == (400, {"error": "The form cannot be read: Invalid HTTP header: b'broken'"})
+    assert (status, answer) == (400, {"error": "The form cannot be read: a part of it is not whole"})
+
+
+FIELD = b'--x\r\nContent-Disposition: form-data; name="a"; filename="f"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        (FIELD * 3000 + b"--x--", "it has more than 100 parts"),
+        (b"\n" * 300_000, "its boundary is nowhere in it"),
+        (FIELD + b"never ends", "a part of it is not whole"),
+    ],
+    ids=["parts", "preamble", "end"],
+)
+def test_a_form_takes_no_more_time_than_its_bytes(form, reason):
+    start = time.process_time()
+    with pytest.raises(Refused, match=f"The form cannot be read: {reason}"):
+        forms.file_of(form, "multipart/form-data; boundary=x")
+    assert time.process_time() - start < 0.1
+
+
+def test_forms_of_all_clients_are_read():
+    name = 'name="a"; filename="größe.png"'.encode()
+    for head, boundary in ((name, "x"), (b"name=a; filename*=UTF-8''gr%C3%B6.png", "'x'"), (name, '"a: b"')):
+        mark = b"--" + boundary.strip('"').encode()
+        form = b"before\r\n" + mark + b" \r\nContent-Disposition: form-data; " + head
+        form += b"\r\nContent-Type: image/png\r\n\r\n\r\n--\r\nfile\r\n" + mark + b"--\r\nafter"
+        assert forms.file_of(form, f"multipart/form-data; boundary={boundary}") == b"\r\n--\r\nfile"
+
+
+def test_a_jpeg_of_many_scans_is_refused(port):
+    content = encoded(photograph(), "JPEG", progressive=True)
+    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    status, _, answer = call(port, "/segment", content[:start] + content[start:end] * 300 + content[end:])
+    assert (status, answer["error"][:37]) == (413, "A JPEG has at most 200 scans here: sa")
+    assert call(port, "/segment", content)[0] == 200
 
 
 def test_a_form_is_bounded(port):
