@@ -12,9 +12,10 @@ import numpy as np
 
 from converters.building.tensorflow.graph_nodes import CALLS, Definition, node_of, tensor_of
 from converters.errors import ConversionError
+from converters.reading.files import naming
+from converters.reading.tensorflow.checkpoint import read_variables
 
 KINDS = frozenset(("VariableV2", "Variable", "VarHandleOp"))
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _PASSING = frozenset(("Identity", "ReadVariableOp"))
 
 
@@ -32,22 +33,13 @@ def graph_variables(meta: Any, definition: Definition, prefix: str) -> tuple[dic
     nodes = {name: node for name, node in definition.nodes.items() if node.op in KINDS}
     if not nodes:
         return {}, {}
-    import tensorflow as tf
-
     if not os.path.exists(f"{prefix}.index") and not os.path.exists(prefix):
         raise ConversionError(
             f"the files of its weights are missing: {os.path.basename(prefix)}.index and .data-*. Put them "
             f"{'into its folder variables' if prefix.endswith('variables/variables') else 'beside it'}."
         )
-    try:
-        reader = tf.train.load_checkpoint(prefix)
-        known = reader.get_variable_to_shape_map()
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise ConversionError(
-            f"TensorFlow cannot read the checkpoint {os.path.basename(prefix)} ({str(error)[:150]}). The file is "
-            "truncated or damaged; download it again."
-        ) from error
-    objects = _of_objects(reader, known)
+    known, record = read_variables(prefix)
+    objects = _of_objects(record)
     saver = _of_saver(definition)
     arrays: dict[str, np.ndarray] = {}
     keys: dict[str, str] = {}
@@ -55,14 +47,11 @@ def graph_variables(meta: Any, definition: Definition, prefix: str) -> tuple[dic
         shared = node.attr["shared_name"].s.decode("utf-8", "replace")
         choices = (saver.get(name), objects.get(shared), objects.get(name), shared, name)
         key = next((key for key in choices if key and key in known), None)
-        if key is None:
+        tensor = known[key] if key is not None else None
+        if key is None or tensor is None:
             continue  # of an optimizer, or a counter: where a result needs it, the tracer says that it is missing
-        try:
-            arrays[name] = np.asarray(reader.get_tensor(key))
-        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-            raise ConversionError(
-                f"TensorFlow cannot read the variable {key!r} ({str(error)[:150]}). The file is truncated or damaged."
-            ) from error
+        with naming(os.path.basename(prefix)), naming(f"the variable {key!r}"):
+            arrays[name] = tensor.read()
         keys[name] = key
         _check_shape(name, node, arrays[name])
     return arrays, keys
@@ -85,14 +74,17 @@ def _check_shape(name: str, node: Any, array: np.ndarray) -> None:
         )
 
 
-def _of_objects(reader: Any, known: Mapping[str, Any]) -> dict[str, str]:
+def _of_objects(record: bytes | None) -> dict[str, str]:
     """Full name of a variable -> its key, in a checkpoint of TensorFlow 2's objects; names of two are left out."""
-    if _OBJECTS not in known:
+    if record is None:
         return {}
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
-    graph.ParseFromString(reader.get_tensor(_OBJECTS))
+    try:
+        graph.ParseFromString(record)
+    except Exception as error:  # protobuf's own, whose package TensorFlow brings
+        raise ConversionError(f"the record of its objects cannot be read ({error}); the file is damaged.") from error
     keys: dict[str, set[str]] = {}
     for node in graph.nodes:
         for attribute in node.attributes:

@@ -3,6 +3,7 @@
 Reference: https://github.com/tensorflow/tensorflow: core/util/tensor_bundle/tensor_bundle.cc
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -14,11 +15,41 @@ from converters.reading.files import naming
 from converters.reading.tensorflow.messages import TensorEntry, read_entry, read_header
 from converters.reading.tensorflow.parts import joined, part_shape
 from converters.reading.tensorflow.slice_keys import slice_key
-from converters.reading.tensorflow.table import Table
+from converters.reading.tensorflow.table import Table, read_number
 from converters.reading.tensors import Tensor, dtype_named
 from converters.types import Shape
 
+OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+"""Name of the text in which TensorFlow 2 says what its objects were."""
+
+_TEXT, _CHECKSUM = 7, 4
 _PART = b"\x00"  # begins the key of a part; names of tensors do not
+
+
+def object_record(index: memoryview, data: Sequence[memoryview]) -> bytes | None:
+    """What a checkpoint of TensorFlow 2 says of its objects, a message; None for another checkpoint.
+
+    Args:
+        index: bytes of the table.
+        data: bytes of each data file.
+    Raises: ConversionError for a damaged record.
+    """
+    message = Table(index).get(OBJECTS.encode())
+    if message is None:
+        return None
+    with naming(f"tensor {OBJECTS!r}"):
+        entry = read_entry(message)
+        if entry.shape != () or entry.code != _TEXT:
+            raise ConversionError("is not a single text; the file is damaged.")
+        # The length of the text, a checksum of the length, and the text. The checksum of all is compared below.
+        text = _Stored(dataclasses.replace(entry, checksum=None), np.dtype("u1"), (entry.size,), data).data()
+        length, place = read_number(text, 0)
+        if len(text) != place + _CHECKSUM + length:
+            raise ConversionError("has another length than it states; the file is damaged.")
+        parts = length.to_bytes(8 if length >> 32 else 4, "little"), text[place:]
+        if entry.checksum != masked_crc32c(memoryview(parts[0]), parts[1]):
+            raise ConversionError("fails its checksum: its bytes changed since they were written. Download it again.")
+        return bytes(text[place + _CHECKSUM :])
 
 
 def bundle_tensors(index: memoryview, data: Sequence[memoryview]) -> dict[str, Tensor | None]:

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from converters.errors import ConversionError
+from converters.reading import limits
 from converters.reading.files import map_file, naming
-from converters.reading.tensorflow.bundle import bundle_tensors
-from converters.reading.tensorflow.paths import CheckpointFiles
+from converters.reading.tensorflow.bundle import bundle_tensors, object_record
+from converters.reading.tensorflow.paths import CheckpointFiles, find
 from converters.reading.tensorflow.saved_tables import table_tensors
 from converters.reading.tensors import Tensor
 
@@ -40,12 +41,7 @@ def load(files: CheckpointFiles) -> dict[str, Tensor | int | float | None]:
         files: files of the checkpoint.
     Raises: ConversionError for files that are damaged, and for checkpoints of TensorFlow 2's objects.
     """
-    maps = []
-    for path in files.files:
-        with naming(os.path.basename(path)):
-            # A data file whose tensors have no elements is empty.
-            is_empty = path in files.data and os.path.getsize(path) == 0
-            maps.append(memoryview(b"") if is_empty else map_file(path))
+    maps = _maps(files)
     tensors = bundle_tensors(maps[0], maps[1:]) if files.data else table_tensors(maps)
     if any(map(_OBJECTS.fullmatch, tensors)):
         raise ConversionError(
@@ -59,6 +55,34 @@ def load(files: CheckpointFiles) -> dict[str, Tensor | int | float | None]:
             "holds no tensor. A file .index keeps its name, beside the data files of the same name: was it renamed?"
         )
     return _weights(numeric) | {key: None for key in tensors if key not in numeric}
+
+
+def read_variables(prefix: str) -> tuple[dict[str, Tensor | None], bytes | None]:
+    """Every tensor of a checkpoint by its key, and what one of TensorFlow 2 says of its objects.
+
+    Args:
+        prefix: prefix of the checkpoint's files.
+    Returns: the tensors, None for what holds no numbers; the record of the objects, a message, or None.
+    Raises: ConversionError for files that are missing or damaged.
+    """
+    files = find(prefix)
+    if files is None:
+        raise ConversionError(f"there is no checkpoint {os.path.basename(prefix)}. Put its files beside the graph.")
+    with naming(os.path.basename(prefix)), limits.budget(sum(map(os.path.getsize, files.files))):
+        maps = _maps(files)
+        if not files.data:
+            return table_tensors(maps), None
+        return bundle_tensors(maps[0], maps[1:]), object_record(maps[0], maps[1:])
+
+
+def _maps(files: CheckpointFiles) -> list[memoryview]:
+    maps = []
+    for path in files.files:
+        with naming(os.path.basename(path)):
+            # A data file whose tensors have no elements is empty.
+            is_empty = path in files.data and os.path.getsize(path) == 0
+            maps.append(memoryview(b"") if is_empty else map_file(path))
+    return maps
 
 
 def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor | int | float | None]:

@@ -95,9 +95,9 @@ class Table:
             raise _damaged()
         key, place = b"", 0
         while place < end:
-            shared, place = _number(block, place)
-            fresh, place = _number(block, place)
-            length, place = _number(block, place)
+            shared, place = read_number(block, place)
+            fresh, place = read_number(block, place)
+            length, place = read_number(block, place)
             if shared > len(key) or place + fresh + length > end:
                 raise _damaged()
             budget.charge(_ENTRY + shared + fresh)
@@ -109,12 +109,19 @@ class Table:
 
 def _handle(data: memoryview, place: int) -> tuple[tuple[int, int], int]:
     """Offset and size of a block, and the position after them."""
-    offset, place = _number(data, place)
-    size, place = _number(data, place)
+    offset, place = read_number(data, place)
+    size, place = read_number(data, place)
     return (offset, size), place
 
 
-def _number(data: memoryview, place: int) -> tuple[int, int]:
+def read_number(data: memoryview, place: int) -> tuple[int, int]:
+    """A number of variable length, and the position after it.
+
+    Args:
+        data: bytes of a block.
+        place: where the number begins.
+    Raises: ConversionError for bytes that are no number.
+    """
     value = 0
     for index, byte in enumerate(data[place : place + 10]):
         value |= (byte & 0x7F) << 7 * index

@@ -16,6 +16,7 @@ from helpers.tf1_nets import save
 import converters
 from converters import ConversionError
 from converters.reading.tensorflow import snappy
+from converters.reading.tensorflow.checkpoint import read_variables
 
 TYPES = [
     *("float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"),
@@ -213,3 +214,17 @@ def test_blocks_of_snappy_are_read_and_bounded(tmp_path):
             snappy.decompress(memoryview(broken))
     with pytest.raises(ConversionError, match="unfolds into more than 8 times"):
         snappy.decompress(memoryview(varint(2**32) + b"\0a"))
+
+
+def test_the_record_of_objects_is_that_of_tensorflows_reader(tmp_path):
+    tf.train.Checkpoint(layer=tf.Variable([1.0, 2.0])).write(str(tmp_path / "net"))
+    expected = tf.train.load_checkpoint(str(tmp_path / "net")).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    tensors, record = read_variables(str(tmp_path / "net"))
+    assert record == expected
+    assert tensors["layer/.ATTRIBUTES/VARIABLE_VALUE"].read().tolist() == [1, 2]
+    data = next(tmp_path.glob("*.data*"))
+    content = bytearray(data.read_bytes())
+    content[content.index(b"layer")] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(ConversionError, match=r"_CHECKPOINTABLE_OBJECT_GRAPH.*fails its checksum"):
+        read_variables(str(tmp_path / "net"))
