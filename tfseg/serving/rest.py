@@ -174,7 +174,11 @@ def _array(name: str, value: Any, dtype_name: str) -> np.ndarray:
         files = [_to_bytes(item) for item in value] if isinstance(value, list) else _to_bytes(value)
         return np.array(files, dtype=object)
     # With one text among numbers, NumPy would make all elements as long as that text.
-    if b'"' in orjson.dumps(value):
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise Refused(400, f"{name} has numbers of {dtype_name}, nested less deeply. Received: {error}") from error
+    if b'"' in text:
         raise Refused(400, f"{name} has numbers of {dtype_name}. Received: {_short(value)}, with text in it")
     try:
         array = np.asarray(value)

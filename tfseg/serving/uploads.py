@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # Pillow takes time to load, and few need it
     from PIL import Image
 
 _MOST_FRAMES = 1000
+_MOST_CHUNKS = 50_000  # of a PNG; their time is that of Python. Usual ones have thousands of bytes each.
 _MOST_SCANS = 200  # of a progressive JPEG; each takes the time of the whole image, but few bytes. Cameras write ten.
 
 
@@ -30,6 +31,8 @@ def count_pixels(content: bytes, max_pixels: int, channels: int | None = None) -
     """
     if channels is not None:
         return _count_stored(content, max_pixels)
+    if content.startswith(b"\x89PNG") and _has_many_chunks(content):
+        raise Refused(413, f"A PNG has at most {_MOST_CHUNKS} chunks here: save it again. Received: more")
     if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
         raise Refused(413, f"A JPEG has at most {_MOST_SCANS} scans here: save it again. Received: {scans}")
     try:
@@ -39,6 +42,15 @@ def count_pixels(content: bytes, max_pixels: int, channels: int | None = None) -
         raise
     except Exception as error:  # a broken file raises nearly anything
         raise Refused(415, f"The image cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def _has_many_chunks(content: bytes) -> bool:
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        if at >= len(content):
+            return False
+        at += 12 + int.from_bytes(content[at : at + 4])
+    return True
 
 
 def _count_frames(picture: "Image.Image", max_pixels: int) -> int:

@@ -135,9 +135,10 @@ def test_errors_do_not_repeat_a_long_request(request_):
 
 def test_nesting_is_refused_however_deep(port):
     for depth in (10, 500, 995, 1015, 1023, 1025, 60_000):
-        for path, start in ((PREDICT, b'{"instances":'), ("/segment", b'{"b64":')):
-            body = start + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
-            assert call(port, path, body, {"Content-Type": "application/json"})[0] == 400
+        for path, start in ((PREDICT, b'{"inputs":'), ("/segment", b'{"b64":')):
+            for opening, closing in ((b'{"a":', b"}"), (b"[", b"]")):
+                body = start + opening * depth + b"1" + closing * depth + b"}"
+                assert call(port, path, body, {"Content-Type": "application/json"})[0] == 400
 
 
 def test_elements_of_json_are_counted_before_any_is_made(exported):

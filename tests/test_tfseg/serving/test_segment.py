@@ -4,7 +4,9 @@ import base64
 import gzip
 import io
 import json
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ pytest.importorskip("aiohttp")
 
 from helpers.served import CLASSES, COLORS, bomb, call, encoded, expected, photograph
 
-from tfseg.serving import forms
+from tfseg.serving import forms, uploads
 from tfseg.serving.errors import Refused
 
 
@@ -114,6 +116,19 @@ def test_forms_of_all_clients_are_read():
         form = b"before\r\n" + mark + b" \r\nContent-Disposition: form-data; " + head
         form += b"\r\nContent-Type: image/png\r\n\r\n\r\n--\r\nfile\r\n" + mark + b"--\r\nafter"
         assert forms.file_of(form, f"multipart/form-data; boundary={boundary}") == b"\r\n--\r\nfile"
+
+
+def test_a_png_of_many_chunks_is_refused():
+    content, empty = encoded(photograph()), struct.pack(">I4sI", 0, b"juNk", zlib.crc32(b"juNk"))
+    for count in (49_000, 50_000):
+        start, large = time.process_time(), content[:33] + empty * count + content[33:]
+        if count < 50_000:
+            assert uploads.count_pixels(large, 10_000) == 65 * 83
+            continue
+        with pytest.raises(Refused, match="A PNG has at most 50000 chunks here") as caught:
+            uploads.count_pixels(large, 10_000)
+        assert caught.value.status == 413
+        assert time.process_time() - start < 0.2
 
 
 def test_a_jpeg_of_many_scans_is_refused(port):
