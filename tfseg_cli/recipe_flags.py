@@ -54,8 +54,8 @@ _EMA = flag_types.number(
 _DTYPE = flag_types.choice("dtype", "float32", choices.DTYPES, "Dtype of the computations.")
 
 
-def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "Recipe":
-    """The recipe of --recipe, or that of the network, with the changes of the other flags. It is said in one line.
+def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "tuple[Recipe, str]":
+    """The recipe of --recipe, or that of the network, with the changes of the other flags; and a line about it.
 
     Args:
         model: the network to train.
@@ -86,8 +86,8 @@ def recipe_for(model: "keras.Model", dataset: "data.Dataset") -> "Recipe":
             rotate=recipe.augmentation.rotate if _ROTATE.value is None else _ROTATE.value,
         ),
     )
-    print(f"recipe {name}: {recipe.summary()}")
-    return recipe.with_crop(_CROP.value) if _CROP.value else recipe
+    line = f"recipe {name}: {recipe.summary()}"
+    return recipe.with_crop(_CROP.value) if _CROP.value else recipe, line
 
 
 def check() -> None:

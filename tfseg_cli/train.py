@@ -21,7 +21,10 @@ from tfseg_cli.launch import UsageError, launch
 from tfseg_cli.quiet import load_library
 
 if TYPE_CHECKING:
+    import keras
+
     from tfseg import data
+    from tfseg.training import Recipe
 
 _RUN = path_flags.output_directory("run", "Folder of the run.")
 _SPLIT = path_flags.split(
@@ -84,14 +87,22 @@ def _train() -> int:
         dataset, validation = _training_sets()
         if _FIND_RATE.value:
             model = starting_model.build(dataset)
-            recipe = recipe_flags.recipe_for(model, dataset)
+            recipe, line = recipe_flags.recipe_for(model, dataset)
+            print(line)
             print(find_rate(model, dataset, recipe=recipe, seed=_SEED.value, progress=True))
             return 0
+        lines: list[str] = []
+
+        def chosen_recipe(model: "keras.Model") -> "Recipe":
+            recipe, line = recipe_flags.recipe_for(model, dataset)
+            lines.append(line)
+            return recipe
+
         train(
             lambda: starting_model.build(dataset),
             dataset,
             _RUN.value,
-            recipe=lambda model: recipe_flags.recipe_for(model, dataset),
+            recipe=chosen_recipe,
             epochs=_EPOCHS.value,
             validation=validation,
             validate_every=_VALIDATE_EVERY.value,
@@ -101,6 +112,7 @@ def _train() -> int:
             jit_compile=_XLA.value,
             skip_unreadable=_SKIP_UNREADABLE.value,
             origin=starting_model.origin(),
+            started=lambda: print(*lines, sep="\n"),
         )
     return 0
 

@@ -181,10 +181,13 @@ def test_a_model_of_ones_own_gets_other_classes_and_the_run_stays_its_own(tmp_pa
     done = run_command.run("tfseg_cli.train", *words, "--model=fcn_resnet18", "--epochs=1")
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert 'model.name is null there and "fcn_resnet18" here' in done.err
+    assert "recipe" not in done.out
     text = run("train", *words, weights, "--epochs=2")
     assert "prolonged from 2 steps to 4" in text
     assert "epoch 2" in text
-    assert "is finished: 2 epochs, 4 steps" in run("train", *words, weights, "--epochs=2")
+    text = run("train", *words, weights, "--epochs=2")
+    assert "is finished: 2 epochs, 4 steps" in text
+    assert "recipe" not in text
 
 
 @pytest.mark.full

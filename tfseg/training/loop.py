@@ -51,6 +51,7 @@ def train(
     origin: Mapping[str, Any] | None = None,
     log: Callable[[str], object] = print,
     progress: bool = True,
+    started: Callable[[], object] | None = None,
 ) -> keras.Model:
     """The trained model; an interrupted run is resumed.
 
@@ -87,6 +88,7 @@ def train(
             written into the run's configuration and compared on resuming. None: the models' layers are compared.
         log: function called with one line of text after each epoch, and once a minute within an epoch.
         progress: whether a terminal shows a bar with loss, learning rate and time left, on stderr.
+        started: function called when there are steps to train: not for a run that is refused or finished.
     Returns: the model after the last step; with `Recipe.ema`, it has the moving averages of the weights.
     Raises:
         ValueError: a model that does not fit the data, a run of another configuration or of more epochs, or a loss that
@@ -147,6 +149,8 @@ def train(
     elif state.step >= steps and not state.losses:
         report.say(f"{folder.path} is finished: {epochs} epochs, {steps} steps. More epochs (--epochs) prolong it")
     else:
+        if started:
+            started()
         if validation:
             _tell_shared(dataset, validation, report)
         step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile, ignore_class=dataset.labels.void_id)

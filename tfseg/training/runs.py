@@ -7,6 +7,7 @@ log, too. What a kill prevented after it is made up for when the run is resumed.
 import contextlib
 import csv
 import dataclasses
+import errno
 import importlib.util
 import io
 import json
@@ -185,6 +186,11 @@ class RunFolder:
                 stored = json.loads(archive.read(_STEP_FILE))
             model = load_state(self.last, self._existing.get("recipe", {}).get("frozen", ()))
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # Keras unpacks it before it reads
+                raise OSError(
+                    f"{self.last} could not be unpacked to {tempfile.gettempdir()} ({error}). The state is whole: free "
+                    "some space there, or name another directory (TMPDIR), and start the same command again."
+                ) from error
             raise OSError(f"{self.last} could not be read: {error}") from error
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
             ways = f"to begin again, remove {self.path}"

@@ -1,6 +1,7 @@
 """The folder of a run: one configuration, whole files, TensorBoard's events, curves."""
 
 import dataclasses
+import errno
 import json
 import sys
 import zipfile
@@ -185,6 +186,18 @@ def test_configuration_of_version_0_1_is_read(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"recipe": old, "seed": 0, **beside}))
     (tmp_path / "log.csv").touch()
     configured(tmp_path, {"recipe": recipe.as_config(), "seed": 0})
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_state_that_cannot_be_unpacked_is_told_from_one_that_cannot_be_read(tmp_path, monkeypatch, model, number):
+    begun(tmp_path / "run", {}, model)
+
+    def fill_disk(path, frozen):
+        raise OSError(number, "No room")
+
+    monkeypatch.setattr("tfseg.training.runs.load_state", fill_disk)
+    with pytest.raises(OSError, match=r"unpacked to .*No room.*The state is whole: free some space.*TMPDIR"):
+        RunFolder(tmp_path / "run").restore()
 
 
 def test_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch, model):

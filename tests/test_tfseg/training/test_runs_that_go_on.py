@@ -157,8 +157,9 @@ def test_the_origin_of_a_model_is_compared(tmp_path):
 
 def test_a_finished_run_says_so_and_is_prolonged(tmp_path):
     dataset, lines = scenes(tmp_path / "data"), []
-    options = {"recipe": RECIPE, "log": lines.append}
+    options = {"recipe": RECIPE, "log": lines.append, "started": lambda: lines.append("started")}
     training.train(small_model, dataset, tmp_path / "run", epochs=2, **options)
+    assert lines[0] == "started"
     state = (tmp_path / "run" / "last.keras").read_bytes()
     del lines[:]
     training.train(small_model, dataset, tmp_path / "run", epochs=2, **options)
@@ -166,12 +167,14 @@ def test_a_finished_run_says_so_and_is_prolonged(tmp_path):
     assert (tmp_path / "run" / "last.keras").read_bytes() == state
     training.train(small_model, dataset, tmp_path / "run", epochs=4, **options)
     assert lines[1] == "prolonged from 4 steps to 8: from step 4 on, the learning rate follows the longer schedule"
+    assert lines[2] == "started"
     rows = read_log(tmp_path / "run")
     assert [int(row["step"]) for row in rows] == [2, 4, 6, 8]
     rates = [float(row["learning_rate"]) for row in rows]
     np.testing.assert_allclose(rates[2:], [0.02 * (1 - step / 8) ** 0.9 for step in (5, 7)], rtol=1e-5)
     with pytest.raises(ValueError, match=r"planned for 8 steps \(--epochs=4\).*Received: 6 steps"):
         training.train(small_model, dataset, tmp_path / "run", epochs=3, **options)
+    assert lines.count("started") == 1
 
 
 @pytest.mark.full
