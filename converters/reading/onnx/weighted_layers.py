@@ -26,6 +26,7 @@ NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # inputs after
 # torch >= 1.13 names a node by the modules around it, one that is numbered with its parent: /layer1/layer1.0/conv1/Conv
 _PATH = re.compile(r"/(.+)/(?:Conv|ConvTranspose|Gemm|MatMul)(?:_\d+)?")
 
+_MOST_CASTS = 8  # between a zero and the bias that it is
 _MOST_FEEDS = 300_000  # links between layers; a ResNet with 333 sums has 55,000
 # What onnxruntime's optimizer puts before the name of a tensor that it has folded: ConvBnFusion_W_layer1.0.conv1.weight
 _FOLDED = re.compile(r"(?:[A-Z][A-Za-z]*Fusion_(?:[A-Z]+_)+)+")
@@ -92,6 +93,7 @@ class _Walk:
         }
         self._tensors = ChainMap(graph.tensors, constants)
         self._makers = {output: node for node in graph.nodes for output in node.outputs if output}
+        self._resolved: dict[str, Tensor | None] = {}
         self._users: dict[str, list[OnnxNode]] = {}
         for node in graph.nodes:
             for value in node.inputs:
@@ -190,6 +192,11 @@ class _Walk:
 
     def _resolve(self, value: str) -> Tensor | None:
         """The tensor for a name: an initializer, a constant, or one of these by another name or transposed."""
+        if value not in self._resolved:
+            self._resolved[value] = self._look_up(value)
+        return self._resolved[value]
+
+    def _look_up(self, value: str) -> Tensor | None:
         if value in self._tensors:
             return self._tensors[value].check()
         node = self._makers.get(value)
@@ -256,7 +263,9 @@ class _Walk:
         torch's newer exporter, without its optimizer, expands a zero where there is no bias.
         """
         maker = self._makers.get(name)
-        while maker is not None and maker.type in ("Expand", "CastLike", "Cast") and maker.inputs:
+        for _ in range(_MOST_CASTS):
+            if maker is None or maker.type not in ("Expand", "CastLike", "Cast") or not maker.inputs:
+                break
             name = maker.inputs[0]
             zero = self._resolve(name)
             if zero is not None and zero.shape in ((), (1,)) and not zero.read().any():

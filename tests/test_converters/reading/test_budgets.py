@@ -222,6 +222,19 @@ def test_links_between_layers_are_bounded(tmp_path):
     refused(tmp_path / "x", "sums of sums without a layer between them", converters.identify)
 
 
+@pytest.mark.parametrize("kind", ["Transpose", "Cast", "Identity"])
+def test_chains_before_weights_are_followed_once(kind, tmp_path):
+    """Each of many layers has a weight, or a bias, at the end of one long chain."""
+    length, count = 800, 800
+    names = [b"w", *(b"v%d" % index for index in range(length))]
+    nodes = [node(kind.encode(), [names[index]], [names[index + 1]]) for index in range(length)]
+    outputs = [b"o%d" % index for index in range(count)]
+    nodes += [node(b"MatMul", [b"i", names[-1]], [output]) for output in outputs[: count // 2]]
+    nodes += [node(b"Conv", [b"i", b"w", names[-1]], [output]) for output in outputs[count // 2 :]]
+    (tmp_path / "x").write_bytes(onnx(nodes, [onnx_tensor(b"w", 1, 1)], outputs))
+    refused(tmp_path / "x", r"computed by the graph|nested too deeply|arrays by name", converters.identify)
+
+
 def test_members_that_overlap_are_refused(tmp_path):
     """The directory lists one member under many names: each would be read again."""
     array = (
