@@ -16,6 +16,7 @@ from typing import Any
 from converters.errors import ConversionError
 from converters.reading import limits
 from converters.reading.files import map_file, naming
+from converters.reading.pytorch.expression_cost import cost_of
 from converters.reading.zip_archive import Archive
 from converters.types import Path
 
@@ -25,7 +26,7 @@ _JSON = re.compile(r"(.*/)?(models/[^/]+\.json|serialized_exported_program\.json
 _CONFIG = re.compile(r"(.*/)?data/(weights|constants)/[^/]+_config\.json")
 _TEXT = re.compile(f"({_JSON.pattern}|{_CONFIG.pattern})")
 _PICKLED = re.compile(r".*\.pt")
-_TARGETS = re.compile(r"torch\.ops\.(aten|prims|higher_order)\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.sym_\w+")
+_TARGETS = re.compile(r"torch\.ops\.(aten|prims|higher_order)\.\w+(\.\w+)?|_operator\.\w+|torch\.sym_\w+|math\.\w+")
 _OPERATORS = frozenset(
     "getitem add sub mul floordiv truediv mod neg pow eq ne lt le gt ge and_ or_ xor not_ pos abs index".split()
 )
@@ -35,6 +36,7 @@ _FUNCTIONS = frozenset(
     "TruncToInt RoundToInt Symbol Integer Float Rational Add Mul Equality Unequality GreaterThan LessThan FloatPow "
     "TruncToFloat RoundDecimal OpaqueUnaryFn_sqrt OpaqueUnaryFn_log StrictGreaterThan StrictLessThan".split()
 )
+_MATH = frozenset("sqrt log log2 log10 exp ceil floor trunc pow sin cos tan tanh atan sinh cosh asin acos fabs".split())
 _ATTRIBUTES = frozenset("size stride storage_offset dim shape".split())
 _QUALIFIED = frozenset(
     "math.trunc math.ceil math.floor math.sqrt torch.sym_float torch.sym_int torch.sym_max torch.sym_min".split()
@@ -60,6 +62,7 @@ _NODES = (
 )
 _TEXTS = re.compile(r"[A-Za-z]\w{0,80}|-?\d{1,40}(\.\d{1,40})?(e[-+]?\d{1,3})?")
 _LENGTH = 2000  # characters of an expression
+_MOST_EXPRESSIONS_TERMS = 200_000  # of all expressions of a file; torch expands about 100,000 a second
 
 
 def is_exported_program(path: Path) -> bool:
@@ -119,17 +122,18 @@ def _check_payload(config: Any) -> None:
 
 
 def _check_program(program: Any) -> None:
+    terms = 0
     for key, value in _entries(program):
         if key == "target" and isinstance(value, str) and value and not _is_known_target(value):
             raise ConversionError(
                 f"calls {value[:80]!r}. Expected operations of torch itself (torch.ops.aten): a Keras model has no "
                 "counterpart for others, and they are not run here."
             )
-        if key == "expr_str":
-            _check_expression(value)
-        if key == "guards_code":
-            for guard in value or ():
-                _check_expression(guard)
+        texts = [value] if key == "expr_str" else value or () if key == "guards_code" else ()
+        for text in texts:
+            terms += _checked_terms(text)
+            if terms > _MOST_EXPRESSIONS_TERMS:
+                raise _not_arithmetic(text)
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:
@@ -147,13 +151,13 @@ def _is_known_target(target: str) -> bool:
     if not _TARGETS.fullmatch(target):
         # Beside targets of calls, names of weights have this key: no dots that lead into packages of Python.
         return re.match(r"torch\b|_operator\b|math\b|#", target) is None
-    if target.startswith("_operator."):
-        return target.partition(".")[2] in _OPERATORS
-    return True
+    package, _, name = target.rpartition(".")
+    known = {"_operator": _OPERATORS, "math": _MATH}  # math.factorial may run for ever
+    return package not in known or name in known[package]
 
 
-def _check_expression(text: Any) -> None:
-    """Refuses a size or a guard that is more than arithmetic with sizes."""
+def _checked_terms(text: Any) -> int:
+    """The number of terms of a size or a guard; refuses one that is more than arithmetic with sizes."""
     try:
         if not isinstance(text, str) or len(text) > _LENGTH:
             raise SyntaxError
@@ -174,6 +178,10 @@ def _check_expression(text: Any) -> None:
             known = isinstance(node.value, int | float | bool | None) or _TEXTS.fullmatch(str(node.value)) is not None
         if not known:
             raise _not_arithmetic(text)
+    try:
+        return cost_of(tree).terms
+    except (OverflowError, RecursionError):
+        raise _not_arithmetic(text) from None
 
 
 def _not_arithmetic(text: Any) -> ConversionError:
