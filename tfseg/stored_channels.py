@@ -143,6 +143,8 @@ def _array_header(path: Path | BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     if dtype.hasobject or dtype.kind not in "uifb":
         kind = "Python objects, which are never loaded" if dtype.hasobject else f"values of the type {dtype}"
         raise ValueError(f"{path}: expected an array of numbers. Received: {kind}. Save array.astype('float32')")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{path}: the head of a .npy file is damaged (it has the shape {shape})")
     if left < math.prod(shape) * dtype.itemsize:
         raise OSError(f"{path}: the file ends before the array that it announces, {shape} of {dtype}")
     return shape, dtype

@@ -160,6 +160,9 @@ def test_an_array_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode())
     with pytest.raises(OSError, match="ends before the array that it announces"):
         read_channels(tmp_path / "a.npy", 4)
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes().replace(b"(100000, 100", b"(-10000, 100"))
+    with pytest.raises(ValueError, match=r"head of a .npy file is damaged \(it has the shape \(-10000, 100000, 4\)"):
+        channels_size(tmp_path / "a.npy")
     np.save(tmp_path / "b.npy", values(4))
     with pytest.raises(ValueError, match=r"9x6 pixels exceeds max_pixels, 50"):
         read_channels(tmp_path / "b.npy", 4, max_pixels=50)

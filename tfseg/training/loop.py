@@ -5,6 +5,7 @@ It does not use `model.fit`, for two reasons. `fit` fails under MultiWorkerMirro
 valid pixels, so that two devices do not train as one would.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -218,6 +219,7 @@ def _run_steps(
 ) -> None:
     """Trains to the end of the plan; after each epoch the scores, the state and the row of the log."""
     done, losses, start = state.step, list(state.losses), time.monotonic()
+    saved = done
     with folder.created():
         try:
             while done < plan.steps or losses:
@@ -225,7 +227,9 @@ def _run_steps(
                 epoch = plan.ended_epoch(done) if losses else None
                 if epoch is None:
                     example = next(examples)
-                    with interrupted_afterwards():  # a step that is half done, or not counted, could not be resumed
+                    # A step that is half done, or not counted, could not be resumed. The first one since a saved
+                    # state needs not be; it may take minutes, because it is compiled.
+                    with interrupted_afterwards() if done > saved else contextlib.nullcontext():
                         loss = run_step(example, done)
                         losses.append(_check_finite(loss, done + 1, folder))
                         done += 1
@@ -245,6 +249,7 @@ def _run_steps(
                 best_step = done if is_best else state.best_step
                 state, losses = Progress(done, (*state.rows, row), best_step), []
                 folder.save(model, state)
+                saved = done
                 report.row(row)
                 report.begin(done)
                 if plan.patience and _validations_without_gain(state) >= plan.patience:
@@ -252,10 +257,12 @@ def _run_steps(
                     break
         except KeyboardInterrupt:
             # Several processes would all have to save together.
-            if done and not has_several_processes():
+            if done > saved and not has_several_processes():
                 folder.save(model, Progress(done, state.rows, state.best_step, losses))
+                saved = done
+            if saved and not has_several_processes():
                 report.say(
-                    f"interrupted after step {done} of {plan.steps}; the same command continues from {folder.last}"
+                    f"interrupted after step {saved} of {plan.steps}; the same command continues from {folder.last}"
                 )
             raise
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import signal
 
 import keras
 import numpy as np
@@ -88,6 +89,41 @@ def test_interrupted_run_resumes_bit_identically(tmp_path, error):
         np.testing.assert_array_equal(value, weights(resumed)[path], err_msg=path)
     losses = [[row["loss"] for row in read_log(tmp_path / name)] for name in ("whole", "run")]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.full
+def test_ctrl_c_ends_the_first_step_at_once_and_later_ones_afterwards(tmp_path, monkeypatch):
+    """The first one is compiled, which takes long, and nothing would be lost."""
+    dataset, make_step, events = scenes(tmp_path / "data"), loop.make_step, []
+    options = {"recipe": RECIPE, "epochs": 4, "log": ignore}
+    whole = training.train(small_model, dataset, tmp_path / "whole", **options)
+
+    def make(*arguments, **more):
+        step = make_step(*arguments, **more)
+
+        def interrupted(example, done):
+            loss = step(example, done)
+            if int(done) in interrupts:
+                interrupts.remove(int(done))
+                signal.raise_signal(signal.SIGINT)
+            events.append(int(done))
+            return loss
+
+        return interrupted
+
+    monkeypatch.setattr(loop, "make_step", make)
+    interrupts = [0]
+    with pytest.raises(KeyboardInterrupt):
+        training.train(small_model, dataset, tmp_path / "run", **options)
+    assert (events, (tmp_path / "run").exists()) == ([], False)
+    for step in (3, 4, 5):  # the second of an epoch; the first since the state; the second since it
+        interrupts.append(step)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(small_model, dataset, tmp_path / "run", **options)
+    assert events == [0, 1, 2, 3, 4, 5]
+    resumed = training.train(small_model, dataset, tmp_path / "run", **options)
+    for path, value in weights(whole).items():
+        np.testing.assert_array_equal(value, weights(resumed)[path], err_msg=path)
 
 
 def test_a_run_that_is_interrupted_while_it_validates_loses_no_row(tmp_path, monkeypatch):
