@@ -1,13 +1,16 @@
 """Files that tfseg itself wrote: a safetensors file in Keras layout whose header says which network to build."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from converters.errors import ConversionError
 from converters.identification.sources import Source
+from converters.reading import limits
 from tfseg import specs
 
+_LEAST = 50_000  # numbers that every network here has at its full width, and more
 BY_PATH = "tfseg/paths"
 """The "family" of files whose tensors are named by variable path, in Keras layout."""
 
@@ -86,8 +89,10 @@ def own_network(source: Source) -> OwnNetwork | None:
         return None
     (header,) = headers
     try:
-        options, metadata = (json.loads(header.get(key, "{}")) for key in (_OPTIONS, _METADATA))
-    except ValueError:
+        options, metadata = (
+            limits.parse_json(header.get(key, "{}").encode(errors="replace")) for key in (_OPTIONS, _METADATA)
+        )
+    except (ValueError, RecursionError):
         options = metadata = None
     name = header[_NETWORK]
     if not (name in specs.network_names() and isinstance(options, dict) and isinstance(metadata, dict)):
@@ -96,9 +101,34 @@ def own_network(source: Source) -> OwnNetwork | None:
             f"Received: {_NETWORK}={name[:80]!r}, {_OPTIONS}={header.get(_OPTIONS, '')[:200]!r}. Convert the original "
             "file again."
         )
+    _check_sizes(source, options)
     facts = {key: metadata[key] for key in ("preprocessing", "classes", "colors") if key in metadata}
     options = {key: _frozen(value) for key, value in options.items()}
     return OwnNetwork(name, options, header.get(_OUTPUT, ""), facts, header.get(_ORIGIN, ""))
+
+
+def _check_sizes(source: Source, options: Mapping[str, Any]) -> None:
+    """Refuses sizes that no network with the file's numbers has, before a network is built that fills the memory.
+
+    Raises:
+        ConversionError: naming the option.
+    """
+    held = sum(math.prod(shape) for shape in source.shapes.values())
+    width, classes = options.get("width", 0), options.get("num_classes", 0)
+    counts = list(classes.values()) if isinstance(classes, dict) else [classes]
+    wrong = [
+        *([f"width={width!r}"] if type(width) not in (int, float) or _LEAST * width * abs(width) > held else []),
+        *(
+            f"num_classes={count!r}"
+            for count in counts
+            if count is not None and (type(count) is not int or count > held)
+        ),
+    ]
+    if wrong:
+        raise ConversionError(
+            f"{source.name}: its header states {wrong[0][:80]}. Received: tensors of {held} numbers in all, which no "
+            "such network has. The file is damaged or hostile: convert the original file again."
+        )
 
 
 def _frozen(value: Any) -> Any:

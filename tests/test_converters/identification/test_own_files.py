@@ -81,14 +81,17 @@ def test_options_of_the_network_are_refused(tmp_path, converted):
         ("os.system", "{}", "does not describe a network"),
         ("fcn_resnet18", "[1]", "does not describe a network"),
         ("fcn_resnet18", "{", "does not describe a network"),
-        ("fcn_resnet18", json.dumps({"width": "wide"}), "cannot be built as its header says"),
+        ("fcn_resnet18", json.dumps({"width": "wide"}), "its header states width='wide'"),
+        ("fcn_resnet18", json.dumps({"width": 64}), "its header states width=64. Received: tensors of 300 numbers"),
+        ("fcn_resnet18", json.dumps({"num_classes": 10**9}), "its header states num_classes=1000000000"),
+        ("fcn_resnet18", "[" * 100_000, "does not describe a network"),
         ("fcn_resnet18", json.dumps({"virus": 1}), "cannot be built as its header says"),
         ("fcn_resnet18", json.dumps({"width": 1 / 16}), "do not fit the model"),
     ],
 )
 def test_damaged_headers_are_refused(tmp_path, name, options, message):
     header = {"tfseg_network": name, "tfseg_options": options}
-    write_safetensors(tmp_path / "m.safetensors", {"a/kernel": np.ones(3, "float32")}, header)
+    write_safetensors(tmp_path / "m.safetensors", {"a/kernel": np.ones(300, "float32")}, header)
     with pytest.raises(ConversionError, match=message):
         converters.convert(tmp_path / "m.safetensors")
 
