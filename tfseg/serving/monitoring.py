@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from aiohttp import abc, web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -106,15 +107,23 @@ class _AsJson(logging.Formatter):
         return json.dumps(facts | getattr(record, "facts", {"message": record.getMessage()}))
 
 
-class _WithoutTrace(logging.Filter):
+class _OfStrangers(logging.Filter):
+    """Makes a warning of one line of what strangers send that is no HTTP; aiohttp writes it as an error of many."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keeps one line of what strangers send that is no HTTP, in place of where it was found."""
-        if record.exc_info and record.exc_info[1]:
-            error = record.exc_info[1]
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            record.msg, record.args = "%s: %s", (record.getMessage(), reason)
-            record.exc_info = record.exc_text = None
-        return True
+        """Whether the record is to be written."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        record.msg, record.args = "%s: %s", (record.getMessage(), reason)
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return self._level <= logging.WARNING
 
 
 def write_log(form: str, level: str) -> None:
@@ -132,4 +141,4 @@ def write_log(form: str, level: str) -> None:
         log.addHandler(handler)
         log.setLevel("ERROR" if name == "py.warnings" and level != "debug" else level.upper())
         log.propagate = False
-    logging.getLogger("aiohttp.server").addFilter(_WithoutTrace())
+    logging.getLogger("aiohttp.server").addFilter(_OfStrangers(logging.getLevelNamesMapping()[level.upper()]))

@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 pytest.importorskip("tensorflow")
-pytest.importorskip("aiohttp")
+aiohttp = pytest.importorskip("aiohttp")
 
 from helpers.served import call, encoded, photograph, serving
 
@@ -108,9 +108,9 @@ def test_the_log_has_one_json_object_on_each_line(capsys):
         except ZeroDivisionError:
             logs[0].exception("POST %s", "/segment")
         try:
-            raise ValueError  # without a reason
-        except ValueError:
-            logging.getLogger("aiohttp.server").exception("No HTTP")
+            raise aiohttp.http_exceptions.BadHttpMessage("No HTTP\nbut another\nthing")
+        except aiohttp.http_exceptions.BadHttpMessage:
+            logging.getLogger("aiohttp.server").exception("Error handling request")
         logs[2].error("Task exception was never retrieved")
         with warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -123,4 +123,6 @@ def test_the_log_has_one_json_object_on_each_line(capsys):
     assert (request["level"], request["path"], request["status"]) == ("info", "/a\nb", 200)
     assert (failure["level"], failure["message"]) == ("error", "POST /segment")
     assert "ZeroDivisionError" in failure["error"]
-    assert (invalid["message"], task["message"]) == ("No HTTP: ValueError", "Task exception was never retrieved")
+    assert invalid["message"] == "Error handling request: 400, message: No HTTP but another thing"
+    assert (invalid["level"], "error" in invalid) == ("warning", False)
+    assert task["message"] == "Task exception was never retrieved"
