@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 pytest.importorskip("tensorflow")
-aiohttp = pytest.importorskip("aiohttp")
+pytest.importorskip("aiohttp")
 
 from helpers.served import call, encoded, photograph, serving
 
@@ -97,6 +97,8 @@ def test_numbers_for_prometheus(exported):
 
 
 def test_the_log_has_one_json_object_on_each_line(capsys):
+    from aiohttp.http_exceptions import BadHttpMessage
+
     logs = [logging.getLogger(name) for name in ("tfseg.serving", "aiohttp", "asyncio", "py.warnings")]
     before = [(log.handlers[:], log.level, log.propagate) for log in logs]
     try:
@@ -108,8 +110,8 @@ def test_the_log_has_one_json_object_on_each_line(capsys):
         except ZeroDivisionError:
             logs[0].exception("POST %s", "/segment")
         try:
-            raise aiohttp.http_exceptions.BadHttpMessage("No HTTP\nbut another\nthing")
-        except aiohttp.http_exceptions.BadHttpMessage:
+            raise BadHttpMessage("No HTTP\nbut another\nthing")
+        except BadHttpMessage:
             logging.getLogger("aiohttp.server").exception("Error handling request")
         logs[2].error("Task exception was never retrieved")
         with warnings.catch_warnings():
