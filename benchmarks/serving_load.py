@@ -219,6 +219,14 @@ class Load:
                 if time.monotonic() > self.end:
                     return
 
+    async def weigh(self) -> list[float]:
+        """The memory of the server at each minute until the end."""
+        weights = [memory(self.process)]
+        while (rest := self.end - time.monotonic()) > 0:
+            await asyncio.sleep(min(60, rest))
+            weights.append(memory(self.process))
+        return weights
+
     async def run(self, minutes: float) -> None:
         """All of it."""
         host, port = self.address.removeprefix("http://").split(":")
@@ -227,7 +235,6 @@ class Load:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             self.end = time.monotonic() + 60
             await asyncio.gather(self.rounds(session), self.attack(session))  # the first rounds fill caches
-            before = memory(self.process)
             silent = [await asyncio.open_connection(host, int(port)) for _ in range(SILENT)]
             for _, writer in silent[: SILENT // 2]:
                 writer.write(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nslow")
@@ -236,12 +243,10 @@ class Load:
             context = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
                 watched = pool.submit(watch, self.address, time.time() + 60 * minutes)
-                await asyncio.gather(self.rounds(session), self.attack(session))
+                weights, *_ = await asyncio.gather(self.weigh(), self.rounds(session), self.attack(session))
                 times = await asyncio.wrap_future(watched)
             for _, writer in silent:
                 writer.close()
-            await asyncio.sleep(5)
-        after = memory(self.process)
         print(f"{len(hostile())} hostile kinds, {SILENT} silent connections, {minutes:g} minutes")
         print(f"photographs: {self.right} right, {self.wrong} wrong, {self.lost} lost")
         print("statuses:", ", ".join(f"{name}: {count}" for name, count in sorted(self.statuses.items())))
@@ -249,7 +254,7 @@ class Load:
             f"/health: {len(times)} answers, median {times[len(times) // 2]:.3f} s, "
             f"99 % {times[int(0.99 * len(times))]:.3f} s, longest {times[-1]:.3f} s"
         )
-        print(f"memory: {before:.0f} MB after a minute, {after:.0f} MB at the end ({after / before - 1:+.1%})")
+        print(f"memory at each minute, in MB: {', '.join(f'{weight:.0f}' for weight in weights)}")
 
 
 async def throughput(address: str, clients: int, seconds: float) -> float:
