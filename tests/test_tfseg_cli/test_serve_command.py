@@ -112,6 +112,20 @@ def test_an_occupied_port_is_refused_before_anything_is_loaded(folder):
     assert err == f"tfseg-serve: --port={port}: the port is in use. Choose another one, or 0 for any free one\n"
 
 
+@pytest.mark.full
+def test_a_port_that_another_server_takes_while_the_model_loads_is_told(folder):
+    """Two sockets may be bound to one port as long as none listens."""
+    before = """
+import errno, socket
+def listen(*_):
+    raise OSError(errno.EADDRINUSE, "Address already in use")
+socket.socket.listen = listen
+"""
+    code, out, err = run_command.run(COMMAND, folder, "--port=0", before=before)
+    assert (code, out) == (2, "")
+    assert err == "tfseg-serve: --port=0: the port is in use. Choose another one, or 0 for any free one\n"
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "x" * 300])
 def test_a_host_of_another_machine_is_refused(folder, host):
     code, _, err = run_command.run(COMMAND, folder, "--port=0", f"--host={host}")
