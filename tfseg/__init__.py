@@ -13,6 +13,15 @@ from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers.metadata import metadata, set_metadata
 from tfseg.loading import load
+from tfseg.nets.decoders.fpn import FPN
+from tfseg.nets.decoders.linknet import Linknet
+from tfseg.nets.decoders.lraspp import LRASPP
+from tfseg.nets.decoders.manet import MAnet
+from tfseg.nets.decoders.pan import PAN
+from tfseg.nets.decoders.segformer import SegFormer
+from tfseg.nets.decoders.unet import Unet
+from tfseg.nets.decoders.unetplusplus import UnetPlusPlus
+from tfseg.nets.decoders.upernet import UPerNet
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
 from tfseg.nets.deeplabv3 import DeepLabV3, DeepLabV3Plus
@@ -32,6 +41,7 @@ from tfseg.surgery.adapt_channels import adapt_channels
 from tfseg.surgery.check_dilation import check_dilation
 from tfseg.surgery.convolutionalize import convolutionalize
 from tfseg.surgery.dilate import dilate
+from tfseg.surgery.last_maps import last_maps
 from tfseg.surgery.renew_head import renew_head
 
 __version__ = "0.1.0"
@@ -39,6 +49,9 @@ __version__ = "0.1.0"
 __all__ = [
     "DRN",
     "FCN",
+    "FPN",
+    "LRASPP",
+    "PAN",
     "VGG",
     "BilinearInitializer",
     "DRNSeg",
@@ -51,8 +64,14 @@ __all__ = [
     "FCN8sAtOnce",
     "FCN16s",
     "FCN32s",
+    "Linknet",
+    "MAnet",
     "PSPNet",
     "ResNet",
+    "SegFormer",
+    "UPerNet",
+    "Unet",
+    "UnetPlusPlus",
     "adapt_channels",
     "build",
     "check_dilation",
@@ -60,6 +79,7 @@ __all__ = [
     "dilate",
     "explain_geometry",
     "export",
+    "last_maps",
     "layers",
     "list_models",
     "load",

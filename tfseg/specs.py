@@ -275,7 +275,8 @@ PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # in which PSP
 # ---------------------------------------------------------------------------------------------------------------- names
 
 # Heads that `tfseg.build` puts on a ResNet, and on a DRN: "fcn_resnet50", "drnseg_drn_d_22".
-RESNET_HEADS = ("fcn", "deeplabv2", "deeplabv3", "deeplabv3plus", "pspnet")
+DECODERS = ("fpn", "linknet", "lraspp", "manet", "pan", "segformer", "unet", "unetplusplus", "upernet")
+RESNET_HEADS = ("fcn", "deeplabv2", "deeplabv3", "deeplabv3plus", "pspnet", *DECODERS)
 DRN_HEADS = ("drnseg", "fcn", "deeplabv3", "pspnet")
 
 

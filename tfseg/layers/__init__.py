@@ -14,6 +14,7 @@ from tfseg.layers.join_weight import JoinWeight
 from tfseg.layers.metadata import Metadata
 from tfseg.layers.overlaid import Overlaid
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
+from tfseg.layers.position_attention import PositionAttention
 from tfseg.layers.resample import Resample
 from tfseg.layers.reshape_like import ReshapeLike
 from tfseg.layers.resizing import AdaptiveAveragePooling, Rescale, ResizeLike
@@ -50,6 +51,7 @@ __all__ = [
     "Overlaid",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PositionAttention",
     "Repeated",
     "Replaced",
     "Resample",

@@ -163,15 +163,15 @@ def interpolation(upsampling: str) -> str:
 
 def _enlarged(x: Tensor, image: keras.KerasTensor, upsampling: str, by_stride: bool, prefix: str) -> Tensor:
     if upsampling == "transposed_convolution":
-        x = DepthwiseConv2DTranspose(_stride(image, x), name=f"{prefix}up")(x)
+        x = DepthwiseConv2DTranspose(stride_of(image, x), name=f"{prefix}up")(x)
     elif by_stride:
-        x = Rescale(_stride(image, x), upsampling, name=f"{prefix}up", dtype="float32")(x)
+        x = Rescale(stride_of(image, x), upsampling, name=f"{prefix}up", dtype="float32")(x)
     else:
         return ResizeLike(upsampling, name=f"{prefix}score", dtype="float32")([x, image])
     return CropLike(name=f"{prefix}score", dtype="float32")([x, image])
 
 
-def _stride(image: keras.KerasTensor, x: Tensor) -> int:
+def stride_of(image: keras.KerasTensor, x: Tensor) -> int:
     """Image pixels per pixel of a map, whatever borders remove or add.
 
     The image becomes 1024 rows taller; the stride is 1024 divided by the number of rows that the map gains.

@@ -10,6 +10,15 @@ from typing import Any
 import keras
 
 from tfseg import specs
+from tfseg.nets.decoders.fpn import FPN
+from tfseg.nets.decoders.linknet import Linknet
+from tfseg.nets.decoders.lraspp import LRASPP
+from tfseg.nets.decoders.manet import MAnet
+from tfseg.nets.decoders.pan import PAN
+from tfseg.nets.decoders.segformer import SegFormer
+from tfseg.nets.decoders.unet import Unet
+from tfseg.nets.decoders.unetplusplus import UnetPlusPlus
+from tfseg.nets.decoders.upernet import UPerNet
 from tfseg.nets.deeplab_vgg import DeepLabLargeFOV, DeepLabV2VGG
 from tfseg.nets.deeplabv2 import DeepLabV2
 from tfseg.nets.deeplabv3 import RATES, DeepLabV3, DeepLabV3Plus
@@ -34,6 +43,8 @@ def build(name: str, **options: Any) -> keras.Model:
     * "resnet50": `ResNet`. "drn_d_22": `DRN`.
     * "fcn_resnet50": `FCN` on a ResNet of output stride 8. "deeplabv2_...", "deeplabv3_...", "deeplabv3plus_...",
       "pspnet_...": the other heads.
+    * "unet_resnet50": `Unet` on a ResNet of output stride 32. "fpn_...", "linknet_...", "lraspp_..." (stride 16),
+      "manet_...", "pan_..." (stride 16), "segformer_...", "unetplusplus_...", "upernet_...": the other decoders.
     * "drnseg_drn_d_22": `DRNSeg` on a DRN. "fcn_...", "deeplabv3_...", "pspnet_...": the other heads.
 
     Args:
@@ -103,18 +114,30 @@ def _segmenter(
     """A head with the options of its own function, on a backbone with all other options."""
     head_options = {key: options.pop(key) for key in inspect.signature(head).parameters if key in options}
     if backbone in specs.RESNETS:
-        options.setdefault("output_stride", 8)
+        options.setdefault("output_stride", _OUTPUT_STRIDES.get(head, 8))
     if head in (DeepLabV3, DeepLabV3Plus):
         head_options.setdefault("rates", RATES.get(options.get("output_stride", 8), RATES[8]))
     return head(_BACKBONES[backbone](**options), num_classes, name=name, **head_options)
 
 
+_DECODERS: dict[str, Builder] = {
+    "fpn": FPN,
+    "linknet": Linknet,
+    "lraspp": LRASPP,
+    "manet": MAnet,
+    "pan": PAN,
+    "segformer": SegFormer,
+    "unet": Unet,
+    "unetplusplus": UnetPlusPlus,
+    "upernet": UPerNet,
+}
 _HEADS: dict[str, Builder] = {
     "fcn": FCN,
     "deeplabv2": DeepLabV2,
     "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
     "pspnet": PSPNet,
+    **_DECODERS,
 }
 _DRN_HEADS: dict[str, Builder] = {
     "drnseg": DRNSeg,
@@ -122,6 +145,7 @@ _DRN_HEADS: dict[str, Builder] = {
     "deeplabv3": DeepLabV3,
     "pspnet": PSPNet,
 }
+_OUTPUT_STRIDES: dict[Builder, int] = {**dict.fromkeys(_DECODERS.values(), 32), PAN: 16, LRASPP: 16}
 _BACKBONES: dict[str, Builder] = {name: functools.partial(_resnet, name) for name in specs.RESNETS} | {
     name: functools.partial(DRN, name) for name in specs.DRNS
 }

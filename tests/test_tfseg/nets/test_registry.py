@@ -7,13 +7,15 @@ import pytest
 import tfseg
 from tfseg import specs
 
-HEADS = ("fcn_", "deeplabv2_", "deeplabv3_", "deeplabv3plus_", "pspnet_", "drnseg_")
+DECODERS = ("fpn_", "linknet_", "lraspp_", "manet_", "pan_", "segformer_", "unet_", "unetplusplus_", "upernet_")
+HEADS = ("fcn_", "deeplabv2_", "deeplabv3_", "deeplabv3plus_", "pspnet_", "drnseg_", *DECODERS)
+SLOW = "resne|drn|" + "|".join(name for name in DECODERS if name != "unet_")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.full if re.search("resne|drn", name.replace("resnet18", "")) else ())
+        pytest.param(name, marks=pytest.mark.full if re.search(SLOW, name.replace("resnet18", "")) else ())
         for name in tfseg.list_models()
         if not name.startswith(HEADS) or name.endswith(("_resnet18", "_drn_d_22"))  # a head is the same on all others
     ],

@@ -1,0 +1,168 @@
+"""Decoders on any classifier: equal to segmentation_models.pytorch and torchvision, and refused by name elsewhere."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from helpers import smp_decoders
+from helpers.references import filled_module, images, output, relative, torch_output
+from helpers.torchvision_cpu import import_torchvision
+
+import tfseg
+
+UNET_FILTERS = (32, 16, 8, 8, 4)
+NARROW = {"decoder_channels": UNET_FILTERS}, {"filters": UNET_FILTERS}
+FPN_NARROW = (
+    {"decoder_pyramid_channels": 24, "decoder_segmentation_channels": 32},
+    {"pyramid_filters": 24, "filters": 32},
+)
+PAN_TAPS = {"taps": ("conv2", "conv3", "conv4", "conv5")}
+# Decoder, options of the public network, and ours.
+CASES = {
+    "unet": ("Unet", *NARROW),
+    "unet scse": ("Unet", NARROW[0] | {"decoder_attention_type": "scse"}, NARROW[1] | {"attention": "scse"}),
+    "unet bilinear": (
+        "Unet",
+        NARROW[0] | {"decoder_interpolation": "bilinear"},
+        NARROW[1] | {"interpolation": "bilinear"},
+    ),
+    "unetplusplus": ("UnetPlusPlus", *NARROW),
+    "linknet": ("Linknet", {}, {}),
+    "fpn": ("FPN", *FPN_NARROW),
+    "fpn cat": ("FPN", FPN_NARROW[0] | {"decoder_merge_policy": "cat"}, FPN_NARROW[1] | {"merge": "cat"}),
+    "manet": ("MAnet", NARROW[0] | {"decoder_pab_channels": 12}, NARROW[1] | {"attention_filters": 12}),
+    "pan": ("PAN", {}, PAN_TAPS),
+    "upernet": ("UPerNet", {"decoder_channels": 24}, {"filters": 24}),
+    "segformer": ("Segformer", {"decoder_segmentation_channels": 24}, {"filters": 24}),
+    "unet defaults": ("Unet", {}, {}),
+    "unetplusplus defaults": ("UnetPlusPlus", {}, {}),
+    "fpn defaults": ("FPN", {}, {}),
+    "manet defaults": ("MAnet", {}, {}),
+    "upernet defaults": ("UPerNet", {}, {}),
+    "segformer defaults": ("Segformer", {}, {}),
+}
+OURS = {"Segformer": "SegFormer"}
+PUBLIC = "segmentation_models.pytorch, torchvision"
+SIZES = ((64, 96), (96, 64))
+PAN_SIZES = ((128, 160), (192, 128))  # it halves the map of stride 16 three times
+
+
+@pytest.mark.quick_variants("unet-resnet18")
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_decoder_equals_the_public_one(case, encoder, record):
+    decoder, public_options, options = CASES[case]
+    build = getattr(smp_decoders.smp(), decoder)
+    module = filled_module(build, 0, 1.0, encoder_name=encoder, encoder_weights=None, classes=3, **public_options)
+    # That library's PAN dilates the last stage, with its own rates.
+    backbone = tfseg.ResNet(encoder, output_stride=16 if decoder == "PAN" else 32, convention="new")
+    model = getattr(tfseg, OURS.get(decoder, decoder))(backbone, 3, **options)
+    smp_decoders.fill(model, module, smp_decoders.rows(decoder, encoder))
+    for size in PAN_SIZES if decoder == "PAN" else SIZES:
+        difference = relative(output(model, images(*size)), torch_output(module, images(*size)))
+        record(f"{case} on {encoder}", difference)
+        assert difference <= 1e-5
+
+
+@functools.cache
+def narrow(**options):
+    return tfseg.ResNet(18, width=1 / 16, **options)
+
+
+DECODERS = [
+    (tfseg.Unet, {"filters": UNET_FILTERS}),
+    (tfseg.UnetPlusPlus, {"filters": UNET_FILTERS}),
+    (tfseg.Linknet, {}),
+    (tfseg.FPN, {"pyramid_filters": 8, "filters": 8, "groups": 4}),
+    (tfseg.MAnet, {"filters": UNET_FILTERS}),
+    (tfseg.PAN, {"filters": 8}),
+    (tfseg.UPerNet, {"filters": 8}),
+    (tfseg.SegFormer, {"filters": 8}),
+    (tfseg.LRASPP, {"filters": 8}),
+]
+NAMES = [build.__name__ for build, _ in DECODERS]
+
+
+@pytest.mark.quick_variants("Unet", "FPN")
+@pytest.mark.parametrize(("build", "options"), DECODERS, ids=NAMES)
+def test_any_size_gives_logits_of_that_size_and_the_saved_network_is_the_same(build, options, tmp_path):
+    backbone = narrow(output_stride=16 if build is tfseg.PAN else 32)
+    model = build(backbone, 5, **options)
+    pixels = images(131, 165)
+    scores = output(model, pixels)
+    assert scores.shape == (1, 131, 165, 5)
+    assert tfseg.metadata(model) == tfseg.metadata(backbone) is not None
+    model.save(tmp_path / "model.keras")
+    assert np.array_equal(output(keras.saving.load_model(tmp_path / "model.keras"), pixels), scores)
+
+
+@pytest.mark.parametrize(
+    ("stride", "names"), [(8, ["decoder_0", "decoder_1", "decoder_2"]), (4, ["decoder_0", "decoder_1"])]
+)
+def test_a_dilated_backbone_has_fewer_steps_of_the_last_widths(stride, names):
+    model = tfseg.Unet(narrow(output_stride=stride), 5)
+    steps = [layer.name.removesuffix("_conv2_conv") for layer in model.layers if layer.name.endswith("_conv2_conv")]
+    assert [name for name in steps if name.startswith("decoder")] == names
+    assert [model.get_layer(f"{name}_conv1_conv").filters for name in names] == [256, 128, 64, 32, 16][-len(names) :]
+
+
+@pytest.mark.parametrize(
+    ("build", "backbone", "options", "message"),
+    [
+        (
+            tfseg.Unet,
+            {},
+            {"filters": (8, 8)},
+            r"Unet has 5 steps .* filters needs 5 numbers.* Received: filters=\(8, 8\)",
+        ),
+        (tfseg.Unet, {}, {"taps": ("conv2", "conv9")}, r"no layer for Unet's taps: neither conv9 .*taps=\("),
+        (tfseg.Unet, {}, {"taps": ("conv5", "conv2")}, r"from the finest map to the coarsest.*strides=\[32, 4\]"),
+        (tfseg.Unet, {}, {"attention": "cbam"}, r"attention must be one of None, 'scse'. Received: 'cbam'"),
+        (tfseg.Unet, {}, {"interpolation": "cubic"}, r"interpolation must be one of 'bilinear'.* Received: 'cubic'"),
+        (tfseg.UnetPlusPlus, {}, {"taps": ("conv2", "conv4")}, r"none of stride 8 between those that it has: use Unet"),
+        (
+            tfseg.Linknet,
+            {"output_stride": 16},
+            {"taps": ("conv4", "conv5")},
+            r"a stride of its own.*strides=\[16, 16\]",
+        ),
+        (tfseg.FPN, {"output_stride": 4}, {}, r"FPN needs 2 maps of stride 4 or more.* strides \[2, 4\]"),
+        (tfseg.FPN, {}, {"filters": 20}, r"groups must divide filters. Received: filters=20, groups=32"),
+        (tfseg.FPN, {}, {"merge": "mean"}, r"merge must be one of 'add', 'cat'. Received: 'mean'"),
+        (tfseg.SegFormer, {}, {"taps": ("conv3", "conv5")}, r"resizes all maps to stride 4.* strides \[8, 32\]"),
+        (tfseg.UPerNet, {}, {"upsampling": "up"}, r"upsampling must be one of 'bilinear'.* Received: 'up'"),
+    ],
+)
+def test_a_decoder_says_what_does_not_fit(build, backbone, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(narrow(**backbone), 5, **options)
+
+
+@pytest.mark.full
+def test_lraspp_equals_torchvisions(record):
+    """On a ResNet in place of the MobileNet: torchvision's head on the maps of stride 8 and 16."""
+    import torch
+
+    models = import_torchvision().models
+
+    class Segmenter(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            getter = models._utils.IntermediateLayerGetter
+            encoder = models.resnet18(weights=None)
+            self.segmenter = models.segmentation.LRASPP(
+                getter(encoder, {"layer2": "low", "layer3": "high"}), 128, 256, num_classes=3, inter_channels=24
+            )
+
+        def forward(self, image):
+            return self.segmenter(image)["out"]
+
+    module = filled_module(Segmenter, 0, 1.0)
+    backbone = tfseg.ResNet(18)
+    model = tfseg.LRASPP(backbone, 3, filters=24, low="conv3", high="conv4")
+    smp_decoders.fill(model, module, smp_decoders.lraspp_rows("resnet18"))
+    for size in ((65, 83), (96, 128)):
+        difference = relative(output(model, images(*size)), torch_output(module, images(*size)))
+        record("lraspp on resnet18", difference)
+        assert difference <= 1e-5

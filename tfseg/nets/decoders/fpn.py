@@ -1,0 +1,89 @@
+"""Feature pyramid network for segmentation, on any classifier."""
+
+from collections.abc import Sequence
+
+import keras
+from keras.layers import Add, Concatenate, SpatialDropout2D
+
+from tfseg.layers import GroupNormalization, ResizeLike
+from tfseg.nets import blocks
+from tfseg.nets.decoders.pyramid import ALIGNED, levels, segmenter
+from tfseg.types import Tensor
+
+MERGES = ("add", "cat")
+
+
+def FPN(
+    backbone: keras.Model,
+    num_classes: int,
+    *,
+    pyramid_filters: int = 256,
+    filters: int = 128,
+    groups: int = 32,
+    merge: str = "add",
+    dropout: float = 0.2,
+    taps: Sequence[str] | None = None,
+    interpolation: str = "nearest",
+    upsampling: str = ALIGNED,
+    name: str | None = None,
+) -> keras.Model:
+    """Panoptic FPN's semantic branch, as segmentation_models.pytorch builds it.
+
+    Output logits `(batch, height, width, num_classes)` float32 of the input's size; the output of the layer `logits`
+    has stride 4. The maps of stride 4 and more become a pyramid `p2` ... `p5`, each level plus the enlarged one above
+    it. Every level is brought to stride 4 by 3x3 convolutions with GroupNorm and ReLU (`seg<n>_<i>_conv`). There are
+    as many as levels below it, each followed by an enlargement. Then all levels are merged.
+
+    Args:
+        backbone: functional classifier, see `Unet`.
+        num_classes: channels of the logits, background included.
+        pyramid_filters: channels of the pyramid.
+        filters: channels of each level at stride 4.
+        groups: groups of every GroupNorm; they divide `filters`.
+        merge: "add" or "cat": whether the levels are added or concatenated.
+        dropout: rate at which channels are left out before the logits.
+        taps: layers whose maps are read, finest first; None: the last map of every stride. Strides below 4 are left
+            out.
+        interpolation: how levels of the pyramid are enlarged, a name of `tfseg.specs.INTERPOLATIONS`.
+        upsampling: how the logits are enlarged to the input's size, a name of `tfseg.specs.INTERPOLATIONS`.
+        name: name of the model; None: "fpn_" and the backbone's name.
+    Returns: functional model.
+    Raises:
+        ValueError: a backbone with fewer than two strides of 4 or more; a layer of `taps` that it lacks; groups that do
+            not divide `filters`; or an unknown merge, interpolation or upsampling.
+    Reference: Kirillov et al. 2019, https://arxiv.org/abs/1901.02446, section 3.1; code:
+        https://github.com/qubvel-org/segmentation_models.pytorch, decoders/fpn.
+
+    Example:
+        >>> model = tfseg.FPN(tfseg.ResNet(18, width=1 / 16), num_classes=5, pyramid_filters=16, filters=8, groups=4)
+        >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
+        (1, 65, 83, 5)
+    """
+    blocks.check_choice("merge", merge, MERGES)
+    if filters % groups:
+        raise ValueError(f"groups must divide filters. Received: filters={filters}, groups={groups}")
+    sources = levels(backbone, taps, "FPN", finest=4, count=2)
+    numbers = range(2, 2 + len(sources))
+    pyramid: list[Tensor] = []
+    for number, level in reversed([*zip(numbers, sources, strict=True)]):
+        x = blocks.conv(level.map, pyramid_filters, 1, f"p{number}", use_bias=True)
+        if pyramid:
+            coarser = ResizeLike(interpolation, name=f"p{number}_resize")([pyramid[0], level.map])
+            x = Add(name=f"p{number}_add")([coarser, x])
+        pyramid.insert(0, x)
+    branches = [_branch(pyramid[: number - 1], filters, groups, f"seg{number}") for number in numbers]
+    join = Add(name="merge") if merge == "add" else Concatenate(name="merge")
+    x = SpatialDropout2D(dropout, name="dropout", data_format=blocks.CHANNELS_LAST)(join(branches[::-1]))
+    return segmenter(backbone, x, num_classes, name or f"fpn_{backbone.name}", upsampling=upsampling)
+
+
+def _branch(finer: Sequence[Tensor], filters: int, groups: int, name: str) -> Tensor:
+    """The coarsest of some levels at the size of the finest."""
+    *targets, x = finer
+    for index in range(max(1, len(targets))):
+        x = blocks.conv(x, filters, 3, f"{name}_{index}_conv")
+        x = GroupNormalization(groups, epsilon=1e-5, name=f"{name}_{index}_gn")(x)
+        x = blocks.relu(x, f"{name}_{index}_relu")
+        if targets:
+            x = ResizeLike(ALIGNED, name=f"{name}_{index}_resize")([x, targets[-1 - index]])
+    return x
