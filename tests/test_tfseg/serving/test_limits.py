@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import io
 import json
+import select
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -124,13 +124,14 @@ def test_answers_that_nobody_reads_hold_their_place_and_their_bytes(exported):
     content = encoded(np.zeros((2000, 2000, 3), "uint8"))
     head = b"POST /segment?output=npy HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(content)
     with serving(exported, timeout=1.5, held_bytes=3_000_000) as port, contextlib.ExitStack() as clients:
+        silent: list[socket.socket] = []
         for _ in range(2):
             client = clients.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", port))
             client.sendall(head + content)
-        until(lambda: call(port, "/health")[2]["requests"] == 2)
-        time.sleep(0.3)
+            silent.append(client)
+        assert select.select(silent, [], [], 30)[0]  # the first bytes of an answer are here
         assert call(port, "/health")[2]["requests"] == 2  # one waits for the place of the other
         until(lambda: call(port, "/health")[2]["requests"] == 0, 10)
         assert call(port, "/segment", encoded(photograph()))[0] == 200
