@@ -44,7 +44,10 @@ class ChildProcess:
             copy = tempfile.NamedTemporaryFile(prefix="tfseg-")  # noqa: SIM115  it goes with the process
             copy.write(data)
             copy.flush()
-        self._process = _start()
+        try:
+            self._process = _start()
+        except OSError as error:
+            raise _failed(f"no child process can be started for it: {error}") from error
         self._close = weakref.finalize(self, _end, self._process, copy)
         seconds = self._seconds(len(data))
         request = {

@@ -153,3 +153,9 @@ def test_damaged_files_are_read_or_refused(tmp_path):
         path.write_bytes(damaged)
         with contextlib.suppress(ConversionError):
             dict(converters.read(path))
+
+
+def test_where_no_process_can_be_started_the_way_out_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5_process.sys, "executable", str(tmp_path / "no_python"))
+    with pytest.raises(ConversionError, match=r"no child process can be started.*trusted=True \(--trusted\)"):
+        converters.read(write(tmp_path / "x.weights.h5"))
