@@ -40,6 +40,7 @@ WRAPPERS = (
 # What wrappers put before every key: DataParallel, torch.compile, Lightning.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
+_MOST_PREFIXES = 16  # in a row: people wrap a network a few times
 _MAX_MODULES = 100_000
 _MAX_DEPTH = 100
 # Of further sets of tensors: how many are looked for, how deep, and in how many dictionaries.
@@ -157,7 +158,10 @@ def strip(tensors: Mapping[str, _Value]) -> tuple[str, dict[str, _Value]]:
         tensors: {key: tensor}, or {key: anything else}.
     """
     prefix = ""
-    while tensors and (longer := _longer(prefix, tensors)):
+    for _ in range(_MOST_PREFIXES if tensors else 0):
+        longer = _longer(prefix, tensors)
+        if longer is None:
+            break
         prefix = longer
     return prefix, {key[len(prefix) :]: tensor for key, tensor in tensors.items()}
 
