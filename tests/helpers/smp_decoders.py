@@ -2,6 +2,7 @@
 
 from helpers.torchvision_cpu import import_torchvision
 
+from converters.families.heads import aspp, separated
 from converters.families.trunks import trunk
 from converters.names.tables import Row, table
 from converters.weights.fill_model import variable_shapes
@@ -95,6 +96,15 @@ ROWS: dict[str, list[Row]] = {
         *unit("decoder.fpn_lateral_blocks.{i}.conv_norm_relu", "lateral_{i}"),
         *unit("decoder.fpn_conv_blocks.{i}", "fpn_{i}"),
         *unit("decoder.fusion_block", "fusion"),
+    ],
+    "DeepLabV3Plus": [
+        *aspp("decoder.aspp.0", separable=True),
+        *aspp("decoder.aspp.0"),
+        *separated("decoder.aspp.1", "aspp_out"),
+        ("decoder.aspp.2", "aspp_out_bn", "norm"),
+        *unit("decoder.block1", "low_level"),
+        *separated("decoder.block2.0", "decoder"),
+        ("decoder.block2.1", "decoder_bn", "norm"),
     ],
     "Segformer": [
         ("decoder.mlp_stage.{i}.linear", "mlp_{i}", "dense"),

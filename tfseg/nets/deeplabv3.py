@@ -8,6 +8,7 @@ from keras.layers import Concatenate, Dropout
 from tfseg.layers import GlobalAveragePooling, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.heads import auxiliary_logits, check_features, interpolation, logits, segmenter, tap
+from tfseg.surgery.last_maps import last_maps
 from tfseg.types import Tensor
 
 # Rates of the pyramid, by the backbone's output stride.
@@ -72,8 +73,9 @@ def DeepLabV3Plus(
     aux_classes: int | None = None,
     rates: Sequence[int] = RATES[8],
     filters: int = 256,
-    low_level: str = "conv2",
+    low_level: str | None = None,
     low_level_filters: int = 48,
+    separable: bool = True,
     upsampling: str = "bilinear",
     name: str | None = None,
 ) -> keras.Model:
@@ -90,15 +92,17 @@ def DeepLabV3Plus(
         rates: dilation rates of the 3x3 branches. segmentation_models.pytorch has (12, 24, 36) for output stride 16,
             too.
         filters: channels of each branch and of the decoder.
-        low_level: layer of the backbone, or stage of a ResNet, that the decoder reads as well.
+        low_level: layer of the backbone, or stage of a ResNet, that the decoder reads as well. None: stage "conv2" of a
+            ResNet, and of any other classifier the last map of stride 4, see `last_maps`.
         low_level_filters: number of channels to which those features are reduced.
+        separable: whether the 3x3 kernels of the pyramid are separable. Those after it always are.
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pyramid's map is
             resized to the low-level features in the same way (bilinearly for a transposed convolution).
         name: name of the model; None: "deeplabv3plus_" and the backbone's name.
     Returns: functional model.
     Raises:
-        ValueError: a backbone whose output is not a single map, no layer for `aux` or `low_level`, or an unknown
-            upsampling.
+        ValueError: a backbone whose output is not a single map, no layer for `aux` or `low_level`, no map of
+            stride 4, or an unknown upsampling.
     Reference: Chen et al. 2018, https://arxiv.org/abs/1802.02611, section 3.1.
 
     Example:
@@ -108,15 +112,27 @@ def DeepLabV3Plus(
         >>> tuple(features(np.zeros((1, 65, 83, 3))).shape)
         (1, 17, 21, 5)
     """
-    x = pyramid(check_features(backbone), rates, filters, separable=True)
+    x = pyramid(check_features(backbone), rates, filters, separable=separable)
     x = blocks.separable_norm_relu(Dropout(0.5, name="aspp_dropout")(x), filters, 3, "aspp_out")
-    fine = tap(backbone, low_level, "the low-level features", f"low_level={low_level!r}")
+    fine = _low_level(backbone, low_level)
     fine = blocks.conv_norm_relu(fine, low_level_filters, 1, "low_level")
     x = ResizeLike(interpolation(upsampling), name="aspp_out_resize")([x, fine])
     x = Concatenate(name="decoder_concat")([x, fine])
     x = blocks.separable_norm_relu(x, filters, 3, "decoder")
     outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, aux_classes or num_classes)]
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv3plus_{backbone.name}")
+
+
+def _low_level(backbone: keras.Model, layer: str | None) -> Tensor:
+    if layer is None and not any(part.name.startswith("conv2_block") for part in backbone.layers):
+        maps = last_maps(backbone)
+        if 4 not in maps:
+            raise ValueError(
+                f"The backbone {backbone.name!r} has no map of stride 4 for the low-level features, but of "
+                f"{[*maps]}: name a layer with low_level. Received: low_level=None"
+            )
+        return maps[4]
+    return tap(backbone, layer or "conv2", "the low-level features", f"low_level={layer!r}")
 
 
 def pyramid(

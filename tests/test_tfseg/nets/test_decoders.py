@@ -17,6 +17,7 @@ FPN_NARROW = (
     {"decoder_pyramid_channels": 24, "decoder_segmentation_channels": 32},
     {"pyramid_filters": 24, "filters": 32},
 )
+ALIGNED = "bilinear_align_corners"
 PAN_TAPS = {"taps": ("conv2", "conv3", "conv4", "conv5")}
 # Decoder, options of the public network, and ours.
 CASES = {
@@ -35,6 +36,12 @@ CASES = {
     "pan": ("PAN", {}, PAN_TAPS),
     "upernet": ("UPerNet", {"decoder_channels": 24}, {"filters": 24}),
     "segformer": ("Segformer", {"decoder_segmentation_channels": 24}, {"filters": 24}),
+    "deeplabv3plus": ("DeepLabV3Plus", {"decoder_channels": 24}, {"filters": 24, "upsampling": ALIGNED}),
+    "deeplabv3plus plain": (
+        "DeepLabV3Plus",
+        {"decoder_channels": 24, "decoder_aspp_separable": False},
+        {"filters": 24, "separable": False, "upsampling": ALIGNED},
+    ),
     "unet defaults": ("Unet", {}, {}),
     "unetplusplus defaults": ("UnetPlusPlus", {}, {}),
     "fpn defaults": ("FPN", {}, {}),
@@ -42,6 +49,7 @@ CASES = {
     "upernet defaults": ("UPerNet", {}, {}),
     "segformer defaults": ("Segformer", {}, {}),
 }
+DILATED = ("PAN", "DeepLabV3Plus")
 OURS = {"Segformer": "SegFormer"}
 PUBLIC = "segmentation_models.pytorch, torchvision"
 SIZES = ((64, 96), (96, 64))
@@ -55,8 +63,8 @@ def test_a_decoder_equals_the_public_one(case, encoder, record):
     decoder, public_options, options = CASES[case]
     build = getattr(smp_decoders.smp(), decoder)
     module = filled_module(build, 0, 1.0, encoder_name=encoder, encoder_weights=None, classes=3, **public_options)
-    # That library's PAN dilates the last stage, with its own rates.
-    backbone = tfseg.ResNet(encoder, output_stride=16 if decoder == "PAN" else 32, convention="new")
+    # For these, that library dilates the last stage, with its own rates.
+    backbone = tfseg.ResNet(encoder, output_stride=16 if decoder in DILATED else 32, convention="new")
     model = getattr(tfseg, OURS.get(decoder, decoder))(backbone, 3, **options)
     smp_decoders.fill(model, module, smp_decoders.rows(decoder, encoder))
     for size in PAN_SIZES if decoder == "PAN" else SIZES:
@@ -166,3 +174,13 @@ def test_lraspp_equals_torchvisions(record):
         difference = relative(output(model, images(*size)), torch_output(module, images(*size)))
         record("lraspp on resnet18", difference)
         assert difference <= 1e-5
+
+
+def test_deeplabv3plus_reads_the_last_map_of_stride_4_of_any_classifier():
+    vgg = tfseg.VGG(11, width=1 / 32)
+    model = tfseg.DeepLabV3Plus(vgg, 3, filters=8, low_level_filters=4)
+    assert model.get_layer("low_level_conv").input is tfseg.last_maps(vgg)[4]
+    image = keras.Input((None, None, 3))
+    coarse = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image))
+    with pytest.raises(ValueError, match=r"no map of stride 4 .* but of \[2\]: name a layer with low_level"):
+        tfseg.DeepLabV3Plus(coarse, 3)

@@ -70,7 +70,7 @@ def test_a_head_refuses_a_backbone_without_a_single_map(backbone, received):
     [
         (tfseg.FCN, {"aux": True}, r"'vgg11_bn' has no layer for the auxiliary head.*aux=True$"),
         (tfseg.FCN, {"aux": "conv9"}, r"neither conv9 nor conv9_block<n>_out. Received: aux='"),
-        (tfseg.DeepLabV3Plus, {}, r"no layer for the low-level features: neither conv2 nor "),
+        (tfseg.DeepLabV3Plus, {"low_level": "conv2"}, r"no layer for the low-level features: neither conv2 nor "),
         (tfseg.PSPNet, {"features": "x"}, r"no layer for the head: neither x nor x_block<n>_out"),
     ],
 )
