@@ -271,6 +271,7 @@ def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> Expo
             traced = trace_sizes(module, inputs, fitted, lambda size: _runs(judge, inputs, probe, size))
             if traced is not None:
                 notes = [] if everything else [_size_note(own_batch, None, sizeless and not free[1])]
+                notes += _refused_sizes(fitted, judge, bare, inputs, probe)
                 return ExportedModule(module, traced, own_batch, notes)
     batches = (2, 3, 5) if own_batch is None else (own_batch,)
     grid = Grid(1, tuple((number, *stated) for number in batches), (stated,))
@@ -282,6 +283,15 @@ def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> Expo
         )
     fixed = traced._replace(fixed=stated, checks=(stated,))
     return ExportedModule(bare, fixed, own_batch, [_size_note(own_batch, stated, False)])
+
+
+def _refused_sizes(grid: Grid, judge: Any, bare: Any, inputs: ModuleInputs, batch: int) -> list[str]:
+    """A note on sizes that the guards of the file refuse and its steps take: there, they may be another network's."""
+    sizes = [size for size in grid.checks if not _runs(judge, inputs, batch, size) and _runs(bare, inputs, batch, size)]
+    words = ", ".join(f"{height} x {width}" for height, width in sizes)
+    return [f"the file refuses images such as {words} pixels, and the model does not: do not use it there"] * bool(
+        sizes
+    )
 
 
 def _odd(grid: Grid) -> list[tuple[int, int]]:

@@ -9,9 +9,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from converters.building.computed_numbers import computes_numbers, further_shapes
 from converters.building.graph import ProgramGraph
 from converters.building.module_inputs import ModuleInputs, one_image, require_one_input
-from converters.building.size_branches import longest_programs
+from converters.building.size_branches import have_equal_steps, longest_programs
 from converters.building.size_probes import sizes_to_compare
 from converters.building.stated_sizes import stated_sizes
 from converters.building.torch_graph import aligned
@@ -21,8 +22,9 @@ from converters.errors import ConversionError
 # are halved; the fourth breaks what they agree in, and is one less than a multiple of 84: a sixth of the image and a
 # third of half of it differ there. No two axes agree: what depends on the size differs between traces.
 _ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 419, 251))
-# Sides of every remainder by 8 that the traces lack, and small ones, at which a network may branch.
-_CHECKS = ((98, 147), (52, 101), (62, 35), (48, 40))
+# Sides of every remainder by 8 that the traces lack, and small ones, at which a network may branch; each side also the
+# longer one by far, where min(height, 3 * width) is no longer the height.
+_CHECKS = ((98, 147), (36, 317), (222, 35), (48, 40))
 
 
 _LONG = ((2048, 64), (64, 2048))
@@ -39,7 +41,7 @@ class Grid(NamedTuple):
 def _multiples(step: int) -> Grid:
     steps = ((2, 5, 9), (3, 8, 6), (5, 11, 7), (7, 6, 10))
     traces = tuple((batch, step * rows, step * columns) for batch, rows, columns in steps)
-    return Grid(step, traces, ((step * 3, step * 4), (step * 2, step), (step * 7, step * 5))[: 2 if step > 32 else 3])
+    return Grid(step, traces, ((step * 3, step * 4), (step, step * 6), (step * 7, step * 2))[: 2 if step > 32 else 3])
 
 
 GRIDS = (Grid(1, _ANY, _CHECKS), *map(_multiples, (8, 16, 32, 64)))
@@ -156,11 +158,34 @@ def _traced(
     if others is None and len(programs) == 2:  # two traces alone do not tell
         programs, fewer = longest_programs(name, export, grid.traces, grid.multiple, all_sizes=True)
     graph = _program(module, inputs, programs)
+    if computes_numbers(graph):
+        graph = _program(module, inputs, [*programs, *_further(export, grid, programs[0], allowed)])
     # A slice that cuts nothing off the traced sizes, as x[:, :, :400], is traced as "alias": longer images tell.
     checks = (*grid.checks, *_LONG) if any(step.op == "alias" for step in graph.steps) else grid.checks
     checks = (*checks, *fewer, *(others or []))
     runs = [size for size in checks if takes(size)]
     return Traced(graph, tuple(runs), None, grid.multiple, inputs)
+
+
+def _further(
+    export: Callable[[tuple[int, int, int]], Any],
+    grid: Grid,
+    program: Any,
+    allowed: Callable[[tuple[int, int]], bool] | None,
+) -> list[Any]:
+    """Programs of the same steps at more sizes, where the module takes them."""
+    batches = {batch for batch, _, _ in grid.traces}
+    programs = []
+    for batch, height, width in further_shapes(grid.multiple):
+        if allowed is not None and not allowed((height, width)):
+            continue
+        try:
+            further = export((batch if len(batches) > 1 else min(batches), height, width))
+        except ConversionError:  # too small for its windows, or too large for what it keeps
+            continue
+        if have_equal_steps(program, further):
+            programs.append(further)
+    return programs
 
 
 def _program(module: Any, inputs: ModuleInputs, programs: Sequence[Any]) -> ProgramGraph:

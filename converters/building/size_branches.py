@@ -102,6 +102,16 @@ def _longest(traces: Sequence[tuple[Shape, Any]]) -> list[Any]:
     return [program for _, program in traces if _steps(program) == longest]
 
 
+def have_equal_steps(program: Any, other: Any) -> bool:
+    """Whether two programs have the same steps.
+
+    Args:
+        program: an `ExportedProgram`.
+        other: another one.
+    """
+    return _steps(program) == _steps(other)
+
+
 def require_equal_steps(name: str, programs: Sequence[Any]) -> None:
     """Raises a ConversionError where programs of one network have other steps.
 

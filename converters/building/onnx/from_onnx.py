@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from converters.building.from_torch import GRIDS
+from converters.building.computed_numbers import further_shapes
+from converters.building.from_torch import GRIDS, Grid
 from converters.building.graph import GraphStep, ProgramGraph, Ref
 from converters.building.onnx.file_images import Image, image_of
 from converters.building.onnx.inlined import inlined
@@ -109,7 +110,7 @@ def _grids(
     error: OtherSize | None = None
     for grid in GRIDS:
         try:
-            traced = tracing.trace(grid.traces, literals)
+            traced = _at_more_sizes(tracing, grid, literals)
         except OtherSize as failure:
             error = error or failure
             continue
@@ -122,6 +123,21 @@ def _grids(
         return
     assert error is not None
     raise error
+
+
+def _at_more_sizes(tracing: "_Tracing", grid: Grid, literals: frozenset[int] | None) -> TracedGraph:
+    """The program at the sizes of a grid, and at more that tell the laws of its numbers, where the graph takes them.
+
+    Raises:
+        OtherSize: the graph takes a size, and has another program there.
+    """
+    traced = tracing.trace(grid.traces, literals)
+    shapes = further_shapes(grid.multiple)
+    try:
+        return tracing.trace((*grid.traces, *shapes), literals)
+    except ConversionError:  # too small for its windows, or another program
+        fitting = [shape for shape in shapes if tracing.takes(shape[1:])]
+    return tracing.trace((*grid.traces, *fitting), literals) if fitting else traced
 
 
 class _Tracing:
@@ -154,7 +170,7 @@ class _Tracing:
         """Whether the graph takes images of a size."""
         try:
             self._run([(1, *size)], None)
-        except OtherSize:
+        except ConversionError:
             return False
         return True
 

@@ -15,14 +15,14 @@ from converters.building.operations.measures import Measures
 from converters.types import Shape
 from tfseg.layers.sized_number import SizedNumber
 
-# Operations of numbers -> their arguments that may be one.
 _ARITHMETIC = ("input", "other", "self", "alpha", "exponent", "value", "weight")
-_TAKEN: dict[str, Sequence[str]] = {
+OF_NUMBERS: dict[str, Sequence[str]] = {
     **dict.fromkeys("add sub mul div rsub true_divide maximum minimum pow lerp addcmul addcdiv".split(), _ARITHMETIC),
     **dict.fromkeys("eq ne gt ge lt le where masked_fill".split(), _ARITHMETIC),
     **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), ("min", "max")),
     **dict.fromkeys(("copy", "fill"), ("src", "value")),
 }
+"""Operations of numbers -> their arguments that may be one."""
 
 
 def sized_number(b: Builder, value: Sizes | SizedFloat, laid: Laid | None = None) -> Laid:
@@ -75,7 +75,7 @@ def with_sized_numbers(op: str, handler: Handler) -> Handler:
         op: the operation.
         handler: its rule, for numbers and tensors.
     """
-    names = _TAKEN.get(op)
+    names = OF_NUMBERS.get(op)
     if names is None:
         return handler
 

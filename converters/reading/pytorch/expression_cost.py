@@ -94,7 +94,7 @@ def _of_operator(node: ast.BinOp, depth: int) -> Cost:
 
 def _of_function(node: ast.Call, name: str, depth: int) -> Cost:
     if name in _POWERS and len(node.args) == 2:
-        return _power(*node.args, depth)
+        return _power(node.args[0], node.args[1], depth)
     if name in _DIGITS and not all(map(_is_small, [*node.args[1:], *(word.value for word in node.keywords)])):
         raise OverflowError
     parts = [_cost(part, depth + 1) for part in (*node.args, *(word.value for word in node.keywords))]

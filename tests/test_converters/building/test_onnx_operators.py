@@ -213,6 +213,35 @@ CASES = {
         ],
         {"k": ints(2)},
     ),
+    "channels replaced": (
+        [
+            node("Slice", "x one three one", "channels"),
+            node("Transpose", "x", "t", perm=[1, 0, 2, 3]),
+            node("Transpose", "channels", "part", perm=[1, 0, 2, 3]),
+            node("ScatterND", "t places part", "s"),
+            node("Transpose", "s", perm=[1, 0, 2, 3]),
+        ],
+        {"one": ints(1), "three": ints(3), "places": ints(0, 1)[:, None]},
+    ),
+    "rows replaced": (
+        [
+            node("Slice", "x four six two", "rows"),
+            node("Transpose", "x", "t", perm=[2, 1, 0, 3]),
+            node("Transpose", "rows", "part", perm=[2, 1, 0, 3]),
+            node("ScatterND", "t places part", "s"),
+            node("Transpose", "s", perm=[2, 1, 0, 3]),
+        ],
+        {"four": ints(4), "six": ints(6), "two": ints(2), "places": ints(1, 2)[:, None]},
+    ),
+    "a channel replaced": (
+        [
+            node("Slice", "x one two one", "part"),
+            node("Shape", "part", "sizes"),
+            node("Expand", "place sizes", "places"),
+            node("ScatterElements", "x places part", axis=1),
+        ],
+        {"one": ints(1), "two": ints(2), "place": ints(-1)},
+    ),
     "read by places": ([node("TopK", "x k", "t i", axis=1), node("GatherElements", "x i", axis=1)], {"k": ints(2)}),
     "argmax": ([node("ArgMax", axis=1, keepdims=0)], {}),
     "leaky, softsign, reciprocal": (

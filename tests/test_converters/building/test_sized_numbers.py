@@ -190,6 +190,47 @@ def test_a_third_of_a_map_is_not_taken_for_a_sixth_of_the_image():
         converters.convert(randomized_state(Net(counted_thirds)))
 
 
+def least_of_both(net, x):
+    """The height at all usual sizes."""
+    return x * min(x.shape[2], 3 * x.shape[3])
+
+
+def longer_of_both(net, x):
+    return x * max(x.shape[2], 2 * x.shape[3])
+
+
+def other_law_in_long_images(net, x):
+    return x * (1.0 / x.shape[2] if x.shape[2] < 260 else 1.0 / x.shape[3])
+
+
+def other_law_in_small_images(net, x):
+    return x * (1 / x.shape[2] if x.shape[2] > 10 else 1 / x.shape[3])
+
+
+@pytest.mark.quick_variants("least_of_both", "other_law_in_long_images")
+@pytest.mark.parametrize(
+    "function", [least_of_both, longer_of_both, other_law_in_long_images, other_law_in_small_images], ids=_label
+)
+def test_a_law_that_only_other_sizes_show_is_not_guessed(function):
+    with pytest.raises(ConversionError, match=r"the step mul computes with .* which the size of the image decides"):
+        converters.convert(randomized_state(Net(function)))
+
+
+def test_a_bound_in_a_graph_that_only_large_images_meet_is_not_lost(tmp_path):
+    """`max(height, 600)` is 600 at all usual sizes."""
+    nodes = [
+        ("Shape", "x", "sizes", {}),
+        ("Gather", "sizes two", "height", {}),
+        ("Max", "height least", "number", {}),
+        ("Cast", "number", "factor", {"to": 1}),
+        ("Mul", "x factor", "y", {}),
+    ]
+    path = onnx_graphs.write(tmp_path / "net.onnx", nodes, {"two": np.int64(2), "least": np.int64(600)})
+    model, _ = converters.convert(path)
+    for size in ((37, 58), (700, 20)):
+        assert relative(model(images(*size)), onnx_graphs.run(path, images(*size))[0]) <= 1e-5
+
+
 def lost_pixels(net, x):
     return functional.interpolate(x, scale_factor=(56 / x.shape[2], 28 / x.shape[3]))
 

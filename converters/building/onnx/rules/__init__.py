@@ -6,6 +6,7 @@ from converters.building.onnx.rules import (
     convolutions,
     normalizations,
     poolings,
+    replacements,
     resizes,
     selections,
     shapes,
@@ -21,4 +22,5 @@ RULES: dict[str, Rule] = {
     **resizes.RULES,
     **arithmetic.RULES,
     **selections.RULES,
+    **replacements.RULES,
 }
