@@ -130,7 +130,8 @@ def ending(process: ForkServerProcess, outputs: pathlib.Path) -> Ended:
         outputs: directory that `begin` got.
     """
     assert process.exitcode is not None
-    return Ended(process.exitcode, *((outputs / name).read_text() for name in _OUTPUTS))
+    files = [outputs / name for name in _OUTPUTS]  # a process that was killed at once has opened none
+    return Ended(process.exitcode, *(file.read_text() if file.exists() else "" for file in files))
 
 
 def script_of(module: str, before: str = "") -> str:
