@@ -1,6 +1,6 @@
 """Commands that are killed, stopped, doubled, or have no room: nothing finished is lost, nothing half is taken for whole.
 
-Commands run whole, in forks of a process that has loaded Keras. Each test goes on in one folder, kill after kill; at the
+Commands run whole, in forks of a process that has loaded Keras. Each test continues in one folder, kill after kill; at the
 end the same command runs undisturbed, and must leave what it leaves in an empty folder.
 """
 
@@ -281,8 +281,8 @@ def test_two_at_once_on_one_result(inputs, tmp_path, command):
     for process in processes:
         process.join(300)
     ended = [run_command.ending(*pair) for pair in zip(processes, folders, strict=True)]
-    assert min(one.code for one in ended) == 0, ended
-    for one in ended:
-        assert one.code == 0 or one.err.count("\n") == 1, one
+    assert min(command.code for command in ended) == 0, ended
+    for each in ended:
+        assert each.code == 0 or each.err.count("\n") == 1, each
     check_nothing_half(work, out, wanted)
     check_end(work, inputs, out, wanted)

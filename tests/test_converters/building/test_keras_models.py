@@ -407,7 +407,7 @@ def test_a_sum_with_one_long_axis_is_no_bias_of_the_channels(function):
 
 
 def test_the_layer_add_repeats_rows_and_is_no_bias_of_the_channels(tmp_path):
-    """As many rows as channels: the average of each row is added to it, in an image alone and in a batch."""
+    """Gives as many rows as channels: the average of each row is added to it, in an image alone and in a batch."""
     pool = {"pool_size": [1, 3], "strides": [1, 3], "padding": "valid", "data_format": "channels_last"}
     rows = [older.image("image", 6, 5, 3), conv("a", "image", 4, False), conv("b", "image", 1, False)]
     rows += [older.entry("AveragePooling2D", "row", "b", **pool), older.entry("Add", "sum", "a", "row")]
