@@ -44,9 +44,7 @@ def end_at_call(words: list[str], call: str, count: int) -> int:
     return subprocess.run(traced, capture_output=True).returncode
 
 
-def end_command_at_call(
-    module: str, words: list[str], cwd: pathlib.Path, call: str, count: int
-) -> run_command.Ended:
+def end_command_at_call(module: str, words: list[str], cwd: pathlib.Path, call: str, count: int) -> run_command.Ended:
     """How a command ends that is killed at its Nth system call of a kind, if it comes so far.
 
     Args:
