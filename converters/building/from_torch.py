@@ -27,6 +27,7 @@ _ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 419, 251))
 _CHECKS = ((98, 147), (36, 317), (222, 35), (48, 40))
 
 
+_MOST_PIXELS = 150_000
 _LONG = ((2048, 64), (64, 2048))
 
 
@@ -177,7 +178,7 @@ def _further(
     batches = {batch for batch, _, _ in grid.traces}
     programs = []
     for batch, height, width in further_shapes(grid.multiple):
-        if allowed is not None and not allowed((height, width)):
+        if allowed is not None and (height * width > _MOST_PIXELS or not allowed((height, width))):  # it is run there
             continue
         try:
             further = export((batch if len(batches) > 1 else min(batches), height, width))
