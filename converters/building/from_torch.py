@@ -27,7 +27,7 @@ _ANY = ((2, 193, 255), (3, 256, 321), (5, 319, 384), (7, 419, 251))
 _CHECKS = ((98, 147), (36, 317), (222, 35), (48, 40))
 
 
-_MOST_PIXELS = 150_000
+_FEW_PIXELS, _MOST_PIXELS = 30_000, 150_000
 _LONG = ((2048, 64), (64, 2048))
 
 
@@ -160,7 +160,7 @@ def _traced(
         programs, fewer = longest_programs(name, export, grid.traces, grid.multiple, all_sizes=True)
     graph = _program(module, inputs, programs)
     if computes_numbers(graph):
-        graph = _program(module, inputs, [*programs, *_further(export, grid, programs[0], allowed)])
+        graph = _program(module, inputs, [*programs, *_further(export, grid, programs[0], allowed, takes)])
     # A slice that cuts nothing off the traced sizes, as x[:, :, :400], is traced as "alias": longer images tell.
     checks = (*grid.checks, *_LONG) if any(step.op == "alias" for step in graph.steps) else grid.checks
     checks = (*checks, *fewer, *(others or []))
@@ -173,12 +173,16 @@ def _further(
     grid: Grid,
     program: Any,
     allowed: Callable[[tuple[int, int]], bool] | None,
+    takes: Callable[[tuple[int, int]], bool],
 ) -> list[Any]:
     """Programs of the same steps at more sizes, where the module takes them."""
     batches = {batch for batch, _, _ in grid.traces}
     programs = []
     for batch, height, width in further_shapes(grid.multiple):
-        if allowed is not None and (height * width > _MOST_PIXELS or not allowed((height, width))):  # it is run there
+        size, pixels = (height, width), height * width
+        if allowed is not None and (pixels > _MOST_PIXELS or not allowed(size)):  # it is run there
+            continue
+        if allowed is None and pixels <= _FEW_PIXELS and not takes(size):  # torch logs what cannot be traced
             continue
         try:
             further = export((batch if len(batches) > 1 else min(batches), height, width))
