@@ -3,6 +3,7 @@
 from helpers.torchvision_cpu import import_torchvision
 
 from converters.families.heads import aspp, separated
+from converters.families.pytorch.torchvision import vgg_network
 from converters.families.trunks import trunk
 from converters.names.tables import Row, table
 from converters.weights.fill_model import variable_shapes
@@ -122,8 +123,13 @@ def smp():
 
 
 def rows(decoder, encoder):
-    """All rows of a network on a ResNet of `tfseg.specs.RESNETS`."""
-    return (*trunk(specs.RESNETS[encoder], "encoder."), *ROWS[decoder], LOGITS)
+    """All rows of a network on a ResNet of `tfseg.specs.RESNETS`, or on a VGG of `tfseg.specs.VGGS`."""
+    if encoder in specs.VGGS:
+        named = vgg_network(encoder, *specs.VGGS[encoder]).table.rows
+        trunk_rows = [(f"encoder.{source}", *rest) for source, *rest in named if source.startswith("features.")]
+    else:
+        trunk_rows = trunk(specs.RESNETS[encoder], "encoder.")
+    return (*trunk_rows, *ROWS[decoder], LOGITS)
 
 
 def lraspp_rows(encoder):

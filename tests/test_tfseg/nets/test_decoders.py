@@ -22,7 +22,11 @@ PAN_TAPS = {"taps": ("conv2", "conv3", "conv4", "conv5")}
 # Decoder, options of the public network, and ours.
 CASES = {
     "unet": ("Unet", *NARROW),
-    "unet scse": ("Unet", NARROW[0] | {"decoder_attention_type": "scse"}, NARROW[1] | {"attention": "scse"}),
+    "unet scse": (  # with a sixteenth of the channels inside
+        "Unet",
+        {"decoder_channels": (32, 16, 16, 16, 16), "decoder_attention_type": "scse"},
+        {"filters": (32, 16, 16, 16, 16), "attention": "scse"},
+    ),
     "unet bilinear": (
         "Unet",
         NARROW[0] | {"decoder_interpolation": "bilinear"},
@@ -68,6 +72,23 @@ def test_a_decoder_equals_the_public_one(case, encoder, record):
     model = getattr(tfseg, OURS.get(decoder, decoder))(backbone, 3, **options)
     smp_decoders.fill(model, module, smp_decoders.rows(decoder, encoder))
     for size in PAN_SIZES if decoder == "PAN" else SIZES:
+        difference = relative(output(model, images(*size)), torch_output(module, images(*size)))
+        record(f"{case} on {encoder}", difference)
+        assert difference <= 1e-5
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", ["unet", "fpn", "linknet", "manet", "upernet"])
+@pytest.mark.parametrize("encoder", ["vgg11", "vgg11_bn"])
+def test_a_decoder_on_vgg_equals_the_public_one(case, encoder, record):
+    decoder, public_options, options = CASES[case]
+    build = getattr(smp_decoders.smp(), decoder)
+    module = filled_module(build, 0, 1.0, encoder_name=encoder, encoder_weights=None, classes=3, **public_options)
+    center = {"center": True} if decoder == "Unet" else {}  # that library's rule
+    backbone = tfseg.VGG(11, batch_norm=encoder.endswith("bn"))
+    model = getattr(tfseg, decoder)(backbone, 3, **options, **center)
+    smp_decoders.fill(model, module, smp_decoders.rows(decoder, encoder))
+    for size in SIZES:
         difference = relative(output(model, images(*size)), torch_output(module, images(*size)))
         record(f"{case} on {encoder}", difference)
         assert difference <= 1e-5
@@ -184,3 +205,13 @@ def test_deeplabv3plus_reads_the_last_map_of_stride_4_of_any_classifier():
     coarse = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image))
     with pytest.raises(ValueError, match=r"no map of stride 4 .* but of \[2\]: name a layer with low_level"):
         tfseg.DeepLabV3Plus(coarse, 3)
+
+
+@pytest.mark.parametrize("taps", [None, ("conv2",)])
+def test_a_backbone_that_is_code_is_refused(taps):
+    class Subclass(keras.Model):
+        def call(self, image):
+            return image
+
+    with pytest.raises(ValueError, match=r"is a subclass .* build it as a functional model"):
+        tfseg.Unet(Subclass(), 3, taps=taps)

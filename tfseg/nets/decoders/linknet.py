@@ -44,8 +44,8 @@ def Linknet(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 65, 83, 5)
     """
-    image = backbone.inputs[0]
     sources = levels(backbone, taps, "Linknet")
+    image = backbone.inputs[0]
     strides = [level.stride for level in sources]
     if len(set(strides)) < len(strides):
         raise ValueError(

@@ -51,8 +51,8 @@ def MAnet(
         >>> tuple(model(np.zeros((1, 64, 96, 3))).shape)
         (1, 64, 96, 5)
     """
-    image = backbone.inputs[0]
     sources = levels(backbone, taps, "MAnet")
+    image = backbone.inputs[0]
     way = steps(sources, image)
     x = _positions(sources[-1].map, attention_filters)
     for index, (level, channels) in enumerate(zip(way, filters_of(filters, len(way), "MAnet"), strict=True)):

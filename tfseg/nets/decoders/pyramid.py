@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras.layers import Identity
 
-from tfseg import specs
+from tfseg import graphs, specs
 from tfseg.layers import Rescale, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.heads import logits, stride_of, tap
@@ -42,8 +42,10 @@ def levels(
         finest: maps of smaller strides are left out.
         count: how many maps the decoder needs at least.
     Raises:
-        ValueError: a layer that the backbone lacks, an order that is not finest first, or too few maps.
+        ValueError: a backbone that is no graph, a layer that it lacks, an order that is not finest first, or too few
+            maps.
     """
+    graphs.check(backbone)
     if taps is None:
         sources = [Level(stride, x) for stride, x in last_maps(backbone).items()]
     else:

@@ -53,8 +53,8 @@ def Unet(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 65, 83, 5)
     """
-    image = backbone.inputs[0]
     sources = levels(backbone, taps, "Unet")
+    image = backbone.inputs[0]
     way = steps(sources, image)
     x: Tensor = sources[-1].map
     if center:

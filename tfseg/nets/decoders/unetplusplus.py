@@ -44,8 +44,8 @@ def UnetPlusPlus(
         >>> tuple(model(np.zeros((1, 64, 96, 3))).shape)
         (1, 64, 96, 5)
     """
-    image = backbone.inputs[0]
     sources = levels(backbone, taps, "UnetPlusPlus")
+    image = backbone.inputs[0]
     way = steps(sources, image)
     _check_no_gap(way[: len(sources) - 1], backbone)
     channels = filters_of(filters, len(way), "UnetPlusPlus")
