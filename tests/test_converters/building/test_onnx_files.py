@@ -260,12 +260,17 @@ def in_a_circle(model):
     model.graph.node[0].input[0] = "y"
 
 
+def with_two_values_of_one_name(model):
+    model.graph.node.append(model.graph.node[0])
+
+
 REFUSED = {
     custom: "Swirl of the operator set 'acme'",
     loop: "'repeat', Loop, repeats its steps",
     not_finite: "first.weight is not finite",
     no_opset: "no set of operators",
-    in_a_circle: "takes no image|stands before",
+    in_a_circle: "waits for its own result",
+    with_two_values_of_one_name: "two nodes of the graph make the value",
     endless: "Twice of the file calls itself",
     other_version: "is of version 13 of ONNX's operators, and the graph of version 17",
 }

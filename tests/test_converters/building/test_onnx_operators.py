@@ -447,7 +447,6 @@ REFUSED = {
         18,
     ),
     "a damaged graph": ([node("Add", "x nothing")], {}, "'nothing', which none of its nodes makes"),
-    "two values of one name": ([node("Relu", "x", "y"), node("Relu", "x", "y")], {}, "two nodes of the graph make"),
     "a constant": ([node("Relu", "w")], {"w": floats(3)}, "takes no image: .* Received: no input"),
 }
 
