@@ -40,7 +40,7 @@ def test_unusable_target_is_a_conversion_error(tmp_path):
 
 def test_error_of_the_system_is_a_conversion_error(tmp_path):
     with pytest.raises(ConversionError, match=r"cannot be written. Received: File name too long"):
-        write(tmp_path / ("x" * 255))
+        write(tmp_path / ("x" * 256))
     with pytest.raises(ConversionError, match=r"x: cannot be written. Received: No such file"), atomic(tmp_path / "x"):
         pass  # a body that writes nothing
     assert names(tmp_path) == []
