@@ -1,7 +1,6 @@
 """Every call of a network with the stride of what it makes, and the calls through which all others must pass."""
 
 import dataclasses
-import warnings
 from typing import Any
 
 import keras
@@ -128,12 +127,10 @@ def _made(operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, A
         return swapped[0], swapped[1]
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a layer finds strange in two sizes that no one will give it
-            small, large = (
-                keras.tree.flatten(operation.compute_output_spec(*args_of, **kwargs_of))
-                for args_of, kwargs_of in (on("tensor"), on("larger"))
-            )
+        small, large = (
+            keras.tree.flatten(operation.compute_output_spec(*args_of, **kwargs_of))
+            for args_of, kwargs_of in (on("tensor"), on("larger"))
+        )
     except Exception:  # a layer that takes one size only, as behind Flatten, may raise anything: it makes no map
         return [_Followed(None, None, None)] * count
     return [_Followed(first, second, None) for first, second in zip(small, large, strict=True)]
