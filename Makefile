@@ -22,7 +22,7 @@ test-full: $(VENV)/ready
 coverage: $(VENV)/ready
 	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term:skip-covered $(FILES)
 
-# Damaged files of every format; a campaign that was stopped goes on. Findings are kept in out/fuzz.
+# Damaged files of every format; a stopped campaign continues. Findings are kept in out/fuzz.
 fuzz: $(VENV)/ready
 	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --seconds=$(or $(SECONDS),600)
 

@@ -126,6 +126,7 @@ def test_ctrl_c_ends_the_first_step_at_once_and_later_ones_afterwards(tmp_path, 
         np.testing.assert_array_equal(value, weights(resumed)[path], err_msg=path)
 
 
+@pytest.mark.full
 def test_a_run_that_is_interrupted_while_it_validates_loses_no_row(tmp_path, monkeypatch):
     dataset, validate = scenes(tmp_path / "data"), loop.validate
     options = {"recipe": RECIPE, "epochs": 2, "validation": dataset, "log": ignore}
