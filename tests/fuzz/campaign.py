@@ -27,7 +27,7 @@ _BASE, _EXPANSION = 96 << 20, 8
 _NETWORK = 1 << 30  # Bytes that building may take.
 _MOST_RESIDENT = 3 << 30  # A worker that has grown so far is replaced.
 _CONVERTED = 100  # one input in so many is converted, too
-_HDF5_SHARE = 10  # one round in so many has files in HDF5: they take as long
+_HDF5_SHARE = 5  # one input in HDF5 for so many of another format: they take as long
 
 
 class Worker:
@@ -107,18 +107,14 @@ class Campaign:
 
     def run(self, seconds, entries=ENTRIES, batch=20):
         """Runs inputs of all formats in turn for so many seconds."""
-        deadline, rounds = time.monotonic() + seconds, 0
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for name in self.formats:
-                if name in HDF5 and rounds % _HDF5_SHARE:
-                    continue
-                for _ in range(batch if name not in HDF5 else max(1, batch // 10)):
+                for _ in range(max(1, batch // _HDF5_SHARE) if name in HDF5 else batch):
                     self._one(name, entries)
                     if time.monotonic() > deadline:
                         break
-            rounds += 1
             self._save()
-        self._save()
         self._worker.end()
         return self.findings
 
