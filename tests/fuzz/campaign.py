@@ -26,7 +26,7 @@ _BASE, _EXPANSION = 96 << 20, 8
 """Bytes of memory: 64 MiB, those of Python's own making, and eight for each byte of the file."""
 _NETWORK = 1 << 30  # Bytes that building may take.
 _MOST_RESIDENT = 3 << 30  # A worker that has grown so far is replaced.
-_CONVERTED = 100  # one input in so many is converted, too
+_CONVERTED = 500  # one input in so many is converted, too: each leaves memory behind
 _HDF5_SHARE = 5  # one input in HDF5 for so many of another format: they take as long
 
 
