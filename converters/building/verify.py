@@ -6,6 +6,7 @@ The source is any function of arrays, so that every front-end is judged in the s
 import contextlib
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -148,7 +149,9 @@ def difference(
             f"{type(error).__name__}: {str(error)[:200]}. Nothing is returned."
         ) from error
     try:
-        results = model(images)
+        # Keras warns of a softmax over one pixel. A small image has that, and the image is not the user's.
+        with warnings.catch_warnings(action="ignore"):
+            results = model(images)
     except Exception as error:  # TensorFlow's, on shapes that do not fit
         raise ConversionError(
             f"{name}: at {size[0]} x {size[1]} pixels the model that was built cannot be run, and its source can. A "

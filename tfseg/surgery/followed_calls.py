@@ -1,6 +1,8 @@
 """Every call of a network with the stride of what it makes, and the calls through which all others must pass."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -53,32 +55,63 @@ class Call:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class _Sizes:
+    """The two images on which a model is followed: heights and widths.
+
+    Attributes:
+        small: the model's own size, if it takes one size only.
+        large: `_MORE` pixels more on both sides.
+    """
+
+    small: tuple[int, int]
+    large: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Followed(graphs.TrackedTensor):
-    """A result on an image (`tensor`) and on a larger one; both are None if the operation takes one size only."""
+    """A result on an image (`tensor`) and on a larger one; None where the operation does not take that size."""
 
     larger: Any
     maker: Call | None
 
-    @property
-    def stride(self) -> int:
+    def stride(self, sizes: _Sizes) -> int:
+        """The stride of a map; 0 for anything else.
+
+        Args:
+            sizes: sizes of the two images.
+        """
         if self.tensor is None or len(self.tensor.shape) != 4:
             return 0
-        sizes = [(large, small) for large, small in zip(self.larger.shape[1:3], self.tensor.shape[1:3], strict=True)]
-        if any(None in size for size in sizes):
+        sides = self.tensor.shape[1:3]
+        if self.larger is None:  # the network takes one size only: its maps divide that
+            return _common_quotient(sizes.small, sides) if self.tensor.shape[0] == 1 else 0
+        grown = [(large, small) for large, small in zip(self.larger.shape[1:3], sides, strict=True)]
+        if any(None in side for side in grown):
             return 0
-        rows, columns = (large - small for large, small in sizes)
+        rows, columns = (large - small for large, small in grown)
         return _MORE // rows if rows > 0 and rows == columns and _MORE % rows == 0 else 0
 
-    def pixel_stride(self, areas: list[int]) -> int:
+    def pixel_stride(self, sizes: _Sizes) -> int:
         """The stride of a map whose pixels stand in one row, `(batch, pixels, channels)`; 0 for anything else.
 
         Args:
-            areas: pixels of the two images.
+            sizes: sizes of the two images.
         """
-        if self.tensor is None or len(self.tensor.shape) != 3:
+        if self.tensor is None or len(self.tensor.shape) != 3 or self.tensor.shape[0] != 1:
             return 0
-        pixels = [self.tensor.shape[1], self.larger.shape[1]]
+        pixels = [self.tensor.shape[1], *([] if self.larger is None else [self.larger.shape[1]])]
+        areas = [math.prod(sizes.small), math.prod(sizes.large)][: len(pixels)]
         return next((stride for stride in _STRIDES if [(size or 0) * stride**2 for size in pixels] == areas), 0)
+
+
+def _common_quotient(image: Sequence[int], sides: Sequence[int | None]) -> int:
+    """The power of two that leads from both sides of a map of several pixels to the image's; 0: there is none."""
+    fitting = (
+        stride
+        for stride in _STRIDES
+        if all(side and side > 1 and side * stride == pixels for side, pixels in zip(sides, image, strict=True))
+    )
+    return next(fitting, 0)
 
 
 def followed_calls(model: keras.Model) -> list[Call]:
@@ -103,16 +136,15 @@ def followed_calls(model: keras.Model) -> list[Call]:
     ) -> list[_Followed]:
         taken = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, _Followed)]
         made = _made(operation, args, kwargs, len(outputs))
-        strides = [result.stride for result in made]
-        level = max(strides) or max(result.pixel_stride(areas) for result in made)
-        call = _call(len(calls), operation, outputs, taken, strides, level)
+        strides = [result.stride(sizes) for result in made]
+        level = max(strides) or max(result.pixel_stride(sizes) for result in made)
+        call = _call(len(calls), operation, outputs, taken, strides, level, sizes)
         calls.append(call)
         return [dataclasses.replace(result, maker=call) for result in made]
 
-    sizes = [[side or _MORE for side in image.shape[1:3]] for _ in range(2)]
-    sizes[1] = [side + _MORE for side in sizes[1]]
-    areas = [rows * columns for rows, columns in sizes]
-    images = [keras.KerasTensor((1, *size, image.shape[3]), image.dtype) for size in sizes]
+    rows, columns = (side or _MORE for side in image.shape[1:3])
+    sizes = _Sizes((rows, columns), (rows + _MORE, columns + _MORE))
+    images = [keras.KerasTensor((1, *size, image.shape[3]), image.dtype) for size in (sizes.small, sizes.large)]
     graphs.replay(model, [_Followed(images[0], images[1], None)], follow)
     return calls
 
@@ -120,20 +152,19 @@ def followed_calls(model: keras.Model) -> list[Call]:
 def _made(operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], count: int) -> list[_Followed]:
     """The results of a call on both images, without computing anything."""
 
-    def on(field: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        swapped = keras.tree.map_structure(
+    def on(field: str) -> list[Any]:
+        leaves = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, _Followed)]
+        if any(getattr(leaf, field) is None for leaf in leaves):
+            return [None] * count
+        own_args, own_kwargs = keras.tree.map_structure(
             lambda leaf: getattr(leaf, field) if isinstance(leaf, _Followed) else leaf, (args, kwargs)
         )
-        return swapped[0], swapped[1]
+        try:
+            return keras.tree.flatten(operation.compute_output_spec(*own_args, **own_kwargs))
+        except Exception:  # a layer that takes one size only, as behind Flatten, may raise anything
+            return [None] * count
 
-    try:
-        small, large = (
-            keras.tree.flatten(operation.compute_output_spec(*args_of, **kwargs_of))
-            for args_of, kwargs_of in (on("tensor"), on("larger"))
-        )
-    except Exception:  # a layer that takes one size only, as behind Flatten, may raise anything: it makes no map
-        return [_Followed(None, None, None)] * count
-    return [_Followed(first, second, None) for first, second in zip(small, large, strict=True)]
+    return [_Followed(small, large, None) for small, large in zip(on("tensor"), on("larger"), strict=True)]
 
 
 def _call(
@@ -143,9 +174,12 @@ def _call(
     taken: list[_Followed],
     strides: list[int],
     level: int,
+    sizes: _Sizes,
 ) -> Call:
     reads = list({id(tensor.maker): tensor.maker for tensor in taken if tensor.maker}.values())
-    level = level or max([tensor.stride or (tensor.maker.level if tensor.maker else 1) for tensor in taken] or [1])
+    level = level or max(
+        [tensor.stride(sizes) or (tensor.maker.level if tensor.maker else 1) for tensor in taken] or [1]
+    )
     same = [call for call in reads if call.level == level]
     common = frozenset.intersection(*(call.passes for call in same)) if same else frozenset()
     depth = 1 + max([call.depth for call in reads], default=0)

@@ -38,7 +38,8 @@ def last_maps(model: keras.Model) -> dict[int, keras.KerasTensor]:
     Returns: symbolic maps of the model, by stride, finest first. If the model has models inside it, the maps belong to
         new calls of its own layers, without the inner models.
     Raises:
-        ValueError: the model is a subclass, takes other than one image, or makes no map coarser than the image.
+        ValueError: the model is a subclass, takes other than one image, makes no map coarser than the image, or works
+            on rows of pixels after its last map (a vision transformer).
 
     Example:
         >>> maps = tfseg.last_maps(tfseg.ResNet(18, width=1 / 16))
@@ -54,6 +55,7 @@ def last_maps(model: keras.Model) -> dict[int, keras.KerasTensor]:
         )
     deepest = max(strides, key=lambda call: (call.level, call.depth))
     used = _ancestors(deepest)
+    _check_features(model, calls, used)
     readers = _final_exits(used)
     last_calls = {}
     for level in sorted({read.level for _, read in readers}):
@@ -75,6 +77,22 @@ def _ancestors(call: Call) -> list[Call]:
                 known[read.index] = read
                 waiting.append(read)
     return [known[index] for index in sorted(known)]
+
+
+def _check_features(model: keras.Model, calls: list[Call], used: list[Call]) -> None:
+    """Refuses a network that makes one map of patches and works on rows of pixels from then on."""
+    of_maps = {call.index for call in used}
+    in_rows = [call for call in calls if call.index not in of_maps and len(call.outputs[0].shape) == 3]
+    before, after = (sum(bool(_weights(call)) for call in part) for part in (used, in_rows))
+    if after > before:
+        raise ValueError(
+            f"The model {model.name!r} is a transformer without maps: {after} of its layers work on rows of pixels, "
+            f"after its last map, and {before} come before. Decoders take classifiers that make maps of several strides."
+        )
+
+
+def _weights(call: Call) -> list[Any]:
+    return call.operation.weights if isinstance(call.operation, keras.Layer) else []
 
 
 def _final_exits(used: list[Call]) -> list[tuple[Call, Call]]:

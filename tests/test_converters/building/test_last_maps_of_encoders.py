@@ -12,7 +12,7 @@ PUBLIC = "segmentation_models.pytorch's encoders"
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["mobilenet_v2", "se_resnet50", "vgg11_bn"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "se_resnet50", "vgg11_bn", "mit_b0"])
 def test_last_maps_are_the_features_of_the_encoder(name, record):
     get_encoder = smp().encoders.get_encoder
     import torch

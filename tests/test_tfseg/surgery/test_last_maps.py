@@ -121,13 +121,43 @@ def test_models_inside_a_model_are_entered_and_compute_the_same():
     assert {id(weight) for weight in features.weights} == {id(weight) for weight in model.weights}
 
 
+def rows_of_pixels(image, side):
+    """A block of attention on rows of pixels, back to a map: the network takes one size only."""
+    x = keras.layers.Conv2D(8, 4, strides=4)(image)
+    for _ in range(2):
+        x = keras.layers.Conv2D(8, 2, strides=2)(x)
+        side //= 2
+        rows = keras.layers.Reshape((side**2, 8))(x)
+        rows = keras.layers.MultiHeadAttention(2, 4)(rows, rows)
+        x = keras.layers.Reshape((side, side, 8), name=f"map_{side}")(rows)
+    return x
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_a_network_of_one_size_may_write_its_pixels_in_rows(size):
+    image = keras.Input((size, size, 3))
+    maps = tfseg.last_maps(keras.Model(image, rows_of_pixels(image, size // 4)))
+    assert names(maps)[8] == f"map_{size // 8}"
+    assert names(maps)[16] == f"map_{size // 16}"
+    assert {stride: x.shape[1] for stride, x in maps.items()} == {4: size // 4, 8: size // 8, 16: size // 16}
+
+
+def transformer(image):
+    """One map of patches, and rows of pixels from then on."""
+    x = keras.layers.Reshape((-1, 8))(keras.layers.Conv2D(8, 16, strides=16)(image))
+    for _ in range(3):
+        x = x + keras.layers.Dense(8)(keras.layers.LayerNormalization()(x))
+    return keras.layers.GlobalAveragePooling1D()(x)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
+        (transformer, "is a transformer without maps: 6 of its layers work on rows .* and 1 come before"),
         (lambda image: keras.layers.Conv2D(4, 3)(image), "no map that is coarser than its image"),
         (lambda image: keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(image)), "no map that is coarser"),
     ],
-    ids=["no stride", "no map"],
+    ids=["transformer", "no stride", "no map"],
 )
 def test_a_network_without_strides_is_refused(model, message):
     image = keras.Input((None, None, 3))
