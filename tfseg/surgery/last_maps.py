@@ -87,7 +87,7 @@ def _check_features(model: keras.Model, calls: list[Call], used: list[Call]) -> 
     if after > before:
         raise ValueError(
             f"The model {model.name!r} is a transformer without maps: {after} of its layers work on rows of pixels, "
-            f"after its last map, and {before} come before. Decoders take classifiers that make maps of several strides."
+            f"after its last map, and {before} come before. Decoders need maps of several strides."
         )
 
 
