@@ -24,7 +24,7 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            "tfseg.palettes tfseg.specs",
+            "tfseg.backbone_specs tfseg.palettes tfseg.specs",
             "tfseg.types tfseg.outputs tfseg.layers tfseg.initializers",
             "tfseg.nets tfseg.graphs tfseg.surgery",
             "tfseg.rewrites",

@@ -7,7 +7,7 @@ from fuzz.campaign import Campaign, judge
 from fuzz.inputs import HDF5, MUTATIONS, Seeds
 from fuzz.seeds import SEEDS
 
-SECONDS = float(os.environ.get("TFSEG_FUZZ_SECONDS", "12"))
+SECONDS = float(os.environ.get("TFSEG_FUZZ_SECONDS", "20"))
 # Their seeds take seconds to write, or a child process reads each of them; the long campaign has them.
 SLOW = (*HDF5, "keras_zip", "exported", "onnx", "onnx_external", "family")
 

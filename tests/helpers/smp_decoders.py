@@ -1,15 +1,20 @@
 """Which tensor of segmentation_models.pytorch is which variable of `tfseg`'s decoders, as data, and what uses it."""
 
+import types
+
 from helpers.torchvision_cpu import import_torchvision
 
 from converters.families.heads import aspp, separated
 from converters.families.pytorch.torchvision import vgg_network
 from converters.families.trunks import trunk
 from converters.names.tables import Row, table
+from converters.proof.compare import compare_layers
+from converters.proof.references import run_torch
 from converters.weights.fill_model import variable_shapes
 from converters.weights.plan import plan_import
 from tfseg import specs
 
+ENCODERS = ("encoder.", "segformer.", "backbone.")  # where public networks have their backbone
 IGNORED = ((r".*num_batches_tracked", "counts the batches that BatchNorm saw"),)
 
 
@@ -144,22 +149,42 @@ def lraspp_rows(encoder):
     )
 
 
-def fill(model, module, names):
+def fill(model, module, names, filled=None):
     """Copies all tensors of a torch module by rows of names: each has one variable of its shape, and none is left.
 
     Args:
         model: Keras model to fill.
         module: torch module.
         names: rows of `ROWS`.
+        filled: the model's backbone, if that has its weights; then the module's encoder is left out.
     """
-    state = {key: value.detach().numpy() for key, value in module.state_dict().items()}
+    done = {variable.path for variable in filled.variables} if filled else set()
+    state = {
+        key: value.detach().numpy()
+        for key, value in module.state_dict().items()
+        if not (filled and key.startswith(ENCODERS))
+    }
     shapes = {key: value.shape for key, value in state.items()}
-    plan = plan_import(table(tuple(names), IGNORED), shapes, variable_shapes(model))
+    wanted = {path: shape for path, shape in variable_shapes(model).items() if path not in done}
+    plan = plan_import(table(tuple(names), IGNORED), shapes, wanted)
     assert not plan.problems, (plan.missing, plan.unexpected, plan.misshapen, plan.duplicates)
     assert {assignment.path for assignment in plan.assignments} == {
-        variable.path for variable in model.variables if "seed" not in variable.path
+        variable.path for variable in model.variables if "seed" not in variable.path and variable.path not in done
     }
     variables = {variable.path: variable for variable in model.variables}
     for key, path, layout in plan.assignments:
         variables[path].assign(layout.apply(state[key], tuple(variables[path].shape)))
     return model
+
+
+def compare_decoders(model, module, names, pixels):
+    """Every layer of a decoder beside the public network's module of that name, and the output: a `ModelComparison`.
+
+    Args:
+        model: Keras model.
+        module: torch module.
+        names: rows of the decoder's names.
+        pixels: images `(batch, height, width, channels)`.
+    """
+    network = types.SimpleNamespace(table=table(tuple(names), IGNORED))
+    return compare_layers(model, run_torch(module, pixels, types.SimpleNamespace(outputs=slice(None)), network), pixels)
