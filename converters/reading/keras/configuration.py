@@ -161,12 +161,12 @@ def read_graph(config: Mapping[str, Any]) -> LayerGraph | None:
 
 def _kind(entry: Mapping[str, Any]) -> str:
     """The class of a layer: its bare name if it is one of Keras, else with its package or module."""
-    name, module, registered = (entry.get(key) for key in ("class_name", "module", "registered_name"))
+    name, module, registered = str(entry.get("class_name")), entry.get("module"), entry.get("registered_name")
     if isinstance(registered, str) and ">" in registered:
         return registered
     parts = module.split(".") if isinstance(module, str) else None
     if parts is None or (parts[0] in _ROOTS and ("layers" in parts or name in _MODELS)):
-        return str(name)
+        return name
     return f"{module}.{name}"
 
 
