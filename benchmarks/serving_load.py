@@ -208,15 +208,17 @@ class Load:
             await asyncio.gather(*map(ask, range(CLIENTS)))
 
     async def attack(self, session: aiohttp.ClientSession) -> None:
-        """Hostile requests, one after the other."""
+        """Hostile requests, one after the other; each once at least."""
         kinds = hostile()
-        while time.monotonic() < self.end:
+        turns = 0
+        while time.monotonic() < self.end or not turns:
+            turns += 1
             for path, body, headers in kinds:
                 with contextlib.suppress(aiohttp.ClientError):  # a server may hang up on too large a body
                     async with session.post(self.address + path, data=body, headers=headers) as response:
                         await response.read()
                         self.statuses[f"hostile {response.status}"] += 1
-                if time.monotonic() > self.end:
+                if time.monotonic() > self.end and turns > 1:
                     return
 
     async def weigh(self) -> list[float]:
@@ -234,7 +236,7 @@ class Load:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             self.end = time.monotonic() + 60
-            await asyncio.gather(self.rounds(session), self.attack(session))  # the first rounds fill caches
+            await asyncio.gather(self.rounds(session), self.attack(session))  # the first of each kind fills caches
             silent = [await asyncio.open_connection(host, int(port)) for _ in range(SILENT)]
             for _, writer in silent[: SILENT // 2]:
                 writer.write(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nslow")
