@@ -122,6 +122,22 @@ def followed_calls(model: keras.Model) -> list[Call]:
     Raises:
         ValueError: the model is a subclass, or its input is not one image.
     """
+    return _followed(model)[0]
+
+
+def output_strides(model: keras.Model) -> list[int]:
+    """The stride of each output of a model; 0 for one that is no map `(batch, height, width, channels)`.
+
+    Args:
+        model: functional or Sequential model.
+    Raises:
+        ValueError: the reasons of `followed_calls`.
+    """
+    return _followed(model)[1]
+
+
+def _followed(model: keras.Model) -> tuple[list[Call], list[int]]:
+    """The calls, and the strides of the outputs."""
     graphs.check(model)
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
         raise ValueError(
@@ -145,8 +161,8 @@ def followed_calls(model: keras.Model) -> list[Call]:
     rows, columns = (side or _MORE for side in image.shape[1:3])
     sizes = _Sizes((rows, columns), (rows + _MORE, columns + _MORE))
     images = [keras.KerasTensor((1, *size, image.shape[3]), image.dtype) for size in (sizes.small, sizes.large)]
-    graphs.replay(model, [_Followed(images[0], images[1], None)], follow)
-    return calls
+    results = graphs.replay(model, [_Followed(images[0], images[1], None)], follow)
+    return calls, [result.stride(sizes) for result in results]
 
 
 def _made(operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], count: int) -> list[_Followed]:

@@ -1,12 +1,14 @@
 """The maps of a classifier that a decoder reads: the last one of every stride."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from tfseg import graphs
 from tfseg.surgery import dilation_rules
-from tfseg.surgery.followed_calls import Call, followed_calls
+from tfseg.surgery.followed_calls import Call, followed_calls, output_strides
+from tfseg.types import Tensor
 
 _BORDERS = {"ZeroPadding2D", "Cropping2D", "Pad", "BorderPadding", "DensePadding"}
 _NORMS = {"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "Normalization"}
@@ -27,6 +29,7 @@ def last_maps(model: keras.Model) -> dict[int, keras.KerasTensor]:
       taken. A transition is a convolution in front of a pooling, as in DenseNet.
     * A block that first widens its channels and then strides channel by channel begins at its narrow map, if that is
       linear (MobileNetV2, MobileNetV3, EfficientNet).
+    * A layer `tfseg.layers.LastMap` marks its map as the last one of its stride.
     * Where no map is on every way, as in NASNet, it is the last sum or concatenation.
 
     The coarsest map is the last one before the pooling, `Flatten` or end of the network. The stride of every map comes
@@ -64,8 +67,19 @@ def last_maps(model: keras.Model) -> dict[int, keras.KerasTensor]:
         if last is not None:
             last_calls[level] = last
     last_calls[deepest.level] = deepest
+    last_calls |= {call.level: call for call in calls if call.kind == "LastMap"}
     tensors = _tensors(model, calls)
     return {level: tensors[call.index] for level, call in last_calls.items()}
+
+
+def strides_of(model: keras.Model, maps: Sequence[Tensor]) -> list[int]:
+    """The stride of each of some maps of a model; 0 for a result that is no map.
+
+    Args:
+        model: functional or Sequential model, input `(batch, height, width, channels)`.
+        maps: results of its layers; the image itself has stride 1.
+    """
+    return output_strides(keras.Model(model.inputs, maps))
 
 
 def _ancestors(call: Call) -> list[Call]:

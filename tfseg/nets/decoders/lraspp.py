@@ -50,7 +50,9 @@ def LRASPP(
         fine, coarse = (level.map for level in levels(backbone, (low, high), "LRASPP"))
     else:
         *finer, deepest = levels(backbone, None, "LRASPP", count=2)
-        fine = levels(backbone, (low,), "LRASPP")[0].map if low else [x.map for x in finer if x.stride <= 8][-1]
+        fine = (
+            levels(backbone, (low,), "LRASPP")[0].map if low else ([x for x in finer if x.stride <= 8] or finer)[-1].map
+        )
         coarse = levels(backbone, (high,), "LRASPP")[0].map if high else deepest.map
     x = blocks.conv_norm_relu(coarse, filters, 1, "cbr")
     gate = GlobalAveragePooling(keepdims=True, name="scale_pool")(coarse)

@@ -10,8 +10,8 @@ from keras.layers import Identity
 from tfseg import graphs, specs
 from tfseg.layers import Rescale, ResizeLike
 from tfseg.nets import blocks
-from tfseg.nets.heads import logits, stride_of, tap
-from tfseg.surgery.last_maps import last_maps
+from tfseg.nets.heads import logits, tap
+from tfseg.surgery.last_maps import last_maps, strides_of
 from tfseg.types import Tensor
 
 ALIGNED = "bilinear_align_corners"  # how the decoders of segmentation_models.pytorch enlarge scores
@@ -37,20 +37,26 @@ def levels(
 
     Args:
         backbone: functional classifier.
-        taps: layers that make the maps, finest first, or stages of a ResNet; None: the last map of every stride.
+        taps: layers that make the maps, finest first, or stages of a ResNet; None: the backbone's outputs if those are
+            several maps, else the last map of every stride.
         decoder: name of the decoder, for the error message.
         finest: maps of smaller strides are left out.
         count: how many maps the decoder needs at least.
     Raises:
-        ValueError: a backbone that is no graph, a layer that it lacks, an order that is not finest first, or too few
-            maps.
+        ValueError: a backbone that is no graph, a layer that it lacks or that makes no map, an order that is not
+            finest first, or too few maps.
     """
     graphs.check(backbone)
-    if taps is None:
-        sources = [Level(stride, x) for stride, x in last_maps(backbone).items()]
-    else:
+    if taps is not None:
         maps = [tap(backbone, layer, f"{decoder}'s taps", f"taps={taps!r}") for layer in taps]
-        sources = [Level(stride_of(backbone.inputs[0], x), x) for x in maps]
+        sources = [Level(stride, x) for stride, x in zip(strides_of(backbone, maps), maps, strict=True)]
+        if none := [layer for layer, level in zip(taps, sources, strict=True) if not level.stride]:
+            raise ValueError(
+                f"{decoder}'s taps are layers that make maps (batch, height, width, channels), and {none[0]} makes "
+                f"none. Received: taps={taps!r}"
+            )
+    else:
+        sources = _stated(backbone) or [Level(stride, x) for stride, x in last_maps(backbone).items()]
     if any(fine.stride > coarse.stride for fine, coarse in itertools.pairwise(sources)):
         strides = [level.stride for level in sources]
         raise ValueError(f"taps are named from the finest map to the coarsest. Received: taps={taps!r}, {strides=}")
@@ -62,6 +68,19 @@ def levels(
             f"taps. Received: taps={taps!r}"
         )
     return taken
+
+
+def _stated(backbone: keras.Model) -> list[Level]:
+    """The outputs of a backbone that returns several maps, for decoders; none of any other."""
+    if len(backbone.outputs) == 1:
+        return []
+    strides = strides_of(backbone, backbone.outputs)
+    # An encoder may return its image, too, and a map without channels where it has none.
+    maps = [
+        Level(stride, x) for stride, x in zip(strides, backbone.outputs, strict=True) if stride > 1 and x.shape[-1] != 0
+    ]
+    rising = all(fine.stride <= coarse.stride for fine, coarse in itertools.pairwise(maps))
+    return maps if len(maps) > 1 and rising else []
 
 
 def steps(sources: Sequence[Level], image: Tensor) -> list[Level]:

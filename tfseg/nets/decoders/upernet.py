@@ -17,6 +17,7 @@ def UPerNet(
     *,
     filters: int = 256,
     bins: Sequence[int] = (1, 2, 3, 6),
+    normalize: bool = True,
     taps: Sequence[str] | None = None,
     upsampling: str = ALIGNED,
     name: str | None = None,
@@ -33,6 +34,8 @@ def UPerNet(
         num_classes: channels of the logits, background included.
         filters: channels of the decoder.
         bins: number of rows, and of columns, of each pooled map.
+        normalize: whether the backbone's maps are normalized first. In the paper, mmsegmentation and transformers they
+            are not, and `upsampling` is "bilinear".
         taps: layers whose maps are read, finest first; None: the last map of every stride. Strides below 4 are left
             out.
         upsampling: how the logits are enlarged to the input's size, a name of `tfseg.specs.INTERPOLATIONS`.
@@ -51,7 +54,7 @@ def UPerNet(
     """
     sources = levels(backbone, taps, "UPerNet", finest=4, count=2)
     *finer, deepest = [
-        LayerNormalization(axis=-1, epsilon=1e-6, name=f"norm_{index}")(level.map)
+        LayerNormalization(axis=-1, epsilon=1e-6, name=f"norm_{index}")(level.map) if normalize else level.map
         for index, level in enumerate(sources)
     ]
     x = _pooled(deepest, filters, bins)
