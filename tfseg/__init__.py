@@ -13,6 +13,12 @@ from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers.metadata import metadata, set_metadata
 from tfseg.loading import load
+from tfseg.nets.backbones.efficientnet import EfficientNet
+from tfseg.nets.backbones.hrnet import HRNet
+from tfseg.nets.backbones.mit import MiT
+from tfseg.nets.backbones.mobilenet import MobileNetV2, MobileNetV3
+from tfseg.nets.backbones.preactivation_resnet import PreActivationResNet
+from tfseg.nets.backbones.xception import Xception
 from tfseg.nets.decoders.fpn import FPN
 from tfseg.nets.decoders.linknet import Linknet
 from tfseg.nets.decoders.lraspp import LRASPP
@@ -60,18 +66,25 @@ __all__ = [
     "DeepLabV2VGG",
     "DeepLabV3",
     "DeepLabV3Plus",
+    "EfficientNet",
     "FCN8s",
     "FCN8sAtOnce",
     "FCN16s",
     "FCN32s",
+    "HRNet",
     "Linknet",
     "MAnet",
+    "MiT",
+    "MobileNetV2",
+    "MobileNetV3",
     "PSPNet",
+    "PreActivationResNet",
     "ResNet",
     "SegFormer",
     "UPerNet",
     "Unet",
     "UnetPlusPlus",
+    "Xception",
     "adapt_channels",
     "build",
     "check_dilation",

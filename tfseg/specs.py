@@ -8,6 +8,9 @@ Reference:
 * ResNeXt: https://arxiv.org/abs/1611.05431.
 * Wide ResNet: https://arxiv.org/abs/1605.07146.
 * ResNeSt: https://arxiv.org/abs/2004.08955.
+* ResNet-RS: https://arxiv.org/abs/2103.07579.
+* Res2Net: https://arxiv.org/abs/1904.01169.
+* CLIP: https://arxiv.org/abs/2103.00020.
 * Blur pooling: https://arxiv.org/abs/1904.11486.
 * DRN: https://arxiv.org/abs/1705.09914.
 """
@@ -17,6 +20,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 # Users find them among these tables.
+from tfseg.backbone_specs import EFFICIENTNET_SIZES as EFFICIENTNET_SIZES
+from tfseg.backbone_specs import EFFICIENTNET_STAGES as EFFICIENTNET_STAGES
+from tfseg.backbone_specs import EFFICIENTNETS as EFFICIENTNETS
+from tfseg.backbone_specs import HRNET_TOP as HRNET_TOP
+from tfseg.backbone_specs import HRNETS as HRNETS
+from tfseg.backbone_specs import MIT_PATCHES as MIT_PATCHES
+from tfseg.backbone_specs import MITS as MITS
+from tfseg.backbone_specs import MOBILENETS_V2 as MOBILENETS_V2
+from tfseg.backbone_specs import MOBILENETS_V3 as MOBILENETS_V3
+from tfseg.backbone_specs import PREACTIVATION_RESNETS as PREACTIVATION_RESNETS
+from tfseg.backbone_specs import XCEPTIONS as XCEPTIONS
+from tfseg.backbone_specs import EfficientNetSpec as EfficientNetSpec
+from tfseg.backbone_specs import HRNetSpec as HRNetSpec
+from tfseg.backbone_specs import MiTSpec as MiTSpec
+from tfseg.backbone_specs import PreActivationSpec as PreActivationSpec
+from tfseg.backbone_specs import XceptionBlock as XceptionBlock
+from tfseg.backbone_specs import divisible as divisible
 from tfseg.palettes import CLASSES as CLASSES
 from tfseg.palettes import COLORS as COLORS
 from tfseg.palettes import VOC_PALETTE as VOC_PALETTE
@@ -91,7 +111,8 @@ class ResNetSpec:
             has it. There the shortcut keeps every second pixel.
         stem_pool: zero pixels before and after each axis of the 3x3 stride-2 pooling. (0, 1) is Caffe's ceil rule
             without padding. (1, 2) is the ceil rule with padding 1: one more pixel at the far side turns floor into
-            ceil. "same" is TensorFlow's SAME: 0 before and 1 after at even sizes, 1 and 1 at odd ones.
+            ceil. "same" is TensorFlow's SAME: 0 before and 1 after at even sizes, 1 and 1 at odd ones. "convolution" is
+            a 3x3 convolution of stride 2 in place of the pooling (ResNet-RS).
         stem_same: whether the stem's convolution of stride 2 follows TensorFlow's SAME; if not, both sides have the
             same padding.
         epsilon: epsilon of every BatchNorm.
@@ -99,15 +120,18 @@ class ResNetSpec:
         stem_filters: filters of that 7x7 convolution.
         average_shortcut: "" or, for the "d" nets, an average pooling in place of the projection's stride. In a dilated
             stage, which strides no more, "same" keeps the pooling, 2x2 with zeros at the far side (timm). There "none"
-            drops it (PyTorch-Encoding, mmsegmentation).
+            drops it (PyTorch-Encoding, mmsegmentation). "valid" drops it, too, and leaves out an odd last row or column
+            (CLIP).
         squeeze: how many times narrower the middle of squeeze-and-excite is; 0: no squeeze-and-excite.
         radix: number of convolutions that split attention weighs against each other in place of each 3x3; 0: no split
             attention.
+        scales: number of parts of the channels that Res2Net convolves one after the other in place of each 3x3; 0: one
+            convolution. `group_width` is then the width of one part.
         biases: which convolutions before a BatchNorm have a bias: "", "stem" or "all".
         antialias: "" or what reduces a map after a convolution of stride 1, in place of a stride: "average", the means
             of 2x2 pixels, or "blur" (`tfseg.layers.BlurPooling`). The stem then has that average alone, or a maximum
             pooling of stride 1 before the blur. In a dilated stage the average is left out, and the blur keeps all
-            pixels, as timm has it.
+            pixels, as timm has it. "average_valid" is the average without an odd last row or column (CLIP).
 
     Example:
         >>> spec = tfseg.specs.RESNETS["resnet50"]
@@ -133,6 +157,7 @@ class ResNetSpec:
     average_shortcut: str = ""
     squeeze: int = 0
     radix: int = 0
+    scales: int = 0
     biases: str = ""
     antialias: str = ""
 
@@ -162,7 +187,7 @@ def _variants() -> Iterator[tuple[str, ResNetSpec]]:
     """timm's variants, by its letters.
 
     A trailing c means a deep stem, d and t a deep stem and an averaging projection, s a wider deep stem. A trailing e
-    means both. A leading "se" means squeeze-and-excite, "resnest" split attention.
+    means both. A leading "se" means squeeze-and-excite, "resnest" split attention, "res2net" parts of channels.
     """
     stems = {"c": (32, 32, 64), "d": (32, 32, 64), "s": (64, 64, 128), "t": (24, 32, 64)}
     letters = {18: "d", 34: "d", 50: "cdst", 101: "cds", 152: "cds"}
@@ -184,9 +209,20 @@ def _variants() -> Iterator[tuple[str, ResNetSpec]]:
         letter = "d" if depth <= 50 else "e"
         stem = (32, 32, 64) if letter == "d" else (64, 64, 128)
         yield f"resnest{depth}{letter}", ResNetSpec(counts, stem=stem, average_shortcut="same", radix=2)
+    deep: dict[str, Any] = {"stem": stems["d"], "average_shortcut": "same"}
+    yield "resnet26", ResNetSpec((2,) * 4)
+    yield "resnet26d", ResNetSpec((2,) * 4, **deep)
+    yield "resnext50d_32x4d", dataclasses.replace(RESNETS["resnext50_32x4d"], **deep)
+    for depth in (50, 101):
+        plain = RESNETS[f"resnet{depth}"]
+        yield f"resnetrs{depth}", dataclasses.replace(plain, **deep, stem_pool="convolution", squeeze=4)
+        yield f"res2net{depth}_26w_4s", dataclasses.replace(plain, group_width=26, scales=4)
+        yield f"res2net{depth}d", dataclasses.replace(plain, **deep, group_width=26, scales=4)
 
 
 RESNETS |= dict(_variants())
+_CLIP: dict[str, Any] = {"stem": (32, 32, 64), "average_shortcut": "valid", "antialias": "average_valid"}
+RESNETS |= {f"resnet{depth}_clip": dataclasses.replace(RESNETS[f"resnet{depth}"], **_CLIP) for depth in (50, 101)}
 
 # Networks whose tensors have the names and shapes of another one's -> the other one, and what differs.
 RESNET_DOUBLES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -274,10 +310,21 @@ PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # in which PSP
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
-# Heads that `tfseg.build` puts on a ResNet, and on a DRN: "fcn_resnet50", "drnseg_drn_d_22".
+# Heads and decoders: `tfseg.build("unet", backbone="resnet50")`, or in one name "unet_resnet50".
 DECODERS = ("fpn", "linknet", "lraspp", "manet", "pan", "segformer", "unet", "unetplusplus", "upernet")
 RESNET_HEADS = ("fcn", "deeplabv2", "deeplabv3", "deeplabv3plus", "pspnet", *DECODERS)
 DRN_HEADS = ("drnseg", "fcn", "deeplabv3", "pspnet")
+
+FURTHER_BACKBONES = (*MOBILENETS_V2, *MOBILENETS_V3, *EFFICIENTNETS, *MITS, *HRNETS, *XCEPTIONS, *PREACTIVATION_RESNETS)
+BACKBONES = (*VGGS, *RESNETS, *DRNS, *FURTHER_BACKBONES)
+_PAIRS = (
+    (RESNET_HEADS, RESNETS),
+    ((*DRN_HEADS, *DECODERS), DRNS),
+    (DECODERS, VGGS),
+    (("fcn", "deeplabv3", "deeplabv3plus", "pspnet", *DECODERS), FURTHER_BACKBONES),
+)
+# Name of a segmenter -> names of its head and of its backbone.
+SEGMENTERS = {f"{head}_{name}": (head, name) for heads, names in _PAIRS for head in heads for name in names}
 
 
 def network_names() -> list[str]:
@@ -287,9 +334,7 @@ def network_names() -> list[str]:
         >>> tfseg.specs.network_names() == tfseg.list_models()
         True
     """
-    backbones = ((RESNET_HEADS, RESNETS), (DRN_HEADS, DRNS))
-    segmenters = [f"{head}_{name}" for heads, names in backbones for head in heads for name in names]
-    return sorted([*VGGS, *RESNETS, *DRNS, *segmenters, *FCNS, *DEEPLAB_VGGS])
+    return sorted([*BACKBONES, *SEGMENTERS, *FCNS, *DEEPLAB_VGGS])
 
 
 def scaled(filters: float, width: float) -> int:

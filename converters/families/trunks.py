@@ -57,6 +57,11 @@ def trunk(spec: specs.ResNetSpec, prefix: str = "", stem: str = "sequence") -> t
             (f"{block}.fc{{i}}", f"{target}_attention_{{i}}_conv", "conv"),
             (f"{block}.bn1", f"{target}_attention_1_bn", "norm"),
         ]
+    if spec.scales:
+        for parts, ending, kind in (("convs", "conv", "conv"), ("bns", "bn", "norm")):
+            rows.insert(0, (f"layer{{s}}.{{b}}.{parts}.{{i}}", f"conv{{s+1}}_block{{b+1}}_2_{{i+1}}_{ending}", kind))
+    if spec.stem_pool == "convolution":
+        rows += [("maxpool.0", "pool1_conv", "conv"), ("maxpool.1", "pool1_bn", "norm")]
     if spec.squeeze:
         rows.append(("layer{s}.{b}.se.fc{i}", "conv{s+1}_block{b+1}_se_{i}_conv", "conv"))
     return tuple((prefix + source, target, kind) for source, target, kind in rows)

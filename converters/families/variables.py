@@ -88,6 +88,8 @@ def resnet(width: float, *, spec: specs.ResNetSpec) -> Shapes:
     for layer, size, filters in stem or [("conv1_conv", 7, spec.stem_filters)]:
         variables[f"{layer}/kernel"] = (size, size, before, specs.scaled(filters, width))
         before = specs.scaled(filters, width)
+    if spec.stem_pool == "convolution":
+        variables["pool1_conv/kernel"] = (3, 3, before, before)
     for stage, (count, filters) in enumerate(zip(spec.blocks, specs.RESNET_FILTERS, strict=False), 2):
         for block in range(1, count + 1):
             variables |= _residual_block(spec, f"conv{stage}_block{block}", before, filters * width)
@@ -99,7 +101,8 @@ def _residual_block(spec: specs.ResNetSpec, block: str, before: int, planes: flo
     """`(path, shape)` of the convolutions of one block, as `tfseg.nets.resnet.residual_block` builds them."""
     after = specs.scaled(planes, spec.expansion)
     inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else specs.scaled(planes, 1)
-    sizes = [(1, before, inside), (3, inside, inside), (1, inside, after)]
+    parts = max(1, spec.scales)
+    sizes = [(1, before, inside * parts), (3, inside, inside), (1, inside * parts, after)]
     kernels: dict[str, Shape] = {}
     if before != after:
         kernels["0_conv"] = (1, 1, before, after)
@@ -107,7 +110,11 @@ def _residual_block(spec: specs.ResNetSpec, block: str, before: int, planes: flo
         sizes if spec.bottleneck else [(3, before, inside), (3, inside, after)], 1
     ):
         groups, copies = (spec.groups, max(1, spec.radix)) if size == 3 else (1, 1)
-        kernels[f"{index}_conv"] = (size, size, inputs // (groups * copies), outputs * copies)
+        kernel = (size, size, inputs // (groups * copies), outputs * copies)
+        if spec.scales and size == 3:
+            kernels |= {f"{index}_{part}_conv": kernel for part in range(1, spec.scales)}
+        else:
+            kernels[f"{index}_conv"] = kernel
         if copies > 1:
             middle = max(32, (inputs * spec.radix // 4 + 4) // 8 * 8)
             yield from _biased(f"{block}_{index}_attention_1_conv", (1, 1, outputs, middle))

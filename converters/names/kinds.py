@@ -8,7 +8,7 @@ _KERAS_NORM = (
 )
 KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     "conv": (("weight", "kernel", ("o i h w -> h w i o",)), ("bias", "bias", ("o -> o",))),
-    "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)),),
+    "depthwise": (("weight", "kernel", ("o 1 h w -> h w o 1",)), ("bias", "bias", ("o -> o",))),
     "upconv": (("weight", "kernel", ("i o h w -> h w o i",)), ("bias", "bias", ("o -> o",))),
     # One factor for each channel.
     "channel_scale": (("gamma", "kernel", ("c -> 1 1 c 1",)),),

@@ -11,6 +11,8 @@ from tfseg.layers.grid_sampling import GridSampling
 from tfseg.layers.group_normalization import GroupNormalization
 from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
+from tfseg.layers.last_map import LastMap
+from tfseg.layers.map_attention import MapAttention
 from tfseg.layers.metadata import Metadata
 from tfseg.layers.overlaid import Overlaid
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
@@ -23,6 +25,7 @@ from tfseg.layers.shuffle_channels import ShuffleChannels
 from tfseg.layers.side_by_side import SideBySide
 from tfseg.layers.sized_constants import Counted, Filled, Repeated, Replaced, Spaced
 from tfseg.layers.sized_number import SizedNumber
+from tfseg.layers.standardized_convolution import StandardizedConv2D
 from tfseg.layers.transposed_convolution import TransposedConvolution
 from tfseg.layers.unpooling import MaximumPlaces, Unpooling
 from tfseg.layers.weight_tensor import WeightTensor
@@ -46,6 +49,8 @@ __all__ = [
     "GroupNormalization",
     "Interpolate",
     "JoinWeight",
+    "LastMap",
+    "MapAttention",
     "MaximumPlaces",
     "Metadata",
     "Overlaid",
@@ -63,6 +68,7 @@ __all__ = [
     "SideBySide",
     "SizedNumber",
     "Spaced",
+    "StandardizedConv2D",
     "TransposedConvolution",
     "Unpooling",
     "WeightTensor",

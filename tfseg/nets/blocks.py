@@ -4,7 +4,7 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Collection, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import keras
 
@@ -12,6 +12,7 @@ from tfseg import specs
 from tfseg.layers import Metadata
 from tfseg.types import Tensor
 
+Padding: TypeAlias = int | tuple[int, int] | str | None
 CHANNELS_LAST = "channels_last"  # stated everywhere, so that a user's keras.json cannot change what a net computes
 
 
@@ -68,8 +69,9 @@ def conv(
     dilation_rate: int = 1,
     groups: int = 1,
     use_bias: bool = False,
-    padding: int | str | None = None,
+    padding: Padding = None,
     kernel_initializer: str = "he_normal",
+    kind: type[keras.layers.Conv2D] = keras.layers.Conv2D,
 ) -> Tensor:
     """A convolution with the same padding on both sides.
 
@@ -85,19 +87,17 @@ def conv(
         dilation_rate: distance in pixels between the pixels that the kernel reads.
         groups: groups of channels that are convolved separately.
         use_bias: whether the convolution has a bias.
-        padding: zero pixels on every side, or "same"; None: as many as keep the size at stride 1.
+        padding: zero pixels on every side, those before and after each axis, or "same"; None: as many as keep the size
+            at stride 1.
         kernel_initializer: name of a Keras initializer.
+        kind: class of the layer.
     """
-    same = dilation_rate * (kernel_size - 1) // 2
-    padding = same if padding is None else padding
-    explicit = padding not in (0, "same") and (strides > 1 or padding != same)
-    if explicit:
-        x = keras.layers.ZeroPadding2D(padding, data_format=CHANNELS_LAST, name=f"{name}_pad")(x)
-    layer = keras.layers.Conv2D(
+    x, keras_padding = _padded(x, padding, dilation_rate * (kernel_size - 1) // 2, strides, name)
+    layer = kind(
         filters,
         kernel_size,
         strides=strides,
-        padding="same" if padding and not explicit else "valid",
+        padding=keras_padding,
         dilation_rate=dilation_rate,
         groups=groups,
         use_bias=use_bias,
@@ -108,20 +108,45 @@ def conv(
     return apply(layer, x)
 
 
-def depthwise(x: Tensor, kernel_size: int, name: str, *, dilation_rate: int = 1) -> Tensor:
-    """A convolution of every channel by itself, which keeps the size.
+def _padded(x: Tensor, padding: Padding, same: int, strides: int, name: str) -> tuple[Tensor, str]:
+    """The map with the zeros that Keras does not add as wanted, and the word that Keras's layer gets."""
+    padding = same if padding is None else padding
+    if padding in (0, "same"):
+        return x, "same" if padding else "valid"
+    if padding == same and strides == 1:
+        return x, "same"
+    sides: Any = (padding, padding) if isinstance(padding, tuple) else padding
+    return keras.layers.ZeroPadding2D(sides, data_format=CHANNELS_LAST, name=f"{name}_pad")(x), "valid"
+
+
+def depthwise(
+    x: Tensor,
+    kernel_size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    dilation_rate: int = 1,
+    use_bias: bool = False,
+    padding: Padding = None,
+) -> Tensor:
+    """A convolution of every channel by itself; it pads as `conv` does.
 
     Args:
         x: map `(batch, height, width, channels)`.
         kernel_size: rows, and columns, of the kernels; odd.
         name: name of the layer.
+        strides: input pixels per output pixel.
         dilation_rate: distance in pixels between the pixels that a kernel reads.
+        use_bias: whether the convolution has a bias.
+        padding: see `conv`.
     """
+    x, keras_padding = _padded(x, padding, dilation_rate * (kernel_size - 1) // 2, strides, name)
     layer = keras.layers.DepthwiseConv2D(
         kernel_size,
-        padding="same",
+        strides=strides,
+        padding=keras_padding,
         dilation_rate=dilation_rate,
-        use_bias=False,
+        use_bias=use_bias,
         # Keras counts all channels as inputs of each channel; this factor gives he_normal of the kernel's own pixels.
         depthwise_initializer=keras.initializers.VarianceScaling(2.0 * x.shape[-1], "fan_in", "truncated_normal"),
         data_format=CHANNELS_LAST,
@@ -158,15 +183,16 @@ def apply(layer: keras.layers.Layer, x: Tensor) -> Tensor:
         layer.kernel_initializer = initializer
 
 
-def norm(x: Tensor, name: str, epsilon: float = 1e-5) -> Tensor:
+def norm(x: Tensor, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Tensor:
     """BatchNorm with PyTorch's epsilon and momentum (PyTorch's 0.1 for the new value is Keras's 0.9 for the old one).
 
     Args:
         x: map `(batch, height, width, channels)`.
         name: name of the layer.
         epsilon: number that is added to the variance.
+        momentum: share of the old value in the moving averages.
     """
-    return keras.layers.BatchNormalization(axis=-1, momentum=0.9, epsilon=epsilon, name=name)(x)
+    return keras.layers.BatchNormalization(axis=-1, momentum=momentum, epsilon=epsilon, name=name)(x)
 
 
 def relu(x: Tensor, name: str) -> Tensor:

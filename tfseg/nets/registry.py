@@ -4,12 +4,18 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 
 from tfseg import specs
+from tfseg.nets.backbones.efficientnet import EfficientNet
+from tfseg.nets.backbones.hrnet import HRNet
+from tfseg.nets.backbones.mit import MiT
+from tfseg.nets.backbones.mobilenet import MobileNetV2, MobileNetV3
+from tfseg.nets.backbones.preactivation_resnet import PreActivationResNet
+from tfseg.nets.backbones.xception import Xception
 from tfseg.nets.decoders.fpn import FPN
 from tfseg.nets.decoders.linknet import Linknet
 from tfseg.nets.decoders.lraspp import LRASPP
@@ -46,9 +52,11 @@ def build(name: str, **options: Any) -> keras.Model:
     * "unet_resnet50": `Unet` on a ResNet of output stride 32. "fpn_...", "linknet_...", "lraspp_..." (stride 16),
       "manet_...", "pan_..." (stride 16), "segformer_...", "unetplusplus_...", "upernet_...": the other decoders.
     * "drnseg_drn_d_22": `DRNSeg` on a DRN. "fcn_...", "deeplabv3_...", "pspnet_...": the other heads.
+    * "unet_vgg16", "unet_mobilenet_v2", "unet_mit_b0" and so on: the decoders on every other backbone.
+    * "unet" with `backbone="resnet50"` is "unet_resnet50", and so for every head and decoder.
 
     Args:
-        name: name of the network, one of `list_models()`.
+        name: name of the network, one of `list_models()`; or of a decoder, one of `list_models("decoders")`.
         options: arguments of that function. A segmenter takes those of its backbone, too. Every ResNet also takes the
             fields of `tfseg.specs.ResNetSpec` (`stem=(64, 64, 128)`, `stride_in="1x1"`).
     Returns: functional model.
@@ -62,19 +70,57 @@ def build(name: str, **options: Any) -> keras.Model:
         >>> model.name, model.output_shape
         ('fcn_resnet18', (None, None, None, 5))
     """
-    if name not in _BUILDERS:
-        raise ValueError(f"Unknown network: {name!r}. tfseg.list_models() names the {len(_BUILDERS)} known ones.")
+    name, options = resolved(name, options)
     return _BUILDERS[name](**options)
 
 
-def list_models() -> list[str]:
+def resolved(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The full name of a network, and its other options: `("unet_resnet50", {})` for "unet" with that backbone.
+
+    Args:
+        name: name of a network or of a decoder.
+        options: options of `build`.
+    Raises:
+        ValueError: an unknown name, or a decoder without a backbone that it goes on.
+    """
+    rest = dict(options)
+    if name in _HEADS:
+        backbone = rest.pop("backbone", None)
+        if specs.SEGMENTERS.get(f"{name}_{backbone}") != (name, backbone):
+            known = [other for head, other in specs.SEGMENTERS.values() if head == name]
+            raise ValueError(
+                f"{name} goes on a backbone: backbone= names one of {', '.join(known)}. Received: backbone={backbone!r}"
+            )
+        name = f"{name}_{backbone}"
+    if name not in _BUILDERS:
+        raise ValueError(f"Unknown network: {name!r}. tfseg.list_models() names the {len(_BUILDERS)} known ones.")
+    return name, rest
+
+
+def list_models(group: str | None = None) -> list[str]:
     """The names that `build` takes, sorted.
 
+    Args:
+        group: "backbones": the classifiers. "decoders": the heads and decoders, which `build` takes with
+            `backbone=`. "networks": whole segmenters. None: networks and backbones.
+    Raises:
+        ValueError: an unknown group.
+
     Example:
-        >>> [name for name in tfseg.list_models() if name.startswith("fcn8s")]
+        >>> tfseg.list_models("decoders")[:6]
+        ['deeplabv2', 'deeplabv3', 'deeplabv3plus', 'drnseg', 'fcn', 'fpn']
+        >>> [name for name in tfseg.list_models("networks") if name.startswith("fcn8s")]
         ['fcn8s', 'fcn8s_atonce']
     """
-    return sorted(_BUILDERS)
+    groups = {
+        None: _BUILDERS,
+        "backbones": _BACKBONES,
+        "decoders": _HEADS,
+        "networks": _BUILDERS.keys() - _BACKBONES.keys(),
+    }
+    if group not in groups:
+        raise ValueError(f"group is one of {', '.join(filter(None, groups))}. Received: {group!r}")
+    return sorted(groups[group])
 
 
 def options_of(name: str) -> dict[str, Any]:
@@ -113,7 +159,7 @@ def _segmenter(
 ) -> keras.Model:
     """A head with the options of its own function, on a backbone with all other options."""
     head_options = {key: options.pop(key) for key in inspect.signature(head).parameters if key in options}
-    if backbone in specs.RESNETS:
+    if "output_stride" in _option_types(_BACKBONES[backbone]):
         options.setdefault("output_stride", _OUTPUT_STRIDES.get(head, 8))
     if head in (DeepLabV3, DeepLabV3Plus):
         head_options.setdefault("rates", RATES.get(options.get("output_stride", 8), RATES[8]))
@@ -136,28 +182,33 @@ _HEADS: dict[str, Builder] = {
     "deeplabv2": DeepLabV2,
     "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
+    "drnseg": DRNSeg,
     "pspnet": PSPNet,
     **_DECODERS,
 }
-_DRN_HEADS: dict[str, Builder] = {
-    "drnseg": DRNSeg,
-    "fcn": FCN,
-    "deeplabv3": DeepLabV3,
-    "pspnet": PSPNet,
-}
 _OUTPUT_STRIDES: dict[Builder, int] = {**dict.fromkeys(_DECODERS.values(), 32), PAN: 16, LRASPP: 16}
-_BACKBONES: dict[str, Builder] = {name: functools.partial(_resnet, name) for name in specs.RESNETS} | {
-    name: functools.partial(DRN, name) for name in specs.DRNS
-}
-_BUILDERS: dict[str, Builder] = (
-    {name: functools.partial(VGG, depth, batch_norm=bn) for name, (depth, bn) in specs.VGGS.items()}
-    | _BACKBONES
-    | {
-        f"{title}_{name}": functools.partial(_segmenter, head, name)
-        for heads, names in ((_HEADS, specs.RESNETS), (_DRN_HEADS, specs.DRNS))
-        for title, head in heads.items()
-        for name in names
-    }
-    | dict(zip(specs.FCNS, (FCN32s, FCN16s, FCN8s, FCN8sAtOnce), strict=True))
-    | dict(zip(specs.DEEPLAB_VGGS, (DeepLabLargeFOV, DeepLabV2VGG), strict=True))
+# Builders that take a name of their table first.
+_OF_TABLES: tuple[tuple[Builder, Iterable[str]], ...] = (
+    (_resnet, specs.RESNETS),
+    (DRN, specs.DRNS),
+    (MobileNetV3, specs.MOBILENETS_V3),
+    (EfficientNet, specs.EFFICIENTNETS),
+    (MiT, specs.MITS),
+    (HRNet, specs.HRNETS),
+    (Xception, specs.XCEPTIONS),
+    (PreActivationResNet, specs.PREACTIVATION_RESNETS),
 )
+_BACKBONES: dict[str, Builder] = {
+    **{name: functools.partial(VGG, depth, batch_norm=bn) for name, (depth, bn) in specs.VGGS.items()},
+    "mobilenet_v2": MobileNetV2,
+    **{name: functools.partial(builder, name) for builder, names in _OF_TABLES for name in names},
+}
+_BUILDERS: dict[str, Builder] = {
+    **_BACKBONES,
+    **{
+        name: functools.partial(_segmenter, _HEADS[head], backbone)
+        for name, (head, backbone) in specs.SEGMENTERS.items()
+    },
+    **dict(zip(specs.FCNS, (FCN32s, FCN16s, FCN8s, FCN8sAtOnce), strict=True)),
+    **dict(zip(specs.DEEPLAB_VGGS, (DeepLabLargeFOV, DeepLabV2VGG), strict=True)),
+}

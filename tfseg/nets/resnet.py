@@ -6,21 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
-from keras.layers import (
-    Activation,
-    Add,
-    AveragePooling2D,
-    MaxPooling2D,
-    Multiply,
-    Reshape,
-    Softmax,
-    ZeroPadding2D,
-)
+from keras.layers import Add, AveragePooling2D, MaxPooling2D, ZeroPadding2D
 
 from tfseg import specs
 from tfseg.layers import BlurPooling, GlobalAveragePooling
 from tfseg.nets import blocks
+from tfseg.nets.residual_variants import conv_norm, scales, split_attention, squeeze_and_excite
 from tfseg.types import Tensor
 
 
@@ -82,7 +73,7 @@ def ResNet(
     blocks.check_choice("convention", convention, specs.CONVENTIONS)
     blocks.check_width(width)
     blocks.check_choice("stride_at", spec.stride_at, ("first", "last"))
-    _check_antialias(spec)
+    _check_variant(spec)
     grids = [(1,) * count for count in spec.blocks]
     stride_places = (spec.stride_in,) * len(grids) if isinstance(spec.stride_in, str) else spec.stride_in
     if multi_grid is not None:
@@ -126,12 +117,17 @@ def ResNet(
     return keras.Model(image, x, name=name or title)
 
 
-def _check_antialias(spec: specs.ResNetSpec) -> None:
-    blocks.check_choice("antialias", spec.antialias, ("", "average", "blur"))
+def _check_variant(spec: specs.ResNetSpec) -> None:
+    blocks.check_choice("antialias", spec.antialias, ("", "average", "average_valid", "blur"))
     if spec.antialias and (spec.stride_in, spec.stride_at, spec.stem_pool, spec.radix) != ("3x3", "first", (1, 1), 0):
         raise ValueError(
             'antialias reduces maps after the 3x3 convolutions: it goes with stride_in="3x3", stride_at="first", '
             f"stem_pool=(1, 1) and radix=0. Received: {spec}"
+        )
+    if spec.scales and not (spec.bottleneck and spec.scales > 1 and spec.stride_in == "3x3" and not spec.antialias):
+        raise ValueError(
+            "scales splits the 3x3 convolution of bottlenecks into two parts or more: it goes with bottleneck=True, "
+            f'stride_in="3x3" and no antialias. Received: {spec}'
         )
 
 
@@ -157,6 +153,7 @@ def residual_block(
         freed_rate: dilation rate of the convolution that strides, or would stride without dilation.
     """
     inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else specs.scaled(planes, 1)
+    inside *= max(1, spec.scales)
     outside = specs.scaled(planes, spec.expansion)
     convs: list[tuple[int, int, dict[str, Any]]]  # filters, kernel size and options
     conv_strides = 1 if spec.antialias else strides
@@ -171,43 +168,48 @@ def residual_block(
     else:
         first = {"strides": conv_strides, "dilation_rate": freed_rate}
         convs = [(inside, 3, first), (outside, 3, {"dilation_rate": rate})]
-    shortcut = x
+    source = shortcut = x
     if spec.stride_at == "last" and strides > 1 and x.shape[-1] == outside:
         shortcut = blocks.max_pool(x, 1, f"{name}_0_pool")
     elif strides > 1 or x.shape[-1] != outside:
         shortcut = _projection(x, outside, f"{name}_0", spec, strides=strides, dilated=rate > 1)
     for index, (filters, kernel_size, options) in enumerate(convs, 1):
-        if spec.radix and kernel_size == 3:
-            x = _split_attention(x, filters, f"{name}_{index}", spec, **options)
+        if spec.scales and kernel_size == 3:
+            x = scales(x, f"{name}_{index}", spec, is_first=shortcut is not source, **options)
             continue
-        x = _conv_norm(x, filters, kernel_size, f"{name}_{index}_conv", spec, **options)
+        if spec.radix and kernel_size == 3:
+            x = split_attention(x, filters, f"{name}_{index}", spec, **options)
+            continue
+        x = conv_norm(x, filters, kernel_size, f"{name}_{index}_conv", spec, **options)
         if index < len(convs):
             x = blocks.relu(x, f"{name}_{index}_relu")
         if index == len(convs) - 1:
             x = _antialias(x, f"{name}_{index}_pool", spec, strides=strides, freed=freed_rate != rate)
     if spec.squeeze:
-        x = _squeeze_and_excite(x, f"{name}_se", spec)
+        x = squeeze_and_excite(x, f"{name}_se", spec)
     return blocks.relu(Add(name=f"{name}_add")([shortcut, x]), f"{name}_out")
 
 
 def _stem(x: Tensor, width: float, spec: specs.ResNetSpec) -> Tensor:
     strided: dict[str, Any] = {"strides": 2, "padding": "same" if spec.stem_same else None}
     if not spec.stem:
-        x = _conv_norm(x, specs.scaled(spec.stem_filters, width), 7, "conv1_conv", spec, **strided)
+        x = conv_norm(x, specs.scaled(spec.stem_filters, width), 7, "conv1_conv", spec, **strided)
         return blocks.relu(x, "conv1_relu")
     for index, filters in enumerate(spec.stem, 1):
         options = strided if index == 1 else {}
-        x = _conv_norm(x, specs.scaled(filters, width), 3, f"conv1_{index}_conv", spec, **options)
+        x = conv_norm(x, specs.scaled(filters, width), 3, f"conv1_{index}_conv", spec, **options)
         x = blocks.relu(x, f"conv1_{index}_relu")
     return x
 
 
 def _stem_pool(x: Tensor, spec: specs.ResNetSpec) -> Tensor:
-    if spec.antialias == "average":
+    if spec.antialias.startswith("average"):
         return AveragePooling2D(2, data_format=blocks.CHANNELS_LAST, name="pool1_pool")(x)
     if spec.antialias == "blur":
         x = MaxPooling2D(3, 1, padding="same", data_format=blocks.CHANNELS_LAST, name="pool1_pool")(x)
         return BlurPooling(2, name="pool1_blur")(x)
+    if spec.stem_pool == "convolution":
+        return blocks.relu(conv_norm(x, x.shape[-1], 3, "pool1_conv", spec, strides=2), "pool1_relu")
     same = spec.stem_pool == "same"
     if not same:  # zeros are as good as minus infinity before this pooling: its input comes from a ReLU
         x = ZeroPadding2D((spec.stem_pool, spec.stem_pool), data_format=blocks.CHANNELS_LAST, name="pool1_pad")(x)
@@ -216,9 +218,10 @@ def _stem_pool(x: Tensor, spec: specs.ResNetSpec) -> Tensor:
 
 def _antialias(x: Tensor, name: str, spec: specs.ResNetSpec, *, strides: int, freed: bool) -> Tensor:
     """What reduces a map in place of a stride; in the block that would stride without dilation, the blur stays."""
-    if spec.antialias == "average" and strides > 1:
+    if spec.antialias.startswith("average") and strides > 1:
         # timm's pooling and its shortcut do not fit together where a side is odd. Here the last row counts once.
-        return AveragePooling2D(2, strides, padding="same", data_format=blocks.CHANNELS_LAST, name=name)(x)
+        padding = "valid" if spec.antialias == "average_valid" else "same"
+        return AveragePooling2D(2, strides, padding=padding, data_format=blocks.CHANNELS_LAST, name=name)(x)
     if spec.antialias == "blur" and (strides > 1 or freed):
         return BlurPooling(strides, name=name)(x)
     return x
@@ -228,51 +231,13 @@ def _projection(x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, s
     if spec.average_shortcut:
         pool = functools.partial(AveragePooling2D, 2, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")
         if strides > 1:
-            x = pool(strides, padding="same")(x)  # the ceil rule; the padding does not count
+            # The ceil rule; the padding does not count.
+            x = pool(strides, padding="valid" if spec.average_shortcut == "valid" else "same")(x)
         elif dilated and spec.average_shortcut == "same":
             x = ZeroPadding2D(((0, 1), (0, 1)), data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(x)
             x = pool(1)(x)
         strides = 1
-    return _conv_norm(x, filters, 1, f"{name}_conv", spec, strides=strides)
-
-
-def _squeeze_and_excite(x: Tensor, name: str, spec: specs.ResNetSpec) -> Tensor:
-    y = GlobalAveragePooling(keepdims=True, name=f"{name}_pool")(x)
-    middle = max(8, (x.shape[-1] // spec.squeeze + 4) // 8 * 8)  # a multiple of 8, as in timm
-    y = blocks.conv(y, middle, 1, f"{name}_1_conv", use_bias=True)
-    y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
-    return Multiply(name=f"{name}_scale")([x, Activation("sigmoid", name=f"{name}_sigmoid")(y)])
-
-
-def _split_attention(
-    x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, strides: int, dilation_rate: int, groups: int
-) -> Tensor:
-    """Convolutions that are weighed against each other, channel by channel; a stride is an average after them."""
-    y = _conv_norm(
-        x, filters * spec.radix, 3, f"{name}_conv", spec, dilation_rate=dilation_rate, groups=groups * spec.radix
-    )
-    y = blocks.relu(y, f"{name}_relu")
-    middle = max(32, (x.shape[-1] * spec.radix // 4 + 4) // 8 * 8)  # a multiple of 8, as in timm
-    z = Add(name=f"{name}_attention_sum")(ops.split(y, spec.radix, axis=-1))
-    z = GlobalAveragePooling(keepdims=True, name=f"{name}_attention_pool")(z)
-    z = blocks.conv(z, middle, 1, f"{name}_attention_1_conv", use_bias=True)
-    z = blocks.relu(blocks.norm(z, f"{name}_attention_1_bn", spec.epsilon), f"{name}_attention_relu")
-    z = blocks.conv(z, filters * spec.radix, 1, f"{name}_attention_2_conv", use_bias=True)
-    z = Reshape((1, spec.radix, filters), name=f"{name}_attention_parts")(z)
-    z = Softmax(axis=2, name=f"{name}_attention_softmax")(z)
-    z = Reshape((1, 1, spec.radix * filters), name=f"{name}_attention")(z)
-    y = Multiply(name=f"{name}_scale")([y, z])
-    y = Add(name=f"{name}_out")(ops.split(y, spec.radix, axis=-1))
-    if strides > 1:
-        y = ZeroPadding2D(1, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(y)
-        y = AveragePooling2D(3, strides, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")(y)
-    return y
-
-
-def _conv_norm(x: Tensor, filters: int, kernel_size: int, name: str, spec: specs.ResNetSpec, **options: Any) -> Tensor:
-    use_bias = spec.biases == "all" or (spec.biases == "stem" and name.startswith("conv1_"))
-    x = blocks.conv(x, filters, kernel_size, name, use_bias=use_bias, **options)
-    return blocks.norm(x, name.removesuffix("_conv") + "_bn", spec.epsilon)
+    return conv_norm(x, filters, 1, f"{name}_conv", spec, strides=strides)
 
 
 def _spec(spec: int | str | specs.ResNetSpec) -> tuple[str, specs.ResNetSpec]:

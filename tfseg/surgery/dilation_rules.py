@@ -200,6 +200,13 @@ def whole_map(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor
     return call.on(maps).result(surgeon.copies.of(call.operation), None)
 
 
+def attention(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`MapAttention`: the pixels of a denser map ask, and those of the original map answer."""
+    query, *answers = call.maps
+    asked = [query, *(surgeon.on_old_grid(tracked, call) for tracked in answers)]
+    return call.on(asked).result(surgeon.copies.of(call.operation), query.grid)
+
+
 def upsampling(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
     """Transposed convolutions and repeated pixels: copied unchanged where the map is the original's."""
     layer, grid = call.operation, call.grid
@@ -283,7 +290,7 @@ def _table(*rows: tuple[str, Rule]) -> dict[str, Rule]:
 
 
 LAYERS = _table(
-    ("Conv2D DepthwiseConv2D SeparableConv2D", convolution),
+    ("Conv2D DepthwiseConv2D SeparableConv2D StandardizedConv2D", convolution),
     ("MaxPooling2D AveragePooling2D", pooling),
     ("BlurPooling", blur),
     ("ZeroPadding2D Cropping2D", border),
@@ -291,6 +298,7 @@ LAYERS = _table(
     ("Resizing CenterCrop RandomCrop Rescale", resampling),
     ("DilatedPooling DensePadding", dilated_before),
     ("WithWeight", with_weight),
+    ("MapAttention", attention),
     ("ResizeLike", resize_like),
     ("CropLike", crop_like),
     ("AdaptiveAveragePooling AdaptivePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole_map),
@@ -299,7 +307,8 @@ LAYERS = _table(
     ("ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout2D", pixelwise),
     ("Add Average Concatenate Maximum Minimum Multiply Subtract", pixelwise),
     ("BatchNormalization LayerNormalization Normalization RMSNormalization Rescaling UnitNormalization", pixelwise),
-    ("Dense Metadata CustomScaleLayer LayerScale StochasticDepth", pixelwise),  # the last three of keras.applications
+    ("Dense LastMap Metadata", pixelwise),
+    ("CustomScaleLayer LayerScale StochasticDepth", pixelwise),  # those of keras.applications
 )
 OPERATIONS = _table(
     ("MaxPool AveragePool", pooling),

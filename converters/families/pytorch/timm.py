@@ -24,7 +24,7 @@ _DISTINCT = {
     "average": "averages of 2x2 pixels replace the strides of its 3x3 convolutions and the stem's pooling",
     "blur": "blurs of 3x3 pixels replace the strides of its 3x3 convolutions and of the stem's pooling",
 }
-_ELSEWHERE = ("_caffe_padded", "_caffe_ceil")  # ends of names that timm does not have
+_ELSEWHERE = ("_caffe_padded", "_caffe_ceil", "_clip")  # ends of names that timm does not have
 
 
 def _network(name: str, spec: specs.ResNetSpec) -> FamilyNetwork:

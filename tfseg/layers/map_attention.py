@@ -1,0 +1,60 @@
+"""Attention of the pixels of one map to those of another, in several heads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfseg.types import Tensor
+
+
+@keras.saving.register_keras_serializable("tfseg")
+class MapAttention(keras.layers.Layer):
+    """Each pixel of the first map becomes a mean of the pixels of the third, weighed by how it fits the second's.
+
+    Call on `[query, key, value]`, maps `(batch, height, width, channels)`. Key and value have the same size, which may
+    be smaller than that of the query: SegFormer's attention reads a reduced map. The channels are split into heads, and
+    each head has its own weights: the softmax of query times key, divided by the root of its channels.
+
+    Args:
+        heads: number of heads; divides the channels of all three maps.
+        kwargs: options of every Keras layer, such as `name` and `dtype`.
+    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2; with reduced maps: Xie et al. 2021,
+        https://arxiv.org/abs/2105.15203, section 3.1.
+
+    Example:
+        >>> query, key = np.zeros((1, 4, 5, 6)), np.zeros((1, 2, 2, 6))
+        >>> tuple(tfseg.layers.MapAttention(3)([query, key, key]).shape)
+        (1, 4, 5, 6)
+    """
+
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The map `(batch, query's height, query's width, value's channels)`."""
+        query, key, value = inputs
+        rows, columns = ops.shape(query)[1:3]
+        scale = (query.shape[3] // self.heads) ** -0.5
+        query, key, values = (self._split(x) for x in (query, key, value))
+        shares = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * scale
+        shares = ops.cast(ops.softmax(ops.cast(shares, "float32"), axis=-1), self.compute_dtype)
+        result = ops.transpose(ops.matmul(shares, values), (0, 2, 1, 3))
+        return ops.reshape(result, (-1, rows, columns, value.shape[3]))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """`(batch, heads, pixels, channels of a head)`."""
+        rows, columns = ops.shape(x)[1:3]
+        x = ops.reshape(x, (-1, rows * columns, self.heads, x.shape[3] // self.heads))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        """Shape and type of the result."""
+        query, _, value = inputs
+        return keras.KerasTensor((*query.shape[:3], value.shape[3]), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
+        return super().get_config() | {"heads": self.heads}

@@ -1,0 +1,1 @@
+"""Light and newer backbones: a file a family of networks."""
