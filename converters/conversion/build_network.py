@@ -102,6 +102,8 @@ def build_network(
     """
     known = _Target(target, fit, fit.sizes(source.shapes), *_owner(target, fit))
     options = _family_options(known, request)
+    if known.is_file_network:
+        options |= fit.network.read(source.shapes)
     options |= {key: value for key, value in (stated or {}).items() if known.is_file_network or key in _TRUNK}
     _check_request(known, request, options)
     head = _has_head(known, request)

@@ -17,6 +17,11 @@ def _nothing(width: float) -> Shapes:
     return {}
 
 
+def _no_options(shapes: Shapes) -> Mapping[str, Any]:
+    """The shapes of the tensors tell no options."""
+    return {}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FamilyNetwork:
     """One network of a family.
@@ -36,6 +41,7 @@ class FamilyNetwork:
         public: name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
         options: options that `tfseg.build` gets, beyond the family's `options`.
+        read: function of the shapes of a file's tensors that gives further options, which they tell.
         dilates: whether an output stride can be chosen, where the family allows it.
         classes: key that replaces the family's `classes`, where the names of that tensor differ.
         layer: name of a layer without variables that a model of this network has. A model of another network with the
@@ -55,6 +61,7 @@ class FamilyNetwork:
     public: str | None = None
     distinct: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    read: Callable[[Shapes], Mapping[str, Any]] = _no_options
     dilates: bool = True
     classes: str | None = None
     layer: str | None = None

@@ -78,14 +78,22 @@ STATES = (
 # What stands after a backbone, or the whole of a network without a backbone of its own.
 HEADS = (
     Signature("Pytorch-UNet (milesial)", "inc.double_conv.# down#.maxpool_conv.# up#.conv.double_conv.# outc.conv"),
-    Signature("Unet++ of segmentation_models_pytorch", "decoder.blocks.x_#_#.conv#.# segmentation_head.#"),
-    Signature("MAnet of segmentation_models_pytorch", "decoder.center.top_conv decoder.blocks.#.hl_conv.#.#"),
-    Signature("Unet of segmentation_models_pytorch", "decoder.blocks.#.conv#.# segmentation_head.#"),
-    Signature("Linknet of segmentation_models_pytorch", "decoder.blocks.#.block.#.# segmentation_head.#"),
-    Signature("FPN of segmentation_models_pytorch", "decoder.p# decoder.seg_blocks.#.block segmentation_head.#"),
-    Signature("PAN of segmentation_models_pytorch", "decoder.fpa.branch# decoder.gau# segmentation_head.#"),
-    Signature("UPerNet of segmentation_models_pytorch", "decoder.fpn_lateral_blocks.# decoder.fusion_block.#"),
-    Signature("Segformer of segmentation_models_pytorch", "decoder.mlp_stage.#.linear decoder.fuse_stage.#"),
+    Signature("Unet++ of segmentation_models_pytorch", "decoder.blocks.x_#_#.conv#.# segmentation_head.#", known=True),
+    Signature(
+        "MAnet of segmentation_models_pytorch", "decoder.center.top_conv decoder.blocks.#.hl_conv.#.#", known=True
+    ),
+    Signature("Unet of segmentation_models_pytorch", "decoder.blocks.#.conv#.# segmentation_head.#", known=True),
+    Signature("Linknet of segmentation_models_pytorch", "decoder.blocks.#.block.#.# segmentation_head.#", known=True),
+    Signature(
+        "FPN of segmentation_models_pytorch", "decoder.p# decoder.seg_blocks.#.block segmentation_head.#", known=True
+    ),
+    Signature("PAN of segmentation_models_pytorch", "decoder.fpa.branch# decoder.gau# segmentation_head.#", known=True),
+    Signature(
+        "UPerNet of segmentation_models_pytorch", "decoder.fpn_lateral_blocks.# decoder.fusion_block.#", known=True
+    ),
+    Signature(
+        "Segformer of segmentation_models_pytorch", "decoder.mlp_stage.#.linear decoder.fuse_stage.#", known=True
+    ),
     Signature("DPT of segmentation_models_pytorch", "decoder.projection_blocks.# decoder.reassemble_blocks.#"),
     Signature("DeepLabV3 of VainF", "classifier.classifier.#.convs.#.#"),
     Signature(

@@ -1,19 +1,23 @@
-"""segmentation_models.pytorch: DeepLabV3, DeepLabV3+ and PSPNet on torchvision's ResNets.
+"""segmentation_models.pytorch: its decoders on torchvision's ResNets and VGGs.
 
 Source of the facts: https://github.com/qubvel-org/segmentation_models.pytorch, versions 0.0.3 to 0.6.0:
-decoders/deeplabv3, decoders/pspnet, encoders/resnet.py, encoders/_utils.py and base/heads.py. It refuses images whose
+decoders/*, encoders/resnet.py, encoders/_utils.py and base/heads.py. It refuses images whose
 sides are not multiples of the encoder's stride; ours takes any size, and computes the same for those.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
-from converters.families.family import Family, FamilyNetwork
+from converters.families import variables
+from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp, separated
 from converters.families.pytorch.public_torchvision import import_torchvision
+from converters.families.pytorch.smp_decoders import DECODERS, Decoder
+from converters.families.pytorch.torchvision import vgg_features
 from converters.families.trunks import HEAD, network, trunk
-from converters.names.tables import Row
+from converters.names.tables import Row, table
 from tfseg import specs
 
 _ENCODERS = (
@@ -25,7 +29,9 @@ _ENCODERS = (
     "resnext50_32x4d",
     "resnext101_32x8d",
 )
-_RATES = {"rates": (12, 24, 36)}  # whatever the output stride
+_ALIGNED = {"upsampling": "bilinear_align_corners"}
+_FORM = {"rates": (12, 24, 36), "convention": "new", **_ALIGNED}  # whatever the output stride
+_ON_VGG = ("unet", "unetplusplus", "linknet", "fpn", "manet", "upernet", "segformer")  # PAN dilates its encoder
 _LOGITS = ("segmentation_head.0", "logits", "conv")
 
 _DEEPLABV3 = (
@@ -79,11 +85,14 @@ _PSPNET_OPTIONS = {
     "kernel_sizes": (1, 3),
     "norm_single_bin": False,
     "dropout": 0.2,
+    "convention": "new",
+    **_ALIGNED,
 }
 # `aux_params` builds it; the segmenter's logits do not depend on it.
 _BESIDE = (
     (r"classification_head\.3\.(weight|bias)", "the classification head beside the segmenter, which is not built"),
 )
+_NOT_RUN = ((r"decoder\.center\..*", "a block that its U-Net++ has on VGG, and never runs"),)
 _UNREAD = ((r"encoder\.layer[34]\..*", "part of a stage of the encoder that this PSPNet does not compute"),)
 
 
@@ -92,7 +101,7 @@ def _deeplab(title: str, rows: tuple[Row, ...], public: str, **options: Any) -> 
         spec = specs.RESNETS[name]
         named = [*trunk(spec, "encoder."), *rows]
         yield network(
-            f"{title}_{name}", spec, named, ignored=_BESIDE, public=f"{public}_{name}", options=options | _RATES
+            f"{title}_{name}", spec, named, ignored=_BESIDE, public=f"{public}_{name}", options=options | _FORM
         )
 
 
@@ -120,20 +129,44 @@ def _pspnet(name: str) -> FamilyNetwork:
     )
 
 
+def _decoders(title: str, decoder: Decoder) -> Iterator[FamilyNetwork]:
+    fields: dict[str, Any] = {"read": decoder.read, "requires": {decoder.requires: ""}}
+    for name in _ENCODERS:
+        spec = specs.RESNETS[name]
+        rows = [*trunk(spec, "encoder."), *decoder.rows]
+        public = f"{decoder.public}_{name}"
+        options = {"convention": "new", **decoder.options}
+        yield network(
+            f"{title}_{name}", spec, rows, _BESIDE, public=public, options=options, dilates=title == "pan", **fields
+        )
+    for name, (depth, batch_norm) in specs.VGGS.items() if title in _ON_VGG else ():
+        ignored = (COUNTER, *_BESIDE, *(_NOT_RUN if title == "unetplusplus" else ()))
+        yield FamilyNetwork(
+            f"{title}_{name}",
+            table((*vgg_features(depth, batch_norm, "encoder."), *decoder.rows), ignored),
+            "encoder.features.0.weight",
+            functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm),
+            public=f"{decoder.public}_{name}",
+            dilates=False,
+            **fields,
+        )
+
+
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     import_torchvision()  # which timm imports
     import segmentation_models_pytorch
 
     head, _, encoder = name.partition("_")
-    options = {} if head == "PSPNet" else {"encoder_output_stride": output_stride}
+    options = {"encoder_output_stride": output_stride} if head in ("DeepLabV3", "DeepLabV3Plus", "PAN") else {}
     return getattr(segmentation_models_pytorch, head)(encoder, encoder_weights=None, classes=num_classes, **options)
 
 
 SMP = Family(
     name="qubvel/segmentation_models.pytorch",
-    covers="DeepLabV3, DeepLabV3+ and PSPNet on ResNet-18 to -152, ResNeXt-50 32x4d and -101 32x8d",
+    covers="U-Net, U-Net++, FPN, LinkNet, MA-Net, PAN, UPerNet, SegFormer, DeepLabV3, DeepLabV3+ and PSPNet on ResNet-18 to "
+    "-152, ResNeXt-50 32x4d and -101 32x8d; all but the last three and PAN on VGG, too",
     files="https://huggingface.co/models?library=segmentation-models-pytorch",
-    proof="segmentation_models_pytorch, 2.4e-6",
+    proof="segmentation_models_pytorch, 3.3e-6",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
     license="MIT",
     formats=("PyTorch zip", "PyTorch legacy stream", "safetensors"),
@@ -142,12 +175,12 @@ SMP = Family(
         *_deeplab("deeplabv3", _DEEPLABV3, "DeepLabV3", output_stride=8),
         *_deeplab("deeplabv3plus", _DEEPLABV3PLUS, "DeepLabV3Plus", output_stride=16),
         *map(_pspnet, _ENCODERS),
+        *(network for title, decoder in DECODERS.items() for network in _decoders(title, decoder)),
     ),
     classes="segmentation_head.0.weight",
     head=HEAD,
-    features=r"conv[35]_block\d+_out",
+    features=r"conv[35]_block\d+_out|pool5",
     trunk={"output_stride": 32},
-    options={"convention": "new", "upsampling": "bilinear_align_corners"},
     conventions=("new",),
     public=_public,
     multiple_of=16,

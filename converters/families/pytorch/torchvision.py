@@ -98,15 +98,21 @@ SEGMENTATION = Family(
 # ---------------------------------------------------------------------------------------------------------------- VGG
 
 
-def _vgg_features(depth: int, batch_norm: bool) -> tuple[Row, ...]:
-    """The rows of `features`: torchvision numbers convolution, BatchNorm, ReLU and pooling in one sequence."""
+def vgg_features(depth: int, batch_norm: bool, prefix: str = "") -> tuple[Row, ...]:
+    """The rows of `features`: torchvision numbers convolution, BatchNorm, ReLU and pooling in one sequence.
+
+    Args:
+        depth: 11, 13, 16 or 19.
+        batch_norm: whether each convolution has a BatchNorm.
+        prefix: text before every name, such as "encoder.".
+    """
     rows: list[Row] = []
     index = 0
     for stage, count in enumerate(specs.VGG_CONVS[depth], 1):
         for conv in range(1, count + 1):
-            rows.append((f"features.{index}", f"conv{stage}_{conv}", "conv"))
+            rows.append((f"{prefix}features.{index}", f"conv{stage}_{conv}", "conv"))
             if batch_norm:
-                rows.append((f"features.{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
+                rows.append((f"{prefix}features.{index + 1}", f"conv{stage}_{conv}_bn", "norm"))
             index += 3 if batch_norm else 2
         index += 1
     return tuple(rows)
@@ -123,7 +129,7 @@ def vgg_network(name: str, depth: int, batch_norm: bool) -> FamilyNetwork:
         depth: 11, 13, 16 or 19.
         batch_norm: whether each convolution has a BatchNorm.
     """
-    features = _vgg_features(depth, batch_norm)
+    features = vgg_features(depth, batch_norm)
     names = table(features + _VGG_TOP, (COUNTER,))
     convolutions = functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm)
     return FamilyNetwork(name, names, "features.0.weight", convolutions, public=name)

@@ -1,6 +1,5 @@
 """Decoders on backbones that were built from their programs: equal to the public network with the same backbone."""
 
-
 import pytest
 from helpers import smp_decoders
 from helpers.references import images, output, randomized_state, relative, torch_output

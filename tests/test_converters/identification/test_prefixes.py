@@ -236,7 +236,7 @@ def test_other_head_of_two_layers_needs_a_word(tmp_path):
 
 
 DECODERS = {
-    "Unet": under("encoder.", trunk()) | {"decoder.blocks.0.conv1.0.weight": ZEROS(8, 512, 3, 3)},
+    "U-Net": under("encoder.", trunk()) | {"decoder.levels.0.conv.weight": ZEROS(8, 512, 3, 3)},
     "neck": under("backbone.", trunk()) | {"neck.lateral_convs.0.conv.weight": ZEROS(8, 64, 1, 1)},
     "Lightning": under("model.encoder.", trunk()) | {"model.up.weight": ZEROS(512, 8, 2, 2), "loss.w": ZEROS(2)},
     "transformer": under("visual.", trunk()) | {"visual.attnpool.q.weight": ZEROS(8, 8), "text.weight": ZEROS(9, 8)},

@@ -45,6 +45,11 @@ def difference(model, module, channels=3):
         ("PSPNet", {"psp_out_channels": 64}),
         ("PSPNet", {"aux_params": {"classes": 3}}),
         ("DeepLabV3Plus", {"aux_params": {"classes": 3, "pooling": "max", "activation": "sigmoid"}}),
+        ("Unet", {"decoder_interpolation": "bilinear", "decoder_channels": (32, 16, 16, 8, 8)}),
+        ("UnetPlusPlus", {"decoder_interpolation": "bilinear", "decoder_channels": (32, 16, 16, 8, 8)}),
+        ("FPN", {"decoder_interpolation": "bilinear", "decoder_merge_policy": "cat"}),
+        ("PAN", {"decoder_interpolation": "nearest", "encoder_output_stride": 32}),
+        ("Segformer", {"decoder_segmentation_channels": 32, "aux_params": {"classes": 3}}),
     ],
 )
 def test_arguments_of_smp_are_obeyed(tmp_path, name, options):
@@ -73,7 +78,10 @@ def test_arguments_of_smp_are_obeyed(tmp_path, name, options):
         ("DeepLabV3Plus", {"upsampling": 1}, "upsampling=1"),
         ("PSPNet", {"decoder_use_norm": {"type": "batchnorm", "eps": 0.1}}, "decoder_use_norm="),
         ("PSPNet", {"encoder_depth": 4}, "encoder_depth=4"),
-        ("Unet", {}, "Unet of segmentation_models_pytorch"),
+        ("Unet", {"decoder_use_norm": "instancenorm"}, "decoder_use_norm='instancenorm'"),
+        ("Unet", {"decoder_interpolation": "bicubic"}, r"decoder_interpolation=\['bicubic'\]"),
+        ("FPN", {"upsampling": 2}, "upsampling=2"),
+        ("DPT", {}, "DPT of segmentation_models_pytorch"),
     ],
 )
 def test_arguments_of_smp_that_cannot_be_built_are_refused(tmp_path, name, options, message):
