@@ -184,7 +184,7 @@ UPERNET = (
     ("decode_head.classifier", "logits", "conv"),
 )
 SEGFORMER = (
-    *((f"decode_head.linear_c.{index}.proj", f"mlp_{3 - index}", "dense") for index in range(4)),
+    *((f"decode_head.linear_projections.{index}.proj", f"mlp_{3 - index}", "dense") for index in range(4)),
     ("decode_head.linear_fuse", "fuse_conv", "conv"),
     ("decode_head.batch_norm", "fuse_bn", "norm"),
     ("decode_head.classifier", "logits", "conv"),
