@@ -33,7 +33,8 @@ def HRNet(
         spec: "w18", "w30", "w32", "w40", "w44", "w48" or "w64"; or a `tfseg.specs.HRNetSpec`.
         upsampling: how coarser maps are enlarged before finer ones take them, a name of `tfseg.specs.INTERPOLATIONS`.
             The classifiers of timm and of the authors have "nearest", the authors' segmenters "bilinear" and
-            "bilinear_align_corners". The concatenated maps are enlarged in the same way, but bilinearly in place of "nearest".
+            "bilinear_align_corners". The concatenated maps are enlarged so, too, but
+            bilinearly in place of "nearest".
         width: factor of every channel count.
         include_top: whether the classifier follows: bottlenecks (`top_branch1_1_conv`), strided convolutions from
             each branch to the next, an average and the layer `predictions`.
