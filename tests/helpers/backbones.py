@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import backbone_rows as rows
-from helpers.references import randomized_state, timm_net, torchvision_net
+from helpers.references import filled_module, randomized_state, timm_net, torchvision_net
 from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
@@ -97,6 +97,18 @@ TINY_MIT = specs.MiTSpec((8, 16, 40, 64), (1, 1, 2, 1))
 TINY_HRNET = specs.HRNetSpec(4, tuple(specs.HRNetStage(modules, 1) for modules in (1, 2, 1)), first_blocks=1)
 
 
+TINY_EFFICIENTNET = specs.EfficientNetSpec(1 / 8, 0.3, 0.2, 1e-3, padding="same")
+
+
+def tiny_efficientnet_public():
+    """timm's EfficientNet with the numbers of `TINY_EFFICIENTNET`, by the function that makes its own of all sizes."""
+    import_torchvision()
+    models = pytest.importorskip("timm.models.efficientnet")
+    options = {"channel_multiplier": 1 / 8, "depth_multiplier": 0.3, "pad_type": "same", "bn_eps": 1e-3}
+    build = functools.partial(models._gen_efficientnet, "tf_efficientnet_b0", num_classes=CLASSES, **options)
+    return filled_module(build, 0, 1.0)
+
+
 def tiny_hrnet_public():
     """timm's HRNet with the numbers of `TINY_HRNET`."""
     stages = {
@@ -135,13 +147,15 @@ def _resnet(name):
 
 # What `make test` compares: tiny, or small of its own.
 SMALL: dict[str, Pair] = {
-    "mobilenet_v2": torchvision_pair(
-        functools.partial(tfseg.MobileNetV2, width=1 / 4), "mobilenet_v2", rows.mobilenet_v2(), width_mult=1 / 4
-    ),
     "mobilenet_v3_small": torchvision_pair(
         functools.partial(tfseg.MobileNetV3, "small"), "mobilenet_v3_small", rows.mobilenet_v3("mobilenet_v3_small")
     ),
-    "tf_efficientnet_b0": timm_pair(*_efficientnet("tf_efficientnet_b0", rows.timm_efficientnet)),
+    "tf_efficientnet": Pair(
+        functools.partial(tfseg.EfficientNet, TINY_EFFICIENTNET),
+        tiny_efficientnet_public,
+        rows.timm_efficientnet(TINY_EFFICIENTNET),
+        timm_features,
+    ),
     "mit": mit_pair(TINY_MIT),
     "hrnet": Pair(functools.partial(tfseg.HRNet, TINY_HRNET), tiny_hrnet_public, rows.hrnet(), timm_features, 32),
     "resnetv2_18": timm_pair(
@@ -150,6 +164,9 @@ SMALL: dict[str, Pair] = {
 }
 FULL: dict[str, Pair] = {
     "mobilenet_v2": torchvision_pair(tfseg.MobileNetV2, "mobilenet_v2", rows.mobilenet_v2()),
+    "mobilenet_v2 of a quarter": torchvision_pair(
+        functools.partial(tfseg.MobileNetV2, width=1 / 4), "mobilenet_v2", rows.mobilenet_v2(), width_mult=1 / 4
+    ),
     "mobilenet_v3_large": torchvision_pair(
         functools.partial(tfseg.MobileNetV3, "large"), "mobilenet_v3_large", rows.mobilenet_v3("mobilenet_v3_large")
     ),
@@ -159,7 +176,7 @@ FULL: dict[str, Pair] = {
     },
     **{
         f"tf_efficientnet_b{index}": timm_pair(*_efficientnet(f"tf_efficientnet_b{index}", rows.timm_efficientnet))
-        for index in range(1, 8)
+        for index in range(8)
     },
     **{name: mit_pair(spec) for name, spec in specs.MITS.items()},
     **{
