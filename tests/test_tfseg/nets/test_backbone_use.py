@@ -1,6 +1,7 @@
 """What a backbone must allow: dilation with the law, decoders on its maps, saving, training; and what it refuses."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from helpers.references import copy_weights, images, output, relative
 
 import tfseg
 from tfseg import specs
+from tfseg.surgery.take_weights import TRUNK
 
 TINY_EFFICIENTNET = specs.EfficientNetSpec(1 / 8, 0.3, 0.2)
 TINY_SAME = specs.EfficientNetSpec(1 / 8, 0.3, 0.2, 1e-3, padding="same")
@@ -48,7 +50,7 @@ TINY = {
 
 @pytest.mark.quick_variants("mit-8")
 @pytest.mark.parametrize("output_stride", [16, 8])
-@pytest.mark.parametrize("name", [name for name in TINY if name not in ("hrnet", "bit", "clip")])
+@pytest.mark.parametrize("name", [name for name in TINY if name not in ("hrnet", "bit")])
 def test_dilate_keeps_the_old_map_on_the_old_grid(name, output_stride):
     """Squeeze-and-excite, TensorFlow's one-sided padding, and attention to reduced maps among them."""
     # From 128 pixels on the deepest map has more than one pixel on each side, and varies.
@@ -190,7 +192,23 @@ def test_backbones_refuse(build, message):
         build()
 
 
-def test_dilate_refuses_big_transfer():
-    """GroupNorm averages over all pixels, and a denser map has others."""
-    with pytest.raises(ValueError, match=r"_gn\d' \(GroupNormalization\) .* cannot be dilated"):
-        tfseg.dilate(TINY["bit"](), 8)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bit", r"_gn\d' \(GroupNormalization\) .* cannot be dilated"),
+        pytest.param("hrnet", r"_resize' \(ResizeLike\) .* cannot be dilated", marks=pytest.mark.full),
+    ],
+)
+def test_dilate_refuses_what_reads_more_than_the_old_grid(name, message):
+    """GroupNorm averages over all pixels; HRNet's branches interpolate between the pixels of each other."""
+    with pytest.raises(ValueError, match=message):
+        tfseg.dilate(TINY[name](), 8)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", TINY)
+def test_every_variable_of_a_backbone_belongs_to_the_trunk(name):
+    """What a warm start takes, and what learns slowly in recipes; the classifier's last layer is the head."""
+    model = TINY[name](include_top=True, num_classes=3)
+    head = {variable.path for variable in model.trainable_variables if not re.fullmatch(TRUNK, variable.path)}
+    assert head == {"predictions/kernel", "predictions/bias"}
