@@ -135,9 +135,9 @@ def test_mit_of_segmentation_models_has_the_authors_epsilons(record):
     for height, width in ((64, 64), (96, 160)):
         pixels = images(height, width)
         for index, ours in enumerate(output(maps, pixels), 2):
-            theirs = torch_map(lambda encoder, image, index=index: encoder(image)[index], module, pixels)
-            record("mit_b0 of smp", relative(ours, theirs))
-            assert relative(ours, theirs) <= 1e-5
+            reference = torch_map(lambda encoder, image, index=index: encoder(image)[index], module, pixels)
+            record("mit_b0 of smp", relative(ours, reference))
+            assert relative(ours, reference) <= 1e-5
 
 
 @pytest.mark.full
@@ -183,11 +183,11 @@ def test_big_transfer_is_timms(name, record):
     model = fill(pair.ours(include_top=True, num_classes=CLASSES), module, pair.names)
     for height, width in ((128, 128), (97, 129)):
         pixels = images(height, width)
-        ours, theirs = output(with_last_map(model), pixels)[0], torch_map(timm_features, module, pixels)
+        ours, reference = output(with_last_map(model), pixels)[0], torch_map(timm_features, module, pixels)
         exact = torch_map(lambda network, image: timm_features(network, image.double()), module.double(), pixels)
         module.float()
         record(name, relative(ours, exact))
-        assert relative(ours, exact) <= max(1e-5, 1.5 * relative(theirs, exact)) <= 3e-5
+        assert relative(ours, exact) <= max(1e-5, 1.5 * relative(reference, exact)) <= 3e-5
 
 
 @pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.full)])
@@ -220,5 +220,4 @@ def test_efficientnet_has_the_names_and_values_of_keras_applications():
         next(variable for variable in model.variables if variable.path == path).assign(value)
     for height, width in ((64, 64), (65, 83)):
         pixels = images(height, width)
-        ours, theirs = output(model, pixels), np.asarray(reference(pixels, training=False))
-        assert relative(ours, theirs) <= 1e-5
+        assert relative(output(model, pixels), np.asarray(reference(pixels, training=False))) <= 1e-5
