@@ -320,6 +320,7 @@ class PreActivationSpec:
         bottleneck: whether a unit is 1x1, 3x3, 1x1 with a fourfold output, or two 3x3.
         data_norm: whether the image itself is normalized first, without a factor.
         stem_norm: whether a norm and a ReLU follow the first convolution.
+        bare_shortcut: whether the first unit has no projection if it keeps the channels.
         epsilon: epsilon of every norm.
         momentum: share of the old value in the moving averages of BatchNorm.
         standardized: whether every kernel is standardized when it is used, and the norms are GroupNorms of 32 groups
@@ -331,6 +332,7 @@ class PreActivationSpec:
     bottleneck: bool = True
     data_norm: bool = False
     stem_norm: bool = False
+    bare_shortcut: bool = False
     epsilon: float = 1e-5
     momentum: float = 0.9
     standardized: bool = False
@@ -343,7 +345,10 @@ PREACTIVATION_RESNETS: dict[str, PreActivationSpec] = {
     # qubvel's classification_models, the backbones of his segmentation_models for Keras.
     **{f"preact_resnet{depth}": PreActivationSpec(_DEPTHS[depth], depth >= 50, **_QUBVEL) for depth in _DEPTHS},
     # timm's.
-    **{f"resnetv2_{depth}": PreActivationSpec(_DEPTHS[depth], depth >= 50) for depth in _DEPTHS},
+    **{
+        f"resnetv2_{depth}": PreActivationSpec(_DEPTHS[depth], depth >= 50, bare_shortcut=depth < 50)
+        for depth in _DEPTHS
+    },
     # Big Transfer.
     **{
         f"resnetv2_{depth}x{factor}_bit": PreActivationSpec(_DEPTHS[depth], standardized=True, factor=factor)

@@ -33,6 +33,7 @@ from tfseg.backbone_specs import PREACTIVATION_RESNETS as PREACTIVATION_RESNETS
 from tfseg.backbone_specs import XCEPTIONS as XCEPTIONS
 from tfseg.backbone_specs import EfficientNetSpec as EfficientNetSpec
 from tfseg.backbone_specs import HRNetSpec as HRNetSpec
+from tfseg.backbone_specs import HRNetStage as HRNetStage
 from tfseg.backbone_specs import MiTSpec as MiTSpec
 from tfseg.backbone_specs import PreActivationSpec as PreActivationSpec
 from tfseg.backbone_specs import XceptionBlock as XceptionBlock

@@ -1,8 +1,11 @@
-"""Lists the networks, the published files and the families of checkpoints that tfseg knows.
+"""Lists the backbones, decoders, networks, published files and families of checkpoints that tfseg knows.
 
 tfseg list
+tfseg list backbones
 tfseg list networks --filter=deeplabv3
 tfseg list files --filter=resnet50
+
+Every decoder reads every backbone. Of these networks, only those are listed that have files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +14,11 @@ from tfseg_cli import flag_types
 from tfseg_cli.launch import launch
 from tfseg_cli.light import use_tables_only
 
-_KIND = flag_types.choice("kind", None, ("networks", "files", "families"), "What to list; by default all three.")
+_KINDS = ("backbones", "decoders", "networks", "files", "families")
+_KIND = flag_types.choice("kind", None, _KINDS, "What to list; by default all.")
 _FILTER = flag_types.text("filter", None, "Only lines that have this text in them, in any case.")
+
+_NO_FILES = "none: tfseg.build makes it"
 
 
 def main() -> None:
@@ -22,7 +28,7 @@ def main() -> None:
 
 def _list() -> int | str:
     use_tables_only()
-    kinds = {"networks": _networks, "files": _files, "families": _families}
+    kinds = dict(zip(_KINDS, (_backbones, _decoders, _networks, _files, _families), strict=True))
     printed = False
     for kind in [_KIND.value] if _KIND.value else kinds:
         head, *rows = kinds[kind]()
@@ -35,14 +41,37 @@ def _list() -> int | str:
     return 0 if printed else f"no line has the text {_FILTER.value!r}"
 
 
+def _backbones() -> Iterator[tuple[str, ...]]:
+    from tfseg import specs
+
+    yield "BACKBONE", "FAMILIES OF ITS FILES"
+    for name in sorted(specs.BACKBONES):
+        yield name, _families_of(name) or _NO_FILES
+
+
+def _decoders() -> Iterator[tuple[str, ...]]:
+    from tfseg import specs
+
+    yield "DECODER", "ON A BACKBONE"
+    for name in sorted({head for head, _ in specs.SEGMENTERS.values()}):
+        backbone = next(backbone for head, backbone in specs.SEGMENTERS.values() if head == name)
+        yield name, f"--model={name} --options=backbone={backbone}, or --model={name}_{backbone}"
+
+
 def _networks() -> Iterator[tuple[str, ...]]:
-    from converters.families import FAMILIES
     from tfseg import specs
 
     yield "NETWORK", "FAMILIES OF ITS FILES"
     for name in specs.network_names():
-        families = [family.name for family in FAMILIES.values() if family.network(name)]
-        yield name, ", ".join(families) or "none: tfseg.build makes it"
+        families = _families_of(name)
+        if families or name not in {*specs.BACKBONES, *specs.SEGMENTERS}:
+            yield name, families or _NO_FILES
+
+
+def _families_of(network: str) -> str:
+    from converters.families import FAMILIES
+
+    return ", ".join(family.name for family in FAMILIES.values() if family.network(network))
 
 
 def _files() -> Iterator[tuple[str, ...]]:

@@ -13,19 +13,23 @@ from tfseg_cli.launch import UsageError
 _EXPECTED = {float: "a number", int: "a whole number", bool: "true or false", str: "a text", type(None): "None"}
 
 
-def check_options(flag: flags.FlagHolder[dict[str, Any]], network: str) -> None:
+def check_options(flag: flags.FlagHolder[dict[str, Any]], network: str) -> tuple[str, dict[str, Any]]:
     """Refuses options that a network does not have, or whose values have the wrong type. It loads the library.
 
     Args:
         flag: the flag of the options; None as its value is fine.
-        network: a name of `tfseg.list_models()`.
+        network: a name of `tfseg.list_models()`, or of a decoder, whose options name the backbone.
+    Returns: the full name of the network, and its options.
     Raises:
         UsageError: naming the first wrong option.
     """
-    from tfseg.nets.registry import options_of
+    from tfseg.nets.registry import options_of, resolved
 
+    options = flag.value or {}
+    _check_backbone(flag, network)
+    network, options = resolved(network, options)
     known = options_of(network)
-    for option, value in (flag.value or {}).items():
+    for option, value in options.items():
         if option == "num_classes":
             raise UsageError(f"--{flag.name}={option}={value}: the number of classes has a flag, --num_classes=")
         if option not in known:
@@ -33,6 +37,25 @@ def check_options(flag: flags.FlagHolder[dict[str, Any]], network: str) -> None:
             raise UsageError(f"--{flag.name}={option}={value}: {network} has no option {option!r}{suggestion}")
         if not is_of(value, known[option]):
             raise UsageError(f"--{flag.name}={option}={value}: expected {describe(known[option])}")
+    return network, options
+
+
+def _check_backbone(flag: flags.FlagHolder[dict[str, Any]], network: str) -> None:
+    """Refuses a decoder without a backbone, or with one on which it does not go."""
+    from tfseg import specs
+
+    known = [backbone for head, backbone in specs.SEGMENTERS.values() if head == network]
+    if not known:
+        return
+    backbone = (flag.value or {}).get("backbone")
+    if backbone is None:
+        raise UsageError(
+            f"--{flag.name}=backbone= is missing: {network} reads a backbone, such as "
+            f"--{flag.name}=backbone={known[0]}; `tfseg list backbones` prints their names"
+        )
+    if backbone not in known:
+        suggestion = nearest(str(backbone), known) or ". `tfseg list backbones` prints the names"
+        raise UsageError(f"--{flag.name}=backbone={backbone}: {network} reads no backbone of that name{suggestion}")
 
 
 def is_of(value: Any, kind: Any) -> bool:

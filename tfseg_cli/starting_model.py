@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from tfseg import data
 
 _MODEL = flag_types.text(
-    "model", None, "The network, by default that of the weights; `tfseg list` prints the names of all."
+    "model",
+    None,
+    "The network, by default that of the weights; `tfseg list` prints the names of all. A decoder, such as unet, takes "
+    "--options=backbone=resnet34.",
 )
 _WEIGHTS = path_flags.model_source(
     "weights",
@@ -71,7 +74,7 @@ def check_names() -> None:
     """
     import tfseg
 
-    check_name(_MODEL, tfseg.list_models(), "networks")
+    check_name(_MODEL, [*tfseg.list_models(), *tfseg.list_models("decoders")], "networks")
     check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     if _MODEL.value:
         check_options(_OPTIONS, _MODEL.value)
@@ -124,7 +127,9 @@ def build(dataset: "data.Dataset") -> "keras.Model":
     """
     import tfseg
 
-    weights, name, options = _WEIGHTS.value, _MODEL.value, _OPTIONS.value or {}
+    weights, name, options = _WEIGHTS.value, _MODEL.value, dict[str, Any]()
+    if name:
+        name, options = check_options(_OPTIONS, name)
     if not weights:
         if dataset.photographs.channels:
             options = {"channels": dataset.photographs.channels, **options}

@@ -3,8 +3,11 @@
     tfseg train mine --num_classes=5 --split=train --val_split=val --model=fcn8s --weights=vgg16-397923af.pth \
         --crop=320,320 --run=runs/mine
 
---weights is any checkpoint that `tfseg convert` reads, or a .keras file. A head for other classes is replaced. If
---model names another network than the one in the file, the weights that fit are loaded (a partial load, or warm start).
+    tfseg train mine --num_classes=5 --model=unet --options=backbone=mobilenet_v2 --run=runs/unet
+
+--model names a network, or a decoder whose backbone --options names. --weights is any checkpoint that `tfseg convert`
+reads, or a .keras file. A head for other classes is replaced. If --model names another network than the one in the
+file, the weights that fit are loaded (a partial load, or warm start).
 --public names the code of a network that no table has, and runs it.
 
 The run folder gets config.json, log.csv, curves.png, best.keras and last.keras. The same command again continues from

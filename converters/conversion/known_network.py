@@ -1,6 +1,7 @@
 """`convert` for the networks of the families, and for files of tfseg."""
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 
 import keras
@@ -121,9 +122,10 @@ def _open_own(source: Source, stated: OwnNetwork, request: Request) -> Conversio
 def _choose(candidates: Candidates, network: str | None) -> Fit:
     """The network whose table reads the file: the one asked for if it fits, else the one that the file is for."""
     if network is not None and network not in tfseg.list_models():
+        near = difflib.get_close_matches(network, tfseg.list_models(), n=3)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ConversionError(
-            f"No network of that name: tfseg.list_models() has {', '.join(tfseg.list_models())}. "
-            f"Received: network={network!r}"
+            f"No network of that name: tfseg.list_models() has all (tfseg list).{meant} Received: network={network!r}"
         )
     formats = {checkpoint.format for checkpoint in candidates.source.checkpoints}
     named = [fit for fit in candidates.fits if fit.network.name == network]

@@ -55,8 +55,8 @@ def warm_start(
     Args:
         source: what `convert` takes, or the path of a `.keras` file of one's own.
         num_classes: number of classes.
-        network: name of a network, see `tfseg.build`; by default that of the source.
-        options: options of the named network.
+        network: name of a network or of a decoder, see `tfseg.build`; by default that of the source.
+        options: options of the named network; those of a decoder name its backbone.
         skip: regular expressions of weights that stay random, see `convert`.
         preprocessing: a name of `tfseg.specs.PREPROCESSING` that the model is to carry; by default the source's own.
         public: code that builds the source's network, see `convert`.

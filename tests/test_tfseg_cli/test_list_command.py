@@ -17,7 +17,9 @@ def test_list_shows_everything_and_loads_no_framework():
     assert result.code == 0, result.err
     words = set(result.out.split())
     assert {
-        *tfseg.list_models(),
+        *tfseg.list_models("backbones"),
+        *tfseg.list_models("decoders"),
+        *(network.name for family in FAMILIES.values() for network in family.networks),
         *FAMILIES,
         *(row.name for row in PUBLISHED),
         *(row.hash for row in PUBLISHED),

@@ -54,6 +54,11 @@ def test_inspect_train_and_evaluate_commands(tmp_path):
             "--options=num_classes=2: the number of classes has a flag",
         ),
         (["--model=fcn_resnet18", "--options=output_stride=5"], "--options: fcn_resnet18 cannot be built"),
+        (["--model=unet"], "--options=backbone= is missing: unet reads a backbone, such as --options=backbone="),
+        (
+            ["--model=unet", "--options=backbone=resnet43"],
+            "--options=backbone=resnet43: unet reads no backbone of that name. Did you mean resnet",
+        ),
         (["--model=fcn_resnet18", "--crop=48x48"], "--crop=48x48: expected height,width in pixels"),
         (["--model=fcn_resnet18", "--split=nowhere"], "--split=nowhere: there is no such split"),
         (["--model=fcn_resnet18", "--val_split=nowhere", "--split="], "--val_split=nowhere: there is no such split"),
@@ -93,6 +98,21 @@ def test_failed_step_is_one_line_and_the_corrected_command_runs(tmp_path):
     assert done.err == f"tfseg-train: {sentence}\n"
     assert not (tmp_path / "run").exists()
     assert "epoch 2" in run("train", *words, "--epochs=2")
+
+
+@pytest.mark.full
+def test_a_decoder_on_a_named_backbone_starts_from_a_classifier(tmp_path):
+    scenes(tmp_path / "data", size=(64, 64))
+    trunk = tfseg.ResNet(18, width=1 / 16, include_top=True, num_classes=10)
+    checkpoint = tmp_path / "resnet18.safetensors"
+    converters.export_weights(trunk, checkpoint, family="torchvision/resnet")
+    words = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--split=", "--freeze=conv.*"]
+    words += ["--model=unet", "--options=backbone=resnet18,width=0.0625,filters=(16,8,8,8,4)", "--crop=64,64"]
+    text = run("train", *words, f"--weights={checkpoint}", "--epochs=1", f"--run={tmp_path / 'run'}")
+    assert "warm start from a resnet18" in text
+    model = tfseg.load(tmp_path / "run" / "last.keras")
+    assert model.name == "unet_resnet18"
+    np.testing.assert_array_equal(model.get_layer("conv1_conv").kernel, trunk.get_layer("conv1_conv").kernel)
 
 
 @pytest.mark.full

@@ -81,7 +81,7 @@ def resolved(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]
         name: name of a network or of a decoder.
         options: options of `build`.
     Raises:
-        ValueError: an unknown name, or a decoder without a backbone that it goes on.
+        ValueError: an unknown name, or a decoder without a backbone that it reads.
     """
     rest = dict(options)
     if name in _HEADS:
@@ -89,7 +89,7 @@ def resolved(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]
         if specs.SEGMENTERS.get(f"{name}_{backbone}") != (name, backbone):
             known = [other for head, other in specs.SEGMENTERS.values() if head == name]
             raise ValueError(
-                f"{name} goes on a backbone: backbone= names one of {', '.join(known)}. Received: backbone={backbone!r}"
+                f"{name} reads a backbone: backbone= names one of {', '.join(known)}. Received: backbone={backbone!r}"
             )
         name = f"{name}_{backbone}"
     if name not in _BUILDERS:

@@ -13,7 +13,10 @@ _TRAINING = r".*_(initializer|regularizer|constraint)|momentum|synchronized|acti
 _PADDING = ("ZeroPadding2D", "DensePadding", "Pad", "Dropout")
 
 # The pretrained trunk, in any network of tfseg.
-TRUNK = r"(conv[1-5]|level\d)_.*|fc[67]/.*"
+TRUNK = (
+    r"(conv[1-5]|level\d|stem|stage\d|block\d+[a-z]?|transition\d|top|bn_data)_.*|"
+    r"(fc[67]|conv0|[bg]n[01]|bn_data|pool1_conv|pool1_bn)/.*"
+)
 
 
 def take_weights(model: keras.Model, source: keras.Model, pattern: str = TRUNK) -> int:

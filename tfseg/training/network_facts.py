@@ -86,7 +86,8 @@ def default_recipe(model: keras.Model) -> str:
     """The name of the recipe that fits a network.
 
     ResNets, and other networks with BatchNorm in a trunk of tfseg, train by "poly". VGG16 has no BatchNorm and diverges
-    at such a rate: "vgg". Networks that came whole, from a program, train by "adamw", whose rate is low.
+    at such a rate: "vgg". SegFormer's backbone has LayerNorm, and trains by "adamw", as its authors do it. So do
+    networks that came whole, from a program: the rate is low.
 
     Args:
         model: a functional Keras model.
@@ -98,6 +99,7 @@ def default_recipe(model: keras.Model) -> str:
         'vgg'
     """
     trunk = [variable.path for variable in model.variables if re.fullmatch(TRUNK, variable.path)]
-    if not trunk:
-        return "adamw"
-    return "poly" if any("moving_variance" in path for path in trunk) else "vgg"
+    if any("moving_variance" in path for path in trunk):
+        return "poly"
+    has_norms = any(path.endswith("/gamma") for path in trunk)
+    return "adamw" if has_norms or not trunk else "vgg"

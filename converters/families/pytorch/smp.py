@@ -163,10 +163,10 @@ def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> An
 
 SMP = Family(
     name="qubvel/segmentation_models.pytorch",
-    covers="U-Net, U-Net++, FPN, LinkNet, MA-Net, PAN, UPerNet, SegFormer, DeepLabV3, DeepLabV3+ and PSPNet on ResNet-18 "
-    "to -152, ResNeXt-50 32x4d and -101 32x8d; all but the last three and PAN on VGG, too",
+    covers="U-Net, U-Net++, FPN, LinkNet, MA-Net, PAN, UPerNet, SegFormer, DeepLabV3, DeepLabV3+ and PSPNet on "
+    "ResNet-18 to -152, ResNeXt-50 32x4d and -101 32x8d; all but the last three and PAN on VGG, too",
     files="https://huggingface.co/models?library=segmentation-models-pytorch",
-    proof="segmentation_models_pytorch, 3.3e-6",
+    proof="segmentation_models_pytorch, 3.6e-6",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
     license="MIT",
     formats=("PyTorch zip", "PyTorch legacy stream", "safetensors"),

@@ -1,5 +1,6 @@
 """Decoders on backbones that were built from their programs: equal to the public network with the same backbone."""
 
+import keras
 import pytest
 from helpers import smp_decoders
 from helpers.references import images, output, randomized_state, relative, torch_output
@@ -52,7 +53,10 @@ def check(model, module, rows, backbone, record, name):
         assert len(comparison) > len(rows) // 2
         record(name, comparison.worst)
         comparison.assert_close(1e-5)
-        difference = relative(output(model, pixels), torch_output(module, pixels))
+        reference = torch_output(module, pixels)
+        is_small = reference.shape[1] < size[0]  # transformers leaves enlarging the scores to its user
+        scores = keras.Model(model.input, model.get_layer("logits").output) if is_small else model
+        difference = relative(output(scores, pixels), reference)
         record(f"{name}, logits", difference)
         assert difference <= 1e-5
 
@@ -154,7 +158,7 @@ def test_torchvisions_heads_on_its_mobilenet(head, record):
     check(model, module, TORCHVISION[head], backbone, record, f"{head}, mobilenet_v3_large")
 
 
-def module_of(network, logits):
+def module_of(network):
     """A network of transformers as a module that takes an image and returns its scores."""
     import torch
 
@@ -183,7 +187,7 @@ UPERNET = (
     ("decode_head.classifier", "logits", "conv"),
 )
 SEGFORMER = (
-    *((f"decode_head.linear_c.{index}.proj", f"mlp_{3 - index}", "dense") for index in range(4)),
+    *((f"decode_head.linear_projections.{index}.proj", f"mlp_{3 - index}", "dense") for index in range(4)),
     ("decode_head.linear_fuse", "fuse_conv", "conv"),
     ("decode_head.batch_norm", "fuse_bn", "norm"),
     ("decode_head.classifier", "logits", "conv"),
@@ -196,7 +200,7 @@ def test_transformers_segformer(record):
 
     transformers = pytest.importorskip("transformers")
     config = transformers.SegformerConfig(decoder_hidden_size=48, depths=[1, 1, 1, 1], num_labels=3)
-    module = module_of(randomized_state(transformers.SegformerForSemanticSegmentation(config)), "logits")
+    module = module_of(randomized_state(transformers.SegformerForSemanticSegmentation(config)))
 
     class Backbone(torch.nn.Module):
         def __init__(self):
@@ -221,7 +225,7 @@ def test_transformers_upernet(record):
         embedding_size=16, hidden_sizes=[32, 48, 64, 96], depths=[1, 1, 2, 1], out_features=stages
     )
     config = transformers.UperNetConfig(backbone_config=encoder, hidden_size=24, num_labels=3, use_auxiliary_head=False)
-    module = module_of(randomized_state(transformers.UperNetForSemanticSegmentation(config)), "logits")
+    module = module_of(randomized_state(transformers.UperNetForSemanticSegmentation(config)))
 
     class Backbone(torch.nn.Module):
         def __init__(self):

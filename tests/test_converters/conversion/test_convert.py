@@ -212,7 +212,7 @@ RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
             {},
             r"conv1.weight holds int8 where weights are floating point",
         ),
-        (lambda s: s, {"network": "resnet51"}, r"No network of that name"),
+        (lambda s: s, {"network": "resnet51"}, r"No network of that name: .* Did you mean resnet\d+.* Received"),
         (lambda s: s, {"family": "torchvision/resnets"}, r"The families known here are torchvision/vgg, "),
         (lambda s: s, {"aux": True}, r"aux is not available here: resnet50 has no auxiliary head"),
         (lambda s: s, {"output_stride": 12}, r"output_stride must be one of 32, 16, 8, 4. Received: 12"),

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 from helpers import smp_decoders
-from helpers.references import filled_module, images, output, relative, torch_output
+from helpers.references import copy_weights, filled_module, images, output, randomize, relative, torch_output
 from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
+from converters.building.verify import double_precision
 
 UNET_FILTERS = (32, 16, 8, 8, 4)
 NARROW = {"decoder_channels": UNET_FILTERS}, {"filters": UNET_FILTERS}
@@ -136,6 +137,27 @@ def test_a_dilated_backbone_has_fewer_steps_of_the_last_widths(stride, names):
     assert [model.get_layer(f"{name}_conv1_conv").filters for name in names] == [256, 128, 64, 32, 16][-len(names) :]
 
 
+NEEDS_TWO_MAPS = (tfseg.FPN, tfseg.UPerNet, tfseg.PAN)  # of stride 4 or more
+HEADS = [*DECODERS, (tfseg.DeepLabV3Plus, {"filters": 8, "low_level_filters": 4})]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("stride", [16, 8, 4])
+@pytest.mark.parametrize(("build", "options"), HEADS, ids=[build.__name__ for build, _ in HEADS])
+def test_a_decoder_on_a_dilated_backbone_works_or_says_what_it_needs(build, options, stride):
+    options = {key: value for key, value in options.items() if value is not UNET_FILTERS}
+    backbone = narrow(output_stride=stride)
+    if stride == 4 and build in NEEDS_TWO_MAPS:
+        with pytest.raises(ValueError, match=r"needs 2 maps of stride 4 or more.* with a larger output stride"):
+            build(backbone, 3, **options)
+        return
+    model = build(backbone, 3, **options)
+    assert output(model, images(131, 165)).shape == (1, 131, 165, 3)
+    # The coarsest map takes part, dilated as it is.
+    deepest = model.get_layer("conv5_block2_out")
+    assert any(node.operation in model.layers for node in deepest._outbound_nodes)
+
+
 @pytest.mark.parametrize(
     ("build", "backbone", "options", "message"),
     [
@@ -197,6 +219,48 @@ def test_lraspp_equals_torchvisions(record):
         assert difference <= 1e-5
 
 
+@pytest.mark.full
+def test_scse_is_exact_in_double_precision(record):
+    """In single precision its gates amplify rounding: to 1.1e-5 of the largest value at this gain."""
+    _, public_options, options = CASES["unet scse"]
+    build = smp_decoders.smp().Unet
+    module = filled_module(build, 0, 1.4, encoder_name="resnet50", encoder_weights=None, classes=3, **public_options)
+    with double_precision():
+        model = tfseg.Unet(tfseg.ResNet(50), 3, **options)
+        smp_decoders.fill(model, module.double(), smp_decoders.rows("Unet", "resnet50"))
+        scores = keras.Model(model.input, model.get_layer("logits").output)
+        for size in SIZES:
+            pixels = images(*size).astype("float64")
+            difference = relative(output(scores, pixels), torch_output(module, pixels))
+            record("unet scse, double precision", difference)
+            assert difference <= 1e-12
+
+
+@pytest.mark.quick_variants("FPN")
+@pytest.mark.parametrize(("build", "options"), DECODERS, ids=NAMES)
+def test_optimize_changes_no_decoder(build, options):
+    model = randomize(build(narrow(output_stride=16 if build is tfseg.PAN else 32), 5, **options))
+    fast = tfseg.optimize(model)
+    assert len(fast.layers) < len(model.layers)
+    for size in ((128, 160), (131, 165)):
+        pixels = images(*size)
+        assert relative(output(fast, pixels), output(model, pixels)) <= 1e-5
+
+
+def test_a_backbone_of_several_maps_is_read_at_its_outputs():
+    whole = narrow()
+    names = ("conv2_block1_out", "conv3_block1_out", "conv4_block2_out")  # not the last ones
+    maps = [whole.get_layer(name).output for name in names]
+    model = tfseg.Unet(keras.Model(whole.input, [whole.input, *maps]), 3, filters=(8, 8, 4, 4))
+    assert model.get_layer("decoder_1_concat").input[1] is maps[0]
+    named = tfseg.Unet(whole, 3, taps=names, filters=(8, 8, 4, 4))
+    pixels = images(64, 96)
+    assert np.array_equal(output(copy_weights(model, named), pixels), output(model, pixels))
+    # Maps in another order are no statement of what decoders read, nor are two results for a whole image.
+    shuffled = tfseg.Unet(keras.Model(whole.input, maps[::-1]), 3)
+    assert shuffled.get_layer("decoder_0_concat").input[1] is tfseg.last_maps(whole)[8]
+
+
 def test_deeplabv3plus_reads_the_last_map_of_stride_4_of_any_classifier():
     vgg = tfseg.VGG(11, width=1 / 32)
     model = tfseg.DeepLabV3Plus(vgg, 3, filters=8, low_level_filters=4)
@@ -205,6 +269,12 @@ def test_deeplabv3plus_reads_the_last_map_of_stride_4_of_any_classifier():
     coarse = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image))
     with pytest.raises(ValueError, match=r"no map of stride 4 .* but of \[2\]: name a layer with low_level"):
         tfseg.DeepLabV3Plus(coarse, 3)
+
+
+def test_a_tap_that_makes_no_map_is_refused():
+    classifier = narrow(include_top=True)
+    with pytest.raises(ValueError, match=r"taps are layers that make maps .* and avg_pool makes none"):
+        tfseg.FPN(classifier, 3, taps=("conv3", "avg_pool"))
 
 
 @pytest.mark.parametrize("taps", [None, ("conv2",)])

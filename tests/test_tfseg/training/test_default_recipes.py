@@ -35,6 +35,57 @@ NETWORKS = {
 }
 
 
+NARROW = {"filters": (16, 16, 8, 8, 8)}
+# Each decoder on a narrow ResNet, and each kind of backbone under a U-Net.
+DECODERS = {
+    "unet_resnet18": ("poly", NARROW),
+    "unetplusplus_resnet18": ("poly", NARROW),
+    "linknet_resnet18": ("poly", {"filters": 8}),
+    "fpn_resnet18": ("poly", {"pyramid_filters": 16, "filters": 16, "groups": 8}),
+    "manet_resnet18": ("poly", NARROW | {"attention_filters": 8}),
+    "pan_resnet18": ("poly", {"filters": 8}),
+    "upernet_resnet18": ("poly", {"filters": 16}),
+    "segformer_resnet18": ("poly", {"filters": 16}),
+    "lraspp_resnet18": ("poly", {"filters": 16}),
+    "deeplabv3plus_resnet18": ("poly", {"filters": 16, "low_level_filters": 8}),
+    "unet_vgg11": ("vgg", NARROW),
+    "unet_vgg11_bn": ("poly", NARROW),
+    "unet_drn_d_22": ("poly", {"filters": (16, 8, 8)}),
+    "unet_mobilenet_v2": ("poly", NARROW),
+    "unet_mobilenet_v3_small": ("poly", NARROW),
+    "unet_efficientnet_b0": ("poly", NARROW),
+    "unet_mit_b0": ("adamw", NARROW),
+    "segformer_mit_b0": ("adamw", {"filters": 16}),
+    "unet_hrnet_w18": ("poly", NARROW),
+    "unet_xception41": ("poly", NARROW),
+    "unet_preact_resnet18": ("poly", NARROW),
+}
+
+
+@pytest.mark.quick_variants("lraspp_resnet18")
+@pytest.mark.parametrize("network", DECODERS)
+def test_every_decoder_trains_by_its_recipe(tmp_path, network):
+    name, options = DECODERS[network]
+    side = 128 if network.startswith("pan") else 64
+    recipe = dataclasses.replace(training.RECIPES[name], batch_size=2).with_crop((side, side))
+    dataset = scenes(tmp_path / "data", size=(side, side))
+
+    def model():
+        model = tfseg.build(network, num_classes=2, width=1 / 8, **options)
+        assert training.default_recipe(model) == name
+        return model
+
+    training.train(model, dataset, tmp_path / "run", recipe=recipe, epochs=4, log=lambda line: None)
+    losses = read_losses(tmp_path / "run")
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def read_losses(run):
+    with open(run / "log.csv", newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
 def built(network, **options):
     return program() if network == "program" else tfseg.build(network, num_classes=2, **NETWORKS[network][1], **options)
 
@@ -52,7 +103,6 @@ def test_it_does_not_diverge(tmp_path, network):
     recipe = dataclasses.replace(recipe, batch_size=2).with_crop((64, 64))
     dataset = scenes(tmp_path / "data", size=(64, 64))
     training.train(lambda: built(network), dataset, tmp_path / "run", recipe=recipe, epochs=8, log=lambda line: None)
-    with open(tmp_path / "run" / "log.csv", newline="") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    losses = read_losses(tmp_path / "run")
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]

@@ -26,14 +26,17 @@ def HRNet(
 
     Input `(batch, height, width, channels)` float32, preprocessed, any size. Output without the top: the maps of
     strides 4, 8, 16 and 32, concatenated at stride 4 as HRNetV2 gives them to its head. For W18 it is
-    `(batch, ceil(height / 4), ceil(width / 4), 270)`. The four maps themselves are the outputs of `map4`, `map8`,
-    `map16` and `map32`: name them as a decoder's `taps`. Output with the top: logits `(batch, num_classes)`.
+    `(batch, ceil(height / 4), ceil(width / 4), 270)`. Output with the top: logits `(batch, num_classes)`.
+
+    The four maps themselves are the outputs of `map4`, `map8`, `map16` and `map32`. Decoders read them, and the map of
+    stride 2 from the stem. `tfseg.dilate` refuses HRNet: its branches interpolate between the pixels of each other.
 
     Args:
         spec: "w18", "w30", "w32", "w40", "w44", "w48" or "w64"; or a `tfseg.specs.HRNetSpec`.
         upsampling: how coarser maps are enlarged before finer ones take them, a name of `tfseg.specs.INTERPOLATIONS`.
             The classifiers of timm and of the authors have "nearest", the authors' segmenters "bilinear" and
-            "bilinear_align_corners". The concatenated maps are enlarged in the same way, but bilinearly in place of "nearest".
+            "bilinear_align_corners". The concatenated maps are enlarged so, too,
+            but bilinearly in place of "nearest".
         width: factor of every channel count.
         include_top: whether the classifier follows: bottlenecks (`top_branch1_1_conv`), strided convolutions from
             each branch to the next, an average and the layer `predictions`.

@@ -66,7 +66,7 @@ def PreActivationResNet(
     steps = dilated([2 if unit == 1 and stage > 1 else 1 for stage, unit in counts], 4, output_stride, convention)
     for (stage, unit), step in zip(counts, steps, strict=True):
         filters = _filters(specs.RESNET_FILTERS[stage - 1], width, spec)
-        x = _unit(x, filters, f"stage{stage}_unit{unit}", spec, step, projects=unit == 1)
+        x = _unit(x, filters, f"stage{stage}_unit{unit}", spec, step, is_first=unit == 1)
     x = _norm_relu(x, "", 1, spec)
     if include_top:
         x = GlobalAveragePooling(name="pool1")(x)
@@ -94,11 +94,11 @@ def _stem(x: Tensor, filters: int, spec: specs.PreActivationSpec) -> Tensor:
     return blocks.max_pool(x, 3, "pooling0")
 
 
-def _unit(x: Tensor, planes: int, name: str, spec: specs.PreActivationSpec, step: Step, *, projects: bool) -> Tensor:
+def _unit(x: Tensor, planes: int, name: str, spec: specs.PreActivationSpec, step: Step, *, is_first: bool) -> Tensor:
     """One residual unit; the projection reads the normalized map, the bare shortcut the map itself."""
     outside = 4 * planes if spec.bottleneck else planes
     shortcut, x = x, _norm_relu(x, name, 1, spec)
-    if projects:
+    if is_first and not (spec.bare_shortcut and shortcut.shape[-1] == outside):
         shortcut = _conv(x, outside, 1, f"{name}_sc", spec, strides=step.strides)
     strided = {"strides": step.strides, "dilation_rate": step.freed_rate}
     if spec.bottleneck:

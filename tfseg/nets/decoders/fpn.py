@@ -32,7 +32,8 @@ def FPN(
     Output logits `(batch, height, width, num_classes)` float32 of the input's size; the output of the layer `logits`
     has stride 4. The maps of stride 4 and more become a pyramid `p2` ... `p5`, each level plus the enlarged one above
     it. Every level is brought to stride 4 by 3x3 convolutions with GroupNorm and ReLU (`seg<n>_<i>_conv`). There are
-    as many as levels below it, each followed by an enlargement. Then all levels are merged.
+    as many as levels below it, each followed by an enlargement. Then all levels are merged. A dilated
+    backbone has fewer levels.
 
     Args:
         backbone: functional classifier, see `Unet`.

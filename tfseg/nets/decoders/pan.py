@@ -27,7 +27,7 @@ def PAN(
 
     Output logits `(batch, height, width, num_classes)` float32 of the input's size; the output of the layer `logits`
     has stride 4. The coarsest map is halved three times, so it needs 8 rows and columns: images of 128 pixels at output
-    stride 16. That library dilates the last stage of a ResNet and reads both maps of stride 16:
+    stride 16, of 256 at 32. That library dilates the last stage of a ResNet and reads both maps of stride 16:
     `taps=("conv2", "conv3", "conv4", "conv5")` on `ResNet(output_stride=16, convention="new")`. By default only the
     last map of each stride is read.
 

@@ -43,8 +43,8 @@ def levels(
         finest: maps of smaller strides are left out.
         count: how many maps the decoder needs at least.
     Raises:
-        ValueError: a backbone that is no graph, a layer that it lacks or that makes no map, an order that is not
-            finest first, or too few maps.
+        ValueError: a backbone that is no graph, a layer that it lacks or that makes no map, another order, or too few
+            maps.
     """
     graphs.check(backbone)
     if taps is not None:

@@ -31,12 +31,14 @@ def Unet(
 
     Args:
         backbone: functional classifier `(batch, height, width, channels)`, with its head or without: `ResNet`, `VGG`,
-            `DRN`, a model of `keras.applications`, or one that `converters.convert` made.
+            `DRN`, a model of `keras.applications`, or one that `converters.convert` made. If its outputs are several
+            maps, as those of a converted encoder of segmentation_models.pytorch, these are read.
         num_classes: channels of the logits, background included.
         filters: channels of each step, coarsest first. None: (256, 128, 64, 32, 16), whose last ones belong to a
             backbone with fewer strides.
         taps: layers whose maps are read, finest first, or stages of a ResNet ("conv2"). None: the last map of every
-            stride, see `last_maps`.
+            stride, see `last_maps`. segmentation_models.pytorch takes other maps of EfficientNet: its stem, and the
+            first block of 112 channels. On DPN it puts a ReLU on them: convert its encoder, which returns them.
         center: whether two more convolutions follow the coarsest map (segmentation_models.pytorch has them on VGG).
         attention: "scse" gates the input and the output of every step; None: no gates.
         interpolation: how maps are enlarged, a name of `tfseg.specs.INTERPOLATIONS`.
