@@ -67,7 +67,6 @@ def test_networks_of_torchvision_are_named(network, name):
         ("hrnet_w18_small", "HRNet"),
         ("resnetv2_50", "ResNetV2 or BiT"),
         ("legacy_seresnet18", "SE-ResNet (Cadene)"),
-        ("res2net50_26w_4s", "Res2Net"),
         ("resnet50_clip", "CLIP's ResNet"),
         ("xception41", "aligned Xception"),
         ("inception_v3", "Inception v3"),
