@@ -53,13 +53,14 @@ def PAN(
         (1, 128, 160, 5)
     """
     *finer, deepest = levels(backbone, taps, "PAN", finest=4, count=2)
+    x: Tensor = deepest.map
     least = 2 ** len(_KERNELS)
-    if any(side is not None and side < least for side in deepest.map.shape[1:3]):
+    if any(side is not None and side < least for side in x.shape[1:3]):
         raise ValueError(
             f"PAN halves the coarsest map {len(_KERNELS)} times, so it needs {least} rows and columns: images of "
-            f"{least * deepest.stride} pixels on this backbone. Received: a map {tuple(deepest.map.shape)}"
+            f"{least * deepest.stride} pixels on this backbone. Received: a map {tuple(x.shape)}"
         )
-    x = _pyramid_attention(deepest.map, filters)
+    x = _pyramid_attention(x, filters)
     for index, level in reversed([*enumerate(finer, 1)]):
         x = _attention_upsample(level.map, x, filters, f"gau{index}", interpolation)
     return segmenter(backbone, x, num_classes, name or f"pan_{backbone.name}", kernel_size=3, upsampling=upsampling)
