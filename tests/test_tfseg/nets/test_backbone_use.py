@@ -159,8 +159,8 @@ def test_training_moves_every_weight(name):
 def test_a_segmenter_on_a_backbone_is_exported(name, tmp_path):
     """The export runs every artifact in the runtime of its users, and compares it with the model at several sizes."""
     model = randomize_weights(tfseg.FCN(TINY[name](), 3))
-    folder = tfseg.export(model, tmp_path / "exported", ("saved_model", "onnx", "litert"))
-    assert {path.name for path in folder.iterdir()} >= {"saved_model", "model.onnx", "model.tflite"}
+    folder = tfseg.export(model, tmp_path / "exported", ("saved_model", "onnx", "litert_float32"))
+    assert {path.name for path in folder.iterdir()} >= {"1", "model.onnx", "model_float32.tflite"}
 
 
 @pytest.mark.parametrize(
