@@ -219,6 +219,9 @@ def _variants() -> Iterator[tuple[str, ResNetSpec]]:
         yield f"resnetrs{depth}", dataclasses.replace(plain, **deep, stem_pool="convolution", squeeze=4)
         yield f"res2net{depth}_26w_4s", dataclasses.replace(plain, group_width=26, scales=4)
         yield f"res2net{depth}d", dataclasses.replace(plain, **deep, group_width=26, scales=4)
+    for width, scales in ((48, 2), (14, 8), (26, 6), (26, 8)):
+        yield f"res2net50_{width}w_{scales}s", ResNetSpec((3, 4, 6, 3), group_width=width, scales=scales)
+    yield "res2next50", ResNetSpec((3, 4, 6, 3), groups=8, group_width=4, scales=4)
 
 
 RESNETS |= dict(_variants())

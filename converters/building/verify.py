@@ -239,7 +239,11 @@ def double_model(graph: ProgramGraph, fixed: tuple[int, int] | None, batch: int 
     tensors = {
         key: value.astype("float64") if value.dtype == "float32" else value for key, value in graph.tensors.items()
     }
-    return Builder(dataclasses.replace(graph, tensors=tensors), HANDLERS).build(fixed, batch)
+    model = Builder(dataclasses.replace(graph, tensors=tensors), HANDLERS).build(fixed, batch)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Rescaling):  # TensorFlow takes Python's numbers for single precision
+            layer.scale, layer.offset = np.float64(layer.scale), np.float64(layer.offset)
+    return model
 
 
 @contextlib.contextmanager

@@ -41,7 +41,8 @@ def trunk(spec: specs.ResNetSpec, prefix: str = "", stem: str = "sequence") -> t
         >>> trunks.trunk(tfseg.specs.RESNETS["resnet18"], "backbone.")[0]
         ('backbone.conv1', 'conv1_conv', 'conv')
     """
-    projection = 1 if spec.average_shortcut else 0  # the pooling takes the first place of the sequence
+    # The pooling takes the first place of the sequence; CLIP calls it "-1".
+    projection = int(spec.average_shortcut not in ("", "valid"))
     rows = [
         *_stem(spec, stem),
         (f"layer{{s}}.{{b}}.downsample.{projection}", "conv{s+1}_block{b+1}_0_conv", "conv"),

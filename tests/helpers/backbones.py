@@ -94,7 +94,7 @@ def mit_pair(spec):
 
 
 TINY_MIT = specs.MiTSpec((8, 16, 40, 64), (1, 1, 2, 1))
-TINY_HRNET = specs.HRNetSpec(4, tuple(specs.HRNetStage(modules, 1) for modules in (1, 2, 1)), first_blocks=1)
+TINY_HRNET = specs.HRNetSpec(4, tuple(specs.HRNetStage(modules, 1) for modules in (1, 1, 1)), first_blocks=1)
 
 
 TINY_EFFICIENTNET = specs.EfficientNetSpec(1 / 8, 0.3, 0.2, 1e-3, padding="same")
@@ -120,7 +120,7 @@ def tiny_hrnet_public():
             "num_channels": tuple(4 * 2**branch for branch in range(branches)),
             "fuse_method": "SUM",
         }
-        for branches, modules in ((2, 1), (3, 2), (4, 1))
+        for branches, modules in ((2, 1), (3, 1), (4, 1))
     }
     stages["stage1"] = {
         "num_modules": 1,

@@ -2,8 +2,9 @@
 
     PYTHONPATH=tests python -m helpers.model_table docs/networks.md [PATTERN ...]
 
-Without patterns all rows are counted again, which takes some minutes. With patterns such as "unet.*", only those are; the
-other rows of the page stay, and so do the times, which `benchmarks/networks.py` measures.
+Without patterns all rows are counted again, which takes ten minutes. With patterns such as "unet.*", only those are, and
+with "missing" only those that the page lacks. The other rows of the page stay, and so do the times, which
+`benchmarks/networks.py` measures.
 """
 
 import dataclasses
@@ -28,8 +29,9 @@ _HEAD = f"""# Networks of tfseg
 
 `tfseg.build(name)` builds each of them. Decoders and heads read every backbone: `tfseg.build("unet", backbone="mit_b0")`.
 Parameters are those of the network without a classifier's top, or with {CLASSES} classes, in millions. Multiplications are
-those of the kernels and attentions for one image of {SIDE} x {SIDE} pixels, in billions. This page is generated:
-`PYTHONPATH=tests python -m helpers.model_table docs/networks.md`. The times come from
+those of the kernels and attentions for one image of {SIDE} x {SIDE} pixels, in billions. The families of a decoder have
+files of it on some backbone; segmentation_models.pytorch's decoders without a family are converted by their programs.
+This page is generated: `PYTHONPATH=tests python -m helpers.model_table docs/networks.md`. The times come from
 `python benchmarks/networks.py docs/networks.md`: milliseconds for such an image in float32 on two cores.
 
 """
@@ -135,14 +137,16 @@ def main(page, *patterns, milliseconds=None, times=None):
 
     Args:
         page: path of the page.
-        patterns: regular expressions of names.
+        patterns: regular expressions of names; "missing": networks that the page lacks.
         milliseconds: function that measures a model; None: the times stay.
         times: what the times are from.
     """
     path = pathlib.Path(page)
     rows, known_times = read_page(path)
     for name in [name for names in sections().values() for name in names]:
-        if patterns and not any(re.fullmatch(pattern, name) for pattern in patterns):
+        if patterns == ("missing",) and name in rows:
+            continue
+        if patterns not in ((), ("missing",)) and not any(re.fullmatch(pattern, name) for pattern in patterns):
             continue
         rows[name] = counted(name, rows.get(name), milliseconds)
         write_page(path, rows, times or known_times)

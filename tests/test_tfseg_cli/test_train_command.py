@@ -55,9 +55,10 @@ def test_inspect_train_and_evaluate_commands(tmp_path):
         ),
         (["--model=fcn_resnet18", "--options=output_stride=5"], "--options: fcn_resnet18 cannot be built"),
         (["--model=unet"], "--options=backbone= is missing: unet reads a backbone, such as --options=backbone="),
-        (
+        pytest.param(
             ["--model=unet", "--options=backbone=resnet43"],
             "--options=backbone=resnet43: unet reads no backbone of that name. Did you mean resnet",
+            marks=pytest.mark.full,
         ),
         (["--model=fcn_resnet18", "--crop=48x48"], "--crop=48x48: expected height,width in pixels"),
         (["--model=fcn_resnet18", "--split=nowhere"], "--split=nowhere: there is no such split"),

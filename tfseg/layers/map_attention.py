@@ -20,6 +20,8 @@ class MapAttention(keras.layers.Layer):
     Args:
         heads: number of heads; divides the channels of all three maps.
         kwargs: options of every Keras layer, such as `name` and `dtype`.
+    Raises:
+        ValueError: channels that the heads do not divide, when the layer is called on symbolic maps.
     Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2; with reduced maps: Xie et al. 2021,
         https://arxiv.org/abs/2105.15203, section 3.1.
 
@@ -52,7 +54,12 @@ class MapAttention(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """Shape and type of the result."""
-        query, _, value = inputs
+        query, key, value = inputs
+        if query.shape[3] != key.shape[3] or any(x.shape[3] % self.heads for x in inputs):
+            raise ValueError(
+                f"MapAttention splits the channels into {self.heads} heads, and query and key have equally many. "
+                f"Received: {query.shape[3]}, {key.shape[3]} and {value.shape[3]} channels of query, key and value"
+            )
         return keras.KerasTensor((*query.shape[:3], value.shape[3]), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ REFUSED = {  # what cannot be built exactly yet -> words of the refusal
 }
 # Equal in double precision alone: they amplify rounding. torch differs from itself in double precision by as much.
 CHAOTIC = {
+    "timm/efficientvim_m1",  # 7.8e-6 on one day and 1.1e-5 on another
     "timm/focalnet_tiny_srf",
     "timm/ghostnet_100",
     "timm/nfnet_l0",

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations, prune
 
 import converters
 from converters import ConversionError
+from converters.building.build import build_from_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own
 
@@ -218,3 +219,21 @@ def test_refused(name):
     make, message = REFUSED[name]
     with pytest.raises(ConversionError, match=rf"(?s){message}"):
         converters.convert(make())
+
+
+class _Shares(nn.Module):
+    """Scores in shares that are learned: a softmax of parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 4, 3, padding=1))
+        self.shares = nn.Parameter(torch.tensor([0.3, -0.7]))
+
+    def forward(self, x):
+        shares = self.shares.softmax(-1)
+        return shares[0] * self.conv(x) + shares[1]
+
+
+def test_numbers_from_parameters_are_compared_in_double_precision():
+    _, receipt = build_from_module(randomized_state(_Shares()), tolerance=1e-9)
+    assert any("in double precision, model and source differ by" in note for note in receipt.notes)

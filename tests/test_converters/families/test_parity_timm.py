@@ -4,7 +4,7 @@ import pytest
 from helpers.references import SIZES, images, timm_net
 
 import converters
-from tfseg import specs
+from converters.families import FAMILIES
 
 PUBLIC = "timm"
 TOLERANCE = 1e-5
@@ -30,7 +30,7 @@ def test_stems_projections_and_squeezes(name, output_stride, record):
 
 @pytest.mark.full
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
-@pytest.mark.parametrize("name", specs.RESNETS)
+@pytest.mark.parametrize("name", [network.name for network in FAMILIES["timm/resnet"].networks])
 def test_every_network(name, output_stride, record):
     check(name, output_stride, SIZES[:2], record)
 

@@ -117,7 +117,7 @@ def test_timms_other_use_of_a_name_is_built_from_the_graph(tmp_path):
     """In "d" variants downsample.1 is a convolution, in torchvision's a BatchNorm."""
     onnx_files.import_torchvision()
     timm = pytest.importorskip("timm")
-    module = filled_module(lambda: timm.create_model("resnet26d", num_classes=5), 0, 1.0)
+    module = filled_module(lambda: timm.create_model("resnet26t", num_classes=5), 0, 1.0)
     path = export(module, tmp_path)
     with pytest.raises(converters.ConversionError, match="of no family known here"):
         converters.identify(path)

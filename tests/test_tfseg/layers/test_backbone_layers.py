@@ -27,6 +27,13 @@ def test_map_attention_is_torchs(reduction):
     assert relative(np.array(model([query, key, value])), expected) <= 1e-6
 
 
+def test_map_attention_refuses_channels_that_its_heads_do_not_divide():
+    query, key = keras.Input((None, None, 12)), keras.Input((None, None, 8))
+    for inputs, heads in (([query, query, query], 5), ([query, key, key], 4)):
+        with pytest.raises(ValueError, match=rf"channels into {heads} heads.* Received: 12, "):
+            tfseg.layers.MapAttention(heads)(inputs)
+
+
 @pytest.mark.parametrize(("strides", "dilation_rate", "groups"), [(2, 1, 1), (1, 2, 1), (1, 1, 2)])
 def test_standardized_convolution_is_torchs(strides, dilation_rate, groups):
     """torch computes the standardized kernel as the training phase of a BatchNorm."""

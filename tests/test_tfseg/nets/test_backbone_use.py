@@ -53,8 +53,8 @@ TINY = {
 @pytest.mark.parametrize("name", [name for name in TINY if name not in ("hrnet", "bit")])
 def test_dilate_keeps_the_old_map_on_the_old_grid(name, output_stride):
     """Squeeze-and-excite, TensorFlow's one-sided padding, and attention to reduced maps among them."""
-    # From 128 pixels on the deepest map has more than one pixel on each side, and varies.
-    dilate_and_check(TINY[name](), output_stride, 32 // output_stride, ((97, 129), (128, 96)), tolerance=2e-5)
+    # An odd and an even side, with more than one pixel of the deepest map each.
+    dilate_and_check(TINY[name](), output_stride, 32 // output_stride, ((97, 128),), tolerance=2e-5)
 
 
 @pytest.mark.quick_variants("preact-16")
@@ -64,13 +64,12 @@ def test_dilated_backbone_is_the_dilate_of_the_strided_one(name, output_stride):
     coarse = randomize_weights(TINY[name]())
     dense = copy_weights(coarse, TINY[name](output_stride=output_stride))
     dilated = tfseg.dilate(coarse, output_stride)
-    for size in ((97, 129), (96, 64)):
-        image = random_image(*size)
-        assert old_grid_difference(coarse, dense, image, 32 // output_stride) <= 1e-5
-        assert relative(output(dense, image), output(dilated, image)) <= 1e-5
+    image = random_image(97, 128)
+    assert old_grid_difference(coarse, dense, image, 32 // output_stride) <= 1e-5
+    assert relative(output(dense, image), output(dilated, image)) <= 1e-5
 
 
-@pytest.mark.quick_variants("new")
+@pytest.mark.full
 @pytest.mark.parametrize("convention", ["new", "one"])
 def test_conventions_change_the_layer_that_lost_its_stride_alone(convention):
     rates = {}
@@ -82,7 +81,7 @@ def test_conventions_change_the_layer_that_lost_its_stride_alone(convention):
     assert rates[convention]["block14_dwconv"] == (4 if convention == "new" else 1)
 
 
-@pytest.mark.quick_variants("mit-maps", "hrnet-maps", "resnetv2-maps")
+@pytest.mark.quick_variants("mit-maps", "resnetv2-maps")
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
@@ -147,22 +146,21 @@ def test_training_moves_every_weight(name):
     before = {variable.path: np.array(variable) for variable in model.trainable_variables}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
-    model.fit(images(64, 96, batch=2), np.array([0, 2]), epochs=2, verbose=0)
+    model.fit(images(64, 96, batch=2), np.array([0, 2]), epochs=1, verbose=0)
     after = {variable.path: np.array(variable) for variable in model.trainable_variables}
     assert all(np.isfinite(value).all() for value in after.values())
     unmoved = {path for path, value in after.items() if np.array_equal(value, before[path])}
-    # The softmax takes no notice of what a key's bias adds to all pixels; a dropped block moves in other steps.
+    # The softmax takes no notice of what a key's bias adds to all pixels.
     assert not {path for path in unmoved if not path.endswith("key/bias")}
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("format", ["saved_model", "onnx", "litert"])
-@pytest.mark.parametrize("name", ["efficientnet same", "mit", "hrnet", "bit", "mobilenet_v3", "res2net"])
-def test_a_segmenter_on_a_backbone_is_exported(name, format, tmp_path):
-    """The export compares the file with the model by itself, and refuses one that computes something else."""
-    model = randomize_weights(tfseg.FPN(TINY[name](), 3, filters=8, head_filters=8))
-    tfseg.export(model, tmp_path / "model", format=format)
-    assert any(tmp_path.iterdir())
+@pytest.mark.parametrize("name", TINY)
+def test_a_segmenter_on_a_backbone_is_exported(name, tmp_path):
+    """The export runs every artifact in the runtime of its users, and compares it with the model at several sizes."""
+    model = randomize_weights(tfseg.FCN(TINY[name](), 3))
+    folder = tfseg.export(model, tmp_path / "exported", ("saved_model", "onnx", "litert_float32"))
+    assert {path.name for path in folder.iterdir()} >= {"1", "model.onnx", "model_float32.tflite"}
 
 
 @pytest.mark.parametrize(

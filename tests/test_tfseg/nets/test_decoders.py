@@ -271,6 +271,15 @@ def test_deeplabv3plus_reads_the_last_map_of_stride_4_of_any_classifier():
         tfseg.DeepLabV3Plus(coarse, 3)
 
 
+def test_pan_refuses_a_backbone_of_small_images():
+    image = keras.Input((64, 96, 3))
+    backbone = keras.Model(image, narrow(output_stride=16)(image))
+    with pytest.raises(
+        ValueError, match=r"it needs 8 rows and columns: images of 128 pixels .* map \(None, 4, 6, 32\)"
+    ):
+        tfseg.PAN(backbone, 3)
+
+
 def test_a_tap_that_makes_no_map_is_refused():
     classifier = narrow(include_top=True)
     with pytest.raises(ValueError, match=r"taps are layers that make maps .* and avg_pool makes none"):

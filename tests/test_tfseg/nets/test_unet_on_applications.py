@@ -19,5 +19,7 @@ def test_a_unet_on_it_trains_and_is_saved_and_exported(name, tmp_path):
     size = (160, 160) if name == "NASNetMobile" else (None, None)  # NASNet's paddings are computed when it is built
     backbone = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(*size, 3))
     model = tfseg.Unet(backbone, 3, filters=(16, 16, 8, 8, 4))
-    formats = ("saved_model", "onnx", "litert_float32") if name in ("MobileNetV2", "EfficientNetB0") else ("saved_model",)
+    formats = (
+        ("saved_model", "onnx", "litert_float32") if name in ("MobileNetV2", "EfficientNetB0") else ("saved_model",)
+    )
     trains_and_is_exported(model, 160 if name in LARGE_IMAGES else 64, tmp_path, formats)

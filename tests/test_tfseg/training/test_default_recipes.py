@@ -75,10 +75,11 @@ def test_every_decoder_trains_by_its_recipe(tmp_path, network):
         assert training.default_recipe(model) == name
         return model
 
-    training.train(model, dataset, tmp_path / "run", recipe=recipe, epochs=4, log=lambda line: None)
+    training.train(model, dataset, tmp_path / "run", recipe=recipe, epochs=8, log=lambda line: None)
     losses = read_losses(tmp_path / "run")
     assert np.isfinite(losses).all()
-    assert losses[-1] < losses[0]
+    # With two images in a step, and dropout, a single epoch may be worse than the one before.
+    assert np.mean(losses[4:]) < losses[0]
 
 
 def read_losses(run):

@@ -42,8 +42,8 @@ def PAN(
         name: name of the model; None: "pan_" and the backbone's name.
     Returns: functional model.
     Raises:
-        ValueError: a backbone with fewer than two strides of 4 or more, a layer of `taps` that it lacks, or an unknown
-            interpolation or upsampling.
+        ValueError: a backbone with fewer than two strides of 4 or more, or for images that are too small; a layer of
+            `taps` that it lacks; or an unknown interpolation or upsampling.
     Reference: Li et al. 2018, https://arxiv.org/abs/1805.10180, sections 3.2 and 3.3; code:
         https://github.com/qubvel-org/segmentation_models.pytorch, decoders/pan.
 
@@ -53,7 +53,14 @@ def PAN(
         (1, 128, 160, 5)
     """
     *finer, deepest = levels(backbone, taps, "PAN", finest=4, count=2)
-    x = _pyramid_attention(deepest.map, filters)
+    x: Tensor = deepest.map
+    least = 2 ** len(_KERNELS)
+    if any(side is not None and side < least for side in x.shape[1:3]):
+        raise ValueError(
+            f"PAN halves the coarsest map {len(_KERNELS)} times, so it needs {least} rows and columns: images of "
+            f"{least * deepest.stride} pixels on this backbone. Received: a map {tuple(x.shape)}"
+        )
+    x = _pyramid_attention(x, filters)
     for index, level in reversed([*enumerate(finer, 1)]):
         x = _attention_upsample(level.map, x, filters, f"gau{index}", interpolation)
     return segmenter(backbone, x, num_classes, name or f"pan_{backbone.name}", kernel_size=3, upsampling=upsampling)
