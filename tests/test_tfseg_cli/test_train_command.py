@@ -110,7 +110,7 @@ def test_a_decoder_on_a_named_backbone_starts_from_a_classifier(tmp_path):
     words = [f"--data={tmp_path / 'data'}", "--classes=dark,bright", "--split=", "--freeze=conv.*"]
     words += ["--model=unet", "--options=backbone=resnet18,width=0.0625,filters=(16,8,8,8,4)", "--crop=64,64"]
     text = run("train", *words, f"--weights={checkpoint}", "--epochs=1", f"--run={tmp_path / 'run'}")
-    assert "warm start from a resnet18" in text
+    assert "resnet18.safetensors -> unet_resnet18" in text
     model = tfseg.load(tmp_path / "run" / "last.keras")
     assert model.name == "unet_resnet18"
     np.testing.assert_array_equal(model.get_layer("conv1_conv").kernel, trunk.get_layer("conv1_conv").kernel)
