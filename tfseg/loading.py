@@ -55,12 +55,19 @@ def load(path: Path, *, public: Any = None) -> keras.Model:
     return converters.convert(path, public=public)[0]
 
 
+def _is_archive(path: pathlib.Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # it says that it is one of several
+        return False
+
+
 def _load_keras_file(path: pathlib.Path) -> keras.Model:
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a directory. Expected a .keras file, or a folder that tfseg.export made.")
     if not path.is_file():
         raise ValueError(f"There is no model {str(path)!r}.")
-    if not zipfile.is_zipfile(path):  # Keras says that there is no such file
+    if not _is_archive(path):  # Keras says that there is no such file
         raise ValueError(
             f"The model {str(path)!r} does not load: it is not a whole .keras archive. Received: {path.stat().st_size} "
             "bytes. Copy or save it again."

@@ -1,5 +1,7 @@
 """`tfseg.load` opens Keras files, exported folders and checkpoints, and says what else a path is."""
 
+import struct
+
 import keras
 import numpy as np
 import pytest
@@ -87,6 +89,7 @@ def test_sample_predicts_classes():
             r"The model '.*model.keras' does not load: it is not a whole .keras archive. Received: 8 bytes",
         ),
         ("truncated.keras", r"The model '.*truncated.keras' does not load: it is not a whole .keras archive"),
+        ("one_of_several.keras", r"one_of_several.keras' does not load: it is not a whole .keras archive"),
         ("folder.keras", r"folder.keras' is a directory. Expected a .keras file"),
         ("model.pth", r"model.pth: is plain text"),
         ("fcn.weights.h5", r"fcn.weights.h5.*build the network.*load_weights"),
@@ -112,6 +115,8 @@ def test_path_without_a_model_is_refused(model, tmp_path, name, message):
         )
     for file in ("model.pth", "model.keras"):
         (tmp_path / file).write_bytes(b"no model")
+    several = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2) + struct.pack("<4s18x", b"PK\x05\x06")
+    (tmp_path / "one_of_several.keras").write_bytes(bytes(100) + several)
     model.save_weights(tmp_path / "fcn.weights.h5")
     model.save(tmp_path / "whole.keras")
     archive = (tmp_path / "whole.keras").read_bytes()

@@ -52,12 +52,17 @@ class ExternalData:
     def _map(self, location: str) -> memoryview:
         path = self._directory / location
         inside = location and not re.match(r"[/\\]|\w:", location) and ".." not in re.split(r"[/\\]", location)
-        if not inside or not path.resolve().is_relative_to(self._directory.resolve()):
+        try:
+            inside = inside and path.resolve().is_relative_to(self._directory.resolve())
+            exists = inside and path.exists()
+        except (OSError, ValueError) as error:  # too long for a name, or with a zero byte
+            raise ConversionError(f"has its data in {location[:80]!r}, which is no name of a file.") from error
+        if not inside:
             raise ConversionError(
                 f"has its data in {location!r}, outside the model's directory, from which nothing is read. Put that "
                 "file beside the model and save the model again (onnx.save_model with save_as_external_data=True)."
             )
-        if not path.exists():
+        if not exists:
             raise ConversionError(f"has its data in {location!r}, which is not there: put that file beside the model.")
         if path not in self._maps:
             with naming(location):

@@ -9,7 +9,6 @@ Reference: https://docs.pytorch.org/docs/stable/export.html#serialization
 import ast
 import os
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,7 +70,7 @@ def is_exported_program(path: Path) -> bool:
     Args:
         path: any path.
     """
-    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+    if not os.path.isfile(path):
         return False
     try:
         names = Archive(path, map_file(path)).names

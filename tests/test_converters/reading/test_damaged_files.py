@@ -3,6 +3,7 @@
 import io
 import pickle
 import random
+import struct
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import save as to_safetensors
 
 from converters.errors import ConversionError
 from converters.reading import read
+from converters.reading.pytorch.exported_program import is_exported_program
 
 ARRAYS = {"layer.w": np.arange(12, dtype=np.float32).reshape(3, 4), "layer.b": np.arange(3), "n": np.array(5)}
 CHECKED = ("zip", "npz")  # formats with checksums
@@ -115,3 +117,11 @@ def test_flipped_bit_in_a_tensor_is_refused_on_reading(tmp_path):
     for _ in range(2):  # reading twice is no way around the checksum
         with pytest.raises(ConversionError, match=r"x: tensor 'layer.w': .*'archive/data/0' fails its checksum"):
             checkpoint["layer.w"]
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.pt2", "net.keras", "net.npz"])
+def test_an_archive_that_says_it_is_one_of_several_is_refused(tmp_path, name):
+    end = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2) + struct.pack("<4s18x", b"PK\x05\x06")
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(100) + end)
+    assert outcome(tmp_path / name) is None
+    assert not is_exported_program(tmp_path / name)

@@ -120,6 +120,9 @@ def test_external_data_outside_the_directory_is_refused(tmp_path):
         ({"location": "short", "offset": -4}, "has the offset '-4' in its file"),
         ({"location": "short", "length": 40}, "has 40 bytes; the file is damaged"),
         ({"location": "."}, "is a directory"),
+        ({"location": "a\0b"}, "which is no name of a file"),
+        ({"location": "a" * 300}, "which is no name of a file"),
+        ({"location": "a/" * 3000}, "which is no name of a file"),
     ):
         external(path, **place)
         (folder / "short").write_bytes(bytes(40))
