@@ -30,7 +30,7 @@ _HEAD = f"""# Networks of tfseg
 `tfseg.build(name)` builds each of them. Decoders and heads read every backbone: `tfseg.build("unet", backbone="mit_b0")`.
 Parameters are those of the network without a classifier's top, or with {CLASSES} classes, in millions. Multiplications are
 those of the kernels and attentions for one image of {SIDE} x {SIDE} pixels, in billions. The families of a decoder have
-files of it on some backbone; segmentation_models.pytorch's decoders without a family are converted by their programs.
+files of it on some backbone; what no family has is converted by its program.
 This page is generated: `PYTHONPATH=tests python -m helpers.model_table docs/networks.md`. The times come from
 `python benchmarks/networks.py docs/networks.md`: milliseconds for such an image in float32 on two cores.
 
@@ -127,6 +127,7 @@ def write_page(path, rows, times):
         parts.append(f"\n## {title}\n\n{_COLUMNS}")
         for name in names:
             if row := rows.get(name):
+                row = dataclasses.replace(row, families=families(name))  # of a family that came later, too
                 parts.append(f"| {name} | {' | '.join(dataclasses.astuple(row))} |\n")
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(parts), encoding="utf-8")
