@@ -53,6 +53,7 @@ def test_convert_builds_a_program_of_torch_export_at_an_address(tmp_path, monkey
     assert tfseg.metadata(model)["preprocessing"]["channel_order"] == "RGB"
 
 
+@pytest.mark.full
 def test_convert_reads_flags_from_a_file(tmp_path):
     checkpoints.save(tmp_path / "vgg.pth", checkpoints.state("torchvision/vgg"))
     flags = "--checkpoint=vgg.pth\n--network=fcn16s\n--num_classes=5\n--skip=fc7\n--skip=conv1_2\n--output=fcn16s.weights.h5\n"

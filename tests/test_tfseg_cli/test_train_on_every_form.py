@@ -16,7 +16,7 @@ SIZE = height, width = 48, 64
 COLORS = np.array([[70, 70, 70], [200, 60, 60], [60, 180, 70]])
 REFLECTANCES = np.array([[9000, 400, 30000, 20], [12000, 400, 9000, 20], [9000, 900, 9000, 45]])
 # A few seconds in `make test`: annotations, and the commonest report.
-QUICK = ("COCO JSON", "0 and 255")
+QUICK = ("0 and 255",)
 
 
 def truth(index):

@@ -116,6 +116,7 @@ EXACT = [
 ]
 
 
+@pytest.mark.quick_variants(6)
 @pytest.mark.parametrize("function", EXACT, ids=lambda function: function.__name__)
 def test_sizes_are_taken_from_the_image(tmp_path, function):
     module = randomized_state(Net(function))

@@ -96,6 +96,7 @@ def test_parity_at_one_scale_with_aligned_corners(record):
         assert difference <= TOLERANCE
 
 
+@pytest.mark.full
 def test_parity_at_chosen_scales(record):
     scales = (0.5, 1.25)
     module = net(Kazuto, scales=scales, depth=50, width=1 / 16)

@@ -62,7 +62,7 @@ DECODERS = {
 }
 
 
-@pytest.mark.quick_variants("lraspp_resnet18")
+@pytest.mark.full
 @pytest.mark.parametrize("network", DECODERS)
 def test_every_decoder_trains_by_its_recipe(tmp_path, network):
     name, options = DECODERS[network]

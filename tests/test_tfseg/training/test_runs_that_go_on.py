@@ -212,6 +212,7 @@ def test_a_run_ends_early_and_stays_ended(tmp_path):
     assert "has ended early" in lines[-1]
 
 
+@pytest.mark.full
 def test_moving_averages_are_what_is_kept_and_returned(tmp_path):
     dataset = scenes(tmp_path / "data")
     recipe = dataclasses.replace(RECIPE, ema=0.5, learning_rate=0.1)

@@ -188,7 +188,8 @@ def test_frozen_variables_do_not_change(tmp_path, batch_norm):
         assert changed == (not frozen), path
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_has_the_losses_of_float32(tmp_path, dtype):
     dataset = scenes(tmp_path / "data")
     # With statistics of two pixels, BatchNorm would magnify the rounding.
