@@ -5,7 +5,8 @@ import types
 from helpers.torchvision_cpu import import_torchvision
 
 from converters.families.heads import aspp, separated
-from converters.families.pytorch.torchvision import vgg_network
+from converters.families.pytorch.smp_decoders import DECODERS
+from converters.families.pytorch.torchvision import vgg_features
 from converters.families.trunks import trunk
 from converters.names.tables import Row, table
 from converters.proof.compare import compare_layers
@@ -23,86 +24,9 @@ def unit(source: str, target: str) -> tuple[Row, Row]:
     return (f"{source}.0", f"{target}_conv", "conv"), (f"{source}.1", f"{target}_bn", "norm")
 
 
-def named_unit(source: str, target: str) -> tuple[Row, Row]:
-    """The rows of PAN's `ConvBnRelu`."""
-    return (f"{source}.conv", f"{target}_conv", "conv"), (f"{source}.bn", f"{target}_bn", "norm")
-
-
-def scse(source: str, target: str) -> tuple[Row, ...]:
-    """The rows of a block's two attentions."""
-    return tuple(
-        (f"{source}.attention{{a}}.attention.{part}", f"{target}_attention{{a}}_{layer}", "conv")
-        for part, layer in (("cSE.1", "cse_1"), ("cSE.3", "cse_2"), ("sSE.0", "sse"))
-    )
-
-
-def fpn_branches() -> list[Row]:
-    """The rows of FPN's branches, which that library counts from the coarsest."""
-    return [
-        row
-        for index, level in enumerate((5, 4, 3, 2))
-        for row in (
-            (f"decoder.seg_blocks.{index}.block.{{i}}.block.0", f"seg{level}_{{i}}_conv", "conv"),
-            (f"decoder.seg_blocks.{index}.block.{{i}}.block.1", f"seg{level}_{{i}}_gn", "norm"),
-        )
-    ]
-
-
 LOGITS = ("segmentation_head.0", "logits", "conv")
 ROWS: dict[str, list[Row]] = {
-    "Unet": [
-        *unit("decoder.blocks.{i}.conv{c}", "decoder_{i}_conv{c}"),
-        *unit("decoder.center.{i}", "center_{i+1}"),
-        *scse("decoder.blocks.{i}", "decoder_{i}"),
-    ],
-    "UnetPlusPlus": [
-        *unit("decoder.blocks.x_{d}_{l}.conv{c}", "decoder_x_{d}_{l}_conv{c}"),
-        *scse("decoder.blocks.x_{d}_{l}", "decoder_x_{d}_{l}"),
-    ],
-    "Linknet": [
-        *unit("decoder.blocks.{i}.block.0", "decoder_{i}_reduce"),
-        ("decoder.blocks.{i}.block.1.0", "decoder_{i}_up_conv", "upconv"),
-        ("decoder.blocks.{i}.block.1.1", "decoder_{i}_up_bn", "norm"),
-        *unit("decoder.blocks.{i}.block.2", "decoder_{i}_expand"),
-    ],
-    "FPN": [
-        ("decoder.p5", "p5", "conv"),
-        ("decoder.p{n}.skip_conv", "p{n}", "conv"),
-        *fpn_branches(),
-    ],
-    "MAnet": [
-        ("decoder.center.top_conv", "center_top_conv", "conv"),
-        ("decoder.center.center_conv", "center_center_conv", "conv"),
-        ("decoder.center.bottom_conv", "center_bottom_conv", "conv"),
-        ("decoder.center.out_conv", "center_out_conv", "conv"),
-        *unit("decoder.blocks.{i}.hl_conv.{c}", "decoder_{i}_hl_{c}"),
-        ("decoder.blocks.{i}.SE_hl.1", "decoder_{i}_se_hl_1", "conv"),
-        ("decoder.blocks.{i}.SE_hl.3", "decoder_{i}_se_hl_2", "conv"),
-        ("decoder.blocks.{i}.SE_ll.1", "decoder_{i}_se_ll_1", "conv"),
-        ("decoder.blocks.{i}.SE_ll.3", "decoder_{i}_se_ll_2", "conv"),
-        *unit("decoder.blocks.{i}.conv{c}", "decoder_{i}_conv{c}"),
-    ],
-    "PAN": [
-        *named_unit("decoder.fpa.branch1.1", "fpa_branch1"),
-        *named_unit("decoder.fpa.mid.0", "fpa_mid"),
-        *named_unit("decoder.fpa.down{i}.1", "fpa_down{i}"),
-        *named_unit("decoder.fpa.down3.2", "fpa_conv3"),
-        *named_unit("decoder.fpa.conv{i}", "fpa_conv{i}"),
-        *named_unit("decoder.gau{i}.conv1.1", "gau{i}_conv1"),
-        *named_unit("decoder.gau{i}.conv2", "gau{i}_conv2"),
-    ],
-    "UPerNet": [
-        ("decoder.feature_norms.{i}", "norm_{i}", "norm"),
-        *(
-            row
-            for index, side in enumerate((1, 2, 3, 6))
-            for row in unit(f"decoder.psp.blocks.{index}.1", f"psp_{side}")
-        ),
-        *unit("decoder.psp.out_conv", "psp_out"),
-        *unit("decoder.fpn_lateral_blocks.{i}.conv_norm_relu", "lateral_{i}"),
-        *unit("decoder.fpn_conv_blocks.{i}", "fpn_{i}"),
-        *unit("decoder.fusion_block", "fusion"),
-    ],
+    **{decoder.public: [row for row in decoder.rows if row != LOGITS] for decoder in DECODERS.values()},
     "DeepLabV3Plus": [
         *aspp("decoder.aspp.0", separable=True),
         *aspp("decoder.aspp.0"),
@@ -111,10 +35,6 @@ ROWS: dict[str, list[Row]] = {
         *unit("decoder.block1", "low_level"),
         *separated("decoder.block2.0", "decoder"),
         ("decoder.block2.1", "decoder_bn", "norm"),
-    ],
-    "Segformer": [
-        ("decoder.mlp_stage.{i}.linear", "mlp_{i}", "dense"),
-        *unit("decoder.fuse_stage", "fuse"),
     ],
 }
 
@@ -130,8 +50,7 @@ def smp():
 def rows(decoder, encoder):
     """All rows of a network on a ResNet of `tfseg.specs.RESNETS`, or on a VGG of `tfseg.specs.VGGS`."""
     if encoder in specs.VGGS:
-        named = vgg_network(encoder, *specs.VGGS[encoder]).table.rows
-        trunk_rows = [(f"encoder.{source}", *rest) for source, *rest in named if source.startswith("features.")]
+        trunk_rows = vgg_features(*specs.VGGS[encoder], "encoder.")
     else:
         trunk_rows = trunk(specs.RESNETS[encoder], "encoder.")
     return (*trunk_rows, *ROWS[decoder], LOGITS)
