@@ -60,6 +60,8 @@ def convert_known(source: Source, request: Request) -> Conversion:
         receipt.preprocessing = agreement.preprocessing
     receipt.notes += [*agreement.notes, *candidates.name_notes(fit.network.name), *checked]
     receipt.notes += _head_notes(fit, model, target)
+    if fit.network.assumed and target == fit.network.name and not live and not agreement.binding:
+        receipt.notes.append(fit.network.assumed)
     if request.prototxt is not None:
         receipt.prototxt = _check_prototxt(model, request.prototxt, fit, target)
     _set_metadata(model, receipt, fit, target)

@@ -40,6 +40,7 @@ class FamilyNetwork:
         whole: the same network in a file with tensors of layers that it does not compute; they tell the file apart.
         public: name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
+        assumed: what the tensors do not tell, and how it is built then, in words for the receipt.
         options: options that `tfseg.build` gets, beyond the family's `options`.
         read: function of the shapes of a file's tensors that gives further options, which they tell.
         dilates: whether an output stride can be chosen, where the family allows it.
@@ -60,6 +61,7 @@ class FamilyNetwork:
     whole: "FamilyNetwork | None" = None
     public: str | None = None
     distinct: str = ""
+    assumed: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     read: Callable[[Shapes], Mapping[str, Any]] = _no_options
     dilates: bool = True

@@ -92,6 +92,10 @@ _PSPNET_OPTIONS = {
 _BESIDE = (
     (r"classification_head\.3\.(weight|bias)", "the classification head beside the segmenter, which is not built"),
 )
+_ASSUMED = (
+    "the tensors do not tell how the decoder enlarges maps, PAN's output stride, or an activation after the logits: "
+    "they are the package's defaults here. If yours differ, give the folder of save_pretrained, or the module itself"
+)
 _NOT_RUN = ((r"decoder\.center\..*", "a block that its U-Net++ has on VGG, and never runs"),)
 _UNREAD = ((r"encoder\.layer[34]\..*", "part of a stage of the encoder that this PSPNet does not compute"),)
 
@@ -130,7 +134,7 @@ def _pspnet(name: str) -> FamilyNetwork:
 
 
 def _decoders(title: str, decoder: Decoder) -> Iterator[FamilyNetwork]:
-    fields: dict[str, Any] = {"read": decoder.read, "requires": {decoder.requires: ""}}
+    fields: dict[str, Any] = {"read": decoder.read, "requires": {decoder.requires: ""}, "assumed": _ASSUMED}
     for name in _ENCODERS:
         spec = specs.RESNETS[name]
         rows = [*trunk(spec, "encoder."), *decoder.rows]

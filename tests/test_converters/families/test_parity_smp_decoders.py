@@ -117,6 +117,23 @@ def test_what_is_not_built_is_refused(decoder, options, message):
         converters.convert(state)
 
 
+def test_what_the_tensors_do_not_tell_is_said_unless_something_else_tells(tmp_path):
+    said = "the tensors do not tell how the decoder enlarges maps"
+    module = net("Unet", decoder_channels=NARROW)
+    module.save_pretrained(tmp_path)
+    assert said in str(converters.convert(dict(module.state_dict()))[1])
+    for source in (tmp_path, module):
+        assert said not in str(converters.convert(source)[1])
+
+
+def test_a_live_module_with_another_interpolation_is_not_taken_for_the_default(record):
+    module = net("Unet", decoder_channels=NARROW, decoder_interpolation="bilinear")
+    model, _ = converters.convert(module)
+    difference = relative(output(model, images(64, 96)), torch_output(module, images(64, 96)))
+    record("Unet, bilinear, on resnet18", difference)
+    assert difference <= TOLERANCE
+
+
 def test_the_trunk_alone_has_no_decoder():
     state = {key: value for key, value in net("Unet").state_dict().items() if key.startswith("encoder.")}
     candidates = converters.identify(state)
