@@ -168,7 +168,8 @@ class Builder:
         """A step on parameters alone: it is computed beforehand."""
         shapes = self.graph.shapes.get(step.name)
         refs = [leaf.name for leaf in _leaves(list(step.arguments.values())) if isinstance(leaf, Ref)]
-        self.parents[step.name] = [parent for name in refs for parent in self.parents.get(name, [name])]
+        parents = [parent for name in refs for parent in self.parents.get(name, [name])]
+        self.parents[step.name] = list(dict.fromkeys(parents))
         if step.op == "getitem":
             return arguments["input"][arguments["index"]]
         if step.op in ("expand", "expand_as") and shapes and isinstance(arguments["input"], np.ndarray):

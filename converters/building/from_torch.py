@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from converters.building.computed_numbers import computes_numbers, further_shapes
 from converters.building.graph import ProgramGraph
 from converters.building.module_inputs import ModuleInputs, one_image, require_one_input
+from converters.building.mutations import without_changes
 from converters.building.size_branches import have_equal_steps, longest_programs
-from converters.building.size_probes import sizes_to_compare
+from converters.building.size_probes import may_have_equal_steps, sizes_to_compare
 from converters.building.stated_sizes import stated_sizes
 from converters.building.torch_graph import aligned
 from converters.errors import ConversionError
@@ -118,7 +119,8 @@ def trace_size(module: Any, inputs: ModuleInputs, size: tuple[int, int]) -> Trac
             "Give an example that it takes: example="
         )
     programs = [_export(module, inputs, batch, size) for batch in (2, 3, 5)]
-    return Traced(_program(module, inputs, programs), (size,), size, 1, inputs)
+    graph = _program(module, inputs, without_changes(type(module).__name__, programs))
+    return Traced(graph, (size,), size, 1, inputs)
 
 
 def trace_sizes(
@@ -158,14 +160,32 @@ def _traced(
     others = unlike(grid.traces[: len(programs)])
     if others is None and len(programs) == 2:  # two traces alone do not tell
         programs, fewer = longest_programs(name, export, grid.traces, grid.multiple, all_sizes=True)
-    graph = _program(module, inputs, programs)
+    written = without_changes(name, programs)
+    graph = _program(module, inputs, written)
     if computes_numbers(graph):
-        graph = _program(module, inputs, [*programs, *_further(export, grid, programs[0], allowed, takes)])
+        alike = _alike(module, inputs, grid, fewer)
+        if further := _further(export, grid, programs[0], allowed, takes, alike):
+            graph = _program(module, inputs, [*written, *without_changes(name, further, programs[0])])
     # A slice that cuts nothing off the traced sizes, as x[:, :, :400], is traced as "alias": longer images tell.
     checks = (*grid.checks, *_LONG) if any(step.op == "alias" for step in graph.steps) else grid.checks
     checks = (*checks, *fewer, *(others or []))
     runs = [size for size in checks if takes(size)]
     return Traced(graph, tuple(runs), None, grid.multiple, inputs)
+
+
+def _alike(
+    module: Any, inputs: ModuleInputs, grid: Grid, fewer: Sequence[tuple[int, int]]
+) -> Callable[[tuple[int, int]], bool]:
+    """Whether a module is worth a trace at a size: not where it surely takes other steps than in its program.
+
+    Args:
+        module: live torch module.
+        inputs: tensors that it takes.
+        grid: sizes at which it was traced.
+        fewer: sizes at which it takes fewer steps than its program has; where there are none, any size is.
+    """
+    longest = [(height, width) for _, height, width in grid.traces if (height, width) not in fewer]
+    return may_have_equal_steps(module, inputs, longest[0]) if fewer and longest else lambda size: True
 
 
 def _further(
@@ -174,12 +194,15 @@ def _further(
     program: Any,
     allowed: Callable[[tuple[int, int]], bool] | None,
     takes: Callable[[tuple[int, int]], bool],
+    alike: Callable[[tuple[int, int]], bool],
 ) -> list[Any]:
     """Programs of the same steps at more sizes, where the module takes them."""
     batches = {batch for batch, _, _ in grid.traces}
     programs = []
     for batch, height, width in further_shapes(grid.multiple):
         size, pixels = (height, width), height * width
+        if not alike(size):
+            continue
         if allowed is not None and (pixels > _MOST_PIXELS or not allowed(size)):  # it is run there
             continue
         if allowed is None and pixels <= _FEW_PIXELS and not takes(size):  # torch logs what cannot be traced

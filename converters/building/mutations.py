@@ -19,16 +19,17 @@ _HIDDEN_VIEWS = frozenset(("dropout", "feature_dropout"))
 _SUBPROGRAMS = ("wrap_with_autocast", "wrap_with_set_grad_enabled")
 
 
-def without_changes(name: str, programs: Sequence[Any]) -> list[Any]:
+def without_changes(name: str, programs: Sequence[Any], first: Any = None) -> list[Any]:
     """The programs, written again where steps change tensors that are read by another name, or hold other programs.
 
     Args:
         name: name of the network, for messages.
         programs: `ExportedProgram`s of one network.
+        first: another program of its, which decides whether these are written again; by default the first of them.
     Raises:
         ConversionError: a change that torch cannot write otherwise.
     """
-    nodes = list(programs[0].graph.nodes)
+    nodes = list((first or programs[0]).graph.nodes)
     if _late_change(nodes, _HIDDEN_VIEWS):
         raise _refusal(name, "of a dropout's input, which in evaluation mode is its result")
     nested = any(getattr(node.target, "__name__", "") in _SUBPROGRAMS for node in nodes)

@@ -22,6 +22,8 @@ _PROBES = (
 )
 # A number that differed between the traces and does not between these has met a bound, as min(height, 600).
 _BOUNDS = (((2048, 64), (5120, 192)), ((64, 2048), (192, 5120)))
+# Steps that a program has wherever they run. Of others, as "clone" for a reshape, the layout in memory decides.
+_TELLING = frozenset("slice roll cat stack masked_fill constant_pad_nd convolution softmax".split())
 _MOST = 3  # sizes that are compared for the sake of such differences
 
 
@@ -85,6 +87,26 @@ def sizes_to_compare(
         if len(chosen) < _MOST and size not in chosen and is_other(size) and allowed(size):
             chosen.append(size)
     return chosen
+
+
+def may_have_equal_steps(module: Any, inputs: ModuleInputs, size: Size) -> Callable[[Size], bool]:
+    """Whether the program of another size may have the steps of a size's; False where it surely has others.
+
+    A trace takes seconds, and a run without numbers a tenth of one.
+
+    Args:
+        module: live torch module, in evaluation mode.
+        inputs: tensors that it takes.
+        size: the size.
+    """
+
+    def told(size: Size) -> list[str] | None:
+        steps = None if hollow is None else _dispatched(hollow, inputs, size)
+        return None if steps is None else [step.name for step in steps if step.name.split(".")[1] in _TELLING]
+
+    hollow = _without_numbers(module)
+    first = told(size)
+    return lambda other: first is None or told(other) in (None, first)
 
 
 def _names(steps: Sequence[_Dispatched]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from converters.building.graph import GraphStep, ProgramGraph, Ref, SizedFloat, Sizes
-from converters.building.mutations import plain_name, without_changes
+from converters.building.mutations import plain_name
 from converters.building.size_branches import require_equal_steps
 from converters.building.trainable import trained_names
 from converters.building.wrapped_results import is_wrapper, without_wrapper
@@ -20,11 +20,10 @@ def aligned(module: Any, programs: Sequence[Any]) -> ProgramGraph:
 
     Args:
         module: torch module that was traced.
-        programs: an `ExportedProgram` for each size.
+        programs: an `ExportedProgram` for each size, written `without_changes`.
     Raises:
         ConversionError: traces with other steps, or a step that no program of maps has.
     """
-    programs = without_changes(type(module).__name__, programs)
     require_equal_steps(type(module).__name__, programs)
     graphs = [list(program.graph.nodes) for program in programs]
     first = programs[0]

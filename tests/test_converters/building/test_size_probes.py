@@ -10,7 +10,7 @@ from torch.nn import functional
 from converters import ConversionError
 from converters.building.build import build_from_module
 from converters.building.module_inputs import one_image
-from converters.building.size_probes import sizes_to_compare
+from converters.building.size_probes import may_have_equal_steps, sizes_to_compare
 
 
 class _Then(nn.Module):
@@ -74,3 +74,20 @@ def test_an_example_gives_the_size_at_which_it_is_built():
     assert model.input_shape == (None, 64, 96, 3)
     assert "at other sizes it could not be built" in str(receipt.notes)
     assert relative(model(np.ones((1, 64, 96, 3), "float32")), expected.transpose(0, 2, 3, 1)) <= 1e-6
+
+
+def test_sizes_that_surely_have_other_steps_are_not_traced():
+    module = _Then(lambda x: (functional.pad(x, (0, 1)) if x.shape[3] % 2 else x)[:, :, : x.shape[2] // 2 * 2])
+    may_have = may_have_equal_steps(module.eval(), one_image(3), (193, 255))
+    assert [may_have(size) for size in ((97, 31), (96, 31), (97, 30), (96, 30))] == [True, False, False, False]
+
+
+def test_a_reshape_that_copies_at_one_size_alone_tells_nothing():
+    module = _Then(lambda x: (x.mT if x.shape[2] > 100 else x).reshape(x.shape[0], -1))
+    may_have = may_have_equal_steps(module.eval(), one_image(3), (193, 255))
+    assert may_have((64, 64))
+
+
+def test_sizes_of_a_network_that_cannot_be_probed_are_traced():
+    module = _Then(lambda x: x * float(x.mean()))
+    assert may_have_equal_steps(module.eval(), one_image(3), (193, 255))((64, 64))
