@@ -179,17 +179,17 @@ FULL: dict[str, Pair] = {
         for index in range(8)
     },
     **{name: mit_pair(spec) for name, spec in specs.MITS.items()},
-    **{
-        name: timm_pair(functools.partial(tfseg.HRNet, name), name, rows.hrnet(), 32)
-        for name in ("hrnet_w18", "hrnet_w32", "hrnet_w48")
-    },
+    **{name: timm_pair(functools.partial(tfseg.HRNet, name), name, rows.hrnet(), 32) for name in specs.HRNETS},
     **{name: timm_pair(functools.partial(tfseg.Xception, name), name, rows.xception()) for name in specs.XCEPTIONS},
     **{
         name: timm_pair(functools.partial(tfseg.PreActivationResNet, name), name, rows.resnetv2())
         for name in ("resnetv2_34", "resnetv2_50", "resnetv2_101", "resnetv2_152")
     },
-    **{name: _resnet(name) for name in ("resnet26", "resnet26d", "resnext50d_32x4d", "resnetrs50", "res2net50d")},
-    "res2net50_26w_4s": _resnet("res2net50_26w_4s"),
+    **{
+        name: _resnet(name)
+        for name in specs.RESNETS
+        if name in ("resnet26", "resnet26d", "resnext50d_32x4d") or name.startswith(("resnetrs", "res2n"))
+    },
     "resnet50_clip": timm_pair(
         functools.partial(tfseg.ResNet, "resnet50_clip"), "resnet50_clip_gap", rows.clip_resnet(), 32
     ),

@@ -75,7 +75,7 @@ def test_dilated_mobilenet_v3_is_torchvisions(record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("index", [0, 1, 3, 5])
+@pytest.mark.parametrize("index", range(8))
 def test_efficientnet_of_segmentation_models_pads_for_one_size(index, record):
     """Its padding is TensorFlow's for the images of its training, at every other size, too: B1's changes sides."""
     name = f"efficientnet-b{index}"
@@ -175,7 +175,7 @@ def test_hrnet_of_segmenters_enlarges_bilinearly(upsampling, record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["resnetv2_50x1_bit", "resnetv2_101x1_bit"])
+@pytest.mark.parametrize("name", ["resnetv2_50x1_bit", "resnetv2_101x1_bit", "resnetv2_50x3_bit", "resnetv2_152x2_bit"])
 def test_big_transfer_is_timms(name, record):
     """GroupNorms of few pixels add up roundings: the reference in double precision is as far from ours as from itself."""
     pair = timm_pair(functools.partial(tfseg.PreActivationResNet, name), name, rows.resnetv2(group_norm=True))
