@@ -8,6 +8,7 @@ import keras
 from tfseg import specs
 from tfseg.nets import blocks
 from tfseg.nets.backbones.inverted_residuals import InvertedResidual, Norms, classifier, inverted_residual, unit
+from tfseg.nets.backbones.named import named_spec
 from tfseg.nets.backbones.strides import check_dilation, dilated
 
 PADDINGS = ("symmetric", "same")
@@ -17,6 +18,7 @@ def EfficientNet(
     spec: str | specs.EfficientNetSpec = "b0",
     *,
     padding: int | str | None = None,
+    epsilon: float | None = None,
     output_stride: int = 32,
     convention: str = "previous",
     width: float = 1.0,
@@ -44,6 +46,7 @@ def EfficientNet(
             and another epsilon); or a `tfseg.specs.EfficientNetSpec`.
         padding: zeros of the convolutions that stride: "symmetric", "same", or a number of pixels (see
             `EfficientNetSpec`); None: those of the spec.
+        epsilon: number that every BatchNorm adds to the variance; None: that of the spec.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. The stages after it are dilated instead of
             strided.
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
@@ -65,11 +68,12 @@ def EfficientNet(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 9, 11, 40)
     """
-    title, spec = _spec(spec)
+    title, spec = named_spec("An EfficientNet", spec, specs.EFFICIENTNETS, "efficientnet_")
     check_dilation(output_stride, convention)
     blocks.check_width(width)
     pads = _Pads(spec.padding if padding is None else padding)
-    norms, scale = Norms(spec.epsilon, spec.momentum), spec.width * width
+    norms = Norms(spec.epsilon if epsilon is None else epsilon, spec.momentum)
+    scale = spec.width * width
     image, x = blocks.image_input(channels, "torch")
     x = unit(x, specs.divisible(32 * scale), 3, "stem", norms, "silu", strides=2, padding=pads.next(3, 2))
     rows = _rows(x.shape[-1], spec, scale)
@@ -132,14 +136,3 @@ class _Pads:
         size, self.padding = self.padding, -(-self.padding // strides)
         total = max(0, (self.padding - 1) * strides + kernel_size - size)
         return total // 2, total - total // 2
-
-
-def _spec(spec: str | specs.EfficientNetSpec) -> tuple[str, specs.EfficientNetSpec]:
-    """The name and the spec for a name, with or without "efficientnet_", or for a spec."""
-    if isinstance(spec, specs.EfficientNetSpec):
-        return next((name for name, row in specs.EFFICIENTNETS.items() if row == spec), "efficientnet"), spec
-    name = spec if spec in specs.EFFICIENTNETS else f"efficientnet_{spec}"
-    if name not in specs.EFFICIENTNETS:
-        names = ", ".join(name.removeprefix("efficientnet_") for name in specs.EFFICIENTNETS)
-        raise ValueError(f"An EfficientNet is a name ({names}) or an EfficientNetSpec. Received: {spec!r}")
-    return name, specs.EFFICIENTNETS[name]

@@ -6,6 +6,7 @@ from keras.layers import Add, Concatenate
 from tfseg import specs
 from tfseg.layers import GlobalAveragePooling, LastMap, ResizeLike
 from tfseg.nets import blocks
+from tfseg.nets.backbones.named import named_spec
 from tfseg.nets.resnet import residual_block
 from tfseg.types import Tensor
 
@@ -54,7 +55,7 @@ def HRNet(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 17, 21, 30)
     """
-    title, spec = _spec(spec)
+    title, spec = named_spec("An HRNet", spec, specs.HRNETS, "hrnet_")
     blocks.check_choice("upsampling", upsampling, specs.INTERPOLATIONS)
     blocks.check_width(width)
     image, x = blocks.image_input(channels, "torch")
@@ -130,14 +131,3 @@ def _top(maps: list[Tensor], num_classes: int, width: float) -> Tensor:
         x = Add(name=f"{name}_add")([finer, x])
     x = blocks.conv_norm_relu(x, specs.scaled(last, width), 1, "top", use_bias=True)
     return blocks.dense(GlobalAveragePooling(name="avg_pool")(x), num_classes, "predictions")
-
-
-def _spec(spec: str | specs.HRNetSpec) -> tuple[str, specs.HRNetSpec]:
-    """The name and the spec for a name, with or without "hrnet_", or for a spec."""
-    if isinstance(spec, specs.HRNetSpec):
-        return next((name for name, row in specs.HRNETS.items() if row == spec), "hrnet"), spec
-    name = f"hrnet_{str(spec).removeprefix('hrnet_')}"
-    if name not in specs.HRNETS:
-        names = ", ".join(name.removeprefix("hrnet_") for name in specs.HRNETS)
-        raise ValueError(f"An HRNet is a name ({names}) or an HRNetSpec. Received: {spec!r}")
-    return name, specs.HRNETS[name]

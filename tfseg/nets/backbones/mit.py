@@ -6,12 +6,14 @@ from keras.layers import Activation, Add, Dropout, LayerNormalization
 from tfseg import specs
 from tfseg.layers import GlobalAveragePooling, LastMap, MapAttention
 from tfseg.nets import blocks
+from tfseg.nets.backbones.named import named_spec
 from tfseg.types import Tensor
 
 
 def MiT(
     spec: str | specs.MiTSpec = "b0",
     *,
+    joined: bool = False,
     width: float = 1.0,
     include_top: bool = False,
     num_classes: int = 1000,
@@ -28,6 +30,8 @@ def MiT(
 
     Args:
         spec: "b0" to "b5", or a `tfseg.specs.MiTSpec`.
+        joined: whether one layer `<block>_attention_key_value` makes keys and values, as in the authors' code; if not,
+            each have their own.
         width: factor of every channel count, which stays a multiple of the stage's heads.
         include_top: whether an average over the map and the layer `predictions` follow.
         num_classes: units of `predictions`.
@@ -46,7 +50,7 @@ def MiT(
         >>> tuple(model.get_layer("stage1_out").output.shape)
         (None, None, None, 8)
     """
-    title, spec = _spec(spec)
+    title, spec = named_spec("A MiT", spec, specs.MITS, "mit_")
     blocks.check_width(width)
     image, x = blocks.image_input(channels, "torch")
     numbers = zip(specs.MIT_PATCHES, spec.filters, spec.blocks, spec.heads, spec.reductions, strict=True)
@@ -57,7 +61,7 @@ def MiT(
         x = _norm(x, f"stage{stage}_patch_norm", spec.inner_epsilon)
         for block in range(1, count + 1):
             dropped = spec.dropped * done / max(1, sum(spec.blocks) - 1)
-            x = _block(x, f"stage{stage}_block{block}", spec, heads, reduction, dropped)
+            x = _block(x, f"stage{stage}_block{block}", spec, heads, reduction, joined, dropped)
             done += 1
         x = _norm(x, f"stage{stage}_norm", spec.epsilon)
         x = LastMap(name=f"stage{stage}_out")(x)
@@ -67,9 +71,11 @@ def MiT(
     return keras.Model(image, x, name=name or title)
 
 
-def _block(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, dropped: float) -> Tensor:
+def _block(
+    x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, joined: bool, dropped: float
+) -> Tensor:
     """Attention, then two fully connected layers with a depthwise convolution between them."""
-    y = _attention(_norm(x, f"{name}_1_norm", spec.epsilon), f"{name}_attention", spec, heads, reduction)
+    y = _attention(_norm(x, f"{name}_1_norm", spec.epsilon), f"{name}_attention", spec, heads, reduction, joined)
     x = Add(name=f"{name}_1_add")([x, _drop(y, f"{name}_1_drop", dropped)])
     y = blocks.dense(_norm(x, f"{name}_2_norm", spec.epsilon), spec.expansion * x.shape[-1], f"{name}_mlp_1")
     y = blocks.depthwise(y, 3, f"{name}_mlp_dwconv", use_bias=True)
@@ -78,14 +84,17 @@ def _block(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int
     return Add(name=f"{name}_2_add")([x, _drop(y, f"{name}_2_drop", dropped)])
 
 
-def _attention(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int) -> Tensor:
+def _attention(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, joined: bool) -> Tensor:
     filters, source = x.shape[-1], x
     if reduction > 1:
         source = blocks.conv(x, filters, reduction, f"{name}_reduce_conv", strides=reduction, use_bias=True, padding=0)
         source = _norm(source, f"{name}_reduce_norm", spec.inner_epsilon)
     query = blocks.dense(x, filters, f"{name}_query")
-    key, value = (blocks.dense(source, filters, f"{name}_{part}") for part in ("key", "value"))
-    return blocks.dense(MapAttention(heads, name=name)([query, key, value]), filters, f"{name}_out")
+    if joined:
+        answers = [blocks.dense(source, 2 * filters, f"{name}_key_value")]
+    else:
+        answers = [blocks.dense(source, filters, f"{name}_{part}") for part in ("key", "value")]
+    return blocks.dense(MapAttention(heads, name=name)([query, *answers]), filters, f"{name}_out")
 
 
 def _drop(x: Tensor, name: str, rate: float) -> Tensor:
@@ -95,14 +104,3 @@ def _drop(x: Tensor, name: str, rate: float) -> Tensor:
 
 def _norm(x: Tensor, name: str, epsilon: float) -> Tensor:
     return LayerNormalization(epsilon=epsilon, name=name)(x)
-
-
-def _spec(spec: str | specs.MiTSpec) -> tuple[str, specs.MiTSpec]:
-    """The name and the spec for a name, with or without "mit_", or for a spec."""
-    if isinstance(spec, specs.MiTSpec):
-        return next((name for name, row in specs.MITS.items() if row == spec), "mit"), spec
-    name = f"mit_{str(spec).removeprefix('mit_')}"
-    if name not in specs.MITS:
-        names = ", ".join(name.removeprefix("mit_") for name in specs.MITS)
-        raise ValueError(f"A MiT is a name ({names}) or a MiTSpec. Received: {spec!r}")
-    return name, specs.MITS[name]

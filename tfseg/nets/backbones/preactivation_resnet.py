@@ -6,6 +6,7 @@ from keras.layers import Add, BatchNormalization, MaxPooling2D, ZeroPadding2D
 from tfseg import specs
 from tfseg.layers import GlobalAveragePooling, GroupNormalization, LastMap, StandardizedConv2D
 from tfseg.nets import blocks
+from tfseg.nets.backbones.named import named_spec
 from tfseg.nets.backbones.strides import Step, check_dilation, dilated
 from tfseg.types import Tensor
 
@@ -55,7 +56,7 @@ def PreActivationResNet(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 9, 11, 32)
     """
-    title, spec = _spec(spec)
+    title, spec = named_spec("A PreActivationResNet", spec, specs.PREACTIVATION_RESNETS, "preact_resnet_")
     check_dilation(output_stride, convention)
     blocks.check_width(width)
     image, x = blocks.image_input(channels, "torch")
@@ -133,15 +134,3 @@ def _conv(
 ) -> Tensor:
     kind = StandardizedConv2D if spec.standardized else keras.layers.Conv2D
     return blocks.conv(x, filters, kernel_size, name, strides=strides, dilation_rate=dilation_rate, kind=kind)
-
-
-def _spec(spec: str | specs.PreActivationSpec) -> tuple[str, specs.PreActivationSpec]:
-    """The name and the spec for a name, or for a spec."""
-    table = specs.PREACTIVATION_RESNETS
-    if isinstance(spec, specs.PreActivationSpec):
-        return next((name for name, row in table.items() if row == spec), "preact_resnet"), spec
-    if spec not in table:
-        raise ValueError(
-            f"A PreActivationResNet is a name ({', '.join(table)}) or a PreActivationSpec. Received: {spec!r}"
-        )
-    return spec, table[spec]
