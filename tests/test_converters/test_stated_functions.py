@@ -213,7 +213,7 @@ def _try(changes, module, path, kind, change):
     _exact_or_refused(TORCH_SOURCES[kind](module, path), _run(module), must_open=change == "nothing")
 
 
-@pytest.mark.quick_variants(3)
+@pytest.mark.quick_variants(2)
 @pytest.mark.filterwarnings("ignore")  # the exporters' own
 @pytest.mark.parametrize(("kind", "change"), _rows(TORCH_SOURCES, TORCH_CHANGES))
 def test_classifiers_of_torch(tmp_path, kind, change):
@@ -321,7 +321,7 @@ def _clone(model, edit):
     return randomize_weights(keras.models.clone_model(model, clone_function=clone))
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.filterwarnings("ignore")  # .h5 is an old format
 @pytest.mark.parametrize(("suffix", "change"), _rows([".keras", ".h5"], KERAS_CHANGES))
 def test_models_of_keras(tmp_path, keras_resnet, suffix, change):
@@ -392,7 +392,7 @@ TIMM_CHANGES = {
 }
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("named", "change"), _rows(["folder", "file"], SMP_CHANGES))
 def test_hub_folders_of_smp(tmp_path, change, named):
