@@ -210,7 +210,7 @@ def _requested_options(target: _Target, request: BuildRequest, head: bool, shape
     if request.convention is not None:
         options["convention"] = request.convention
     if target.owner.aux is not None:
-        options["aux"] = bool(request.aux)
+        options["aux"] = (target.network.aux_layer or True) if request.aux else False
     if request.multi_scale is not None:
         options["multi_scale"] = request.multi_scale
     if target.is_classifier:

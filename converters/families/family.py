@@ -45,6 +45,7 @@ class FamilyNetwork:
         read: function of the shapes of a file's tensors that gives further options, which they tell.
         dilates: whether an output stride can be chosen, where the family allows it.
         classes: key that replaces the family's `classes`, where the names of that tensor differ.
+        aux_layer: layer that its auxiliary head reads; None: the last block of ResNet's `conv4` stage.
         layer: name of a layer without variables that a model of this network has. A model of another network with the
             same variables lacks it.
     """
@@ -66,6 +67,7 @@ class FamilyNetwork:
     read: Callable[[Shapes], Mapping[str, Any]] = _no_options
     dilates: bool = True
     classes: str | None = None
+    aux_layer: str | None = None
     layer: str | None = None
 
     @property

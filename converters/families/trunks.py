@@ -12,6 +12,8 @@ from tfseg import specs
 # The variables that `include_top=False` leaves out of a segmenter on a ResNet or a DRN; the ends of the last blocks.
 HEAD = r"(?!(conv[1-5]|level\d)_).*"
 FEATURES = r"conv5_block\d+_out"
+# The same of a segmenter on a MobileNet or an EfficientNet.
+HEAD_OF_LIGHT = r"(?!(stem|block\d+[a-z]?|top)_).*"
 # How torchvision's networks differ from others with the same tensors.
 STRIDED = "its 3x3 convolutions have the stride, and its stem has a maximum pooling of 3x3 pixels with padding"
 

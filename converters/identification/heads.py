@@ -111,7 +111,9 @@ def _own(network: FamilyNetwork, shapes: Shapes) -> Head | None:
 
 def _features(network: FamilyNetwork, shapes: Shapes) -> int | None:
     """Channels of the trunk's last map."""
-    kernels = [path for path in network.variables(1.0) if re.fullmatch(r"conv\w+/kernel", path)]
+    if network.table.key("top_dense/kernel"):  # a classifier of two layers, which one layer does not replace
+        return None
+    kernels = [path for path in network.variables(1.0) if re.fullmatch(r"(conv\w+|top_conv)/kernel", path)]
     key = network.table.key(kernels[-1]) if kernels else None
     size = network.table.shape(key, shapes[key]) if key and key in shapes else None
     return size[-1] if size else None

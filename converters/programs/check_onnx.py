@@ -88,7 +88,7 @@ def _usual_form(source: Source, fit: Fit) -> keras.Model:
     sizes, family, network = fit.sizes(source.shapes), fit.family, fit.network
     options = {**family.options, **network.options, "width": sizes.width, "channels": sizes.channels}
     if family.aux is not None:
-        options["aux"] = sizes.aux
+        options["aux"] = (network.aux_layer or True) if sizes.aux else False
     if family.features is None:
         options["include_top"] = sizes.include_top
     if sizes.include_top and sizes.num_classes:

@@ -13,6 +13,7 @@ from converters.families.pytorch import (
     smp,
     timm,
     torchvision,
+    torchvision_light,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "smp",
     "timm",
     "torchvision",
+    "torchvision_light",
 ]

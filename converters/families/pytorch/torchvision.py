@@ -58,19 +58,19 @@ RESNET = Family(
 )
 
 # The modules of the heads, without their prefix.
-_FCN_HEAD = (("0", "head_conv", "conv"), ("1", "head_bn", "norm"), ("4", "logits", "conv"))
-_DEEPLABV3_HEAD = (
+FCN_HEAD = (("0", "head_conv", "conv"), ("1", "head_bn", "norm"), ("4", "logits", "conv"))
+DEEPLABV3_HEAD = (
     *aspp("0"),
     ("1", "head_conv", "conv"),
     ("2", "head_bn", "norm"),
     ("4", "logits", "conv"),
 )
-_HEADS = {"fcn": _FCN_HEAD, "deeplabv3": _DEEPLABV3_HEAD}
+_HEADS = {"fcn": FCN_HEAD, "deeplabv3": DEEPLABV3_HEAD}
 
 
 def _segmenter(head: str, name: str, spec: specs.ResNetSpec) -> FamilyNetwork:
     rows = [(f"classifier.{source}", target, kind) for source, target, kind in _HEADS[head]]
-    rows += [(f"aux_classifier.{source}", f"aux_{target}", kind) for source, target, kind in _FCN_HEAD]
+    rows += [(f"aux_classifier.{source}", f"aux_{target}", kind) for source, target, kind in FCN_HEAD]
     public = f"{head}_{name}" if name in ("resnet50", "resnet101") else None
     return network(f"{head}_{name}", spec, [*trunk(spec, "backbone."), *rows], public=public)
 

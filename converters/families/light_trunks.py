@@ -1,0 +1,132 @@
+"""Rows of the light and newer backbones, as their public networks name their tensors.
+
+The layers are those of `tfseg.MobileNetV2`, `tfseg.EfficientNet` and `tfseg.MiT`.
+"""
+
+import math
+
+from converters.names.tables import Row
+from tfseg import specs
+
+
+def unit(source: str, target: str, convolution: str = "0", norm: str = "1") -> tuple[Row, Row]:
+    """The rows of a convolution and its norm.
+
+    Args:
+        source: name of the module that has both.
+        target: beginning of the layers' names.
+        convolution: name of the convolution in the module.
+        norm: name of the norm in the module.
+    """
+    return (f"{source}.{convolution}", f"{target}_conv", "conv"), (f"{source}.{norm}", f"{target}_bn", "norm")
+
+
+def mobilenet_v2(prefix: str = "") -> tuple[Row, ...]:
+    """torchvision's MobileNetV2; its last convolution of a block and that one's norm lie bare in the list.
+
+    Args:
+        prefix: text before every name, such as "encoder.".
+    """
+    first, block, target = f"{prefix}features.1.conv", f"{prefix}features.{{b}}.conv", "block{b}"
+    return (
+        *unit(f"{prefix}features.0", "stem"),
+        *unit(f"{prefix}features.18", "top"),
+        (f"{first}.0.0", "block1_dwconv", "depthwise"),
+        (f"{first}.0.1", "block1_bn", "norm"),
+        *unit(first, "block1_project", "1", "2"),
+        *unit(f"{block}.0", f"{target}_expand"),
+        (f"{block}.1.0", f"{target}_dwconv", "depthwise"),
+        (f"{block}.1.1", f"{target}_bn", "norm"),
+        *unit(block, f"{target}_project", "2", "3"),
+    )
+
+
+def timm_efficientnet(prefix: str = "") -> tuple[Row, ...]:
+    """timm's EfficientNet without its classifier; the first stage's blocks do not widen.
+
+    Args:
+        prefix: text before every name, such as "encoder.".
+    """
+    rows: list[Row] = [
+        ("conv_stem", "stem_conv", "conv"),
+        ("bn1", "stem_bn", "norm"),
+        ("conv_head", "top_conv", "conv"),
+        ("bn2", "top_bn", "norm"),
+    ]
+    first = (("bn1", "bn"), ("conv_pw", "project_conv"), ("bn2", "project_bn"))
+    others = (
+        ("conv_pw", "expand_conv"),
+        ("bn1", "expand_bn"),
+        ("bn2", "bn"),
+        ("conv_pwl", "project_conv"),
+        ("bn3", "project_bn"),
+    )
+    for block, target, parts in (
+        ("blocks.0.{b}", "block1{b:a+1}", first),
+        ("blocks.{s}.{b}", "block{s+1}{b:a+1}", others),
+    ):
+        rows += [
+            (f"{block}.conv_dw", f"{target}_dwconv", "depthwise"),
+            (f"{block}.se.conv_reduce", f"{target}_se_reduce", "conv"),
+            (f"{block}.se.conv_expand", f"{target}_se_expand", "conv"),
+        ]
+        rows += [(f"{block}.{part}", f"{target}_{layer}", "norm" if "bn" in part else "conv") for part, layer in parts]
+    return tuple((prefix + source, target, kind) for source, target, kind in rows)
+
+
+def counted_efficientnet(spec: specs.EfficientNetSpec, prefix: str = "") -> tuple[Row, ...]:
+    """efficientnet_pytorch's EfficientNet without its top, which counts the blocks of all stages on.
+
+    Args:
+        spec: numbers of the network, which say at which block a stage begins.
+        prefix: text before every name, such as "encoder.".
+    """
+    rows: list[Row] = [(f"{prefix}_conv_stem", "stem_conv", "conv"), (f"{prefix}_bn0", "stem_bn", "norm")]
+    counts = efficientnet_counts(spec)
+    # The first row that fits is used: the last stage comes first.
+    for stage in range(len(counts), 0, -1):
+        begin = sum(counts[: stage - 1])
+        block, target = f"{prefix}_blocks.{{b+{begin}}}", f"block{stage}{{b:a+1}}"
+        rows += [
+            (f"{block}._expand_conv", f"{target}_expand_conv", "conv"),
+            (f"{block}._bn0", f"{target}_expand_bn", "norm"),
+            (f"{block}._depthwise_conv", f"{target}_dwconv", "depthwise"),
+            (f"{block}._bn1", f"{target}_bn", "norm"),
+            (f"{block}._se_reduce", f"{target}_se_reduce", "conv"),
+            (f"{block}._se_expand", f"{target}_se_expand", "conv"),
+            (f"{block}._project_conv", f"{target}_project_conv", "conv"),
+            (f"{block}._bn2", f"{target}_project_bn", "norm"),
+        ]
+    return tuple(rows)
+
+
+def efficientnet_counts(spec: specs.EfficientNetSpec) -> tuple[int, ...]:
+    """The number of blocks in each stage.
+
+    Args:
+        spec: numbers of the network.
+    """
+    return tuple(math.ceil(stage.blocks * spec.depth) for stage in specs.EFFICIENTNET_STAGES)
+
+
+def authors_mit(prefix: str = "") -> tuple[Row, ...]:
+    """The MiT of SegFormer's authors, whose keys and values are one layer.
+
+    Args:
+        prefix: text before every name, such as "encoder.".
+    """
+    block, target = "block{s}.{b}", "stage{s}_block{b+1}"
+    rows = (
+        ("patch_embed{s}.proj", "stage{s}_patch_conv", "conv"),
+        ("patch_embed{s}.norm", "stage{s}_patch_norm", "norm"),
+        ("norm{s}", "stage{s}_norm", "norm"),
+        (f"{block}.norm{{i}}", f"{target}_{{i}}_norm", "norm"),
+        (f"{block}.attn.q", f"{target}_attention_query", "dense"),
+        (f"{block}.attn.kv", f"{target}_attention_key_value", "dense"),
+        (f"{block}.attn.proj", f"{target}_attention_out", "dense"),
+        (f"{block}.attn.sr", f"{target}_attention_reduce_conv", "conv"),
+        (f"{block}.attn.norm", f"{target}_attention_reduce_norm", "norm"),
+        (f"{block}.mlp.fc{{i}}", f"{target}_mlp_{{i}}", "dense"),
+        (f"{block}.mlp.dwconv.dwconv", f"{target}_mlp_dwconv", "depthwise"),
+    )
+    return tuple((prefix + source, layer, kind) for source, layer, kind in rows)

@@ -1,0 +1,108 @@
+"""The kernels that every file of a light or newer backbone has, enumerated from its numbers, as in `variables`."""
+
+import functools
+
+from converters.families.light_trunks import efficientnet_counts
+from converters.families.variables import ANY
+from converters.types import Shape, Shapes
+from tfseg import specs
+
+
+@functools.cache
+def mobilenet_v2(width: float) -> Shapes:
+    """The kernels of a MobileNetV2.
+
+    Args:
+        width: multiplier of the channel counts.
+    """
+    before, number = specs.divisible(32 * width), 0
+    variables: dict[str, Shape] = {"stem_conv/kernel": (3, 3, ANY, before)}
+    for stage in specs.MOBILENETS_V2["mobilenet_v2"]:
+        filters = specs.divisible(stage.filters * width)
+        for _ in range(stage.blocks):
+            number += 1
+            variables |= _inverted(f"block{number}", before, before * stage.expansion, filters, 3, squeeze=0)
+            before = filters
+    return variables | {"top_conv/kernel": (1, 1, before, specs.divisible(1280 * max(1.0, width)))}
+
+
+@functools.cache
+def mobilenet_v3(width: float, *, name: str) -> Shapes:
+    """The kernels of a MobileNetV3.
+
+    Args:
+        width: multiplier of the channel counts.
+        name: name in `tfseg.specs.MOBILENETS_V3`.
+    """
+    before = specs.divisible(16 * width)
+    variables: dict[str, Shape] = {"stem_conv/kernel": (3, 3, ANY, before)}
+    for number, row in enumerate(specs.MOBILENETS_V3[name][0], 1):
+        inside, filters = specs.divisible(row.expanded * width), specs.divisible(row.filters * width)
+        squeeze = specs.divisible(inside // 4) if row.squeeze else 0
+        variables |= _inverted(f"block{number}", before, inside, filters, row.kernel_size, squeeze=squeeze)
+        before = filters
+    return variables | {"top_conv/kernel": (1, 1, before, 6 * before)}
+
+
+@functools.cache
+def efficientnet(width: float, *, spec: specs.EfficientNetSpec) -> Shapes:
+    """The kernels of an EfficientNet without its top.
+
+    Args:
+        width: multiplier of the channel counts.
+        spec: numbers of the network.
+    """
+    scale = spec.width * width
+    before = specs.divisible(32 * scale)
+    variables: dict[str, Shape] = {"stem_conv/kernel": (3, 3, ANY, before)}
+    stages = zip(specs.EFFICIENTNET_STAGES, efficientnet_counts(spec), strict=True)
+    for number, (stage, count) in enumerate(stages, 1):
+        filters = specs.divisible(stage.filters * scale)
+        for index in range(count):
+            block, inside = f"block{number}{chr(ord('a') + index)}", before * stage.expansion
+            squeeze = max(1, before // 4)
+            variables |= _inverted(block, before, inside, filters, stage.kernel_size, squeeze=squeeze)
+            before = filters
+    return variables
+
+
+def _inverted(block: str, before: int, inside: int, after: int, kernel_size: int, *, squeeze: int) -> dict[str, Shape]:
+    """The kernels of one inverted residual block."""
+    kernels: dict[str, Shape] = {}
+    if inside != before:
+        kernels["expand_conv"] = (1, 1, before, inside)
+    kernels["dwconv"] = (kernel_size, kernel_size, inside, 1)
+    if squeeze:
+        kernels |= {"se_reduce": (1, 1, inside, squeeze), "se_expand": (1, 1, squeeze, inside)}
+    kernels["project_conv"] = (1, 1, inside, after)
+    return {f"{block}_{layer}/kernel": shape for layer, shape in kernels.items()}
+
+
+@functools.cache
+def mit(width: float, *, spec: specs.MiTSpec) -> Shapes:
+    """The kernels of a MiT whose keys and values are one layer.
+
+    Args:
+        width: multiplier of the channel counts.
+        spec: numbers of the network.
+    """
+    variables: dict[str, Shape] = {}
+    before = ANY
+    stages = zip(specs.MIT_PATCHES, spec.filters, spec.blocks, spec.heads, spec.reductions, strict=True)
+    for stage, ((size, _), filters, count, heads, reduction) in enumerate(stages, 1):
+        after = specs.scaled(filters / heads, width) * heads
+        variables[f"stage{stage}_patch_conv/kernel"] = (size, size, before, after)
+        for block in range(1, count + 1):
+            kernels: dict[str, Shape] = {
+                "attention_query": (after, after),
+                "attention_key_value": (after, 2 * after),
+                "attention_out": (after, after),
+                "mlp_1": (after, spec.expansion * after),
+                "mlp_dwconv": (3, 3, spec.expansion * after, 1),
+                "mlp_2": (spec.expansion * after, after),
+            }
+            if reduction > 1:
+                kernels["attention_reduce_conv"] = (reduction, reduction, after, after)
+            variables |= {f"stage{stage}_block{block}_{layer}/kernel": shape for layer, shape in kernels.items()}
+        before = after
+    return variables
