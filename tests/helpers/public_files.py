@@ -35,12 +35,12 @@ def _half(state: State) -> State:
     return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
 
 
-def _detectron2(state: State) -> Any:
-    """R-50.pkl of detectron2's converter: its own names, arrays of NumPy."""
+def detectron2_names(state: State) -> Any:
+    """What `R-50.pkl` of detectron2 holds: its own names, arrays of NumPy."""
     places = {"layer1": "res2", "layer2": "res3", "layer3": "res4", "layer4": "res5"}
     result = {}
     for key, value in state.items():
-        if "num_batches" in key or key.startswith("fc."):
+        if "num_batches" in key:
             continue
         first, *rest = key.split(".")
         text = ".".join([places.get(first, f"stem.{first}"), *rest])
@@ -98,7 +98,7 @@ FILES: list[PublicFile] = [
     *[_wrapped(name, content, True) for name, content in wrapped_files.CLASSIFIERS.items()],
     *[_wrapped(name, content, False) for name, content in wrapped_files.TRUNKS.items()],
     _network("torchvision", "resnet50", _half, "resnet50 in float16"),
-    _network("detectron2", "resnet50", _detectron2, "R-50.pkl"),
+    _network("detectron2", "resnet50", detectron2_names, "R-50.pkl"),
     *_rows("timm", "resnetaa50 resnetblur18 resnet26 resnext50d_32x4d resnet50_clip_gap resnetv2_50 res2net50_26w_4s"),
     *_rows("timm", "legacy_seresnet50 seresnet50 resnest14d resnetrs50 tf_efficientnet_b0 efficientnet_b0"),
     *_rows("timm", "mobilenetv2_100 hrnet_w18 xception41 resnetv2_50x1_bit convnext_tiny"),
