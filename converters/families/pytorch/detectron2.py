@@ -1,7 +1,7 @@
 """torchvision's ResNets as detectron2 keeps them: `R-50.pkl`, arrays by names of its own.
 
-Its other backbone, `MSRA/R-50.pkl`, has Caffe2's names; networks that it trained have their strides elsewhere by default.
-So a file is of this family only with torchvision's last layer.
+Its other backbone, `MSRA/R-50.pkl`, has Caffe2's names. Networks that it trained have their strides elsewhere by
+default. So a file is of this family only with torchvision's last layer.
 
 Source of the facts: https://github.com/facebookresearch/detectron2: tools/convert-torchvision-to-d2.py and
 detectron2/modeling/backbone/resnet.py.
