@@ -35,6 +35,7 @@ from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.fcn_geometry import explain_geometry
 from tfseg.nets.heads import FCN
+from tfseg.nets.plain_unet import PlainUnet
 from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.registry import build, list_models
 from tfseg.nets.resnet import ResNet
@@ -78,6 +79,7 @@ __all__ = [
     "MobileNetV2",
     "MobileNetV3",
     "PSPNet",
+    "PlainUnet",
     "PreActivationResNet",
     "ResNet",
     "SegFormer",

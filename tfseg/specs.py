@@ -95,6 +95,10 @@ DEEPLAB_VGGS: dict[str, tuple[tuple[int, ...], bool]] = {
     "deeplabv2_vgg16": ((6, 12, 18, 24), False),
 }
 
+# -------------------------------------------------------------------------------------------------------- plain U-Net
+
+UNETS: dict[str, tuple[int, ...]] = {"plain_unet": (64, 128, 256, 512, 1024)}  # channels at each stride
+
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
 
@@ -338,7 +342,7 @@ def network_names() -> list[str]:
         >>> tfseg.specs.network_names() == tfseg.list_models()
         True
     """
-    return sorted([*BACKBONES, *SEGMENTERS, *FCNS, *DEEPLAB_VGGS])
+    return sorted([*BACKBONES, *SEGMENTERS, *FCNS, *DEEPLAB_VGGS, *UNETS])
 
 
 def scaled(filters: float, width: float) -> int:
@@ -377,6 +381,8 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
     },
+    # The pixels themselves, from 0 to 1.
+    "unit": {"channel_order": "RGB", "divisor": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "caffe": {"channel_order": "BGR", "divisor": 1.0, "mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)},
     # The means of Fast R-CNN, which CSAILVision's files used before August 2019.
     "fast_rcnn": {

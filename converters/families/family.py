@@ -41,6 +41,7 @@ class FamilyNetwork:
         public: name of the public implementation's builder or class, or None.
         distinct: how the function differs from that of the family's other networks with the same tensors.
         assumed: what the tensors do not tell, and how it is built then, in words for the receipt.
+        assumed_stride: sentence on an output stride that the tensors do not tell; left out if it is stated.
         options: options that `tfseg.build` gets, beyond the family's `options`.
         read: function of the shapes of a file's tensors that gives further options, which they tell.
         dilates: whether an output stride can be chosen, where the family allows it.
@@ -63,6 +64,7 @@ class FamilyNetwork:
     public: str | None = None
     distinct: str = ""
     assumed: str = ""
+    assumed_stride: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     read: Callable[[Shapes], Mapping[str, Any]] = _no_options
     dilates: bool = True

@@ -219,7 +219,9 @@ def conv_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, **optio
     return relu(x, f"{name}_relu")
 
 
-def separable_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, *, dilation_rate: int = 1) -> Tensor:
+def separable_norm_relu(
+    x: Tensor, filters: int, kernel_size: int, name: str, *, dilation_rate: int = 1, use_bias: bool = False
+) -> Tensor:
     """`conv_norm_relu` with a separable kernel: every channel by itself, then all channels pixel by pixel.
 
     Args:
@@ -228,9 +230,10 @@ def separable_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, *,
         kernel_size: rows, and columns, of the depthwise kernels; odd.
         name: beginning of the layers' names.
         dilation_rate: distance in pixels between the pixels that a depthwise kernel reads.
+        use_bias: whether both convolutions have biases.
     """
-    x = depthwise(x, kernel_size, f"{name}_depthwise", dilation_rate=dilation_rate)
-    return conv_norm_relu(x, filters, 1, name)
+    x = depthwise(x, kernel_size, f"{name}_depthwise", dilation_rate=dilation_rate, use_bias=use_bias)
+    return conv_norm_relu(x, filters, 1, name, use_bias=use_bias)
 
 
 def max_pool(x: Tensor, pool_size: int, name: str, *, padding: str = "valid") -> Tensor:

@@ -76,10 +76,16 @@ def DeepLabV3Plus(
     low_level: str | None = None,
     low_level_filters: int = 48,
     separable: bool = True,
+    decoder_convs: int | None = None,
+    low_level_first: bool = False,
+    biases: bool = False,
     upsampling: str = "bilinear",
     name: str | None = None,
 ) -> keras.Model:
     """A backbone with DeepLabV3+'s head, as segmentation_models.pytorch computes it: separable kernels, and a decoder.
+
+    `decoder_convs=2, separable=False` is the head of jfzhang95/pytorch-deeplab-xception; `decoder_convs=1` with
+    `low_level_first=True` is that of VainF/DeepLabV3Plus-Pytorch.
 
     Input and output are those of `FCN`; the output of the layer `logits` has the stride of the low-level features, 4.
 
@@ -95,7 +101,11 @@ def DeepLabV3Plus(
         low_level: layer of the backbone, or stage of a ResNet, that the decoder reads as well. None: stage "conv2" of a
             ResNet, and of any other classifier the last map of stride 4, see `last_maps`.
         low_level_filters: number of channels to which those features are reduced.
-        separable: whether the 3x3 kernels of the pyramid are separable. Those after it always are.
+        separable: whether the 3x3 kernels of the pyramid are separable, and with `decoder_convs` those after it.
+        decoder_convs: number of 3x3 convolutions after the concatenation, `decoder_1_conv` and so on. None: one of
+            separable kernels before the concatenation, and one after it.
+        low_level_first: whether the low-level features come first in the concatenation.
+        biases: whether the convolutions before the norms have biases (bubbliiiing/deeplabv3-plus-pytorch).
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pyramid's map is
             resized to the low-level features in the same way (bilinearly for a transposed convolution).
         name: name of the model; None: "deeplabv3plus_" and the backbone's name.
@@ -112,15 +122,28 @@ def DeepLabV3Plus(
         >>> tuple(features(np.zeros((1, 65, 83, 3))).shape)
         (1, 17, 21, 5)
     """
-    x = pyramid(check_features(backbone), rates, filters, separable=separable)
-    x = blocks.separable_norm_relu(Dropout(0.5, name="aspp_dropout")(x), filters, 3, "aspp_out")
+    x = pyramid(check_features(backbone), rates, filters, separable=separable, biases=biases)
+    x = Dropout(0.5, name="aspp_dropout")(x)
+    if decoder_convs is None:
+        x = _conv_norm_relu(x, filters, "aspp_out", biases, separable=True)
     fine = _low_level(backbone, low_level)
-    fine = blocks.conv_norm_relu(fine, low_level_filters, 1, "low_level")
+    fine = blocks.conv_norm_relu(fine, low_level_filters, 1, "low_level", use_bias=biases)
     x = ResizeLike(interpolation(upsampling), name="aspp_out_resize")([x, fine])
-    x = Concatenate(name="decoder_concat")([x, fine])
-    x = blocks.separable_norm_relu(x, filters, 3, "decoder")
+    x = Concatenate(name="decoder_concat")([fine, x] if low_level_first else [x, fine])
+    if decoder_convs is None:
+        x = _conv_norm_relu(x, filters, "decoder", biases, separable=True)
+    for index in range(1, (decoder_convs or 0) + 1):
+        x = _conv_norm_relu(x, filters, f"decoder_{index}", biases, separable=separable)
     outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, aux_classes or num_classes)]
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv3plus_{backbone.name}")
+
+
+def _conv_norm_relu(
+    x: Tensor, filters: int, name: str, biases: bool, *, separable: bool, dilation_rate: int = 1
+) -> Tensor:
+    """A 3x3 convolution, BatchNorm and ReLU."""
+    unit = blocks.separable_norm_relu if separable else blocks.conv_norm_relu
+    return unit(x, filters, 3, name, dilation_rate=dilation_rate, use_bias=biases)
 
 
 def _low_level(backbone: keras.Model, layer: str | None) -> Tensor:
@@ -143,6 +166,7 @@ def pyramid(
     separable: bool = False,
     pool_first: bool = False,
     project_kernel: int = 1,
+    biases: bool = False,
 ) -> Tensor:
     """A 1x1 branch, a 3x3 branch for every rate and the average over the map, concatenated and projected.
 
@@ -153,12 +177,13 @@ def pyramid(
         separable: whether the 3x3 kernels are separable.
         pool_first: whether the average comes first in the concatenation, or last.
         project_kernel: kernel size of the projection.
+        biases: whether the convolutions have biases.
     """
-    branch = blocks.separable_norm_relu if separable else blocks.conv_norm_relu
-    branches = [blocks.conv_norm_relu(x, filters, 1, "aspp_0")]
+    branches = [blocks.conv_norm_relu(x, filters, 1, "aspp_0", use_bias=biases)]
     for index, rate in enumerate(rates, 1):
-        branches.append(branch(x, filters, 3, f"aspp_{index}", dilation_rate=rate))
+        branches.append(_conv_norm_relu(x, filters, f"aspp_{index}", biases, separable=separable, dilation_rate=rate))
     y = GlobalAveragePooling(keepdims=True, name="aspp_pool")(x)
-    y = blocks.conv_norm_relu(y, filters, 1, "aspp_pool")
+    y = blocks.conv_norm_relu(y, filters, 1, "aspp_pool", use_bias=biases)
     branches.insert(0 if pool_first else len(branches), ResizeLike(name="aspp_pool_resize")([y, x]))
-    return blocks.conv_norm_relu(Concatenate(name="aspp_concat")(branches), filters, project_kernel, "aspp_project")
+    x = Concatenate(name="aspp_concat")(branches)
+    return blocks.conv_norm_relu(x, filters, project_kernel, "aspp_project", use_bias=biases)

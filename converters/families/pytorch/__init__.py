@@ -1,12 +1,16 @@
 """Families whose files come from PyTorch."""
 
 from converters.families.pytorch import (
+    bubbliiiing,
     caffe_resnet,
     csail,
     deeplabv2,
+    detectron2,
     drn,
     encoding,
     huggingface,
+    jfzhang95,
+    milesial,
     mmseg,
     pytorch_fcn,
     semseg,
@@ -14,15 +18,20 @@ from converters.families.pytorch import (
     timm,
     torchvision,
     torchvision_light,
+    vainf,
 )
 
 __all__ = [
+    "bubbliiiing",
     "caffe_resnet",
     "csail",
     "deeplabv2",
+    "detectron2",
     "drn",
     "encoding",
     "huggingface",
+    "jfzhang95",
+    "milesial",
     "mmseg",
     "pytorch_fcn",
     "semseg",
@@ -30,4 +39,5 @@ __all__ = [
     "timm",
     "torchvision",
     "torchvision_light",
+    "vainf",
 ]

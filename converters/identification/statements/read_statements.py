@@ -15,7 +15,9 @@ from converters.reading.hub_folder import has_hub_name
 _NAMES = {
     "smp": r"(.*\.)?segmentation_head\.0\.weight",
     "transformers": r"(.*\.)?embedder\.embedder\.convolution\.weight",
+    "VainF": r"(.*\.)?classifier\.(classifier\.0|aspp)\.project\.0\.weight",
 }
+_STRIDE = re.compile(r"_os(8|16)(?![a-z0-9])")  # the end of the names that VainF's main.py gives to its files
 
 
 def read_statements(checkpoint: Checkpoint) -> list[Statement]:
@@ -24,7 +26,14 @@ def read_statements(checkpoint: Checkpoint) -> list[Statement]:
     Args:
         checkpoint: the opened file or folder.
     """
-    return [*_read_documents(checkpoint), *read_labels(checkpoint.labels)]
+    return [*_read_documents(checkpoint), *read_labels(checkpoint.labels), *_read_file_name(checkpoint)]
+
+
+def _read_file_name(checkpoint: Checkpoint) -> Iterator[Statement]:
+    """The output stride of a file that has its trainer's name."""
+    match = _STRIDE.search(checkpoint.path.name.lower())
+    if match and _looks_like(checkpoint, "VainF"):
+        yield Statement("the name of the file", match[0], options={"output_stride": int(match[1])})
 
 
 def _read_documents(checkpoint: Checkpoint) -> Iterator[Statement]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras.layers import Activation, Add, Dropout, Multiply
+from keras.layers import Activation, Add, Dropout, Multiply, ZeroPadding2D
 
 from tfseg.layers import GlobalAveragePooling
 from tfseg.nets import blocks
@@ -37,6 +37,7 @@ class InvertedResidual:
         gate: function that makes the factors of the channels.
         strides: input pixels per output pixel, without dilation.
         dropped: share of the images whose block is left out in training (stochastic depth).
+        pad_first: whether the zeros of the depthwise convolution lie around the block's input, before it is widened.
     """
 
     expanded: int
@@ -48,6 +49,7 @@ class InvertedResidual:
     gate: str = "hard_sigmoid"
     strides: int = 1
     dropped: float = 0.0
+    pad_first: bool = False
 
 
 def unit(
@@ -95,6 +97,9 @@ def inverted_residual(
         padding: padding of the depthwise convolution if it strides.
     """
     shortcut = x
+    if block.pad_first:
+        zeros = step.freed_rate * (block.kernel_size - 1) // 2
+        x, padding = ZeroPadding2D(zeros, data_format=blocks.CHANNELS_LAST, name=f"{name}_pad")(x), 0
     if block.expanded != x.shape[-1]:
         x = unit(x, block.expanded, 1, f"{name}_expand", norms, block.activation)
     x = blocks.depthwise(
@@ -103,7 +108,7 @@ def inverted_residual(
         f"{name}_dwconv",
         strides=step.strides,
         dilation_rate=step.freed_rate,
-        padding=padding if step.strides > 1 else None,
+        padding=padding if step.strides > 1 or block.pad_first else None,
     )
     x = blocks.norm(x, f"{name}_bn", norms.epsilon, norms.momentum)
     x = Activation(block.activation, name=f"{name}_activation")(x)

@@ -1,5 +1,7 @@
 """MobileNetV2 and MobileNetV3 at any output stride: a table of blocks and a loop."""
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import keras
@@ -9,7 +11,7 @@ from tfseg import specs
 from tfseg.layers import GlobalAveragePooling
 from tfseg.nets import blocks
 from tfseg.nets.backbones.inverted_residuals import InvertedResidual, Norms, classifier, inverted_residual, unit
-from tfseg.nets.backbones.strides import check_dilation, dilated
+from tfseg.nets.backbones.strides import Step, check_dilation, dilated
 from tfseg.types import Tensor
 
 
@@ -19,6 +21,9 @@ def MobileNetV2(
     convention: str = "previous",
     width: float = 1.0,
     top_conv: bool = True,
+    stem_padding: int | None = None,
+    pad_first: bool = False,
+    late_rates: bool = False,
     include_top: bool = False,
     num_classes: int = 1000,
     channels: int = 3,
@@ -39,6 +44,10 @@ def MobileNetV2(
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
         width: factor of every channel count, which stays a multiple of 8; the last map never has fewer than 1280.
         top_conv: whether the last 1x1 convolution is there; without it the last map has 320 channels.
+        stem_padding: zero pixels on every side of the image; None: 1. VainF/DeepLabV3Plus-Pytorch has 0.
+        pad_first: whether the zeros of the depthwise convolutions lie around the blocks' inputs, before these are
+            widened. The widened border is then not zero (VainF's, and jfzhang95/pytorch-deeplab-xception).
+        late_rates: whether all blocks of a stage without its stride keep the rate of the stage before (jfzhang95).
         include_top: whether dropout, an average over the map and the layer `predictions` follow.
         num_classes: units of `predictions`.
         channels: channels of the input.
@@ -60,7 +69,7 @@ def MobileNetV2(
     blocks.check_width(width)
     norms = Norms()
     image, x = blocks.image_input(channels, "torch")
-    x = unit(x, specs.divisible(32 * width), 3, "stem", norms, "relu6", strides=2)
+    x = unit(x, specs.divisible(32 * width), 3, "stem", norms, "relu6", strides=2, padding=stem_padding)
     before, rows = x.shape[-1], []
     for stage in specs.MOBILENETS_V2["mobilenet_v2"]:
         filters = specs.divisible(stage.filters * width)
@@ -68,7 +77,10 @@ def MobileNetV2(
             strides = stage.strides if index == 0 else 1
             rows.append(InvertedResidual(before * stage.expansion, filters, 3, "relu6", strides=strides))
             before = filters
-    x = _chain(x, rows, norms, output_stride, convention)
+    if pad_first:
+        rows = [dataclasses.replace(row, pad_first=True) for row in rows]
+    stages = [stage.blocks for stage in specs.MOBILENETS_V2["mobilenet_v2"]] if late_rates else []
+    x = _chain(x, rows, norms, output_stride, convention, late=stages)
     if top_conv:
         x = unit(x, specs.divisible(1280 * max(1.0, width)), 1, "top", norms, "relu6")
     if include_top:
@@ -145,9 +157,22 @@ def MobileNetV3(
     return keras.Model(image, x, name=name or title)
 
 
-def _chain(x: Tensor, rows: Sequence[InvertedResidual], norms: Norms, output_stride: int, convention: str) -> Tensor:
-    """The blocks one after the other, `block1` the first; the map before them has stride 2."""
-    steps = dilated([row.strides for row in rows], 2, output_stride, convention)
+def _chain(
+    x: Tensor,
+    rows: Sequence[InvertedResidual],
+    norms: Norms,
+    output_stride: int,
+    convention: str,
+    late: Sequence[int] = (),
+) -> Tensor:
+    """The blocks one after the other, `block1` the first; the map before them has stride 2.
+
+    `late` has the numbers of blocks in the stages that keep the rate of the stage before.
+    """
+    steps = list(dilated([row.strides for row in rows], 2, output_stride, convention))
+    for end, count in zip(itertools.accumulate(late), late, strict=True):
+        first = steps[end - count]
+        steps[end - count : end] = [first, *(Step(1, *(first.rate_before,) * 3) for _ in range(count - 1))]
     for index, (row, step) in enumerate(zip(rows, steps, strict=True), 1):
         x = inverted_residual(x, row, f"block{index}", norms, step)
     return x
