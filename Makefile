@@ -2,49 +2,74 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Without the last one, xdist waits for ever once a worker has been killed, for example because memory ran out.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-full coverage lint bench fuzz clean
+.PHONY: demo test test-full coverage lint docs dist bench fuzz clean
 
 demo: $(VENV)/ready
-	$(BIN)/python examples/demo.py
+	@echo "Running examples/demo.py"
+	@$(BIN)/python examples/demo.py
 
 # `make test FILES=tests/test_sample.py`: some of them.
-test: $(VENV)/ready
+test: $(VENV)/ready-tests
 	$(BIN)/python -m pytest $(WORKERS) $(FILES)
 
-test-full: $(VENV)/ready
+test-full: $(VENV)/ready-tests
 	$(BIN)/python -m pytest $(WORKERS) -m "full or not full" $(FILES)
 
 # Which lines no quick test reaches; processes that tests start are measured, too.
-coverage: $(VENV)/ready
+coverage: $(VENV)/ready-tests
 	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term:skip-covered $(FILES)
 
 # Damaged files of every format; a stopped campaign continues. Findings are kept in out/fuzz.
-fuzz: $(VENV)/ready
+fuzz: $(VENV)/ready-tests
 	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --seconds=$(or $(SECONDS),600)
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready
+# The documentation as a site in out/site; a broken link or a missing reference ends it.
+docs: $(VENV)/ready-docs
+	$(BIN)/python -m mkdocs build --quiet --strict --site-dir out/site
+	@echo "out/site/index.html"
+
+# The two archives of a release in out/dist, checked as a package index checks them.
+dist: $(VENV)/ready
+	rm -rf out/dist
+	$(PIP) build==1.6.1 twine==7.0.0
+	$(BIN)/python -m build --outdir out/dist .
+	$(BIN)/python -m twine check --strict out/dist/*
+
+bench: $(VENV)/ready-tests
 	for name in import_time import_vgg16 inference precisions predict_files training_step pipeline built_programs; do \
 	    echo "== $$name" && $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
-# Those with --no-deps come without what they ask for: the tests only run their networks.
 $(VENV)/ready: requirements.txt setup.py
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tfseg needs Python 3.11 or newer: make PYTHON=python3.12')"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet -r requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps torchfcn==1.9.7 mit_semseg==1.0.0 segmentation_models_pytorch==0.6.0
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	touch $@
+	@echo "Setting up $(VENV): TensorFlow and Keras, about 2 GB"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tfseg needs Python 3.11 or newer: make PYTHON=python3.12')"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip setuptools wheel
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Those with --no-deps come without what they ask for: the tests only run their networks.
+$(VENV)/ready-tests: $(VENV)/ready requirements-tests.txt
+	@echo "Setting up $(VENV) for tests: torch, other public implementations and engines, some GB"
+	@$(PIP) -r requirements-tests.txt
+	@$(PIP) --no-deps torchfcn==1.9.7 mit_semseg==1.0.0 segmentation_models_pytorch==0.6.0
+	@touch $@
+
+$(VENV)/ready-docs: $(VENV)/ready requirements-docs.txt
+	@echo "Setting up $(VENV) for the documentation: mkdocs"
+	@$(PIP) -r requirements-docs.txt
+	@touch $@
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

@@ -1,5 +1,6 @@
 """All that an installer must know."""
 
+import os
 import pathlib
 import re
 
@@ -7,15 +8,70 @@ from setuptools import find_packages, setup
 
 root = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (root / "tfseg" / "__init__.py").read_text())[1]
+# A release is built by .github/workflows, which knows the address of the repository; other builds name none.
+repository = os.environ.get("TFSEG_REPOSITORY", "").rstrip("/")
+readme = (root / "README.md").read_text(encoding="utf-8")
+if repository:  # a package index shows the README without the files beside it
+    readme = re.sub(r"!\[([^]]*)\]\((?!https?:|#)", rf"![\1]({repository}/raw/v{version}/", readme)
+    readme = re.sub(r"(?<!!)\[([^]]*)\]\((?!https?:|#)", rf"[\1]({repository}/blob/v{version}/", readme)
+
+extras = {
+    "coco": ["pycocotools>=2.0.11"],
+    "geotiff": ["rasterio>=1.4"],
+    "hub": ["huggingface_hub>=1.0"],
+    "heif": ["pillow-heif>=1.0"],
+    "jax": ["jax>=0.10"],
+    "litert": ["ai-edge-litert>=2.3"],
+    "onnx": ["onnx>=1.23", "onnxruntime>=1.31", "tf2onnx>=1.17"],
+    "openvino": ["openvino>=2026.4"],
+    "ray": ["ray[data]>=2.60"],
+    "safetensors": ["safetensors>=0.8"],
+    "serve": ["aiohttp>=3.14", "orjson>=3.10", "prometheus-client>=0.20"],
+    "sbd": ["scipy>=1.11"],
+    "plots": ["matplotlib>=3.8"],
+    "torch": ["torch>=2.6"],
+    "verify": ["torch>=2.6", "torchvision>=0.21"],
+}
+extras["all"] = sorted({requirement for requirements in extras.values() for requirement in requirements})
+extras["docs"] = ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"]
+extras["dev"] = [
+    *extras["all"],
+    *extras["docs"],
+    "hypothesis>=6.100",
+    "mypy>=2.4",
+    "opencv-python-headless>=4.10",
+    "pre-commit>=4",
+    "pytest>=9",
+    "pytest-cov>=7",
+    "pytest-xdist>=3.8",
+    "PyYAML>=6",
+    "ruff>=0.17",
+    "timm>=1.0",
+    "torchmetrics>=1.4",
+    "transformers>=5",
+]
 
 setup(
     name="tfseg",
     version=version,
     description="Keras segmentation networks that compute what public PyTorch and Caffe checkpoints compute",
-    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description=readme,
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    author="The maintainers of tfseg",
+    license_expression="Apache-2.0",
     license_files=["LICENSE"],
+    keywords=[
+        *("semantic segmentation", "keras", "tensorflow", "pytorch", "caffe", "onnx", "checkpoint"),
+        *("weight conversion", "dilated convolution", "model conversion", "fcn", "deeplab", "pspnet", "unet", "resnet", "vgg"),
+    ],
+    project_urls={
+        "Source": repository,
+        "Documentation": f"{repository}/tree/v{version}/docs",
+        "Changelog": f"{repository}/blob/v{version}/CHANGELOG.md",
+        "Issues": f"{repository}/issues",
+    }
+    if repository
+    else {},
     packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*", "tfseg_cli"]),
     package_data={"tfseg": ["py.typed", "serving/page.html"], "converters": ["py.typed"]},
     python_requires=">=3.11",
@@ -29,23 +85,7 @@ setup(
         "absl-py>=2.1",
         "Pillow>=11",
     ],
-    extras_require={
-        "coco": ["pycocotools>=2.0.11"],
-        "geotiff": ["rasterio>=1.4"],
-        "hub": ["huggingface_hub>=1.0"],
-        "heif": ["pillow-heif>=1.0"],
-        "jax": ["jax>=0.10"],
-        "litert": ["ai-edge-litert>=2.3"],
-        "onnx": ["onnx>=1.23", "onnxruntime>=1.31", "tf2onnx>=1.17"],
-        "openvino": ["openvino>=2026.4"],
-        "ray": ["ray[data]>=2.60"],
-        "safetensors": ["safetensors>=0.8"],
-        "serve": ["aiohttp>=3.14", "orjson>=3.10", "prometheus-client>=0.20"],
-        "sbd": ["scipy>=1.11"],
-        "plots": ["matplotlib>=3.8"],
-        "torch": ["torch>=2.6"],
-        "verify": ["torch>=2.6", "torchvision>=0.21"],
-    },
+    extras_require=extras,
     entry_points={
         "console_scripts": [
             "tfseg = tfseg_cli.main:main",
@@ -60,9 +100,19 @@ setup(
         ]
     },
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Recognition",
+        "Topic :: Software Development :: Libraries :: Python Modules",
+        "Typing :: Typed",
     ],
 )
