@@ -15,7 +15,7 @@ from converters.identification.sources import Source
 from converters.memory import lazy_zeros
 from converters.types import Shapes
 from tfseg import specs
-from tfseg.nets import blocks
+from tfseg.nets import blocks, registry
 
 _TRUNK = {*(field.name for field in dataclasses.fields(specs.ResNetSpec)), "convention"}
 
@@ -153,7 +153,8 @@ def _family_options(target: _Target, request: BuildRequest) -> dict[str, Any]:
     network = fit.network if target.is_file_network else target.network
     options = {**owner.options, **network.options}
     if target.is_file_network and fit.is_any_trunk and not request.named:
-        options |= owner.trunk or {}
+        takes = registry.options_of(target.name)
+        options |= {key: value for key, value in (owner.trunk or {}).items() if key in takes}
     if owner is not fit.family:  # a transplant: the head is its owner's, the trunk the file's
         trunk = {**fit.family.options, **fit.network.options}
         options = {key: value for key, value in options.items() if key not in _TRUNK}

@@ -81,23 +81,41 @@ def counted_efficientnet(spec: specs.EfficientNetSpec, prefix: str = "") -> tupl
         spec: numbers of the network, which say at which block a stage begins.
         prefix: text before every name, such as "encoder.".
     """
-    rows: list[Row] = [(f"{prefix}_conv_stem", "stem_conv", "conv"), (f"{prefix}_bn0", "stem_bn", "norm")]
     counts = efficientnet_counts(spec)
+    rows = [(f"{prefix}_conv_stem", "stem_conv", "conv"), (f"{prefix}_bn0", "stem_bn", "norm")]
     # The first row that fits is used: the last stage comes first.
     for stage in range(len(counts), 0, -1):
-        begin = sum(counts[: stage - 1])
-        block, target = f"{prefix}_blocks.{{b+{begin}}}", f"block{stage}{{b:a+1}}"
-        rows += [
-            (f"{block}._expand_conv", f"{target}_expand_conv", "conv"),
-            (f"{block}._bn0", f"{target}_expand_bn", "norm"),
-            (f"{block}._depthwise_conv", f"{target}_dwconv", "depthwise"),
-            (f"{block}._bn1", f"{target}_bn", "norm"),
-            (f"{block}._se_reduce", f"{target}_se_reduce", "conv"),
-            (f"{block}._se_expand", f"{target}_se_expand", "conv"),
-            (f"{block}._project_conv", f"{target}_project_conv", "conv"),
-            (f"{block}._bn2", f"{target}_project_bn", "norm"),
-        ]
+        rows += _counted_block(f"{prefix}_blocks.{{b+{sum(counts[: stage - 1])}}}", f"block{stage}{{b:a+1}}")
     return tuple(rows)
+
+
+def counted_beginning(spec: specs.EfficientNetSpec, prefix: str, stages: int) -> tuple[Row, ...]:
+    """The rows of `counted_efficientnet` up to a stage, block by block.
+
+    Args:
+        spec: numbers of the network.
+        prefix: text before every name.
+        stages: number of stages.
+    """
+    rows = [*counted_efficientnet(spec, prefix)[:2]]
+    counts = efficientnet_counts(spec)[:stages]
+    blocks = [f"block{stage}{chr(ord('a') + index)}" for stage, count in enumerate(counts, 1) for index in range(count)]
+    for number, target in enumerate(blocks):
+        rows += _counted_block(f"{prefix}_blocks.{number}", target)
+    return tuple(rows)
+
+
+def _counted_block(block: str, target: str) -> tuple[Row, ...]:
+    return (
+        (f"{block}._expand_conv", f"{target}_expand_conv", "conv"),
+        (f"{block}._bn0", f"{target}_expand_bn", "norm"),
+        (f"{block}._depthwise_conv", f"{target}_dwconv", "depthwise"),
+        (f"{block}._bn1", f"{target}_bn", "norm"),
+        (f"{block}._se_reduce", f"{target}_se_reduce", "conv"),
+        (f"{block}._se_expand", f"{target}_se_expand", "conv"),
+        (f"{block}._project_conv", f"{target}_project_conv", "conv"),
+        (f"{block}._bn2", f"{target}_project_bn", "norm"),
+    )
 
 
 def efficientnet_counts(spec: specs.EfficientNetSpec) -> tuple[int, ...]:

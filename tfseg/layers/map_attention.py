@@ -16,6 +16,7 @@ class MapAttention(keras.layers.Layer):
     Call on `[query, key, value]`, maps `(batch, height, width, channels)`. Key and value have the same size, which may
     be smaller than that of the query: SegFormer's attention reads a reduced map. The channels are split into heads, and
     each head has its own weights: the softmax of query times key, divided by the root of its channels.
+    `[query, both]` has keys and values in one map, the keys' channels first.
 
     Args:
         heads: number of heads; divides the channels of all three maps.
@@ -37,7 +38,8 @@ class MapAttention(keras.layers.Layer):
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """The map `(batch, query's height, query's width, value's channels)`."""
-        query, key, value = inputs
+        query, *answers = inputs
+        key, value = answers if len(answers) == 2 else ops.split(answers[0], 2, axis=3)
         rows, columns = ops.shape(query)[1:3]
         scale = (query.shape[3] // self.heads) ** -0.5
         query, key, values = (self._split(x) for x in (query, key, value))
@@ -54,13 +56,15 @@ class MapAttention(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """Shape and type of the result."""
-        query, key, value = inputs
-        if query.shape[3] != key.shape[3] or any(x.shape[3] % self.heads for x in inputs):
+        query, *answers = inputs
+        channels = [x.shape[3] for x in answers] if len(answers) == 2 else [answers[0].shape[3] / 2] * 2
+        key, value = channels
+        if query.shape[3] != key or any(number % self.heads for number in (key, value)):
             raise ValueError(
                 f"MapAttention splits the channels into {self.heads} heads, and query and key have equally many. "
-                f"Received: {query.shape[3]}, {key.shape[3]} and {value.shape[3]} channels of query, key and value"
+                f"Received: {query.shape[3]}, {key:g} and {value:g} channels of query, key and value"
             )
-        return keras.KerasTensor((*query.shape[:3], value.shape[3]), dtype=self.compute_dtype)
+        return keras.KerasTensor((*query.shape[:3], int(value)), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""

@@ -6,32 +6,20 @@ sides are not multiples of the encoder's stride; ours takes any size, and comput
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.heads import aspp, separated
 from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.pytorch.smp_decoders import DECODERS, Decoder
-from converters.families.pytorch.torchvision import vgg_features
-from converters.families.trunks import HEAD, network, trunk
-from converters.names.tables import Row, table
+from converters.families.pytorch.smp_encoders import DILATING, ENCODERS, TIMM_ENCODERS, Encoder, beginning
+from converters.families.trunks import network
+from converters.names.tables import Ignored, Row, table
 from tfseg import specs
 
-_ENCODERS = (
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-)
 _ALIGNED = {"upsampling": "bilinear_align_corners"}
-_FORM = {"rates": (12, 24, 36), "convention": "new", **_ALIGNED}  # whatever the output stride
-_ON_VGG = ("unet", "unetplusplus", "linknet", "fpn", "manet", "upernet", "segformer")  # PAN dilates its encoder
+_FORM = {"rates": (12, 24, 36), **_ALIGNED}  # whatever the output stride
 _LOGITS = ("segmentation_head.0", "logits", "conv")
 
 _DEEPLABV3 = (
@@ -85,75 +73,121 @@ _PSPNET_OPTIONS = {
     "kernel_sizes": (1, 3),
     "norm_single_bin": False,
     "dropout": 0.2,
-    "convention": "new",
     **_ALIGNED,
 }
 # `aux_params` builds it; the segmenter's logits do not depend on it.
 _BESIDE = (
     (r"classification_head\.3\.(weight|bias)", "the classification head beside the segmenter, which is not built"),
 )
+_OTHERWISE = "the package's defaults here. If yours differ, give the folder of save_pretrained, or the module itself"
 _ASSUMED = (
     "the tensors do not tell how the decoder enlarges maps, PAN's output stride, or an activation after the logits: "
-    "they are the package's defaults here. If yours differ, give the folder of save_pretrained, or the module itself"
+    f"they are {_OTHERWISE}"
+)
+_ASSUMED_OF_DEEPLAB = (
+    "the tensors do not tell the encoder's output stride, the rates of the pyramid, or an activation after the logits: "
+    f"they are {_OTHERWISE}"
+)
+_ASSUMED_OF_PSPNET = (
+    "the tensors do not tell how much PSPNet enlarges its map, or an activation after the logits: "
+    f"they are {_OTHERWISE}"
 )
 _NOT_RUN = ((r"decoder\.center\..*", "a block that its U-Net++ has on VGG, and never runs"),)
-_UNREAD = ((r"encoder\.layer[34]\..*", "part of a stage of the encoder that this PSPNet does not compute"),)
+_UNREAD = "part of a stage of the encoder that this PSPNet does not compute"
+# The layers of encoders that are not ResNets or VGGs: a file has no others of them.
+_LIGHT = r"(stem|block\d+[a-z]?|stage\d|top)_.*"
 
 
-def _deeplab(title: str, rows: tuple[Row, ...], public: str, **options: Any) -> Iterator[FamilyNetwork]:
-    for name in _ENCODERS:
-        spec = specs.RESNETS[name]
-        named = [*trunk(spec, "encoder."), *rows]
-        yield network(
-            f"{title}_{name}", spec, named, ignored=_BESIDE, public=f"{public}_{name}", options=options | _FORM
-        )
+def _deeplab(
+    encoders: Sequence[Encoder], title: str, rows: tuple[Row, ...], public: str, output_stride: int
+) -> Iterator[FamilyNetwork]:
+    for encoder in _on(title, encoders):
+        options = {"output_stride": output_stride, "convention": encoder.convention, **_FORM, **encoder.options}
+        if encoder.taps and title == "deeplabv3plus":
+            options["low_level"] = encoder.taps[-4]
+        yield _network(title, encoder, rows, public=public, options=options, assumed=_ASSUMED_OF_DEEPLAB)
 
 
-def _pspnet(name: str) -> FamilyNetwork:
-    """PSPNet, which ends with the second stage of its encoder.
+def _pspnet(encoder: Encoder) -> FamilyNetwork:
+    """PSPNet, which ends at stride 8 of its encoder.
 
-    Its files hold the whole encoder, which tells a ResNet-50 from a -101. An exported file holds the two stages alone;
-    then the smallest encoder that begins so is as good as any.
+    Its files hold the whole encoder, which tells a ResNet-50 from a -101. An exported file holds the first stages
+    alone; then the smallest encoder that begins so is as good as any.
     """
-    title, spec = f"pspnet_{name}", specs.RESNETS[name]
-    stages = [
-        (source.replace("{s}", str(stage)), target.replace("{s+1}", str(stage + 1)), kind)
-        for source, target, kind in trunk(spec, "encoder.")
-        for stage in ((1, 2) if "{s}" in source else (0,))
-    ]
-    return network(
-        title,
-        dataclasses.replace(spec, blocks=spec.blocks[:2]),
-        [*stages, *_PSPNET],
-        ignored=_UNREAD + _BESIDE,
-        public=f"PSPNet_{name}",
-        options=_PSPNET_OPTIONS,
+    options = {**_PSPNET_OPTIONS, **encoder.options}
+    if encoder.spec:
+        options["convention"] = encoder.convention
+    if encoder.taps:
+        options["features"] = encoder.taps[-3]
+    return _network(
+        "pspnet",
+        beginning(encoder),
+        _PSPNET,
+        ((encoder.late, _UNREAD),),
+        public="PSPNet",
+        options=options,
         dilates=False,
-        whole=network(title, spec, [*trunk(spec, "encoder."), *_PSPNET], ignored=_BESIDE),
+        # An encoder alone is not taken for its beginning; the oldest names of the head are those on ResNets alone.
+        requires={} if encoder.spec else {"decoder.psp.blocks.0.pool.1.0.weight": ""},
+        assumed=_ASSUMED_OF_PSPNET,
+        whole=_network("pspnet", encoder, _PSPNET),
     )
 
 
-def _decoders(title: str, decoder: Decoder) -> Iterator[FamilyNetwork]:
-    fields: dict[str, Any] = {"read": decoder.read, "requires": {decoder.requires: ""}, "assumed": _ASSUMED}
-    for name in _ENCODERS:
-        spec = specs.RESNETS[name]
-        rows = [*trunk(spec, "encoder."), *decoder.rows]
-        public = f"{decoder.public}_{name}"
-        options = {"convention": "new", **decoder.options}
-        yield network(
-            f"{title}_{name}", spec, rows, _BESIDE, public=public, options=options, dilates=title == "pan", **fields
+def _decoders(encoders: Sequence[Encoder], title: str, decoder: Decoder) -> Iterator[FamilyNetwork]:
+    for encoder in _on(title, encoders):
+        options = {**decoder.options, **encoder.options}
+        if encoder.spec or title in DILATING:
+            options["convention"] = encoder.convention
+        if encoder.taps:
+            options["taps"] = encoder.taps[-4:] if "taps" in decoder.options else encoder.taps
+        yield _network(
+            title,
+            encoder,
+            decoder.rows,
+            _NOT_RUN if title == "unetplusplus" and encoder.name in specs.VGGS else (),
+            public=decoder.public,
+            options=options,
+            dilates=title in DILATING,
+            read=decoder.read,
+            requires={decoder.requires: ""},
+            assumed=_ASSUMED,
         )
-    for name, (depth, batch_norm) in specs.VGGS.items() if title in _ON_VGG else ():
-        ignored = (COUNTER, *_BESIDE, *(_NOT_RUN if title == "unetplusplus" else ()))
-        yield FamilyNetwork(
-            f"{title}_{name}",
-            table((*vgg_features(depth, batch_norm, "encoder."), *decoder.rows), ignored),
-            "encoder.features.0.weight",
-            functools.partial(variables.vgg, depth=depth, batch_norm=batch_norm),
-            public=f"{decoder.public}_{name}",
-            dilates=False,
-            **fields,
-        )
+
+
+def _on(title: str, encoders: Sequence[Encoder]) -> Iterator[Encoder]:
+    """The encoders on which a decoder is built."""
+    return (encoder for encoder in encoders if title not in encoder.decoders_without)
+
+
+def _network(
+    title: str,
+    encoder: Encoder,
+    rows: tuple[Row, ...],
+    ignored: tuple[Ignored, ...] = (),
+    *,
+    public: str | None = None,
+    **fields: Any,
+) -> FamilyNetwork:
+    """The record of a decoder on an encoder.
+
+    Args:
+        title: name of the decoder in `tfseg.build`.
+        encoder: the encoder.
+        rows: rows of the decoder's names.
+        ignored: `(regular expression, why)` of keys that are left out, besides the encoder's.
+        public: name of the decoder's class.
+        fields: further fields of the record.
+    """
+    name, every = f"{title}_{encoder.name}", (*encoder.rows, *rows)
+    ignored = (*encoder.ignored, *ignored, *_BESIDE)
+    fields["public"] = public and f"{public}_{encoder.public}"
+    if encoder.assumed:
+        fields["assumed"] = f"{fields.get('assumed', '')}. {encoder.assumed}"
+    if encoder.spec:
+        return network(name, encoder.spec, every, ignored, **fields)
+    names = table(every, (COUNTER, *ignored))
+    return FamilyNetwork(name, names, encoder.first, encoder.variables, complete=_LIGHT, **fields)
 
 
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
@@ -165,27 +199,43 @@ def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> An
     return getattr(segmentation_models_pytorch, head)(encoder, encoder_weights=None, classes=num_classes, **options)
 
 
+def _networks(encoders: Sequence[Encoder]) -> tuple[FamilyNetwork, ...]:
+    """Every decoder on every encoder that it can have."""
+    return (
+        *_deeplab(encoders, "deeplabv3", _DEEPLABV3, "DeepLabV3", 8),
+        *_deeplab(encoders, "deeplabv3plus", _DEEPLABV3PLUS, "DeepLabV3Plus", 16),
+        *map(_pspnet, _on("pspnet", encoders)),
+        *(row for title, decoder in DECODERS.items() for row in _decoders(encoders, title, decoder)),
+    )
+
+
 SMP = Family(
     name="qubvel/segmentation_models.pytorch",
     covers="U-Net, U-Net++, FPN, LinkNet, MA-Net, PAN, UPerNet, SegFormer, DeepLabV3, DeepLabV3+ and PSPNet on "
-    "ResNet-18 to -152, ResNeXt-50 32x4d and -101 32x8d; all but the last three and PAN on VGG, too",
+    "ResNet-18 to -152, ResNeXt, SE-ResNet, SE-ResNeXt, VGG, MobileNetV2, EfficientNet-B0 to -B7 (both forms) and "
+    "MiT-B0 to -B5, where the library has that pair",
     files="https://huggingface.co/models?library=segmentation-models-pytorch",
     proof="segmentation_models_pytorch, 3.6e-6",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
     license="MIT",
     formats=("PyTorch zip", "PyTorch legacy stream", "safetensors"),
     preprocessing="torch",
-    networks=(
-        *_deeplab("deeplabv3", _DEEPLABV3, "DeepLabV3", output_stride=8),
-        *_deeplab("deeplabv3plus", _DEEPLABV3PLUS, "DeepLabV3Plus", output_stride=16),
-        *map(_pspnet, _ENCODERS),
-        *(network for title, decoder in DECODERS.items() for network in _decoders(title, decoder)),
-    ),
+    networks=_networks(ENCODERS),
     classes="segmentation_head.0.weight",
-    head=HEAD,
-    features=r"conv[35]_block\d+_out|pool5",
+    head=r"(?!(conv[1-5]|stem|block\d+[a-z]?|stage\d|top)_).*",
+    features=r"conv[35]_block\d+_out|pool5|top_activation|block\d+[a-z]?_(add|project_bn)|stage\d_out",
     trunk={"output_stride": 32},
     conventions=("new",),
     public=_public,
     multiple_of=16,
+)
+
+# Encoders whose names begin with "tu-": timm's own networks, behind one more name.
+SMP_TIMM = dataclasses.replace(
+    SMP,
+    name="qubvel/segmentation_models.pytorch/timm",
+    covers="the same decoders on timm's ResNets, encoders tu-resnet50 and so on: c, d and se variants, ResNeXt, "
+    "ResNeSt, Res2Net, ResNet-RS",
+    networks=_networks(TIMM_ENCODERS),
+    conventions=("previous",),
 )

@@ -7,7 +7,7 @@ base/heads.py.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from converters.families.pytorch.smp import SMP
+from converters.families.pytorch.smp import SMP, SMP_TIMM
 from converters.families.pytorch.smp_decoders import DECODERS
 from converters.identification.statements.statement import Statement
 
@@ -72,14 +72,15 @@ def read_arguments(name: str, arguments: Mapping[str, Any], origin: str, *, bind
     if name not in _CLASSES:
         return Statement(origin, says, unknown=True, binding=binding)
     head = _CLASSES[name]
-    network = f"{head}_{encoder}"
-    known = any(row.name == network for row in SMP.networks)
+    # timm's names may say which weights they began with: "tu-resnet50.a1_in1k".
+    family, encoder = (SMP_TIMM, encoder.partition(".")[0]) if encoder.startswith("tu-") else (SMP, encoder)
+    network = next((row.name for row in family.networks if row.public == f"{name}_{encoder}"), None)
     return Statement(
         origin,
         says,
-        names=frozenset([network]),
-        families=(SMP.name,),
-        unknown=not known,
+        names=frozenset([network or f"{head}_{encoder}"]),
+        families=(family.name,),
+        unknown=network is None,
         binding=binding,
         options=dict(_options(head, arguments)),
         refusals=tuple(_refusals(head, arguments)),

@@ -81,8 +81,8 @@ def test_networks_of_timm_are_named(network, name):
 @pytest.mark.parametrize(
     ("network", "encoder", "name"),
     [
-        ("DeepLabV3Plus", "mobilenet_v2", "DeepLabV3+ of segmentation_models_pytorch on MobileNetV2 (torchvision)"),
-        ("DeepLabV3Plus", "se_resnet50", "DeepLabV3+ of segmentation_models_pytorch on SE-ResNet (Cadene)"),
+        ("DeepLabV3Plus", "dpn68", "DeepLabV3+ of segmentation_models_pytorch on DPN"),
+        ("FPN", "senet154", "FPN of segmentation_models_pytorch on SE-ResNet (Cadene)"),
         ("Unet", "densenet121", "Unet of segmentation_models_pytorch on DenseNet"),
     ],
 )

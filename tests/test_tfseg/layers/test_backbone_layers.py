@@ -25,11 +25,15 @@ def test_map_attention_is_torchs(reduction):
     expected = torch.nn.functional.scaled_dot_product_attention(heads(query), heads(key), heads(value))
     expected = expected.transpose(1, 2).reshape(query.shape).numpy()
     assert relative(np.array(model([query, key, value])), expected) <= 1e-6
+    joined = [keras.Input((None, None, 12)), keras.Input((None, None, 24))]
+    model = keras.Model(joined, tfseg.layers.MapAttention(3)(joined))
+    assert relative(np.array(model([query, np.concatenate([key, value], -1)])), expected) <= 1e-6
 
 
 def test_map_attention_refuses_channels_that_its_heads_do_not_divide():
     query, key = keras.Input((None, None, 12)), keras.Input((None, None, 8))
-    for inputs, heads in (([query, query, query], 5), ([query, key, key], 4)):
+    both = keras.Input((None, None, 23))
+    for inputs, heads in (([query, query, query], 5), ([query, key, key], 4), ([query, both], 4)):
         with pytest.raises(ValueError, match=rf"channels into {heads} heads.* Received: 12, "):
             tfseg.layers.MapAttention(heads)(inputs)
 
