@@ -59,7 +59,7 @@ QUICK = (
     ("timm", "convnext_atto"),
     ("timm", "test_resnet"),
     ("timm", "test_mambaout"),
-    pytest.param("segmentation_models_pytorch", "Unet-mobilenet_v2", marks=pytest.mark.full),
+    pytest.param("segmentation_models_pytorch", "Unet-densenet121", marks=pytest.mark.full),
 )
 _AXES = {"image": {0: "batch", 2: "height", 3: "width"}}
 
