@@ -4,6 +4,7 @@ from converters.families import FAMILIES, Family
 from tfseg import specs
 
 _SUFFIXES = {
+    "pickle": ".pkl",
     "PyTorch zip": ".pth",
     "PyTorch legacy stream": ".pth",
     "Caffe": ".caffemodel",

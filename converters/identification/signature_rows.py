@@ -77,7 +77,11 @@ STATES = (
 )
 # What stands after a backbone, or the whole of a network without a backbone of its own.
 HEADS = (
-    Signature("Pytorch-UNet (milesial)", "inc.double_conv.# down#.maxpool_conv.# up#.conv.double_conv.# outc.conv"),
+    Signature(
+        "Pytorch-UNet (milesial)",
+        "inc.double_conv.# down#.maxpool_conv.# up#.conv.double_conv.# outc.conv",
+        known=True,
+    ),
     Signature("Unet++ of segmentation_models_pytorch", "decoder.blocks.x_#_#.conv#.# segmentation_head.#", known=True),
     Signature(
         "MAnet of segmentation_models_pytorch", "decoder.center.top_conv decoder.blocks.#.hl_conv.#.#", known=True

@@ -96,15 +96,6 @@ def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
 @pytest.mark.parametrize(
     ("keys", "name"),
     [
-        (
-            (
-                "inc.double_conv.0.weight",
-                "down1.maxpool_conv.1.double_conv.0.weight",
-                "up1.conv.double_conv.0.weight",
-                "outc.conv.weight",
-            ),
-            "Pytorch-UNet",
-        ),
         (("xception_65/entry_flow/block1/unit_1/xception_module/separable_conv1/weights",), "Xception-65"),
         (("MobilenetV2/expanded_conv_3/depthwise/depthwise_weights",), "MobileNetV2 of TensorFlow"),
         (("visual.attnpool.positional_embedding", "transformer.resblocks.0.ln_1.weight"), "CLIP with a ResNet"),
