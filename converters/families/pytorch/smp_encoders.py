@@ -270,8 +270,6 @@ _TIMM = (
     *(f"resnet{depth}d" for depth in (18, 26, 34, 50, 101, 152)),
     *("resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2"),
     *("seresnet50", "seresnet101", "seresnext50_32x4d", "seresnext101_32x4d"),
-    *("resnest14d", "resnest26d", "resnest50d", "resnest101e"),
-    *("res2net50_26w_4s", "res2net50_14w_8s", "resnetrs50", "resnetrs101"),
 )
 
 

@@ -116,7 +116,7 @@ def shapes(public, **options):
 
 
 @pytest.mark.quick_variants("Unet_efficientnet-b2", "Unet_tu-resnet34d")
-@pytest.mark.parametrize("public", [name for name in NETWORKS if "vgg" not in name and "tu-res2net" not in name])
+@pytest.mark.parametrize("public", [name for name in NETWORKS if "vgg" not in name])
 def test_every_network_is_found_by_its_tensors(public):
     family, network = NETWORKS[public]
     candidates = converters.identify(shapes(public))
