@@ -105,7 +105,10 @@ def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
             ("segformer.encoder.patch_embeddings.0.proj.weight", "decode_head.linear_c.0.proj.weight"),
             "SegFormer (transformers)",
         ),
-        (("stem.conv1.weight", "res2.0.conv1.weight", "res2.0.conv1.norm.weight"), "a ResNet of detectron2"),
+        (
+            ("a.stem.conv1.weight", "a.res2.0.conv1.weight", "a.res2.0.conv1.norm.weight", "fpn.weight"),
+            "a ResNet of detectron2",
+        ),
         (("conv1_w", "res2_0_branch2a_w"), "a ResNet of Caffe2"),
         (("resnet/root_block/a", "block1/unit01/a/standardized_conv2d/kernel"), "BiT"),
         (("base.layers.0.attn.lora_A.weight",), "a LoRA adapter"),
