@@ -1,5 +1,7 @@
 """What in a file is not as in a network, in words: blocks that are missing, too many, or of another shape."""
 
+import re
+
 import pytest
 
 from converters.families import FAMILIES
@@ -34,7 +36,8 @@ UNCONDITIONAL = [
 
 @pytest.mark.parametrize("record", UNCONDITIONAL)
 def test_network_has_no_difference_from_its_own_file(record):
-    assert describe_differences(record, shapes(record)) == []
+    rounds = re.search("mobilenet|efficientnet", record.name)  # to multiples of 8, so that a narrow stem tells no width
+    assert describe_differences(record, shapes(record, 1.0 if rounds else 1 / 8)) == []
 
 
 @pytest.mark.parametrize(
