@@ -55,15 +55,17 @@ $(VENV)/ready: requirements.txt setup.py
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tfseg needs Python 3.11 or newer: make PYTHON=python3.12')"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip setuptools wheel
-	@$(PIP) -r requirements.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-compile -r requirements.txt
+	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Those with --no-deps come without what they ask for: the tests only run their networks.
+# Those with --no-deps come without what they ask for: the tests only run their networks. What the demo left uncompiled
+# is compiled, because Python warns of others' escapes while it compiles, and a warning fails a test.
 $(VENV)/ready-tests: $(VENV)/ready requirements-tests.txt
 	@echo "Setting up $(VENV) for tests: torch, other public implementations and engines, some GB"
 	@$(PIP) -r requirements-tests.txt
 	@$(PIP) --no-deps torchfcn==1.9.7 mit_semseg==1.0.0 segmentation_models_pytorch==0.6.0
+	-@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib
 	@touch $@
 
 $(VENV)/ready-docs: $(VENV)/ready requirements-docs.txt

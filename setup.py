@@ -62,7 +62,8 @@ setup(
     license_files=["LICENSE"],
     keywords=[
         *("semantic segmentation", "keras", "tensorflow", "pytorch", "caffe", "onnx", "checkpoint"),
-        *("weight conversion", "dilated convolution", "model conversion", "fcn", "deeplab", "pspnet", "unet", "resnet", "vgg"),
+        *("weight conversion", "dilated convolution", "model conversion"),
+        *("fcn", "deeplab", "pspnet", "unet", "resnet", "vgg"),
     ],
     project_urls={
         "Source": repository,

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
 MOST_WORDS = 25  # of one sentence
-CODE = ("tfseg", "converters", "tfseg_cli", "benchmarks", "examples", "tests", "setup.py")
-PROSE = ("README.md", "CONTRIBUTING.md", "BUILD_NOTES.md", "CHANGELOG.md", "examples/README.md")
+CODE = ("tfseg", "converters", "tfseg_cli", "benchmarks", "docs", "examples", "tests", "setup.py")
+PROSE = (
+    *("README.md", "CONTRIBUTING.md", "BUILD_NOTES.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "RELEASING.md"),
+    *("examples/README.md", "docs"),
+)
 
 # What a text or an entry of `Args:` must not begin with: it has no noun of its own.
 FRAGMENT = re.compile(r"(of|as of|as in|that of|those of|the same of|the same as|as) ", re.IGNORECASE)
@@ -188,12 +191,19 @@ def _markdown(text: str) -> Iterator[tuple[int, str]]:
 def files() -> list[pathlib.Path]:
     """Every file of the project that is read."""
     code = [path for name in CODE for path in ([ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*.py"))]
-    return sorted(code) + [ROOT / name for name in PROSE]
+    prose = [
+        path for name in PROSE for path in ([ROOT / name] if name.endswith(".md") else (ROOT / name).rglob("*.md"))
+    ]
+    return sorted(code) + sorted(prose)
 
 
 if __name__ == "__main__":
     chosen = [pathlib.Path(name).resolve() for name in sys.argv[1:]]
-    chosen = [file for path in chosen for file in (path.rglob("*.py") if path.is_dir() else [path])] or files()
+    chosen = [
+        file
+        for path in chosen
+        for file in (sorted([*path.rglob("*.py"), *path.rglob("*.md")]) if path.is_dir() else [path])
+    ] or files()
     total = 0
     for file in chosen:
         for line, complaint in findings(file):
