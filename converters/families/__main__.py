@@ -1,4 +1,4 @@
-"""Prints the README's table of families from their records: `python -m converters.families`."""
+"""Prints the table of docs/families.md from the families' records: `python -m converters.families`."""
 
 from converters.families import FAMILIES, Family
 from tfseg import specs
