@@ -4,7 +4,9 @@ float32, batch 1, 2 threads. Every engine is a separate process with the same we
 Each round asks each of them once, so that noise affects all equally. Printed are medians of the times and of their
 ratios to plain PyTorch. Engines that are not installed are left out, with a line that says so.
 
-    python benchmarks/inference.py [rounds]
+    python benchmarks/inference.py [rounds [pattern]]
+
+With a pattern, such as "OpenVINO|fixed", only the engines whose name it matches are run, beside PyTorch.
 
 The columns:
 
@@ -20,6 +22,7 @@ The columns:
 import importlib.util
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -136,6 +139,30 @@ def _tfseg(
     return run
 
 
+def _tfseg_engine(
+    directory: pathlib.Path, network: str, *, engine: str, dtype: str = "float32", fixed: bool = False
+) -> Run:
+    import torch  # noqa: F401, I001  (after tensorflow, its import can crash)
+    import tensorflow as tf
+
+    import converters
+    from tfseg.engines.runner import EngineRunner
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    model, _ = converters.convert(directory / f"{network}.pth", network=network)
+    runners: dict[tuple[int, ...] | None, EngineRunner] = {}
+
+    def run(image: np.ndarray) -> np.ndarray:
+        size = image.shape[1:3] if fixed else None
+        if size not in runners:
+            runners[size] = EngineRunner(model, engine, dtype=dtype, size=size)
+        result = runners[size](image)
+        assert runners[size].engine_for(image.shape) == engine  # and not the model as it is
+        return result
+
+    return run
+
+
 def _onnxruntime(directory: pathlib.Path, network: str) -> Run:
     import onnxruntime
 
@@ -145,10 +172,10 @@ def _onnxruntime(directory: pathlib.Path, network: str) -> Run:
     return lambda image: session.run(None, {"image": channels_first(image)})[0].transpose(0, 2, 3, 1)
 
 
-def _openvino(directory: pathlib.Path, network: str) -> Run:
+def _openvino(directory: pathlib.Path, network: str, *, hint: str = "f32") -> Run:
     import openvino
 
-    options = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
+    options = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": hint}
     model = openvino.Core().compile_model(str(directory / f"{network}.onnx"), "CPU", options)
     return lambda image: model(channels_first(image))[0].transpose(0, 2, 3, 1)
 
@@ -188,6 +215,11 @@ ENGINES = {  # name: (function, options, module that must be installed)
     "tfseg, bfloat16": (_tfseg, {"dtype": "mixed_bfloat16"}, "tensorflow"),
     "ONNX Runtime": (_onnxruntime, {}, "onnxruntime"),
     "OpenVINO": (_openvino, {}, "openvino"),
+    "OpenVINO, bfloat16": (_openvino, {"hint": "bf16"}, "openvino"),
+    "tfseg by ONNX Runtime": (_tfseg_engine, {"engine": "onnxruntime"}, "onnxruntime"),
+    "tfseg by OpenVINO": (_tfseg_engine, {"engine": "openvino"}, "openvino"),
+    "the same, fixed size": (_tfseg_engine, {"engine": "openvino", "fixed": True}, "openvino"),
+    "the same, bfloat16": (_tfseg_engine, {"engine": "openvino", "dtype": "bfloat16"}, "openvino"),
     "OpenCV": (_opencv, {}, "cv2"),
     "matrix product": (_matrix_product, {}, "tensorflow"),
 }
@@ -293,13 +325,15 @@ def measure(
     multiplications: float | None,
     rounds: int,
     directory: pathlib.Path,
+    pattern: str,
 ) -> None:
     """Runs and prints all engines for one case; `multiplications` are billions."""
     print(f"\n{title}, {rounds} rounds", flush=True)
     engines: dict[str, EngineProcess] = {}
     for name, (_, _, module) in ENGINES.items():
-        if name in left_out or importlib.util.find_spec(module) is None:
-            print(f"  {name}: {'not in this row' if name in left_out else f'needs {module}'}")
+        wanted = name in ("torch", "matrix product") or re.search(pattern, name)
+        if name in left_out or not wanted or importlib.util.find_spec(module) is None:
+            print(f"  {name}: {'not in this row' if name in left_out or not wanted else f'needs {module}'}")
             continue
         try:
             engine = EngineProcess(name, network, directory)
@@ -318,7 +352,7 @@ def measure(
     heads = ("seconds", "/ torch", "start", "first", "GB", "peak", "difference", "classes")
     print(f"  matrix product: {speed / 1e9:.0f} billion multiplications per second", end="; ")
     print(f"the network: {multiplications or '-'} billion")
-    print(" " * 22 + "".join(head.rjust(11) for head in heads))
+    print(" " * 24 + "".join(head.rjust(11) for head in heads))
     for name, engine in engines.items():
         seconds = statistics.median(engine.times)
         ratio = statistics.median(
@@ -330,19 +364,23 @@ def measure(
             logits, reference = engine.result.astype("float32"), engines["torch"].result
             cells.append(f"{np.abs(logits - reference).max() / np.abs(reference).max():.1e}")
             cells.append(f"{np.mean(logits.argmax(-1) == reference.argmax(-1)):.3%}")
-        print(f"  {name:20}" + "".join(cell.rjust(11) for cell in cells), flush=True)
+        print(f"  {name:22}" + "".join(cell.rjust(11) for cell in cells), flush=True)
     for engine in [*engines.values(), product]:
         engine.end()
 
 
-def main(rounds: int) -> None:
-    """Measures and prints all cases."""
+def main(rounds: int, pattern: str = "") -> None:
+    """Measures and prints all cases, for the engines whose names match the pattern."""
+    from tfseg.engines import machine
+
+    print(f"{machine.processor()}, {machine.cores()} cores, {THREADS} threads: {machine.instructions()}")
     with tempfile.TemporaryDirectory() as root:
         for network in ("fcn32s", "fcn_resnet50"):
             subprocess.run([sys.executable, __file__, "prepare", network, root], check=True, capture_output=True)
         for title, network, sizes, left_out, multiplications in CASES:
             # Each size of a case is a round.
-            measure(title, network, sizes, left_out, multiplications, max(1, rounds // len(sizes)), pathlib.Path(root))
+            turns = max(1, rounds // len(sizes))
+            measure(title, network, sizes, left_out, multiplications, turns, pathlib.Path(root), pattern)
 
 
 if __name__ == "__main__":
@@ -352,4 +390,4 @@ if __name__ == "__main__":
     elif command == "prepare":
         prepare(*arguments)
     else:
-        main(int(command))
+        main(int(command), *arguments)

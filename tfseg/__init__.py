@@ -8,6 +8,7 @@ import importlib
 from types import ModuleType
 
 from tfseg import layers, losses, metrics, optimizers, specs
+from tfseg.engines.compile import compile
 from tfseg.exporting import export
 from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
@@ -90,6 +91,7 @@ __all__ = [
     "adapt_channels",
     "build",
     "check_dilation",
+    "compile",
     "convolutionalize",
     "dilate",
     "explain_geometry",

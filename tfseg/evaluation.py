@@ -12,6 +12,7 @@ import numpy as np
 from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
+from tfseg.engines.runner import EngineRunner, runner_of
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
 from tfseg.prediction.model import check_channels, check_images, logits_function, preprocessing_of
 from tfseg.prediction.windows import See, slide, views
@@ -121,6 +122,8 @@ def evaluate(
     shorter_side: int | None = None,
     progress: ProgressOption = False,
     published: tuple[float, str] | None = None,
+    engine: EngineRunner | str | None = None,
+    explain: bool = False,
 ) -> Evaluation:
     """The scores of a model over all pixels of a data set.
 
@@ -140,8 +143,12 @@ def evaluate(
         progress: True shows on stderr how many photographs are done, how fast, and the time left. A function is called
             with the numbers of photographs done and in all.
         published: a score in percent to show below the scores, and what it was measured on.
+        engine: what computes the logits: a name, the result of `tfseg.compile`, or None for the model itself, see
+            `tfseg.predict`.
+        explain: whether to print which engine computes, and why.
     Raises:
-        ValueError: a pair cannot be read, or the model predicts a class that the data set does not have.
+        ValueError: a pair cannot be read, the model predicts a class that the data set does not have, or the engine is
+            not installed.
 
     Example:
         >>> model = tfseg.load("street.pth")
@@ -153,6 +160,7 @@ def evaluate(
     """
     preprocessing = preprocessing or preprocessing_of(model)
     check_images(model, preprocessing, dataset.photographs.channels, dataset.name)
+    runner = runner_of(model, engine, explain=explain)
     counts, accuracies = ConfusionMatrix(dataset.num_classes, dataset.labels.void_id), []
     for pair in track(dataset.pairs, progress, unit="photographs"):
         image, mask = load(pair, dataset.labels, dataset.photographs)
@@ -160,9 +168,8 @@ def evaluate(
             image, mask = resize_pair(image, mask, shorter_side)
         is_large = most_pixels is not None and mask.size > most_pixels
         seen = window or (_LARGE_WINDOW if is_large else None)
-        classes = class_map(
-            model, image, scales=scales, flip=flip, window=seen, overlap=overlap, preprocessing=preprocessing
-        )
+        how: dict[str, Any] = {"scales": scales, "flip": flip, "window": seen, "overlap": overlap, "engine": runner}
+        classes = class_map(model, image, **how, preprocessing=preprocessing)
         if classes.max() >= dataset.num_classes:
             raise ValueError(
                 f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} more. "
@@ -183,6 +190,7 @@ def class_map(
     window: Size | None = None,
     overlap: float = 1 / 3,
     preprocessing: Preprocessing | None = None,
+    engine: EngineRunner | str | None = None,
 ) -> np.ndarray:
     """The class of every pixel of one photograph, as published scores are measured.
 
@@ -198,6 +206,7 @@ def class_map(
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
         preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it; by default, the one that
             the model carries.
+        engine: what computes the logits, see `tfseg.predict`.
     Returns: integers `(height, width)`.
 
     Example:
@@ -205,7 +214,7 @@ def class_map(
         >>> tfseg.evaluation.class_map(model, tfseg.read_image("street.png")).shape
         (360, 480)
     """
-    logits = logits_function(model)
+    logits = logits_function(model, runner_of(model, engine))
 
     def slid(images: np.ndarray) -> np.ndarray:
         height, width = images.shape[1:3]

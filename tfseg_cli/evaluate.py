@@ -9,7 +9,7 @@ import pathlib
 
 from absl import flags
 
-from tfseg_cli import channel_flags, datasets, flag_types, path_flags
+from tfseg_cli import channel_flags, datasets, engine_flags, flag_types, path_flags
 from tfseg_cli.launch import UsageError, check_name, launch
 from tfseg_cli.quiet import load_library
 
@@ -56,6 +56,7 @@ _CONFUSION = path_flags.output_file(
 )
 flags.adopt_module_key_flags(datasets)
 flags.adopt_module_key_flags(channel_flags)
+flags.adopt_module_key_flags(engine_flags)
 
 
 def main() -> None:
@@ -82,6 +83,7 @@ def _evaluate() -> int:
     from tfseg.outputs import logits_of
     from tfseg.preprocessing import channels_of, is_stored
 
+    engine_flags.check()
     check_name(_PROTOCOL, list(data.PROTOCOLS), "protocols")
     check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     check_name(_NETWORK, tfseg.list_models(), "networks")
@@ -105,9 +107,15 @@ def _evaluate() -> int:
     if _WORST.value:
         pathlib.Path(_WORST.value).mkdir(parents=True, exist_ok=True)
     options = {"scales": _SCALES.value, "flip": _FLIP.value, "window": _WINDOW.value, "overlap": _OVERLAP.value}
-    options["preprocessing"] = preprocessing
+    options |= {"preprocessing": preprocessing, "engine": engine_flags.chosen(model)}
     result = evaluation.evaluate(
-        model, dataset, progress=True, published=published, shorter_side=shorter_side, **options
+        model,
+        dataset,
+        progress=True,
+        published=published,
+        shorter_side=shorter_side,
+        explain=engine_flags.explain(),
+        **options,
     )
     try:
         if _JSON.value:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfseg_cli import channel_flags, flag_types, path_flags, planned_images
+from tfseg_cli import channel_flags, engine_flags, flag_types, path_flags, planned_images
 from tfseg_cli.launch import UsageError, check_name, launch
 from tfseg_cli.quiet import load_library
 
@@ -86,7 +86,6 @@ _NO_DATA = flag_types.no_data(
 _CLUSTER = flag_types.choice(
     "cluster", "local", ("local", "ray"), "Who works on the images: this process, or a Ray cluster."
 )
-flags.DEFINE_alias("engine", "cluster")  # the former name
 _RAY_ADDRESS = flag_types.text(
     "ray_address", None, "Address of the Ray cluster, such as auto; by default a new one on this machine."
 )
@@ -98,6 +97,7 @@ _WORKER_GPUS = flag_types.number("worker_gpus", 0, "GPUs of each worker.", least
 
 
 flags.adopt_module_key_flags(channel_flags)
+flags.adopt_module_key_flags(engine_flags)
 
 
 def main() -> None:
@@ -118,6 +118,7 @@ def _predict() -> int | str:
     load_library()
     import tfseg
 
+    engine_flags.check()
     check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     cluster = None
     if _CLUSTER.value == "ray":
@@ -146,6 +147,8 @@ def _predict() -> int | str:
         probabilities=_PROBABILITIES.value,
         image_bits=_IMAGE_BITS.value,
         no_data=_NO_DATA.value,
+        engine=engine_flags.chosen(model),
+        explain=engine_flags.explain(),
     )
     print(f"{output}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
     if outcome.renewed:
@@ -165,6 +168,8 @@ def _check_cluster() -> None:
         for name in ("ray_address", "workers", "worker_cpus", "worker_gpus"):
             if flags.FLAGS[name].present:
                 raise UsageError(f"--{name} is for a Ray cluster: add --cluster=ray, or leave it out")
+    elif engine_flags.precision() != "float32":
+        raise UsageError("--precision is for this process: leave --cluster=ray out, or the precision")
 
 
 def _check_output(output: pathlib.Path) -> None:

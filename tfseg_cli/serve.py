@@ -95,6 +95,13 @@ _QUEUE = flag_types.integer(
 _BATCH = flag_types.integer(
     "batch", 8, "Requests for images of one size that the model sees at once, if they wait.", least=1, most=1024
 )
+_ENGINE = flag_types.choice(
+    "engine",
+    None,
+    ("auto", "tensorflow", "openvino", "onnxruntime", "litert"),
+    "What computes: by default TensorFlow; openvino, onnxruntime or litert, if `tfseg export` wrote its format into "
+    "the folder, too; auto: the fastest of them, measured at the start.",
+)
 _LOG_FORMAT = flag_types.choice(
     "log_format", "text", ("text", "json"), "Form of the log on stderr: lines of text, or one JSON object on each line."
 )
@@ -135,7 +142,7 @@ def _serve() -> NoReturn:
         )
         access = Access(hosts, tuple(_ALLOW_ORIGIN.value))
         _allow_many_connections()
-        exported = ExportedModel(_MODEL.value, _NAME.value)
+        exported = ExportedModel(_MODEL.value, _NAME.value, _ENGINE.value)
         backlog = max(1024, limits.queue)  # further connections are lost before they can be refused
         try:
             listening.listen(backlog)
@@ -144,6 +151,8 @@ def _serve() -> NoReturn:
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         print(f"{exported.name}, version {exported.version}: http://{address}", flush=True)
+        if _ENGINE.value:
+            print(f"computed by {exported.engine}", flush=True)
         monitoring.write_log(_LOG_FORMAT.value, _LOG_LEVEL.value)
         web.run_app(
             Server(exported, limits, access).app(),

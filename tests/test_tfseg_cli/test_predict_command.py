@@ -61,10 +61,9 @@ def test_help_describes_the_command_and_every_flag():
     assert "class of every pixel" in out
     for flag in (
         "--model --images --output --preprocessing --[no]overlays --[no]overwrite --shard --scales --[no]flip --window "
-        "--overlap --pixels --max_pixels --threshold --[no]probabilities --cluster --engine --ray_address --workers --worker_cpus --worker_gpus"
+        "--overlap --pixels --max_pixels --threshold --[no]probabilities --cluster --engine --precision --[no]explain --ray_address --workers --worker_cpus --worker_gpus"
     ).split():
         assert flag in out
-    assert "Alias for --cluster." in out
 
 
 def test_default_flags_are_the_default_settings():
@@ -79,10 +78,11 @@ print([name for name in names if flags.FLAGS[name].default != getattr(Prediction
     assert (code, out) == (0, "[]\n"), err
 
 
-def test_the_former_flag_engine_sets_the_cluster(model_file, photos, tmp_path):
-    words = [photos, f"--model={model_file}", f"--output={tmp_path}/maps", "--engine=ray"]
-    code, _, err = run(*words, before="sys.modules['ray'] = None")
-    assert (code, err) == (1, 'tfseg-predict: --cluster=ray needs Ray Data: pip install "tfseg[ray]"\n')
+def test_an_engine_that_is_not_installed_is_named_with_its_extra(model_file, photos, tmp_path):
+    words = [photos, f"--model={model_file}", f"--output={tmp_path}/maps", "--engine=openvino"]
+    code, _, err = run(*words, before="sys.modules['openvino'] = None")
+    line = "tfseg-predict: The engine 'openvino' is not installed here: pip install \"tfseg[openvino]\"\n"
+    assert (code, err) == (1, line)
 
 
 def test_masks_and_overlays_are_written_and_a_broken_image_is_listed(model, model_file, photos, tmp_path):

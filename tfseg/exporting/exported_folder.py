@@ -21,6 +21,7 @@ class ExportedFolder:
         classes: name of each class; None if unknown.
         colors: `[red, green, blue]` of each class, 0 to 255; None if unknown.
         preprocessing: dictionary as in `tfseg.specs.PREPROCESSING`; None if unknown.
+        outputs: what the artifacts of other runtimes than TensorFlow give: "logits", "classes" or "probabilities".
     """
 
     path: pathlib.Path
@@ -29,6 +30,7 @@ class ExportedFolder:
     classes: list[str] | None
     colors: list[list[int]] | None
     preprocessing: dict[str, Any] | None
+    outputs: str = "logits"
 
     @property
     def saved_model(self) -> pathlib.Path:
@@ -70,7 +72,8 @@ def read_exported_folder(path: Path) -> ExportedFolder:
     try:
         facts = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         known = {key: facts[key] for key in ("name", "num_classes", "classes", "colors")}
-        return ExportedFolder(folder, **known, preprocessing=facts.get("preprocessing"))
+        outputs = facts.get("outputs", "logits")
+        return ExportedFolder(folder, **known, preprocessing=facts.get("preprocessing"), outputs=outputs)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{str(folder / METADATA)!r} is not what tfseg.export writes: {error!r}. Export the model again."

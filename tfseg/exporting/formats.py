@@ -49,6 +49,7 @@ class Format:
         runtime: what runs the artifact.
         tolerance: how far the artifact may differ from the model.
         needs: "preprocessing" or "calibration", if the format cannot be written without them.
+        rounds: whether the runtime computes below float32, some by default: then each BatchNorm is folded first.
     """
 
     artifact: str
@@ -56,6 +57,7 @@ class Format:
     runtime: Runtime
     tolerance: Tolerance
     needs: tuple[str, ...] = ()
+    rounds: bool = False
 
 
 _TENSORFLOW = Runtime("tensorflow", "tensorflow")
@@ -74,11 +76,13 @@ _HALF, _DYNAMIC, _INTEGER = Tolerance(0.01, 0.995), Tolerance(math.inf, 0.9), To
 FORMATS = {
     "saved_model": Format("1", saved_model.write, _TENSORFLOW, _FLOAT, ("preprocessing",)),
     "litert_float32": Format("model_float32.tflite", litert.float32, _LITERT, _FLOAT),
-    "litert_float16": Format("model_float16.tflite", litert.float16, _LITERT, _HALF),
-    "litert_dynamic_int8": Format("model_dynamic_int8.tflite", litert.dynamic_int8, _LITERT, _DYNAMIC),
-    "litert_int8": Format("model_int8.tflite", litert.int8, _LITERT, _INTEGER, ("preprocessing", "calibration")),
+    "litert_float16": Format("model_float16.tflite", litert.float16, _LITERT, _HALF, rounds=True),
+    "litert_dynamic_int8": Format("model_dynamic_int8.tflite", litert.dynamic_int8, _LITERT, _DYNAMIC, rounds=True),
+    "litert_int8": Format(
+        "model_int8.tflite", litert.int8, _LITERT, _INTEGER, ("preprocessing", "calibration"), rounds=True
+    ),
     "onnx": Format("model.onnx", onnx.write, _ONNX, _FLOAT),
-    "openvino": Format("openvino", openvino.write, _OPENVINO, _FLOAT),
+    "openvino": Format("openvino", openvino.write, _OPENVINO, _FLOAT, rounds=True),
     "keras": Format("model.keras", weights.write_keras, _KERAS, _FLOAT),
     "weights_h5": Format("model.weights.h5", weights.write_h5, _KERAS, _FLOAT),
     "safetensors": Format("model.safetensors", weights.write_safetensors, _SAFETENSORS, _FLOAT),

@@ -1,5 +1,6 @@
 """What every function that writes an artifact is given."""
 
+import copy
 import functools
 import json
 import os
@@ -12,11 +13,13 @@ import keras
 import numpy as np
 
 from tfseg.exporting.photograph_network import OUTPUTS, Outputs, photograph_network
+from tfseg.graphs import is_graph
 from tfseg.images import IMAGE_SUFFIXES, read_image, search
 from tfseg.layers.metadata import metadata
 from tfseg.outputs import logits_of
 from tfseg.prediction.model import check_channels, check_segmenter, preprocessing_of
 from tfseg.preprocessing import is_stored, preprocess, preprocessing_entries
+from tfseg.rewrites.optimize import optimize
 from tfseg.stored_channels import SUFFIXES, read_channels
 from tfseg.types import Array, Path, Preprocessing, Size, Tensor
 
@@ -98,6 +101,19 @@ class ExportJob:
         if self.outputs == "logits":
             return self.network
         return photograph_network(self.network, self.preprocessing, self.outputs, self.shape, is_stored=self.is_stored)
+
+    @functools.cached_property
+    def folded(self) -> "ExportJob":
+        """The same job with each BatchNorm folded into its convolution, for formats that compute below float32.
+
+        Rounded separately, the two are several times as far from the model. A model whose call is code stays as it is.
+        """
+        if not is_graph(self.network):
+            return self
+        job = copy.copy(self)
+        vars(job).pop("deployed", None)
+        job.network = optimize(self.network, rewrites=("fold_batch_norm",))
+        return job
 
     @property
     def deployed_type(self) -> str:

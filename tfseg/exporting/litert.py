@@ -4,11 +4,11 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tfseg.exporting.job import ExportJob
+from tfseg.exporting.deployment import CalibratedDeployment, Deployment
 from tfseg.native_operations import native_operations
 
 
-def float32(job: ExportJob, path: pathlib.Path) -> None:
+def float32(job: Deployment, path: pathlib.Path) -> None:
     """Writes a model in float32. Batch, height and width are 1 until the interpreter resizes the input.
 
     Args:
@@ -18,7 +18,7 @@ def float32(job: ExportJob, path: pathlib.Path) -> None:
     _write(job, path)
 
 
-def float16(job: ExportJob, path: pathlib.Path) -> None:
+def float16(job: Deployment, path: pathlib.Path) -> None:
     """Writes weights of half the size. They are computed in float32, or in float16 by hardware that prefers that.
 
     Args:
@@ -30,7 +30,7 @@ def float16(job: ExportJob, path: pathlib.Path) -> None:
     _write(job, path, types=[tf.float16], optimizations=[tf.lite.Optimize.DEFAULT])
 
 
-def dynamic_int8(job: ExportJob, path: pathlib.Path) -> None:
+def dynamic_int8(job: Deployment, path: pathlib.Path) -> None:
     """Writes weights of a quarter of the size. The runtime quantizes the activations while it computes.
 
     Args:
@@ -42,7 +42,7 @@ def dynamic_int8(job: ExportJob, path: pathlib.Path) -> None:
     _write(job, path, optimizations=[tf.lite.Optimize.DEFAULT])
 
 
-def int8(job: ExportJob, path: pathlib.Path) -> None:
+def int8(job: CalibratedDeployment, path: pathlib.Path) -> None:
     """Writes weights and activations in 8 bits, with ranges from photographs. Images and logits remain float32.
 
     Args:
@@ -65,7 +65,7 @@ def int8(job: ExportJob, path: pathlib.Path) -> None:
 
 
 def _write(
-    job: ExportJob, path: pathlib.Path, *, types: Sequence[Any] = (), first_choice: Sequence[Any] = (), **options: Any
+    job: Deployment, path: pathlib.Path, *, types: Sequence[Any] = (), first_choice: Sequence[Any] = (), **options: Any
 ) -> None:
     import tensorflow as tf
 

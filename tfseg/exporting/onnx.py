@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from tfseg.exporting.job import ExportJob
+from tfseg.exporting.deployment import Deployment
 from tfseg.exporting.onnx_operations import add_operations
 from tfseg.native_operations import native_operations
 from tfseg.types import Tensor
@@ -20,7 +20,7 @@ _OPSET = 18  # every runtime of the last years reads it
 _LARGE = 10_000  # numbers in a weight, from which on tf2onnx does not get it
 
 
-def write(job: ExportJob, path: pathlib.Path) -> None:
+def write(job: Deployment, path: pathlib.Path) -> None:
     """Writes a file with the input `images` `(batch, height, width, channels)` and one output, `logits` by default.
 
     Batch, height and width may have any size. The metadata of the file has the content of metadata.json.

@@ -2,11 +2,11 @@
 
 import pathlib
 
-from tfseg.exporting.job import ExportJob
+from tfseg.exporting.deployment import Deployment
 from tfseg.native_operations import native_operations
 
 
-def write(job: ExportJob, path: pathlib.Path) -> None:
+def write(job: Deployment, path: pathlib.Path) -> None:
     """Writes a directory: `model.xml`, the graph, with the input `images`; and `model.bin`, the weights in float32.
 
     Args:

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 
 from tfseg import drawing, specs
+from tfseg.engines.runner import EngineRunner, runner_of
+from tfseg.engines.table import check_engine
 from tfseg.georeference import TIFF_SUFFIXES, write_mask_tiff
 from tfseg.images import MAX_PIXELS, image_size, read_image
 from tfseg.layers.metadata import ModelMetadata, metadata
@@ -79,6 +81,8 @@ class PredictionSettings:
         threshold: smallest probability of a class; less probable pixels become void. None: every pixel has a class.
         image_bits: bits of images in files of 16 bits, such as 12; None: 16.
         no_data: value of pixels without data, which become void; None: what a TIFF says; "none": there are none.
+        engine: what computes the logits: a name, "auto", or None for the model itself, see `tfseg.predict`.
+        explain: whether to print which engine computes, and why.
     """
 
     preprocessing: Preprocessing
@@ -91,12 +95,16 @@ class PredictionSettings:
     threshold: float | None = None
     image_bits: int | None = None
     no_data: NoData = None
+    engine: EngineRunner | str | None = None
+    explain: bool = False
 
     def check(self) -> None:
         """Raises ValueError now for what would otherwise fail for every image."""
         if min(self.pixels, self.max_pixels) < 1:
             raise ValueError(f"pixels and max_pixels are at least 1. Received: {self.pixels} and {self.max_pixels}")
         check_threshold(self.threshold)
+        if isinstance(self.engine, str):
+            check_engine(self.engine)
         check_no_data(self.no_data)
         if self.image_bits is not None and not 8 <= self.image_bits <= 16:
             raise ValueError(f"Images in files of 16 bits have 8 to 16 bits. Received: image_bits={self.image_bits}")
@@ -110,10 +118,12 @@ class PredictionSettings:
         """The settings on which results depend, as JSON stores them."""
         preprocessing = self.preprocessing
         named = specs.PREPROCESSING.get(preprocessing) if isinstance(preprocessing, str) else preprocessing
-        values = dataclasses.asdict(dataclasses.replace(self, preprocessing=named or preprocessing))
+        values = dataclasses.asdict(dataclasses.replace(self, preprocessing=named or preprocessing, engine=None))
         if self.no_data is None:  # results of runs before it existed stay what they are
             del values["no_data"]
-        return plain({name: value for name, value in values.items() if name != "max_pixels"})
+        if isinstance(self.engine, EngineRunner) and self.engine.dtype != "float32":  # others change rounding alone
+            values["dtype"] = self.engine.dtype
+        return plain({name: value for name, value in values.items() if name not in ("max_pixels", "engine", "explain")})
 
     def read(self, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
         """An image as the model takes it, and which of its pixels have no data; None: all have some.
@@ -158,12 +168,13 @@ def predict_tasks(
         OSError: results cannot be written.
     """
     facts = _with_void(metadata(model), logits_of(model.output).shape[-1])
+    engine = runner_of(model, settings.engine, explain=settings.explain)
     reading, writing = (ThreadPoolExecutor(_THREADS) for _ in range(2))
     unwritten: collections.deque[tuple[TaskResult, Future[None]]] = collections.deque()
     try:
         for batch in _batches(_read_ahead(reading, tasks, settings), settings.pixels):
             try:
-                images, classes, probabilities = _predicted(model, batch, settings)
+                images, classes, probabilities = _predicted(model, batch, settings, engine)
             except Exception as error:  # a broken file raises nearly anything, and must not end a long run
                 reason = _reason(error)
                 yield from (TaskResult(task.image, reason) for task, _ in batch)
@@ -257,7 +268,7 @@ def _batches(reading: Iterable[tuple[ImageTask, Future[ReadImage]]], limit: int)
 
 
 def _predicted(
-    model: keras.Model, batch: Batch, settings: PredictionSettings
+    model: keras.Model, batch: Batch, settings: PredictionSettings, engine: EngineRunner | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Images `(batch, height, width, channels)`, their classes, and their probabilities if wanted."""
     arrays, without_data = [], []
@@ -273,7 +284,7 @@ def _predicted(
     if window is None and images[0, ..., 0].size > settings.pixels:
         window = (math.isqrt(settings.pixels), math.isqrt(settings.pixels))
     how: dict[str, Any] = {"scales": settings.scales, "flip": settings.flip}
-    how |= {"window": window, "overlap": settings.overlap}
+    how |= {"window": window, "overlap": settings.overlap, "engine": engine}
     if any(task.probabilities for task, _ in batch):
         probabilities = predict_probabilities(model, images, settings.preprocessing, **how)
         return images, with_void(sure_classes(probabilities, settings.threshold), missing, model), probabilities

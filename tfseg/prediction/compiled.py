@@ -8,6 +8,22 @@ import keras
 
 from tfseg.outputs import logits_of
 
+_functions: weakref.WeakKeyDictionary[keras.Model, dict[str, Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
+
+
+def compiled_once(model: keras.Model, name: str, finish: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function of `compiled`, which is kept as long as the model lives.
+
+    Args:
+        model: segmentation model.
+        name: name of `finish`, one for each.
+        finish: function of the logits.
+    """
+    functions = _functions.setdefault(model, {})
+    if name not in functions:
+        functions[name] = compiled(model, finish)
+    return functions[name]
+
 
 def compiled(model: keras.Model, finish: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A function from a preprocessed batch to `finish` of the model's logits.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
+from tfseg.engines.runner import EngineRunner
 from tfseg.halves import sweep
 from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
 from tfseg.missing_data import NoData
@@ -72,6 +73,8 @@ def predict_files(
     probabilities: bool = False,
     image_bits: int | None = None,
     no_data: NoData = None,
+    engine: EngineRunner | str | None = None,
+    explain: bool = False,
 ) -> PredictionOutcome:
     """Masks and overlays of a folder of any size. An interrupted run continues where it stopped.
 
@@ -111,6 +114,10 @@ def predict_files(
             memory must hold them for a whole image, and twice for images of one batch.
         image_bits: bits of images in files of 16 bits, such as 12, see `bits` of `tfseg.read_image`; None: 16.
         no_data: value of pixels without data; None: what a TIFF says; "none": all pixels have data.
+        engine: what computes the logits: a name, the result of `tfseg.compile`, or None for the model itself, see
+            `tfseg.predict`. "auto" measures the engines once the model has computed for 20 seconds, so that a short
+            run is never longer for it. On a Ray cluster, every worker has its own.
+        explain: whether to print which engine computes, and why.
     Raises:
         ValueError: there are no images, two images would become one file, or the model or an argument is invalid.
         OSError: results cannot be written.
@@ -127,6 +134,8 @@ def predict_files(
     check_channels(model, preprocessing)
     if cluster is not None and not callable(cluster):
         raise ValueError(f"cluster is None or a tfseg.prediction.ray.Ray. Received: {cluster!r}")
+    if cluster is not None and isinstance(engine, EngineRunner):
+        raise ValueError("A compiled model stays in this process: give a cluster the name of an engine, engine='auto'")
     if probabilities or threshold is not None:
         check_probabilities(model)
     settings = PredictionSettings(
@@ -140,6 +149,8 @@ def predict_files(
         threshold,
         image_bits,
         no_data,
+        engine,
+        explain,
     )
     settings.check()
     out = pathlib.Path(out).expanduser()

@@ -1,7 +1,6 @@
 """From images to the class of every pixel, and what a model must be for that."""
 
 import os
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +8,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfseg.engines.runner import EngineRunner, runner_of
 from tfseg.images import read_image, to_rgb
-from tfseg.layers.metadata import metadata, size_multiple
+from tfseg.layers.metadata import metadata
 from tfseg.missing_data import black_border, missing_pixels
 from tfseg.outputs import logits_of
-from tfseg.prediction.compiled import compiled
+from tfseg.prediction.compiled import compiled_once
 from tfseg.prediction.pixel_values import check_pixel_values
 from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes, void_of
+from tfseg.prediction.sizes import checked_size
 from tfseg.prediction.windows import Block, slide, softmax, views
 from tfseg.preprocessing import channels_of, is_stored, preprocess, preprocessing_entries
 from tfseg.stored_channels import read_channels
@@ -36,6 +37,8 @@ def predict(
     overlap: float = 1 / 3,
     threshold: float | None = None,
     return_probabilities: bool = False,
+    engine: EngineRunner | str | None = None,
+    explain: bool = False,
 ) -> np.ndarray:
     """The class of every pixel, at the image's own size; or the probability of every class.
 
@@ -58,12 +61,17 @@ def predict(
         threshold: smallest probability of a class, such as 0.5. Pixels whose most probable class is less probable
             become void: 255, or 65535 if there are more than 255 classes. None: every pixel has a class.
         return_probabilities: whether the probabilities of all classes are returned, not the classes.
+        engine: what computes the logits: None, the model itself in Keras's backend; "tensorflow", "openvino",
+            "onnxruntime" or "litert", which converts the model first; "auto", the fastest of them, once the model has
+            computed for a while; or the result of `tfseg.compile`. Logits are within 1e-5 of the model's.
+        explain: whether to print which engine computes, and why.
     Returns: integers `(height, width)`, or `(batch, height, width)` for a batch: uint8 up to 256 classes, else int32.
         With `return_probabilities`, float32 `(height, width, num_classes)`, or `(batch, height, width, num_classes)`.
     Raises:
         ValueError: the image has another shape, or values that no photograph has; the model does not say its
             preprocessing or is no segmenter of RGB images; a scale, the window, the overlap or the threshold is
-            invalid; or probabilities are wanted of a model whose classes do not exclude each other.
+            invalid; the engine is not installed; or probabilities are wanted of a model whose classes do not exclude
+            each other.
 
     Example:
         >>> model = tfseg.load("street.pth")
@@ -71,6 +79,9 @@ def predict(
         >>> classes.shape, classes.dtype
         ((360, 480), dtype('uint8'))
         >>> bool(classes.max() < 11)
+        True
+        >>> quick = tfseg.predict(model, "street.png", engine="tensorflow")  # or "openvino", "onnxruntime", "litert"
+        >>> bool((classes == quick).mean() > 0.999)
         True
     """
     preprocessing, missing = preprocessing or preprocessing_of(model), None
@@ -89,6 +100,7 @@ def predict(
             f"{array.shape}"
         )
     how: dict[str, Any] = {"scales": scales, "flip": flip, "window": window, "overlap": overlap}
+    how["engine"] = runner_of(model, engine, explain=explain)
     images = array if array.ndim == 4 else array[None]
     if missing is None:
         check_pixel_values(images, preprocessing)
@@ -111,6 +123,7 @@ def predict_batch(
     window: Size | None = None,
     overlap: float = 1 / 3,
     threshold: float | None = None,
+    engine: EngineRunner | str | None = None,
 ) -> np.ndarray:
     """Integers `(batch, height, width)`: what `predict` returns for images `(batch, height, width, 3)`.
 
@@ -123,6 +136,7 @@ def predict_batch(
         window: `(height, width)` in pixels of the window that slides over larger images; None for whole images.
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
         threshold: smallest probability of a class, see `predict`.
+        engine: what computes the logits, see `predict`.
     Raises:
         ValueError: an argument is invalid.
     """
@@ -132,11 +146,10 @@ def predict_batch(
         check_probabilities(model)
     size = images.shape[1:3]
     whole = window is None or (window[0] >= size[0] and window[1] >= size[1])
-    blocks = _blocks(model, images, preprocessing, scales, flip, window or size, overlap)  # refuses bad arguments
+    runner = runner_of(model, engine)
+    blocks = _blocks(model, images, preprocessing, scales, flip, window or size, overlap, runner)  # checks arguments
     if whole and tuple(scales) == (1.0,) and not flip and threshold is None:
-        return _checked_shape(
-            model, images, ops.convert_to_numpy(_classes_function(model)(preprocess(images, preprocessing)))
-        )
+        return _checked_shape(model, images, _classes_function(model, runner)(preprocess(images, preprocessing)))
     classes = None
     for rows, columns, values in blocks if threshold is None else _probabilities(blocks, scales, flip):
         part = sure_classes(values, threshold)
@@ -156,6 +169,7 @@ def predict_probabilities(
     flip: bool = False,
     window: Size | None = None,
     overlap: float = 1 / 3,
+    engine: EngineRunner | str | None = None,
 ) -> np.ndarray:
     """Float32 `(batch, height, width, num_classes)`: the probabilities of the classes, of which `predict_batch` says
     the largest.
@@ -168,13 +182,15 @@ def predict_probabilities(
         flip: whether the model sees the mirrored images, too.
         window: `(height, width)` in pixels of the window that slides over larger images; None for whole images.
         overlap: how much of its side a window shares with the next one, at least 0 and below 1.
+        engine: what computes the logits, see `predict`.
     Raises:
         ValueError: the classes of the model do not exclude each other.
     """
     check_segmenter(model)
     check_probabilities(model)
     probabilities = None
-    blocks = _blocks(model, images, preprocessing, scales, flip, window or images.shape[1:3], overlap)
+    runner = runner_of(model, engine)
+    blocks = _blocks(model, images, preprocessing, scales, flip, window or images.shape[1:3], overlap, runner)
     for rows, columns, values in _probabilities(blocks, scales, flip):
         if probabilities is None:
             probabilities = np.empty((*images.shape[:3], values.shape[-1]), "float32")
@@ -191,11 +207,12 @@ def _blocks(
     flip: bool,
     window: Size,
     overlap: float,
+    runner: EngineRunner | None,
 ) -> Iterator[Block]:
     """Blocks of logits, or of probabilities if several views are averaged; refuses bad arguments at once."""
 
     def see(part: np.ndarray) -> np.ndarray:
-        function = logits_function(model)
+        function = logits_function(model, runner)
         network = as_logits(model, lambda part: _checked_shape(model, part, function(part)))
         # Preprocessed window by window: in floats the whole image would take four times its memory.
         return views(network, scales, flip)(preprocess(part, preprocessing))
@@ -331,16 +348,20 @@ def check_segmenter(model: keras.Model) -> None:
         )
 
 
-def logits_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def logits_function(model: keras.Model, engine: EngineRunner | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """A function from a preprocessed batch to the model's first output, compiled once per model.
 
     If the model takes images of one size only, the function raises ValueError for another size.
 
     Args:
         model: segmentation model.
+        engine: what computes; None for the model itself in Keras's backend.
     Raises:
         ValueError: the model is no segmenter of RGB images.
     """
+    if engine is not None:
+        check_segmenter(model)
+        return engine
     function = _compiled(model, "logits", _unchanged)
 
     def logits(batch: np.ndarray) -> np.ndarray:
@@ -353,46 +374,30 @@ def _unchanged(logits: Any) -> Any:
     return logits
 
 
-def _classes_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
+def _classes_function(model: keras.Model, engine: EngineRunner | None) -> Callable[[np.ndarray], np.ndarray]:
     """A function from a preprocessed batch to the class of every pixel."""
-    return _compiled(
+    if engine is not None:
+        logits_of_engine = logits_function(model, engine)
+
+        def chosen(batch: np.ndarray) -> np.ndarray:
+            logits = logits_of_engine(batch)
+            return logits.argmax(axis=-1).astype(_class_dtype(logits.shape[-1]))
+
+        return chosen
+    function = _compiled(
         model,
         "classes",
         lambda logits: ops.cast(ops.argmax(logits, axis=-1), _class_dtype(logits.shape[-1])),
     )
+    return lambda batch: ops.convert_to_numpy(function(batch))
 
 
 def _class_dtype(num_classes: int) -> str:
     return "uint8" if num_classes <= 256 else "int32"
 
 
-_functions: weakref.WeakKeyDictionary[keras.Model, dict[str, Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
-
-
 def _compiled(model: keras.Model, name: str, finish: Callable[[Any], Any]) -> Callable[[np.ndarray], Any]:
     """`finish` of the logits, compiled once per model."""
-    functions = _functions.setdefault(model, {})
-    if name not in functions:
-        check_segmenter(model)
-        functions[name] = compiled(model, finish)
-    return lambda batch: functions[name](_checked_size(model, batch))
-
-
-def _checked_size(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    """The batch, or a ValueError: a function traced for any size would compute something, and not complain."""
-    expected_size, size = model.input_shape[1:3], tuple(batch.shape[1:3])
-    if any(expected not in (None, side) for expected, side in zip(expected_size, size, strict=True)):
-        raise ValueError(
-            f"The model {model.name!r} takes images of {expected_size}, height and width. Received: {size}. Resize "
-            f"them, or slide a window over larger ones: window={expected_size} "
-            f"(--window={','.join(map(str, expected_size))})"
-        )
-    multiple = size_multiple(model)
-    if any(side % multiple for side in size):
-        window = tuple(max(side // multiple, 1) * multiple for side in (512, 512))
-        raise ValueError(
-            f"The model {model.name!r} takes images whose sides are multiples of {multiple} pixels. Received: {size}. "
-            f"Resize them, or slide a window over larger ones: window={window} "
-            f"(--window={','.join(map(str, window))})"
-        )
-    return batch
+    check_segmenter(model)
+    function = compiled_once(model, name, finish)
+    return lambda batch: function(checked_size(model, batch))

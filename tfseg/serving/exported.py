@@ -1,16 +1,19 @@
-"""A folder of `tfseg.export`, run by TensorFlow alone: neither Keras nor the code of the network is needed."""
+"""A folder of `tfseg.export`, run by TensorFlow or another engine; the code of the network is not needed."""
 
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfseg import drawing
+from tfseg.engines.job import EngineError
 from tfseg.exporting.exported_folder import ExportedFolder, read_exported_folder
 from tfseg.missing_data import missing_pixels
 from tfseg.prediction.probabilities import void_of
 from tfseg.preprocessing import channels_of, is_stored, preprocess
+from tfseg.serving.engine import BY_LOGITS, ServedEngine, inputs_of, served_engine
 from tfseg.serving.errors import Refused
 from tfseg.types import Path
 
@@ -21,8 +24,11 @@ class ExportedModel:
     Args:
         folder: directory with `metadata.json` and the SavedModel in `1/`; of several numbers, the highest is used.
         name: name under which the model is served; by default the name in the metadata.
+        engine: what computes: None or "tensorflow", the SavedModel; "openvino", "onnxruntime" or "litert", an artifact
+            that lies beside it in the folder; "auto", the fastest of them here.
     Attributes:
         name: name under which the model is served.
+        engine: name of the engine that computes.
         version: name of the SavedModel's directory, a number as text.
         classes: name of each class.
         colors: `[red, green, blue]` of each class, 0 to 255.
@@ -31,10 +37,10 @@ class ExportedModel:
         signature_def: signature name -> its description in the SavedModel, as JSON values.
         channels: number of channels of images that come as their files store them; None: it takes photographs.
     Raises:
-        ValueError: the folder does not exist, lacks a file, or does not load and run.
+        ValueError: the folder does not exist, lacks a file, or does not load and run; or the engine is not installed.
     """
 
-    def __init__(self, folder: Path, name: str | None = None) -> None:
+    def __init__(self, folder: Path, name: str | None = None, engine: str | None = None) -> None:
         folder = pathlib.Path(folder)
         if not folder.is_dir():
             raise ValueError(f"There is no exported model {str(folder)!r}: `tfseg export` writes one.")
@@ -47,6 +53,8 @@ class ExportedModel:
         self.colors = drawing.color_table(exported.colors, exported.num_classes)[: exported.num_classes].tolist()
         path = exported.saved_model
         self.version = path.name
+        self.engine = "tensorflow"
+        self._artifact: ServedEngine | None = None
         try:
             self._load(path)
             *size, channels = self._image_spec().shape[1:]
@@ -60,6 +68,14 @@ class ExportedModel:
                 f"The signature 'classes' of {str(path)!r} maps images (batch, height, width, channels) to classes "
                 f"(batch, height, width). Received: {classes.shape} for an image of {trial.shape}"
             )
+
+        if engine is not None:
+            artifact = served_engine(exported, engine, self._logits, (1, *self._image_spec().shape[1:]))
+            if artifact:
+                self.engine, self._artifact = artifact
+
+    def _logits(self, images: np.ndarray) -> np.ndarray:
+        return self._run_saved_model("logits", {"images": images})["logits"]
 
     def _load(self, path: pathlib.Path) -> None:
         import tensorflow as tf
@@ -89,9 +105,18 @@ class ExportedModel:
         Raises:
             Refused: TensorFlow cannot compute the outputs from these inputs.
         """
+        self.check(signature, inputs)
+        if self._artifact and signature in BY_LOGITS:
+            try:
+                return self._artifact.outputs(signature, inputs_of(inputs))
+            except EngineError as error:
+                warnings.warn(f"{self.name} is served by TensorFlow, not {self.engine}: {error}", stacklevel=2)
+                self.engine, self._artifact = "tensorflow", None
+        return self._run_saved_model(signature, inputs)
+
+    def _run_saved_model(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
-        self.check(signature, inputs)
         function = self._loaded.signatures[signature]
         try:
             outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
