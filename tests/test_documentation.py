@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -124,6 +125,39 @@ def test_python_examples_run(name, tmp_path, monkeypatch):
     names = {}
     for block in EXAMPLE.findall(PAGES[name]):
         exec(compile(block, name, "exec"), names)
+
+
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+
+def cells_of(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_have_no_outputs(path):
+    code = [cell for cell in cells_of(path) if cell["cell_type"] == "code"]
+    assert len(code) >= 5
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    for cell in code:
+        compile("".join(cell["source"]), path.name, "exec")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    names = {}
+    try:
+        for cell in cells_of(path):
+            if cell["cell_type"] == "code":
+                exec(compile("".join(cell["source"]), path.name, "exec"), names)
+    finally:
+        if "server" in names:
+            names["server"].kill()
+            names["server"].stdout.close()
+        shutil.rmtree(names["OUT"], ignore_errors=True)
+    assert names["picture"].size[0] >= 480
 
 
 @pytest.mark.full
