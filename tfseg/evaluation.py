@@ -12,7 +12,7 @@ import numpy as np
 from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
-from tfseg.engines.runner import EngineRunner, runner_of
+from tfseg.engines.runner import EngineRunner, checked_runner, runner_of
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
 from tfseg.prediction.model import check_channels, check_images, logits_function, preprocessing_of
 from tfseg.prediction.windows import See, slide, views
@@ -160,7 +160,7 @@ def evaluate(
     """
     preprocessing = preprocessing or preprocessing_of(model)
     check_images(model, preprocessing, dataset.photographs.channels, dataset.name)
-    runner = runner_of(model, engine, explain=explain)
+    runner = checked_runner(model, engine, explain=explain)
     counts, accuracies = ConfusionMatrix(dataset.num_classes, dataset.labels.void_id), []
     for pair in track(dataset.pairs, progress, unit="photographs"):
         image, mask = load(pair, dataset.labels, dataset.photographs)

@@ -160,13 +160,12 @@ class EngineRunner:
             print(line)
 
 
-def runner_of(model: keras.Model, engine: EngineRunner | str | None, *, explain: bool = False) -> EngineRunner | None:
+def runner_of(model: keras.Model, engine: EngineRunner | str | None) -> EngineRunner | None:
     """What computes the logits of a model; None for the model itself.
 
     Args:
         model: segmentation model.
         engine: name of an engine, "auto", a runner, or None.
-        explain: whether to print which engine computes, and why.
     Raises:
         ValueError: the engine is unknown or not installed, or the runner is of another model.
     """
@@ -174,8 +173,27 @@ def runner_of(model: keras.Model, engine: EngineRunner | str | None, *, explain:
         if engine.model is not model:
             raise ValueError(f"The engine was compiled for another model, {engine.model.name!r}, not {model.name!r}")
         return engine
-    if engine is None:
+    return None if engine is None else EngineRunner(model, engine)
+
+
+def checked_runner(
+    model: keras.Model, engine: EngineRunner | str | None, *, explain: bool = False
+) -> EngineRunner | None:
+    """What computes the logits of a model, for a function that users call: a runner must have the weights of now.
+
+    Args:
+        model: segmentation model.
+        engine: name of an engine, "auto", a runner, or None.
+        explain: whether to print which engine computes, and why.
+    Raises:
+        ValueError: as `runner_of`, or the weights of the model have changed since `tfseg.compile`.
+    """
+    if isinstance(engine, str):
+        return EngineRunner(model, engine, explain=explain)
+    runner = runner_of(model, engine)
+    if runner is None:
         if explain:
             print(f"{model.name}: computed as it is, by Keras's backend {keras.config.backend()}")
-        return None
-    return EngineRunner(model, engine, explain=explain)
+    elif runner.mark != weights_mark(model):
+        raise ValueError(f"The weights of {model.name!r} have changed since tfseg.compile: compile the model again")
+    return runner

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfseg import drawing, specs
-from tfseg.engines.runner import EngineRunner, runner_of
+from tfseg.engines.runner import EngineRunner, checked_runner
 from tfseg.engines.table import check_engine
 from tfseg.georeference import TIFF_SUFFIXES, write_mask_tiff
 from tfseg.images import MAX_PIXELS, image_size, read_image
@@ -168,7 +168,7 @@ def predict_tasks(
         OSError: results cannot be written.
     """
     facts = _with_void(metadata(model), logits_of(model.output).shape[-1])
-    engine = runner_of(model, settings.engine, explain=settings.explain)
+    engine = checked_runner(model, settings.engine, explain=settings.explain)
     reading, writing = (ThreadPoolExecutor(_THREADS) for _ in range(2))
     unwritten: collections.deque[tuple[TaskResult, Future[None]]] = collections.deque()
     try:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfseg.engines.runner import EngineRunner, runner_of
+from tfseg.engines.runner import EngineRunner, checked_runner, runner_of
 from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata
 from tfseg.missing_data import black_border, missing_pixels
@@ -70,8 +70,8 @@ def predict(
     Raises:
         ValueError: the image has another shape, or values that no photograph has; the model does not say its
             preprocessing or is no segmenter of RGB images; a scale, the window, the overlap or the threshold is
-            invalid; the engine is not installed; or probabilities are wanted of a model whose classes do not exclude
-            each other.
+            invalid; the engine is not installed, or has other weights; or probabilities are wanted of a model whose
+            classes do not exclude each other.
 
     Example:
         >>> model = tfseg.load("street.pth")
@@ -100,7 +100,7 @@ def predict(
             f"{array.shape}"
         )
     how: dict[str, Any] = {"scales": scales, "flip": flip, "window": window, "overlap": overlap}
-    how["engine"] = runner_of(model, engine, explain=explain)
+    how["engine"] = checked_runner(model, engine, explain=explain)
     images = array if array.ndim == 4 else array[None]
     if missing is None:
         check_pixel_values(images, preprocessing)

@@ -259,6 +259,15 @@ def test_an_engine_follows_the_weights():
     assert relative(computed, logits_by_keras(network, batch)) <= 1e-5
 
 
+def test_a_compiled_model_with_other_weights_is_refused():
+    network, image = segmenter(), np.zeros((32, 48, 3), "uint8")
+    compiled = EngineRunner(network, "tensorflow")
+    tfseg.predict(network, image, engine=compiled)
+    network.layers[-2].bias.assign(np.ones(5))
+    with pytest.raises(ValueError, match=r"weights of 'segmenter' have changed since tfseg.compile: compile the model"):
+        tfseg.predict(network, image, engine=compiled)
+
+
 def test_a_model_is_freed_with_its_engines():
     network = segmenter()
     tfseg.predict(network, np.zeros((32, 48, 3), "uint8"), engine="tensorflow")
