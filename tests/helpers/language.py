@@ -210,3 +210,4 @@ if __name__ == "__main__":
             total += 1
             print(f"{file.relative_to(ROOT)}:{line}: {complaint}")
     print(f"{total} findings")
+    sys.exit(total > 0)
