@@ -381,6 +381,13 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
     },
+    # OpenAI's CLIP and open_clip.
+    "clip": {
+        "channel_order": "RGB",
+        "divisor": 255.0,
+        "mean": (0.48145466, 0.4578275, 0.40821073),
+        "std": (0.26862954, 0.26130258, 0.27577711),
+    },
     # The pixels themselves, from 0 to 1.
     "unit": {"channel_order": "RGB", "divisor": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "caffe": {"channel_order": "BGR", "divisor": 1.0, "mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)},

@@ -66,6 +66,18 @@ def efficientnet(width: float, *, spec: specs.EfficientNetSpec) -> Shapes:
     return variables
 
 
+def efficientnet_with_top(width: float, *, spec: specs.EfficientNetSpec) -> Shapes:
+    """The kernels of an EfficientNet with its last convolution.
+
+    Args:
+        width: multiplier of the channel counts.
+        spec: numbers of the network.
+    """
+    variables = efficientnet(width, spec=spec)
+    features = list(variables.values())[-1][-1]
+    return {**variables, "top_conv/kernel": (1, 1, features, 4 * features)}
+
+
 def _inverted(block: str, before: int, inside: int, after: int, kernel_size: int, *, squeeze: int) -> dict[str, Shape]:
     """The kernels of one inverted residual block."""
     kernels: dict[str, Shape] = {}

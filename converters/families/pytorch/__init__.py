@@ -3,6 +3,7 @@
 from converters.families.pytorch import (
     bubbliiiing,
     caffe_resnet,
+    clip,
     csail,
     deeplabv2,
     detectron2,
@@ -16,6 +17,7 @@ from converters.families.pytorch import (
     semseg,
     smp,
     timm,
+    timm_light,
     torchvision,
     torchvision_light,
     vainf,
@@ -24,6 +26,7 @@ from converters.families.pytorch import (
 __all__ = [
     "bubbliiiing",
     "caffe_resnet",
+    "clip",
     "csail",
     "deeplabv2",
     "detectron2",
@@ -37,6 +40,7 @@ __all__ = [
     "semseg",
     "smp",
     "timm",
+    "timm_light",
     "torchvision",
     "torchvision_light",
     "vainf",

@@ -74,12 +74,6 @@ def efficientnet(spec: specs.EfficientNetSpec) -> tuple[Row, ...]:
     return *rows, ("classifier.1", "predictions", "dense")
 
 
-def _efficientnet_variables(width: float, *, spec: specs.EfficientNetSpec) -> Shapes:
-    variables = light_variables.efficientnet(width, spec=spec)
-    features = list(variables.values())[-1][-1]
-    return {**variables, "top_conv/kernel": (1, 1, features, 4 * features)}
-
-
 def _network(name: str, backbone: str, prefix: str, top: tuple[Row, ...], **fields: Any) -> FamilyNetwork:
     names = table((*mobilenet_v3(backbone, prefix), *top), (COUNTER,))
     variables = functools.partial(light_variables.mobilenet_v3, name=backbone)
@@ -159,7 +153,7 @@ EFFICIENTNET = Family(
             name,
             table(efficientnet(spec), (COUNTER,)),
             "features.0.0.weight",
-            functools.partial(_efficientnet_variables, spec=spec),
+            functools.partial(light_variables.efficientnet_with_top, spec=spec),
             public=name,
         )
         for name, spec in specs.EFFICIENTNETS.items()
