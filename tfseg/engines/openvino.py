@@ -9,6 +9,7 @@ from tfseg.engines.job import AtPrecision, EngineError, EngineJob, Run
 from tfseg.types import Array
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_MOST_SHAPES = 4  # shapes of batches for which bfloat16 is compiled at once
 _CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16"}
 
 
@@ -46,12 +47,24 @@ def opened(path: pathlib.Path, threads: int | None) -> AtPrecision:
         if _CAPABILITIES[dtype] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EngineError(f"this processor does not compute in {dtype}")
         # Without the hint, OpenVINO takes bfloat16 by itself where the processor has it.
-        compiled = core.compile_model(model, "CPU", options | {"INFERENCE_PRECISION_HINT": _HINTS[dtype]})
+        settings = options | {"INFERENCE_PRECISION_HINT": _HINTS[dtype]}
         lock = Lock()
+        compiled: dict[tuple[int, ...], Any] = {}
 
         def run(batch: Array) -> Array:
+            # In bfloat16, places in a map of any size would be rounded to three digits, and a resize would be off by
+            # pixels. For one shape they are constants, computed in float32.
+            shape = batch.shape if dtype == "bfloat16" else ()
             with lock:  # all calls share one request
-                return compiled(batch)[0]
+                if shape not in compiled:
+                    if len(compiled) == _MOST_SHAPES:
+                        del compiled[next(iter(compiled))]
+                    network = model
+                    if shape:
+                        network = model.clone()
+                        network.reshape(list(shape))
+                    compiled[shape] = core.compile_model(network, "CPU", settings)
+                return compiled[shape](batch)[0]
 
         return run
 

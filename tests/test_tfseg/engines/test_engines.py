@@ -106,7 +106,8 @@ def test_every_engine_computes_every_kind_of_network(net, name, size):
 @pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in INSTALLED if "bfloat16" in ENGINES[name].rewrites])
 def test_bfloat16_changes_few_classes(name):
-    network, batch = narrow_fcn(), images(1, 64, 96)
+    """Also after a resize by 8 to a size that bfloat16 cannot count to."""
+    network, batch = randomize(fcn_resnet18(), seed=0), images(1, 384, 520)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", EngineWarning)
         run = tfseg.compile(network, engine=name, dtype="bfloat16")
