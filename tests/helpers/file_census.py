@@ -23,8 +23,7 @@ from helpers.references import images, relative
 import converters
 from converters import ConversionError
 
-SIZES = ((96, 128), (161, 95))
-_MULTIPLES = ((96, 128), (160, 64))
+SIZES = ((128, 160), (193, 135))
 _HEAD = """# Public files
 
 Each file holds a public network with random weights, alone or as its trainers and users wrap it. `tfseg convert` opens it
@@ -57,7 +56,8 @@ def measured(file):
 
     module, content = file.make()
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / ("R-50.pkl" if file.package == "detectron2" else "net.pth")
+        # As it is published: timm's names say which of two networks with the same tensors it is.
+        path = pathlib.Path(folder) / {"detectron2": file.name, "timm": f"{file.name}.pth"}.get(file.package, "net.pth")
         torch.save(content, path)
         del content
         try:
@@ -81,10 +81,14 @@ def difference(model, module, size):
             except Exception:  # the module takes multiples of its strides only
                 continue
         break
+    else:
+        raise ValueError(f"{size}: the network takes neither this size nor multiples of 64")
     reference = _first(reference).double().numpy()
     result = np.asarray(_first(model(pixels, training=False)), "float64")
     if result.ndim == 4:
         result = result.transpose(0, 3, 1, 2)
+    if result.ndim == 4 and reference.ndim == 2:  # a trunk without a head gives its map; the module, its average
+        result = result.mean((2, 3))
     if reference.ndim == 4 and result.shape != reference.shape:
         return relative(*_at_one_size(result, reference))
     return relative(result, reference)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import smp_decoders
+from helpers.backbones import TINY_MIT
 from helpers.references import copy_weights, filled_module, images, output, randomize, relative, torch_output
 from helpers.torchvision_cpu import import_torchvision
 
@@ -135,6 +136,14 @@ def test_a_dilated_backbone_has_fewer_steps_of_the_last_widths(stride, names):
     steps = [layer.name.removesuffix("_conv2_conv") for layer in model.layers if layer.name.endswith("_conv2_conv")]
     assert [name for name in steps if name.startswith("decoder")] == names
     assert [model.get_layer(f"{name}_conv1_conv").filters for name in names] == [256, 128, 64, 32, 16][-len(names) :]
+
+
+def test_a_step_without_a_map_has_half_of_the_images_size_rounded_down():
+    """As segmentation_models.pytorch has it on a MiT, whose finest map has stride 4."""
+    model = tfseg.Unet(tfseg.MiT(TINY_MIT), 2, filters=(8, 8, 8, 8, 8))
+    step = keras.Model(model.input, model.get_layer("decoder_3_resize").output)
+    assert output(step, images(67, 95)).shape == (1, 33, 47, 8)
+    assert output(model, images(67, 95)).shape == (1, 67, 95, 2)
 
 
 NEEDS_TWO_MAPS = (tfseg.FPN, tfseg.UPerNet, tfseg.PAN)  # of stride 4 or more

@@ -122,7 +122,9 @@ def filters_of(filters: Sequence[int] | None, count: int, decoder: str) -> tuple
 
 
 def enlarged(x: Tensor, level: Level, image: Tensor, interpolation: str, name: str) -> Tensor:
-    """A map at the size of the next step's map, of the image, or twice as large where there is no map.
+    """A map at the size of the next step's map or of the image.
+
+    Where there is no map, it has half of the image's size, rounded down, at stride 2, and is twice as large elsewhere.
 
     Args:
         x: map to enlarge.
@@ -135,6 +137,8 @@ def enlarged(x: Tensor, level: Level, image: Tensor, interpolation: str, name: s
     """
     blocks.check_choice("interpolation", interpolation, specs.INTERPOLATIONS)
     like = image if level.stride == 1 else level.map
+    if level.stride == 2 and like is None:
+        like = blocks.max_pool(image, 2, f"{name}_size")  # for its size alone
     if like is None:
         return Rescale(2, interpolation, name=name)(x)
     return ResizeLike(interpolation, name=name)([x, like])
