@@ -381,6 +381,7 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
     },
+    "caffe": {"channel_order": "BGR", "divisor": 1.0, "mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)},
     # OpenAI's CLIP and open_clip.
     "clip": {
         "channel_order": "RGB",
@@ -390,7 +391,6 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
     },
     # The pixels themselves, from 0 to 1.
     "unit": {"channel_order": "RGB", "divisor": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
-    "caffe": {"channel_order": "BGR", "divisor": 1.0, "mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)},
     # The means of Fast R-CNN, which CSAILVision's files used before August 2019.
     "fast_rcnn": {
         "channel_order": "BGR",
