@@ -44,6 +44,7 @@ def _efficientnets(*, of_tensorflow: bool) -> tuple[FamilyNetwork, ...]:
             "conv_stem.weight",
             functools.partial(light_variables.efficientnet_with_top, spec=spec),
             public=name,
+            complete=r"(stem|block\d+[a-z]?|top)_.*",
             distinct=distinct,
         )
         for name, spec in specs.EFFICIENTNETS.items()

@@ -138,8 +138,8 @@ def test_a_dilated_backbone_has_fewer_steps_of_the_last_widths(stride, names):
     assert [model.get_layer(f"{name}_conv1_conv").filters for name in names] == [256, 128, 64, 32, 16][-len(names) :]
 
 
-def test_a_step_without_a_map_has_half_of_the_images_size_rounded_down():
-    """As segmentation_models.pytorch has it on a MiT, whose finest map has stride 4."""
+def test_a_step_without_a_map_has_half_of_the_size_of_the_image():
+    """segmentation_models.pytorch does so on a MiT, whose finest map has stride 4."""
     model = tfseg.Unet(tfseg.MiT(TINY_MIT), 2, filters=(8, 8, 8, 8, 8))
     step = keras.Model(model.input, model.get_layer("decoder_3_resize").output)
     assert output(step, images(67, 95)).shape == (1, 33, 47, 8)
