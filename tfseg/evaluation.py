@@ -12,6 +12,10 @@ import numpy as np
 from tfseg import drawing
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.loader import load, resize_pair
+from tfseg.drawing.confusion import draw_matrix
+from tfseg.drawing.legends import font_size, legend_entries
+from tfseg.drawing.painting import painted
+from tfseg.drawing.sheets import Tile, arrange
 from tfseg.engines.runner import EngineRunner, checked_runner, runner_of
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
 from tfseg.prediction.model import check_channels, check_images, logits_function, preprocessing_of
@@ -250,7 +254,7 @@ def _classes_by_block(logits: See, image: np.ndarray, window: Size, overlap: flo
 
 
 def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) -> "Image.Image":
-    """A Pillow image: a photograph under the predicted classes, and beside it under the true ones.
+    """A Pillow image: a photograph under the predicted classes, and beside it under the true ones; void is hatched.
 
     Args:
         model: segmentation model.
@@ -266,22 +270,27 @@ def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) 
         >>> picture.width >= 2 * 480, picture.height > 360
         (True, True)
     """
-    from PIL import Image
-
     image, mask = load(pair, dataset.labels, dataset.photographs)
-    predicted = class_map(model, image, **options).astype(dataset.labels.dtype)
-    true = np.where(mask == dataset.labels.void_id, predicted, mask)
-    shown = drawing.as_photograph(image)
-    pictures = [drawing.overlay(shown, classes, dataset.colors, dataset.classes) for classes in (predicted, true)]
-    size = sum(picture.width for picture in pictures), max(picture.height for picture in pictures)
-    sheet = Image.new("RGB", size, "white")
-    sheet.paste(pictures[0], (0, 0))
-    sheet.paste(pictures[1], (pictures[0].width, 0))
-    return sheet
+    predicted = class_map(model, image, **options)
+    void = dataset.num_classes
+    true = np.where(mask == dataset.labels.void_id, void, mask)
+    shown, table = drawing.as_photograph(image), drawing.color_table(dataset.colors, void + 1)
+    counts = np.bincount(np.stack([predicted, true]).ravel(), minlength=void + 1)
+    counted = true != void
+    share = f": {100 * (predicted == true)[counted].mean():.1f} % of the pixels are right" if counted.any() else ""
+    tiles = [
+        Tile(painted(shown, classes, table, alpha=drawing.ALPHA, outlines=True, void=void), caption)
+        for classes, caption in ((predicted, f"predicted{share}"), (true, "true"))
+    ]
+    em = font_size(mask.shape[::-1])
+    legend = legend_entries(counts, table, dataset.classes, void=void, shares=False)
+    return arrange(tiles, legend, columns=2, em=em, title=pair.image.name, gap=max(2, em // 4))
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     """Draws the confusion matrix of an evaluation, each row as shares of its true class.
+
+    Beside it are the pixels, precision and recall of each class. Up to 30 classes, every cell has its number.
 
     Args:
         evaluation: result of `evaluate`.
@@ -297,22 +306,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
         >>> tfseg.read_image("confusion.png").shape[-1]
         3
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ValueError('Drawing the confusion matrix needs matplotlib: pip install "tfseg[plots]".') from error
-    names = evaluation.class_names
-    share = evaluation.matrix / np.maximum(1, evaluation.matrix.sum(axis=1, keepdims=True))
-    side = 2.5 + 0.3 * len(names)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.subplots()
-    figure.colorbar(axes.imshow(share, vmin=0, vmax=1, cmap="viridis"), label="share of the true class")
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    with atomic(path, overwrite=True) as unfinished:
-        figure.savefig(unfinished, dpi=120)
+    draw_matrix(evaluation.matrix, evaluation.class_names, path, title=evaluation.dataset.name)
 
 
 def write_confusion(evaluation: Evaluation, path: Path) -> None:

@@ -46,6 +46,14 @@ _PREPROCESSING = flag_types.text(
     "tfseg.specs.PREPROCESSING.",
 )
 _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to draw overlays, or to write masks alone.")
+_ALPHA = flag_types.number(
+    "alpha",
+    0.4,
+    "Weight of the colors in overlays: 0 shows only the image with outlines, 1 the colors.",
+    least=0,
+    most=1,
+)
+_SIDE_BY_SIDE = flags.DEFINE_bool("side_by_side", False, "Whether the image itself stands beside its overlay.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Whether to replace results that exist.")
 _PROBABILITIES = flags.DEFINE_bool(
     "probabilities",
@@ -149,6 +157,8 @@ def _predict() -> int | str:
         no_data=_NO_DATA.value,
         engine=engine_flags.chosen(model),
         explain=engine_flags.explain(),
+        alpha=_ALPHA.value,
+        side_by_side=_SIDE_BY_SIDE.value,
     )
     print(f"{output}: {outcome.predicted} images predicted, {outcome.kept} kept, {len(outcome.failed)} failed")
     if outcome.renewed:

@@ -115,3 +115,4 @@ def test_an_invalid_overlap_is_refused():
 def test_draw_pair_shows_predicted_and_true_classes_side_by_side(dataset):
     picture = evaluation.draw_pair(threshold(), dataset.pairs[1], dataset)
     assert picture.width >= 2 * SIZE[1]
+    assert picture.height > SIZE[0]

@@ -5,11 +5,12 @@ from tfseg.data.array_batches import array_batches
 from tfseg.data.augmentation import Augmentation
 from tfseg.data.coco_annotations import coco_json
 from tfseg.data.coco_masks import coco
+from tfseg.data.contact_sheets import contact_sheet
 from tfseg.data.cvat_annotations import cvat
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.findings import Finding, shared_photographs
 from tfseg.data.folders import folder
-from tfseg.data.inspection import Inspection, contact_sheet, inspect_dataset
+from tfseg.data.inspection import Inspection, inspect_dataset
 from tfseg.data.known_datasets import ade20k, camvid, cityscapes, voc
 from tfseg.data.labelme_annotations import labelme
 from tfseg.data.labels import VOID, Labels

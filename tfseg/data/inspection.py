@@ -1,4 +1,4 @@
-"""Inspection of a data set before training: unreadable pairs, sizes, class frequencies, a contact sheet."""
+"""Inspection of a data set before training: unreadable pairs, sizes, class frequencies."""
 
 import collections
 import dataclasses
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tfseg import drawing
 from tfseg.data.channel_statistics import ChannelStatistics, channel_statistics
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.findings import (
@@ -228,48 +227,3 @@ def _examine(pair: Pair, dataset: Dataset) -> tuple[Array, list[str], ChannelSta
         return mask, strange_about(pair, image, mask, dataset), channel_statistics(image, counted)
     except (ValueError, OSError) as error:
         return str(error)
-
-
-def contact_sheet(dataset: Dataset, path: Path, *, count: int = 12, columns: int = 3, width: int = 320) -> None:
-    """Writes an image of some pairs, chosen at equal distances: each photograph beside its mask in colors.
-
-    Void is black. Unusable pairs are left out, because the inspection reports them.
-
-    Args:
-        dataset: `Dataset` to show.
-        path: where the PNG is written; an existing file is replaced.
-        count: number of pairs.
-        columns: number of pairs per row.
-        width: width of each photograph and each mask, in pixels.
-    Raises:
-        ValueError: none of the chosen pairs can be read.
-    Example:
-        >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
-        >>> dataset = tfseg.data.Dataset("streets", (pair,), tfseg.data.Labels(11))
-        >>> tfseg.data.contact_sheet(dataset, "sheet.png", count=1, columns=1, width=64)
-        >>> tfseg.read_image("sheet.png").shape
-        (48, 128, 3)
-    """
-    from PIL import Image
-
-    chosen = np.unique(np.linspace(0, len(dataset.pairs) - 1, count).round().astype(int))
-    tiles = []
-    for index in chosen:
-        try:
-            image, mask = load(dataset.pairs[index], dataset.labels, dataset.photographs)
-        except (ValueError, OSError):
-            continue
-        colors = np.concatenate([drawing.color_table(dataset.colors, dataset.num_classes), np.zeros((1, 3), "uint8")])
-        mask = np.where(mask == dataset.labels.void_id, len(colors) - 1, mask)
-        height = max(1, round(width * mask.shape[0] / mask.shape[1]))
-        photograph = Image.fromarray(drawing.as_photograph(image)).resize((width, height), Image.Resampling.BILINEAR)
-        painted = Image.fromarray(colors[mask]).resize((width, height), Image.Resampling.NEAREST)
-        tiles.append(np.concatenate([np.asarray(photograph), np.asarray(painted)], axis=1))
-    if not tiles:
-        raise ValueError(f"{dataset.name}: none of the pairs chosen for the contact sheet can be read.")
-    height = max(tile.shape[0] for tile in tiles)
-    tiles = [np.pad(tile, ((0, height - tile.shape[0]), (0, 0), (0, 0))) for tile in tiles]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    with atomic(path, overwrite=True) as partial:
-        Image.fromarray(np.concatenate(rows)).save(partial)

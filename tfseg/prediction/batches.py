@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfseg import drawing, specs
+from tfseg.drawing.overlays import check_alpha
 from tfseg.engines.runner import EngineRunner, checked_runner
 from tfseg.engines.table import check_engine
 from tfseg.georeference import TIFF_SUFFIXES, write_mask_tiff
@@ -83,6 +84,8 @@ class PredictionSettings:
         no_data: value of pixels without data, which become void; None: what a TIFF says; "none": there are none.
         engine: what computes the logits: a name, "auto", or None for the model itself, see `tfseg.predict`.
         explain: whether to print which engine computes, and why.
+        alpha: weight of the colors in overlays, see `tfseg.drawing.overlay`.
+        side_by_side: whether the image itself stands beside its overlay.
     """
 
     preprocessing: Preprocessing
@@ -97,6 +100,8 @@ class PredictionSettings:
     no_data: NoData = None
     engine: EngineRunner | str | None = None
     explain: bool = False
+    alpha: float = drawing.ALPHA
+    side_by_side: bool = False
 
     def check(self) -> None:
         """Raises ValueError now for what would otherwise fail for every image."""
@@ -106,6 +111,7 @@ class PredictionSettings:
         if isinstance(self.engine, str):
             check_engine(self.engine)
         check_no_data(self.no_data)
+        check_alpha(self.alpha)
         if self.image_bits is not None and not 8 <= self.image_bits <= 16:
             raise ValueError(f"Images in files of 16 bits have 8 to 16 bits. Received: image_bits={self.image_bits}")
         if self.image_bits is not None and is_stored(self.preprocessing):
@@ -119,8 +125,10 @@ class PredictionSettings:
         preprocessing = self.preprocessing
         named = specs.PREPROCESSING.get(preprocessing) if isinstance(preprocessing, str) else preprocessing
         values = dataclasses.asdict(dataclasses.replace(self, preprocessing=named or preprocessing, engine=None))
-        if self.no_data is None:  # results of runs before it existed stay what they are
-            del values["no_data"]
+        # Results of runs before these existed stay what they are.
+        for name, default in (("no_data", None), ("alpha", drawing.ALPHA), ("side_by_side", False)):
+            if values[name] == default:
+                del values[name]
         if isinstance(self.engine, EngineRunner) and self.engine.dtype != "float32":  # others change rounding alone
             values["dtype"] = self.engine.dtype
         return plain({name: value for name, value in values.items() if name not in ("max_pixels", "engine", "explain")})
@@ -305,9 +313,17 @@ def _write(
         with atomic(task.probabilities, overwrite=True, sweep=False) as unfinished:
             np.save(unfinished, probabilities)
     if task.overlay:
-        step = math.ceil(max(math.sqrt(classes.size / settings.pixels), max(classes.shape) / _LONGEST_SIDE))
+        longest = _LONGEST_SIDE // (1 + settings.side_by_side)
+        step = math.ceil(max(math.sqrt(classes.size / settings.pixels), max(classes.shape) / longest))
         small = drawing.as_photograph(image[::step, ::step]), classes[::step, ::step]
-        picture = drawing.overlay(*small, facts["colors"], facts["classes"])
+        picture = drawing.overlay(
+            *small,
+            facts["colors"],
+            facts["classes"],
+            settings.alpha,
+            side_by_side=settings.side_by_side,
+            void=len(facts["classes"] or ()) - 1,  # the last name is its own
+        )
         with atomic(task.overlay, overwrite=True, sweep=False) as unfinished:
             picture.save(unfinished, quality=92)
     if task.mask:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
+from tfseg.drawing import ALPHA
 from tfseg.engines.runner import EngineRunner
 from tfseg.halves import sweep
 from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
@@ -75,6 +76,8 @@ def predict_files(
     no_data: NoData = None,
     engine: EngineRunner | str | None = None,
     explain: bool = False,
+    alpha: float = ALPHA,
+    side_by_side: bool = False,
 ) -> PredictionOutcome:
     """Masks and overlays of a folder of any size. An interrupted run continues where it stopped.
 
@@ -118,6 +121,8 @@ def predict_files(
             `tfseg.predict`. "auto" measures the engines once the model has computed for 20 seconds, so that a short
             run is never longer for it. On a Ray cluster, every worker has its own.
         explain: whether to print which engine computes, and why.
+        alpha: weight of the colors in overlays, 0..1, see `tfseg.drawing.overlay`.
+        side_by_side: whether the image itself stands beside its overlay.
     Raises:
         ValueError: there are no images, two images would become one file, or the model or an argument is invalid.
         OSError: results cannot be written.
@@ -151,6 +156,8 @@ def predict_files(
         no_data,
         engine,
         explain,
+        alpha,
+        side_by_side,
     )
     settings.check()
     out = pathlib.Path(out).expanduser()

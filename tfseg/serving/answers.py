@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tfseg import drawing
+from tfseg.prediction.probabilities import void_of
 from tfseg.serving.errors import Refused
 from tfseg.serving.exported import ExportedModel
 
@@ -67,9 +68,9 @@ def overlay(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, cho
         chosen: not used.
     """
     stream = io.BytesIO()
-    drawing.overlay(drawing.as_photograph(image), classes, exported.colors, exported.classes).save(
-        stream, format="JPEG", quality=92
-    )
+    void = void_of(len(exported.classes))
+    picture = drawing.overlay(drawing.as_photograph(image), classes, exported.colors, exported.classes, void=void)
+    picture.save(stream, format="JPEG", quality=92)
     return stream.getvalue(), "image/jpeg"
 
 

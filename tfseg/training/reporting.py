@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from tfseg.progress import ProgressLine
-from tfseg.training.runs import PER_CLASS, Row
+from tfseg.training.curves import PER_CLASS
+from tfseg.training.runs import Row
 from tfseg.training.schedules import last_rate
 
 _SECONDS_BETWEEN_LINES = 60.0  # within an epoch, in a log file

@@ -29,7 +29,6 @@ from tfseg.writing import atomic
 
 Row = dict[str, float]
 
-PER_CLASS = "iou "  # how the columns of single classes begin
 _STEP_FILE = "run.json"  # an entry beside Keras's own entries in a .keras file
 
 
@@ -161,7 +160,7 @@ class RunFolder:
         if not rows or (self._log.exists() and self._log.read_text() == text.getvalue()):
             return
         # The curves first: where the log is right, so are they.
-        draw_curves(rows, self.path / "curves.png")
+        draw_curves(rows, self.path / "curves.png", title=self.path.resolve().name)
         with atomic(self._log, overwrite=True) as partial:
             partial.write_text(text.getvalue())
 

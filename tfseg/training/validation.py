@@ -6,7 +6,8 @@ import numpy as np
 from tfseg.data.datasets import Dataset
 from tfseg.evaluation import evaluate
 from tfseg.metrics import SCORES
-from tfseg.training.runs import PER_CLASS, Row
+from tfseg.training.curves import PER_CLASS
+from tfseg.training.runs import Row
 from tfseg.types import Size
 
 _MOST_PIXELS = 4_000_000  # that the model sees at once

@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.data_sets import mask, pairs, photograph, save
-from PIL import Image
+from helpers.data_sets import mask, pairs, save
 
 from tfseg import data
 
@@ -44,11 +43,3 @@ def test_inspection_reports_progress(tmp_path):
     dataset = data.folder(pairs(tmp_path, 2), num_classes=3)
     data.inspect_dataset(dataset, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(0, 2), (1, 2), (2, 2)]
-
-
-def test_contact_sheet_shows_readable_pairs(faulty, tmp_path):
-    data.contact_sheet(faulty, tmp_path / "sheet.png", count=4, columns=1, width=64)
-    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert sheet.shape == (48, 128, 3)
-    expected = np.asarray(Image.fromarray(photograph()).resize((64, 48)))[24]
-    assert np.abs(sheet[24, :64].astype(int) - expected).max() < 20

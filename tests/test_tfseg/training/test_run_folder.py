@@ -229,7 +229,8 @@ def test_tensorboard_reads_a_run(tmp_path, model):
 
 def test_curves_are_drawn_only_with_matplotlib(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    rows = [{"epoch": step, "step": step, "loss": 1 / step} for step in (1, 2)] + [{"step": 3, "mean_iou": 0.5}]
+    rows = [{"epoch": step, "step": step, "loss": 1 / step} for step in (1, 2)]
+    rows += [{"epoch": 3, "step": 3, "mean_iou": 0.5, "iou car": 0.5}]
     draw_curves(rows, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -31,7 +31,7 @@ if os.environ["KERAS_BACKEND"] != "tensorflow":
     sys.modules["tensorflow"] = None
 import test_training_backends
 from tfseg.training import runs
-runs.draw_curves = lambda rows, path: None
+runs.draw_curves = lambda rows, path, title: None
 test_training_backends.compute(sys.argv[1])
 """
 BOTTLENECKS = dataclasses.replace(tfseg.specs.RESNETS["resnet50"], blocks=(1, 1, 1, 1))

@@ -1,11 +1,11 @@
-"""Masks keep their classes and show colors; overlays show the photograph, the colors and a legend that fits."""
+"""Overlays show the photograph, the colors, outlines, void, and a legend that fits."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfseg import specs
-from tfseg.drawing import overlay, write_mask
+from tfseg.drawing import overlay
 
 COLORS = specs.COLORS["camvid"]
 NAMES = specs.CLASSES["camvid"]
@@ -19,54 +19,12 @@ def photograph(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_mask_shows_the_given_colors_and_vocs_for_further_classes(tmp_path):
-    classes = np.array([[0, 3, 10], [11, 20, 255]], "uint8")
-    write_mask(tmp_path / "mask.png", classes, COLORS)
-    with Image.open(tmp_path / "mask.png") as image:
-        assert image.mode == "P"
-        np.testing.assert_array_equal(image, classes)
-        shown = np.asarray(image.convert("RGB"))
-    expected = [[COLORS[0], COLORS[3], COLORS[10]], [specs.VOC_PALETTE[index] for index in (11, 20, 255)]]
-    np.testing.assert_array_equal(shown, expected)
-
-
-def test_mask_without_colors_has_the_voc_palette(tmp_path):
-    write_mask(tmp_path / "mask.png", np.arange(256, dtype="uint8")[None])
-    with Image.open(tmp_path / "mask.png") as image:
-        np.testing.assert_array_equal(np.reshape(image.getpalette(), (256, 3)), specs.VOC_PALETTE)
-
-
-@pytest.mark.parametrize("dtype", ["int32", "uint16", "int64"])
-def test_wider_integers_become_16_bit_gray(tmp_path, dtype):
-    classes = np.array([[0, 7], [300, 65535]], dtype)
-    write_mask(tmp_path / "mask.png", classes)
-    with Image.open(tmp_path / "mask.png") as image:
-        assert image.mode == "I;16"
-        np.testing.assert_array_equal(image, classes)
-
-
-@pytest.mark.parametrize(
-    ("classes", "message"),
-    [
-        (np.zeros((2, 2)), "integers from 0. Received: float64"),
-        (np.zeros((1, 2, 2), int), r"Received: int64 of shape \(1, 2, 2\)"),
-        (np.zeros((0, 2), int), r"Received: int64 of shape \(0, 2\)$"),
-        (np.array([[-1]]), "least -1"),
-        (np.array([[65536]]), "up to 65535. Received: 65536"),
-    ],
-)
-def test_write_mask_refuses(tmp_path, classes, message):
-    with pytest.raises(ValueError, match=message):
-        write_mask(tmp_path / "mask.png", classes)
-    assert not list(tmp_path.iterdir())
-
-
 def test_overlay_blends_the_photograph_with_the_colors():
     image, classes = photograph(30, 240), stripes(30, 240, 11)
     colors = np.asarray(COLORS)[classes]
     for alpha, expected in ((0, image), (1, colors), (0.25, 0.75 * image + 0.25 * colors)):
         for form in (image, Image.fromarray(image)):
-            seen = np.asarray(overlay(form, classes, COLORS, NAMES, alpha=alpha))[:30, :240]
+            seen = np.asarray(overlay(form, classes, COLORS, NAMES, alpha, outlines=False))[:30, :240]
             np.testing.assert_allclose(seen, expected, atol=1)
 
 
@@ -106,11 +64,63 @@ def test_legend_fits_pictures_of_any_size(height, width):
     legend = picture[height:]
     border = 5
     assert picture.shape[1] == width or width < 180
-    assert legend.shape[0] < max(height, 260)
+    assert legend.shape[0] < max(height, 270)
     for edge in (legend[:border], legend[-border:], legend[:, :border], legend[:, -border:]):
         assert (edge == 255).all(), "something is written over the edge"
     ink = (legend < 255).any(-1)
     assert ink[:, -picture.shape[1] // 2 :].any() or width < 300, "half of the width is left empty"
+
+
+def test_a_region_of_one_pixel_is_seen_by_its_outline():
+    image, classes = np.full((60, 80, 3), 90, "uint8"), np.zeros((60, 80), "uint8")
+    classes[30, 40] = 5
+    seen = np.asarray(overlay(image, classes, COLORS, alpha=0.1))[:60, :80]
+    np.testing.assert_array_equal(seen[30, 40], COLORS[5])  # its own color, undiluted
+    np.testing.assert_array_equal(seen[30, 41], COLORS[0])  # and that of what is around it
+    np.testing.assert_allclose(seen[10, 10], 0.9 * 90 + 0.1 * np.array(COLORS[0]), atol=1)
+
+
+def test_outlines_are_thicker_in_large_pictures():
+    for side, thickness in ((100, 1), (1700, 4)):
+        classes = stripes(side, side, 2)
+        seen = np.asarray(overlay(np.zeros((side, side, 3), "uint8"), classes, COLORS, alpha=0))[side // 2, :side]
+        assert (seen != 0).any(-1).sum() == 2 * thickness
+
+
+def test_void_is_hatched_and_last_in_the_legend():
+    image, classes = np.full((120, 160, 3), 90, "uint8"), np.zeros((120, 160), "uint8")
+    classes[:80] = 255
+    picture = np.asarray(overlay(image, classes, [(0, 0, 0)], ["nothing"], void=255))
+    shades = {tuple(color) for color in picture[:70, :160].reshape(-1, 3)}
+    assert len(shades) == 2  # dark and light stripes: neither black as class 0, nor a color
+    assert min(max(shade) - min(shade) for shade in shades) == 0
+    assert max(map(max, shades)) - min(map(max, shades)) > 60
+    rows = [np.flatnonzero(row < 60).size for row in picture[120:, 12:30].max(-1)]  # swatches, from above
+    assert max(rows[: len(rows) // 2]) > max(rows[len(rows) // 2 :])  # black first, though void has more pixels
+
+
+def test_the_photograph_stands_to_the_left():
+    image, classes = photograph(40, 240), stripes(40, 240, 3)
+    alone = np.asarray(overlay(image, classes, COLORS, NAMES))
+    both = np.asarray(overlay(image, classes, COLORS, NAMES, side_by_side=True))
+    np.testing.assert_array_equal(both[:40, :240], image)
+    np.testing.assert_array_equal(both[:40, -240:], alone[:40, :240])
+
+
+def test_a_legend_of_many_classes_counts_the_rest():
+    classes = np.arange(120 * 160).reshape(120, 160) % 150
+    names = [f"a rather long name of class {index}" for index in range(150)]
+    picture = np.asarray(overlay(photograph(120, 160), classes, names=names))
+    assert picture.shape[0] < 120 + 13 * 20
+    assert picture.shape[1] <= 180
+    legend = picture[120:]
+    assert (legend[:, -5:] == 255).all()
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.5])
+def test_overlay_refuses_a_weight_that_is_none(alpha):
+    with pytest.raises(ValueError, match=f"from 0 to 1. Received: {alpha}"):
+        overlay(photograph(10, 20), np.zeros((10, 20), int), alpha=alpha)
 
 
 def test_voc_colors_repeat_after_256_classes():
