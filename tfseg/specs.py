@@ -328,7 +328,7 @@ BACKBONES = (*VGGS, *RESNETS, *DRNS, *FURTHER_BACKBONES)
 _PAIRS = (
     (RESNET_HEADS, RESNETS),
     ((*DRN_HEADS, *DECODERS), DRNS),
-    (DECODERS, VGGS),
+    (("pspnet", *DECODERS), VGGS),
     (("fcn", "deeplabv3", "deeplabv3plus", "pspnet", *DECODERS), FURTHER_BACKBONES),
 )
 # Name of a segmenter -> names of its head and of its backbone.
@@ -389,6 +389,10 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "mean": (0.48145466, 0.4578275, 0.40821073),
         "std": (0.26862954, 0.26130258, 0.27577711),
     },
+    # The pixels themselves, from 0 to 255.
+    "pixels": {"channel_order": "RGB", "divisor": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
+    # From -1 to 1, as TensorFlow's Inception, MobileNet and DeepLab want them.
+    "inception": {"channel_order": "RGB", "divisor": 127.5, "mean": (1.0, 1.0, 1.0), "std": (1.0, 1.0, 1.0)},
     # The pixels themselves, from 0 to 1.
     "unit": {"channel_order": "RGB", "divisor": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     # The means of Fast R-CNN, which CSAILVision's files used before August 2019.

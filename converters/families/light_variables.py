@@ -78,6 +78,30 @@ def efficientnet_with_top(width: float, *, spec: specs.EfficientNetSpec) -> Shap
     return {**variables, "top_conv/kernel": (1, 1, features, 4 * features)}
 
 
+@functools.cache
+def preactivation_resnet(width: float, *, spec: specs.PreActivationSpec) -> Shapes:
+    """The kernels of a ResNet whose norms stand before its convolutions.
+
+    Args:
+        width: multiplier of the channel counts.
+        spec: numbers of the network.
+    """
+    before = specs.scaled(64 * spec.factor, width)
+    variables: dict[str, Shape] = {"conv0/kernel": (7, 7, ANY, before)}
+    for stage, (count, filters) in enumerate(zip(spec.blocks, specs.RESNET_FILTERS, strict=True), 1):
+        inside = specs.scaled(filters * spec.factor, width)
+        after = 4 * inside if spec.bottleneck else inside
+        for unit in range(1, count + 1):
+            name = f"stage{stage}_unit{unit}"
+            if unit == 1 and not (spec.bare_shortcut and before == after):
+                variables[f"{name}_sc/kernel"] = (1, 1, before, after)
+            sizes = [(1, before, inside), (3, inside, inside), (1, inside, after)]
+            for index, shape in enumerate(sizes if spec.bottleneck else [(3, before, inside), (3, inside, after)], 1):
+                variables[f"{name}_conv{index}/kernel"] = (shape[0], *shape)
+            before = after
+    return variables
+
+
 def _inverted(block: str, before: int, inside: int, after: int, kernel_size: int, *, squeeze: int) -> dict[str, Shape]:
     """The kernels of one inverted residual block."""
     kernels: dict[str, Shape] = {}

@@ -62,6 +62,8 @@ FAMILIES: dict[str, Family] = {
         keras.applications.RESNET,
         keras.applications.OLD_RESNET,
         keras.applications.OLDEST_RESNET,
+        keras.qubvel.CLASSIFIER,
+        *keras.qubvel.SEGMENTERS,
         tensorflow.kaffe.VGG,
         tensorflow.kaffe.RESNET,
         tensorflow.pspnet.PSPNET,

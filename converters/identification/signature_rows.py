@@ -305,7 +305,7 @@ BACKBONES = (
     ),
     Signature("DenseNet of keras.applications", "conv#_block#_#_bn/ pool#_conv/", "DenseNet121", KERAS),
     Signature("Xception of keras.applications", "block#_sepconv#/ block#_sepconv#_bn/", "Xception", KERAS),
-    Signature("a classifier of qubvel/classification_models", "bn_data/ stage#_unit#_bn#/", way=KERAS),
+    Signature("an SE-ResNet of qubvel/classification_models", "bn_data/ stage#_unit#_bn#/ conv#d_#/", way=KERAS),
     Signature("ResNetV2 of keras.applications", "conv#_block#_preact_bn/", "ResNet50V2", KERAS),
     Signature(
         "ResNet v1 beta of TensorFlow's DeepLab", "resnet_v#_#_beta resnet_v#_#/conv#_# resnet_v#_#/block#", way=READ

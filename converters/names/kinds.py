@@ -71,6 +71,12 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
         ("/kernel", "kernel", ("i o -> i o", "(h w c) o -> h w c o; h=7 w=7")),
         ("/bias", "bias", ("o -> o",)),
     ),
+    # Keras 3 calls the kernel of a depthwise convolution "kernel".
+    "keras_depthwise": (
+        ("/depthwise_kernel", "kernel", ("h w c 1 -> h w c 1",)),
+        ("/kernel", "kernel", ("h w c 1 -> h w c 1",)),
+        ("/bias", "bias", ("c -> c",)),
+    ),
     "keras_norm": _KERAS_NORM,
 }
 """Kind -> `(tensor of the module, variable of the layer, layouts)` of each tensor.

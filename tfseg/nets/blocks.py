@@ -205,7 +205,9 @@ def relu(x: Tensor, name: str) -> Tensor:
     return keras.layers.Activation("relu", name=name)(x)
 
 
-def conv_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, **options: Any) -> Tensor:
+def conv_norm_relu(
+    x: Tensor, filters: int, kernel_size: int, name: str, *, epsilon: float = 1e-5, **options: Any
+) -> Tensor:
     """Convolution, BatchNorm and ReLU: layers `<name>_conv`, `<name>_bn` and `<name>_relu`.
 
     Args:
@@ -213,9 +215,10 @@ def conv_norm_relu(x: Tensor, filters: int, kernel_size: int, name: str, **optio
         filters: number of output channels.
         kernel_size: rows, and columns, of the kernel.
         name: beginning of the layers' names.
+        epsilon: epsilon of the BatchNorm.
         options: further arguments of `conv`.
     """
-    x = norm(conv(x, filters, kernel_size, f"{name}_conv", **options), f"{name}_bn")
+    x = norm(conv(x, filters, kernel_size, f"{name}_conv", **options), f"{name}_bn", epsilon)
     return relu(x, f"{name}_relu")
 
 

@@ -28,6 +28,7 @@ def PSPNet(
     dropout: float = 0.1,
     aux_reduction: int = 4,
     upsampling: str = "bilinear",
+    head_epsilon: float = 1e-5,
     name: str | None = None,
 ) -> keras.Model:
     """A backbone with PSPNet's head: average pooling to each of `bins`, 1x1 convolution, back to size, concatenated.
@@ -60,6 +61,7 @@ def PSPNet(
         aux_reduction: how many times fewer channels the second head has inside than it reads.
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pooled maps are
             resized in the same way (bilinearly for a transposed convolution).
+        head_epsilon: epsilon of the head's BatchNorms.
         name: name of the model; None: "pspnet_" and the backbone's name.
     Returns: functional model.
     Raises:
@@ -76,14 +78,15 @@ def PSPNet(
     x = tap(backbone, features, "the head", f"features={features!r}") if features else check_features(backbone)
     branch_filters = branch_filters or max(1, x.shape[-1] // len(bins))
     resize = interpolation(upsampling)
-    pooled = [_branch(x, side, branch_filters, side > 1 or norm_single_bin, resize) for side in bins]
+    normed = [head_epsilon if side > 1 or norm_single_bin else None for side in bins]
+    pooled = [_branch(x, side, branch_filters, epsilon, resize) for side, epsilon in zip(bins, normed, strict=True)]
     parts = {
         "features_first": [x, *pooled],
         "features_last": [*pooled, x],
         "reversed": [x, *reversed(pooled)],
     }
     x = Concatenate(name="ppm_concat")(parts[order])
-    x = blocks.conv_norm_relu(x, filters, kernel_sizes[0], "head")
+    x = blocks.conv_norm_relu(x, filters, kernel_sizes[0], "head", epsilon=head_epsilon)
     x = Dropout(dropout, name="head_dropout")(x)
     outputs = [
         logits(x, num_classes, kernel_size=kernel_sizes[1]),
@@ -92,9 +95,9 @@ def PSPNet(
     return segmenter(backbone, outputs, upsampling, name or f"pspnet_{backbone.name}")
 
 
-def _branch(x: Tensor, bins: int, filters: int, normed: bool, resize: str) -> Tensor:
+def _branch(x: Tensor, bins: int, filters: int, epsilon: float | None, resize: str) -> Tensor:
     name = f"ppm_{bins}"
     y = AdaptiveAveragePooling(bins, name=f"{name}_pool")(x)
-    y = blocks.conv(y, filters, 1, f"{name}_conv", use_bias=not normed)
-    y = blocks.norm(y, f"{name}_bn") if normed else y
+    y = blocks.conv(y, filters, 1, f"{name}_conv", use_bias=epsilon is None)
+    y = y if epsilon is None else blocks.norm(y, f"{name}_bn", epsilon)
     return ResizeLike(resize, name=f"{name}_resize")([blocks.relu(y, f"{name}_relu"), x])

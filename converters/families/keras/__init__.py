@@ -1,5 +1,5 @@
 """Families whose files come from Keras."""
 
-from converters.families.keras import applications
+from converters.families.keras import applications, qubvel
 
-__all__ = ["applications"]
+__all__ = ["applications", "qubvel"]

@@ -21,6 +21,8 @@ def MobileNetV2(
     convention: str = "previous",
     width: float = 1.0,
     top_conv: bool = True,
+    padding: str = "symmetric",
+    epsilon: float = 1e-5,
     stem_padding: int | None = None,
     pad_first: bool = False,
     late_rates: bool = False,
@@ -44,6 +46,9 @@ def MobileNetV2(
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
         width: factor of every channel count, which stays a multiple of 8; the last map never has fewer than 1280.
         top_conv: whether the last 1x1 convolution is there; without it the last map has 320 channels.
+        padding: zeros of the convolutions that stride: "symmetric", as many on both sides (torchvision), or "same",
+            TensorFlow's SAME.
+        epsilon: epsilon of every BatchNorm; TensorFlow's networks have 1e-3.
         stem_padding: zero pixels on every side of the image; None: 1. VainF/DeepLabV3Plus-Pytorch has 0.
         pad_first: whether the zeros of the depthwise convolutions lie around the blocks' inputs, before these are
             widened. The widened border is then not zero (VainF's, and jfzhang95/pytorch-deeplab-xception).
@@ -54,7 +59,7 @@ def MobileNetV2(
         name: name of the model; None: "mobilenet_v2".
     Returns: functional model.
     Raises:
-        ValueError: an unknown output stride or convention, or a width that is not positive.
+        ValueError: an unknown padding, output stride or convention, or a width that is not positive.
     Reference: Sandler et al. 2018, https://arxiv.org/abs/1801.04381, table 2; code:
         https://docs.pytorch.org/vision/stable/models/mobilenetv2.html.
 
@@ -67,9 +72,11 @@ def MobileNetV2(
     """
     check_dilation(output_stride, convention)
     blocks.check_width(width)
-    norms = Norms()
+    blocks.check_choice("padding", padding, ("symmetric", "same"))
+    norms, pads = Norms(epsilon), "same" if padding == "same" else None
     image, x = blocks.image_input(channels, "torch")
-    x = unit(x, specs.divisible(32 * width), 3, "stem", norms, "relu6", strides=2, padding=stem_padding)
+    first = pads if stem_padding is None else stem_padding
+    x = unit(x, specs.divisible(32 * width), 3, "stem", norms, "relu6", strides=2, padding=first)
     before, rows = x.shape[-1], []
     for stage in specs.MOBILENETS_V2["mobilenet_v2"]:
         filters = specs.divisible(stage.filters * width)
@@ -80,7 +87,7 @@ def MobileNetV2(
     if pad_first:
         rows = [dataclasses.replace(row, pad_first=True) for row in rows]
     stages = [stage.blocks for stage in specs.MOBILENETS_V2["mobilenet_v2"]] if late_rates else []
-    x = _chain(x, rows, norms, output_stride, convention, late=stages)
+    x = _chain(x, rows, norms, output_stride, convention, late=stages, padding=pads)
     if top_conv:
         x = unit(x, specs.divisible(1280 * max(1.0, width)), 1, "top", norms, "relu6")
     if include_top:
@@ -164,6 +171,7 @@ def _chain(
     output_stride: int,
     convention: str,
     late: Sequence[int] = (),
+    padding: blocks.Padding = None,
 ) -> Tensor:
     """The blocks one after the other, `block1` the first; the map before them has stride 2.
 
@@ -174,5 +182,5 @@ def _chain(
         first = steps[end - count]
         steps[end - count : end] = [first, *(Step(1, *(first.rate_before,) * 3) for _ in range(count - 1))]
     for index, (row, step) in enumerate(zip(rows, steps, strict=True), 1):
-        x = inverted_residual(x, row, f"block{index}", norms, step)
+        x = inverted_residual(x, row, f"block{index}", norms, step, padding)
     return x

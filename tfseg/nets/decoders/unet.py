@@ -20,6 +20,7 @@ def Unet(
     center: bool = False,
     attention: str | None = None,
     interpolation: str = "nearest",
+    head_epsilon: float = 1e-5,
     name: str | None = None,
 ) -> keras.Model:
     """U-Net as segmentation_models.pytorch builds it: from the coarsest map to the image, each stride's map beside it.
@@ -42,6 +43,7 @@ def Unet(
         center: whether two more convolutions follow the coarsest map (segmentation_models.pytorch has them on VGG).
         attention: "scse" gates the input and the output of every step; None: no gates.
         interpolation: how maps are enlarged, a name of `tfseg.specs.INTERPOLATIONS`.
+        head_epsilon: epsilon of the decoder's BatchNorms; segmentation_models for Keras has 1e-3.
         name: name of the model; None: "unet_" and the backbone's name.
     Returns: functional model, trainable, without the backbone's own top.
     Raises:
@@ -61,9 +63,18 @@ def Unet(
     x: Tensor = sources[-1].map
     if center:
         for index in (1, 2):
-            x = blocks.conv_norm_relu(x, x.shape[-1], 3, f"center_{index}")
+            x = blocks.conv_norm_relu(x, x.shape[-1], 3, f"center_{index}", epsilon=head_epsilon)
     for index, (level, channels) in enumerate(zip(way, filters_of(filters, len(way), "Unet"), strict=True)):
-        x = block(x, level, image, channels, f"decoder_{index}", attention=attention, interpolation=interpolation)
+        x = block(
+            x,
+            level,
+            image,
+            channels,
+            f"decoder_{index}",
+            attention=attention,
+            interpolation=interpolation,
+            epsilon=head_epsilon,
+        )
     return segmenter(backbone, x, num_classes, name or f"unet_{backbone.name}", kernel_size=3, upsampling=None)
 
 
@@ -77,6 +88,7 @@ def block(
     attention: str | None = None,
     interpolation: str,
     beside: Sequence[Tensor] = (),
+    epsilon: float = 1e-5,
 ) -> Tensor:
     """One step: enlarge, concatenate, and two 3x3 convolutions.
 
@@ -89,6 +101,7 @@ def block(
         attention: see `Unet`.
         interpolation: see `Unet`.
         beside: maps of the next stride that are concatenated before the backbone's.
+        epsilon: epsilon of the BatchNorms.
     """
     x = enlarged(x, level, image, interpolation, f"{name}_resize")
     maps = [*beside, *([] if level.map is None else [level.map])]
@@ -96,5 +109,5 @@ def block(
         x = Concatenate(name=f"{name}_concat")([x, *maps])
         x = attended(x, attention, f"{name}_attention1")
     for index in (1, 2):
-        x = blocks.conv_norm_relu(x, filters, 3, f"{name}_conv{index}")
+        x = blocks.conv_norm_relu(x, filters, 3, f"{name}_conv{index}", epsilon=epsilon)
     return attended(x, attention, f"{name}_attention2")
