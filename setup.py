@@ -74,7 +74,10 @@ setup(
     if repository
     else {},
     packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*", "tfseg_cli"]),
-    package_data={"tfseg": ["py.typed", "serving/page.html"], "converters": ["py.typed"]},
+    package_data={
+        "tfseg": ["py.typed", "serving/page.css", "serving/page.html", "serving/page.js"],
+        "converters": ["py.typed"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21",

@@ -178,4 +178,18 @@ def _unread(path: Path | BinaryIO, head: bytes) -> Exception:
             "as they are stored: channels= (--channels)"
         )
     start = f"one that starts with {head[:8]!r}" if head else "an empty file"
+    if head and (text := _as_text(head)):
+        start = f"text that starts with {text[:24]!r}"
     return OSError(f"{path}: no whole picture of a format that is read ({known}). Received: {start}")
+
+
+def _as_text(head: bytes) -> str:
+    """The beginning of a text file, its first line; nothing if the bytes are no text."""
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # a letter may be cut at the end
+            return ""
+        text = head[: error.start].decode("utf-8-sig")
+    is_text = all(letter.isprintable() or letter in "\n\r\t" for letter in text)
+    return text.strip().splitlines()[0] if is_text and text.strip() else ""

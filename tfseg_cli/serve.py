@@ -13,6 +13,7 @@ import importlib.util
 import ipaddress
 import logging
 import os
+import pathlib
 import re
 import socket
 import sys
@@ -102,6 +103,9 @@ _ENGINE = flag_types.choice(
     "What computes: by default TensorFlow; openvino, onnxruntime or litert, if `tfseg export` wrote its format into "
     "the folder, too; auto: the fastest of them, measured at the start.",
 )
+_SAMPLE = path_flags.existing_file(
+    "sample", "Picture that the page offers to try; by default a drawing of a street, if the model takes photographs."
+)
 _LOG_FORMAT = flag_types.choice(
     "log_format", "text", ("text", "json"), "Form of the log on stderr: lines of text, or one JSON object on each line."
 )
@@ -140,6 +144,7 @@ def _serve() -> NoReturn:
             _QUEUE.value,
             _BATCH.value,
         )
+        sample = pathlib.Path(_SAMPLE.value).read_bytes() if _SAMPLE.value else None
         access = Access(hosts, tuple(_ALLOW_ORIGIN.value))
         _allow_many_connections()
         exported = ExportedModel(_MODEL.value, _NAME.value, _ENGINE.value)
@@ -155,7 +160,7 @@ def _serve() -> NoReturn:
             print(f"computed by {exported.engine}", flush=True)
         monitoring.write_log(_LOG_FORMAT.value, _LOG_LEVEL.value)
         web.run_app(
-            Server(exported, limits, access).app(),
+            Server(exported, limits, access, sample).app(),
             sock=listening,
             print=None,
             backlog=backlog,

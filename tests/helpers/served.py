@@ -100,7 +100,7 @@ def bomb(width, height):
 
 
 @contextlib.contextmanager
-def serving(exported, access=None, **limits):
+def serving(exported, access=None, sample=None, **limits):
     """The port of a server that runs while the block does."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -110,7 +110,7 @@ def serving(exported, access=None, **limits):
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
 
     async def start():
-        app = Server(exported, Limits(**limits), access or Access()).app()
+        app = Server(exported, Limits(**limits), access or Access(), sample).app()
         runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()

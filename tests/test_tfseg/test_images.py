@@ -205,7 +205,8 @@ def test_other_kinds_of_files_are_named(tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "start"), [(b"", "an empty file"), (b"no image", "one that starts with b'no image'")]
+    ("content", "start"),
+    [(b"", "an empty file"), (b"no image", "text that starts with 'no image'"), (b"\0\1\2no", "one that starts with")],
 )
 def test_unknown_content_is_no_picture(tmp_path, content, start):
     (tmp_path / "photo.png").write_bytes(content)

@@ -113,5 +113,18 @@ def array(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chose
     return stream.getvalue(), "application/octet-stream"
 
 
+def preview(image: np.ndarray) -> Answer:
+    """The image itself as a JPEG, for browsers that do not show the format of its file.
+
+    Args:
+        image: `(height, width, channels)`, see `tfseg.drawing.as_photograph`.
+    """
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(drawing.as_photograph(image)).save(stream, format="JPEG", quality=92, subsampling=0)
+    return stream.getvalue(), "image/jpeg"
+
+
 OUTPUTS: dict[str, Writer] = {"mask": mask, "overlay": overlay, "json": shares, "npy": array}
 OUTPUTS_WITH_CHOICE = ("mask", "json")

@@ -3,9 +3,11 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import html
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -13,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from aiohttp import web, web_response
 
-from tfseg.serving import answers, page, rest, uploads
+from tfseg.serving import answers, openapi, page, rest, uploads
 from tfseg.serving.access import Access
 from tfseg.serving.admission import Admission, Stock
 from tfseg.serving.batches import Batches
@@ -22,6 +24,7 @@ from tfseg.serving.exported import ExportedModel
 from tfseg.serving.json_process import JsonProcess
 from tfseg.serving.limits import Limits
 from tfseg.serving.monitoring import Numbers, route_of
+from tfseg.serving.sample import street
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Result = TypeVar("Result")
@@ -45,9 +48,17 @@ class Server:
         exported: model to serve.
         limits: what a request may cost.
         access: names of the server, and pages that may use it.
+        sample: picture that the page offers to try, the bytes of an image file; by default a drawing of a street, if
+            the model takes photographs.
     """
 
-    def __init__(self, exported: ExportedModel, limits: Limits, access: Access = Access()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        exported: ExportedModel,
+        limits: Limits,
+        access: Access = Access(),  # noqa: B008
+        sample: bytes | None = None,
+    ) -> None:
         self.exported, self.limits, self.access = exported, limits, access
         self.admission = Admission(limits)
         self._numbers = Numbers(self.admission)
@@ -57,16 +68,26 @@ class Server:
         self._pictures = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pictures")
         self._json = JsonProcess()
         self._stopping = False
-        self._page, self._page_policy = page.fill(exported, limits)
+        self._sample = street() if sample is None and exported.channels is None else sample
+        version = sys.modules["tfseg"].__version__  # loaded long ago; to import it here would be a circle
+        self._document = openapi.document(exported, limits, version)
+        self._pages = {
+            "/": page.fill(exported, limits, sample=self._sample is not None),
+            "/docs": page.write_reference(self._document),
+        }
 
     def app(self) -> web.Application:
         """The application, for `aiohttp.web.run_app`."""
         app = web.Application(middlewares=[self._measure, self._answer_errors, self._guard])
-        app.router.add_get("/", self._show_page)
+        for path in self._pages:
+            app.router.add_get(path, self._show_page)
+        app.router.add_get("/openapi.json", self._describe)
+        app.router.add_get("/sample", self._show_sample)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/segment", self._segment)
+        app.router.add_post("/preview", self._preview)
         app.router.add_get(f"/v1/models/{{name:[^/:]+}}{_VERSION}", self._status)
         app.router.add_get(f"/v1/models/{{name:[^/:]+}}{_VERSION}/metadata", self._signatures)
         app.router.add_post(f"/v1/models/{{name:[^/:]+}}{_VERSION}:predict", self._predict)
@@ -86,8 +107,17 @@ class Server:
         self._stopping = True
 
     async def _show_page(self, request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": self._page_policy}
-        return web.Response(text=self._page, content_type="text/html", headers=headers)
+        text, policy = self._pages[request.path]
+        text = text.replace(openapi.ADDRESS, html.escape(str(request.url.origin())))  # examples run as pasted
+        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        return web.json_response(self._document)
+
+    async def _show_sample(self, request: web.Request) -> web.Response:
+        if self._sample is None:
+            raise Refused(404, "There is no sample picture for this model: tfseg serve --sample=FILE gives one.")
+        return web.Response(body=self._sample, content_type="application/octet-stream")
 
     async def _health(self, request: web.Request) -> web.Response:
         facts = {"status": "ok", "model": self.exported.name, "requests": self.admission.places}
@@ -127,6 +157,16 @@ class Server:
         return await self._run(
             lambda: answers.OUTPUTS[output](image, exported.classes_of(image, outputs), exported, chosen)
         )
+
+    async def _preview(self, request: web.Request) -> web.Response:
+        max_pixels, channels = self.limits.max_pixels, self.exported.channels
+        async with self.admission.admitted(request) as content, contextlib.AsyncExitStack() as unread:
+            pixels = await self._run(lambda: uploads.count_pixels(content, max_pixels, channels))
+            async with self._pixels.taken(pixels):
+                image = await self._run(lambda: uploads.decode(content, max_pixels, channels))
+                body, content_type = await self._run(lambda: answers.preview(image))
+                await unread.enter_async_context(self._unread.taken(min(len(body), self.limits.held_bytes)))
+            return await _sent(request, web.Response(body=body, content_type=content_type))
 
     async def _predict(self, request: web.Request) -> web.Response:
         self._check_name(request)
