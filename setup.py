@@ -88,6 +88,7 @@ setup(
         "h5py>=3.11",
         "absl-py>=2.1",
         "Pillow>=11",
+        "rich>=13",
     ],
     extras_require=extras,
     entry_points={

@@ -55,6 +55,7 @@ EVERYTHING_BUT_TORCH = NUMERIC | {
     "pycocotools",
     "rasterio",
     "ray",
+    "rich",
     "scipy",
     "tensorflow",
 }
@@ -220,7 +221,7 @@ def test_each_floor_has_its_libraries():
 
 def test_what_few_need_is_imported_in_functions():
     """At the head of a module it would be asked of everyone."""
-    rare = PUBLIC | RUNTIMES | {"jax", "matplotlib", "pillow_heif", "ray"}
+    rare = PUBLIC | RUNTIMES | {"jax", "matplotlib", "pillow_heif", "ray", "rich"}
     assert offenders(lambda module, imported: root(imported) in rare and not imported.inside) == {}
 
 

@@ -125,6 +125,7 @@ def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, in
     from converters.families import FAMILIES
     from converters.identification.sources import fetched, open_source
     from converters.reading.pytorch.exported_program import is_exported_program
+    from tfseg.progress import reporting
 
     check_name(_FAMILY, list(FAMILIES), "families")
     check_name(_NETWORK, tfseg.list_models(), "networks")
@@ -159,9 +160,11 @@ def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, in
         signature=_SIGNATURE.value,
         outputs=_OUTPUTS.value or (),
         inputs=_INPUTS.value or (),
+        progress=True,
     )
     if image is not None and not (receipt.steps and receipt.parity):  # a built model was compared with its program
-        verify(model, receipt, source, image)
+        with reporting(True):
+            verify(model, receipt, source, image)
     logging.set_verbosity(logging.ERROR)  # TensorFlow would print every step of a SavedModel
     save.save(model, _OUTPUT.value, receipt=receipt, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:

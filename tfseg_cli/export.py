@@ -87,6 +87,7 @@ def _export() -> int:
         size=_SIZE.value,
         receipt=receipt,
         outputs=_OUTPUTS.value,
+        progress=True,
     )
     print(summary(folder))
     return 0

@@ -30,6 +30,7 @@ from converters.reading import limits
 from converters.reading.pytorch.exported_program import is_exported_program
 from converters.types import Path, Weights
 from tfseg import specs
+from tfseg.progress import ProgressOption, reporting
 
 
 def convert(
@@ -57,6 +58,7 @@ def convert(
     inputs: Sequence[str] = (),
     max_expansion: float | None = None,
     trusted: bool = False,
+    progress: ProgressOption = None,
 ) -> Conversion:
     """Builds the network that a checkpoint is for and fills it.
 
@@ -106,6 +108,8 @@ def convert(
             preprocessing before it is left out.
         max_expansion: bytes of memory that reading may cost for each byte of the file, beside 64 MiB; 8 by default.
         trusted: whether the file's author is trusted. HDF5 is then read in this process, not in a child: 0.2 s less.
+        progress: True shows on stderr how many bytes of the weights are read, how fast, and the time left. A function
+            is called with the bytes done and in all.
     Returns: `(model, receipt)`; the model carries its preprocessing, and class names where they are known.
     Raises:
         ConversionError: a file that cannot be read, is not identified or does not fit, or an option that its family
@@ -127,7 +131,7 @@ def convert(
         family, network, form, preprocessing, skip, prefix, prototxt, classes, colors, allow_nonfinite, example
     )
     results = graph_results(signature, outputs, inputs)
-    with limits.allowing(max_expansion, trusted):
+    with limits.allowing(max_expansion, trusted), reporting(progress):
         return _convert(path, request, results, public)
 
 

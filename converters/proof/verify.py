@@ -1,5 +1,6 @@
 """Proof against the public implementation, where it is installed."""
 
+import math
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from converters.types import Weights
 from converters.weights.receipts import Receipt
 from tfseg.layers.metadata import metadata
 from tfseg.preprocessing import preprocess
+from tfseg.progress import reported
 
 # Options that a configuration beside the weights decides, and that no public implementation here is told.
 _STATED = ("rates", "filters", "multi_grid", "stride_in", "antialias", "stem_pool")
@@ -117,7 +119,14 @@ def _public_module(receipt: Receipt, source: Source) -> tuple[Any, Family, Famil
             output_stride=receipt.options.get("output_stride", 32),
             aux=family.aux in source.shapes,
         )
-        state = {key: torch.from_numpy(np.array(source[key], _dtype(source.dtypes[key]))) for key in source}
+        state, done = {}, 0
+        sizes = {key: math.prod(source.shapes[key]) * np.dtype(source.dtypes[key]).itemsize for key in source}
+        with reported("bytes") as report:
+            report(0, sum(sizes.values()))
+            for key, size in sizes.items():
+                state[key] = torch.from_numpy(np.array(source[key], _dtype(source.dtypes[key])))
+                done += size
+                report(done, sum(sizes.values()))
         absent, strange = module.load_state_dict(state, strict=False)
         strange = [key for key in strange if not network.table.why_ignored(key)]
     except ImportError as error:

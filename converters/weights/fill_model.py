@@ -1,6 +1,9 @@
 """Weights into a model's variables: everything is checked, then everything is written."""
 
+import math
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -12,6 +15,9 @@ from converters.memory import assign
 from converters.types import Shapes
 from converters.weights.plan import ImportPlan, MappingError
 from converters.weights.receipts import Receipt
+from tfseg.progress import Progress, reported
+
+Item = TypeVar("Item")
 
 
 def fill_model(
@@ -39,19 +45,21 @@ def fill_model(
     if plan.problems:
         raise MappingError(plan, source.name, repr(model.name), advice)
     variables = {variable.path: variable for variable in model.variables}
-    with ThreadPoolExecutor() as pool:
+    weights = _WeightBytes(source, plan)
+    with ThreadPoolExecutor() as pool, reported("bytes") as report:
         files = [file for checkpoint in source.checkpoints for file in checkpoint.files]
         digests = [pool.submit(source.digest, file, "sha256") for file in files]
         # Everything is read and checked before the first variable changes.
         keys = [assignment.key for assignment in plan.assignments]
-        faults = [fault for fault in pool.map(lambda key: _fault(source[key], key), keys) if fault]
+        checked = pool.map(lambda key: _fault(source[key], key), keys)
+        faults = [fault for fault in weights.counted(checked, report, first=True) if fault]
         if faults and not (allow_nonfinite and all(only_infinite for only_infinite, _ in faults)):
             raise ConversionError(
                 f"{source.name} holds weights that cannot be used: {some([text for _, text in faults])}. "
                 "Fetch the file again; to import NaN and infinite weights anyway, pass allow_nonfinite=True "
                 "(--allow_nonfinite)."
             )
-        for key, path, layout in plan.assignments:
+        for key, path, layout in weights.counted(plan.assignments, report, first=False):
             variable = variables[path]
             assign(variable, layout.apply(source[key], tuple(variable.shape), _numpy_dtype(variable)))
         receipt.files = [
@@ -73,6 +81,32 @@ def fill_model(
     receipt.ignored, receipt.untouched = dict(plan.ignored), dict(plan.untouched)
     receipt.dtype = "/".join(sorted({variables[assignment.path].dtype for assignment in plan.assignments}))
     return receipt
+
+
+class _WeightBytes:
+    """Counts the bytes of the tensors while they are read, twice: half of them when checked, half when filled in."""
+
+    def __init__(self, source: Source, plan: ImportPlan) -> None:
+        self._sizes = [
+            math.prod(source.shapes[key]) * np.dtype(source.dtypes[key]).itemsize for key, *_ in plan.assignments
+        ]
+
+    def counted(self, items: Iterable[Item], report: Progress, *, first: bool) -> Iterator[Item]:
+        """Yields the items, one for each tensor, and reports after each.
+
+        Args:
+            items: items in the order of the plan.
+            report: where to report.
+            first: whether this is the first of the two passes.
+        """
+        total = sum(self._sizes)
+        done = 0 if first else total
+        if first:
+            report(0, total)
+        for size, item in zip(self._sizes, items, strict=True):
+            yield item
+            done += size
+            report(done // 2, total)
 
 
 def variable_shapes(model: keras.Model) -> Shapes:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tfseg.progress import ProgressLine, as_progress, track
+from tfseg.progress import ProgressLine, as_progress, reported, reporting, track
 
 
 class Stream(io.StringIO):
@@ -15,10 +15,10 @@ class Stream(io.StringIO):
         self.isatty = lambda: terminal
 
 
-def written(counts, terminal, unit="images"):
+def written(counts, terminal, unit="images", **options):
     """What a `ProgressLine` writes that is called with each count; four seconds pass before each."""
     stream, seconds = Stream(terminal), iter(range(0, 1000, 4))
-    line = ProgressLine(unit, stream=stream, seconds=10, clock=lambda: next(seconds))
+    line = ProgressLine(unit, stream=stream, seconds=10, clock=lambda: next(seconds), **options)
     for done, total in counts:
         line(done, total)
     return stream.getvalue()
@@ -26,17 +26,29 @@ def written(counts, terminal, unit="images"):
 
 def test_a_log_file_gets_a_line_every_few_seconds():
     assert written([(done, 7) for done in range(8)], terminal=False).splitlines() == [
-        "[##########..............] 3/7 images, 0.25/s, 0:00:16 left",
-        "[####################....] 6/7 images, 0.25/s, 0:00:04 left",
-        "[########################] 7/7 images, 0.25/s, 0:00:00 left",
+        "3/7 images, 0.25/s, 0:00:16 left",
+        "6/7 images, 0.25/s, 0:00:04 left",
+        "7/7 images, 0.25/s, 0:00:00 left",
     ]
 
 
-def test_a_terminal_gets_one_line_that_redraws_itself():
+def test_a_log_file_has_no_bar():
+    assert not set("#━█=\r\x1b") & set(written([(done, 7) for done in range(8)], terminal=False))
+
+
+def test_a_terminal_gets_one_bar_that_redraws_itself():
     text = written([(done, 3) for done in range(4)], terminal=True)
-    assert text.count("\r") == 3
-    assert text.index("\n") == len(text) - 1
+    assert text.count("━" * 24) >= 2 or text.count("━") > 3 * 20
     assert "1/3 images, 0.25/s, 0:00:08 left" in text
+    assert "3/3 images" in text
+    assert text.count("\n") == 1  # of the end
+    assert "\x1b[?25h" in text.rpartition("3/3")[2]  # the cursor is shown again
+
+
+def test_a_short_run_leaves_no_line_in_a_log_where_that_is_wanted():
+    assert written([(0, 2), (1, 2), (2, 2)], terminal=False, brief=True) == ""
+    assert "4/4 images" in written([(done, 4) for done in range(5)], terminal=False, brief=True)
+    assert "2/2 images" in written([(0, 2), (2, 2)], terminal=True, brief=True)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -46,16 +58,16 @@ def test_no_items_write_nothing(terminal):
 
 def test_bytes_are_shown_as_megabytes():
     text = written([(0, 40_000_000), (10_000_000, 40_000_000)], True, "bytes")
-    assert "[######..................] 10/40 MB, 2.5 MB/s, 0:00:12 left" in text
+    assert "10/40 MB, 2.5 MB/s, 0:00:12 left" in text
 
 
 def test_an_unknown_total_has_neither_bar_nor_time_left():
-    assert "\r10 MB, 2.5 MB/s\x1b" in written([(0, None), (10_000_000, None)], True, "bytes")
+    assert "10 MB, 2.5 MB/s" in written([(0, None), (10_000_000, None)], True, "bytes")
 
 
 def test_a_second_run_starts_its_own_clock():
     last = written([(0, 1), (1, 1), (0, 2), (1, 2), (2, 2)], terminal=False).splitlines()[-1]
-    assert last == "[########################] 2/2 images, 0.25/s, 0:00:00 left"
+    assert last == "2/2 images, 0.25/s, 0:00:00 left"
 
 
 def test_a_resumed_run_counts_its_speed_from_where_it_resumed():
@@ -77,7 +89,8 @@ def test_track_ends_the_line_of_a_terminal_when_it_is_interrupted():
     next(items)
     next(items)
     items.close()
-    assert stream.getvalue().endswith("left\x1b[K\n")
+    assert "1/3 images" in stream.getvalue()
+    assert "\n" in stream.getvalue().rpartition("left")[2]
 
 
 @pytest.mark.parametrize("nothing", [False, None])
@@ -96,3 +109,20 @@ def test_true_shows_a_line_on_stderr(capsys):
 def test_other_values_of_progress_are_refused(value):
     with pytest.raises(ValueError, match=r"progress is True, False, or a function"):
         as_progress(value)
+
+
+def test_what_is_deep_inside_reports_to_who_asked(capsys):
+    counts = []
+
+    def deep():
+        with reported("bytes") as report:
+            report(5, 10)
+
+    deep()
+    with reporting(lambda *count: counts.append(count)):
+        deep()
+        with reporting(None):
+            deep()
+    deep()
+    assert counts == [(5, 10)]
+    assert capsys.readouterr().err == ""

@@ -15,6 +15,7 @@ from tfseg.exporting.formats import FORMATS, Format, check_formats
 from tfseg.exporting.job import ExportJob, Photographs
 from tfseg.exporting.photograph_network import Outputs
 from tfseg.exporting.saved_model import quiet_writing
+from tfseg.progress import ProgressOption, track
 from tfseg.rewrites.winograd import WinogradConv2D
 from tfseg.types import Path, Preprocessing, Size
 from tfseg.writing import atomic, check_target
@@ -32,6 +33,7 @@ def export(
     size: Size | None = None,
     receipt: object = None,
     outputs: Outputs = "logits",
+    progress: ProgressOption = False,
 ) -> pathlib.Path:
     """Writes a folder for deployment: one artifact per format, each run and compared with the model.
 
@@ -60,6 +62,8 @@ def export(
         outputs: what ONNX, OpenVINO and LiteRT give. "logits": of preprocessed images, float32. "classes" or
             "probabilities": of photographs, uint8 RGB; preprocessing and argmax or softmax are inside. A SavedModel has
             a signature for each, whatever is asked for here.
+        progress: True shows on stderr how many formats are written and compared. A function is called with the formats
+            done and in all.
     Returns: the path of the folder.
     Raises:
         ValueError: the path exists, or its parent does not; a format is unknown, its extra is not installed, or it
@@ -95,7 +99,7 @@ def export(
         report = {}
         with tempfile.TemporaryDirectory(dir=partial) as scratch:
             comparison = ArtifactComparison(job, pathlib.Path(scratch))
-            for name in formats:
+            for name in track(formats, progress, unit="formats", brief=True):
                 format = FORMATS[name]
                 artifact = partial / format.artifact
                 _write(format, job, artifact)
