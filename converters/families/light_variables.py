@@ -78,6 +78,40 @@ def efficientnet_with_top(width: float, *, spec: specs.EfficientNetSpec) -> Shap
     return {**variables, "top_conv/kernel": (1, 1, features, 4 * features)}
 
 
+def mobilenet_v2_without_top(width: float) -> Shapes:
+    """The kernels of a MobileNetV2 without its last convolution.
+
+    Args:
+        width: multiplier of the channel counts.
+    """
+    return {path: shape for path, shape in mobilenet_v2(width).items() if not path.startswith("top_")}
+
+
+@functools.cache
+def xception(width: float, *, name: str) -> Shapes:
+    """The kernels of DeepLab's Xception.
+
+    Args:
+        width: multiplier of the channel counts.
+        name: name in `tfseg.specs.XCEPTIONS`.
+    """
+    before, after = specs.scaled(32, width), specs.scaled(64, width)
+    variables: dict[str, Shape] = {
+        "stem_1_conv/kernel": (3, 3, ANY, before),
+        "stem_2_conv/kernel": (3, 3, before, after),
+    }
+    before = after
+    for number, row in enumerate(specs.XCEPTIONS[name], 1):
+        after = specs.scaled(row.filters[-1], width)
+        if row.shortcut and (row.strides > 1 or before != after):
+            variables[f"block{number}_0_conv/kernel"] = (1, 1, before, after)
+        for index, filters in enumerate(row.filters, 1):
+            variables[f"block{number}_{index}_depthwise/kernel"] = (3, 3, before, 1)
+            variables[f"block{number}_{index}_conv/kernel"] = (1, 1, before, specs.scaled(filters, width))
+            before = specs.scaled(filters, width)
+    return variables
+
+
 @functools.cache
 def preactivation_resnet(width: float, *, spec: specs.PreActivationSpec) -> Shapes:
     """The kernels of a ResNet whose norms stand before its convolutions.

@@ -64,6 +64,7 @@ FAMILIES: dict[str, Family] = {
         keras.applications.OLDEST_RESNET,
         keras.qubvel.CLASSIFIER,
         *keras.qubvel.SEGMENTERS,
+        keras.bonlime.DEEPLAB,
         tensorflow.kaffe.VGG,
         tensorflow.kaffe.RESNET,
         tensorflow.pspnet.PSPNET,
@@ -74,6 +75,9 @@ FAMILIES: dict[str, Family] = {
         caffe.deeplab_vgg.LARGEFOV,
         caffe.deeplab_vgg.ASPP,
         tensorflow.slim.RESNET,
+        tensorflow.deeplab.DEEPLAB,
+        tensorflow.deeplab.BACKBONES,
+        tensorflow.deeplab.VGG,
         tensorflow.drsleep_deeplabv2.DEEPLABV2,
     )
 }

@@ -286,9 +286,9 @@ BACKBONES = (
     Signature("Xception (Cadene, timm)", "block#.rep.#.conv# block#.rep.#.pointwise", "Xception"),
     Signature("aligned Xception (timm)", "stem.#.conv blocks.#.stack.conv#.conv_dw", "Xception"),
     Signature("aligned Xception (PyTorch)", "entry_flow.# middle_flow.#"),
-    Signature("Xception-65 of TensorFlow's DeepLab", "xception_#/entry_flow/block#", way=READ),
+    Signature("a network of TensorFlow's DeepLab on Xception", "xception_#/entry_flow/block#", way=READ),
     Signature(
-        "MobileNetV2 of TensorFlow", "MobilenetV#/expanded_conv_#/depthwise/depthwise_weights", "MobileNetV2", READ
+        "a MobileNet of TensorFlow", "MobilenetV#/expanded_conv_#/depthwise/depthwise_weights", "MobileNetV2", READ
     ),
     Signature(
         "MobileNetV2 of keras.applications", "block_#_depthwise/ block_#_project/ bn_Conv#/", "MobileNetV2", KERAS
@@ -308,7 +308,9 @@ BACKBONES = (
     Signature("an SE-ResNet of qubvel/classification_models", "bn_data/ stage#_unit#_bn#/ conv#d_#/", way=KERAS),
     Signature("ResNetV2 of keras.applications", "conv#_block#_preact_bn/", "ResNet50V2", KERAS),
     Signature(
-        "ResNet v1 beta of TensorFlow's DeepLab", "resnet_v#_#_beta resnet_v#_#/conv#_# resnet_v#_#/block#", way=READ
+        "a network of TensorFlow's DeepLab on ResNet",
+        "resnet_v#_#/conv#_#/weights resnet_v#_#/block# logits/semantic",
+        way=READ,
     ),
     Signature(
         "ResNet v2 of TensorFlow",
@@ -316,7 +318,6 @@ BACKBONES = (
         "ResNet50V2",
         READ,
     ),
-    Signature("VGG of TensorFlow", "vgg_#/conv#/conv#_#/weights", way=READ),
     Signature("a ResNet of detectron2", "stem.conv#.weight res#.#.conv#.weight res#.#.conv#.norm"),
     Signature("a ResNet of Caffe2 (Detectron)", "conv#_w res#_#_branch#a_w", way=READ),
     Signature("a ResNet of Paddle", "conv#._conv.weight", way=READ),

@@ -50,6 +50,12 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),
     # The source's fully connected layer is a 1x1 convolution of a map of one pixel.
     "tf_dense1x1": (("/weights", "kernel", ("1 1 i o -> i o",)), ("/biases", "bias", ("o -> o",))),
+    "tf_depthwise": (("/depthwise_weights", "kernel", ("h w c 1 -> h w c 1",)),),
+    # A convolution of the whole 7x7 map of a VGG.
+    "tf_conv7x7": (
+        ("/weights", "kernel", ("h w i o -> (h w i) o; h=7 w=7", "h w i o -> h w i o")),
+        ("/biases", "bias", ("o -> o",)),
+    ),
     "tf_norm": _KERAS_NORM,
     # The names that kaffe gives to the parts of a BatchNorm.
     "kaffe_norm": (

@@ -223,7 +223,14 @@ def conv_norm_relu(
 
 
 def separable_norm_relu(
-    x: Tensor, filters: int, kernel_size: int, name: str, *, dilation_rate: int = 1, use_bias: bool = False
+    x: Tensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    dilation_rate: int = 1,
+    use_bias: bool = False,
+    depthwise_norm: bool = False,
 ) -> Tensor:
     """`conv_norm_relu` with a separable kernel: every channel by itself, then all channels pixel by pixel.
 
@@ -234,8 +241,11 @@ def separable_norm_relu(
         name: beginning of the layers' names.
         dilation_rate: distance in pixels between the pixels that a depthwise kernel reads.
         use_bias: whether both convolutions have biases.
+        depthwise_norm: whether BatchNorm and ReLU follow the depthwise convolution, too (TensorFlow's DeepLab).
     """
     x = depthwise(x, kernel_size, f"{name}_depthwise", dilation_rate=dilation_rate, use_bias=use_bias)
+    if depthwise_norm:
+        x = relu(norm(x, f"{name}_depthwise_bn"), f"{name}_depthwise_relu")
     return conv_norm_relu(x, filters, 1, name, use_bias=use_bias)
 
 

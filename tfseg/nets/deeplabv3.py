@@ -79,6 +79,8 @@ def DeepLabV3Plus(
     decoder_convs: int | None = None,
     low_level_first: bool = False,
     biases: bool = False,
+    pool_first: bool = False,
+    depthwise_norm: bool = False,
     upsampling: str = "bilinear",
     name: str | None = None,
 ) -> keras.Model:
@@ -106,6 +108,8 @@ def DeepLabV3Plus(
             separable kernels before the concatenation, and one after it.
         low_level_first: whether the low-level features come first in the concatenation.
         biases: whether the convolutions before the norms have biases (bubbliiiing/deeplabv3-plus-pytorch).
+        pool_first: whether the average over the map comes first in the pyramid (TensorFlow's DeepLab), or last.
+        depthwise_norm: whether BatchNorm and ReLU follow each depthwise kernel, too (TensorFlow's DeepLab).
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pyramid's map is
             resized to the low-level features in the same way (bilinearly for a transposed convolution).
         name: name of the model; None: "deeplabv3plus_" and the backbone's name.
@@ -122,7 +126,15 @@ def DeepLabV3Plus(
         >>> tuple(features(np.zeros((1, 65, 83, 3))).shape)
         (1, 17, 21, 5)
     """
-    x = pyramid(check_features(backbone), rates, filters, separable=separable, biases=biases)
+    x = pyramid(
+        check_features(backbone),
+        rates,
+        filters,
+        separable=separable,
+        pool_first=pool_first,
+        biases=biases,
+        depthwise_norm=depthwise_norm,
+    )
     x = Dropout(0.5, name="aspp_dropout")(x)
     if decoder_convs is None:
         x = _conv_norm_relu(x, filters, "aspp_out", biases, separable=True)
@@ -133,17 +145,18 @@ def DeepLabV3Plus(
     if decoder_convs is None:
         x = _conv_norm_relu(x, filters, "decoder", biases, separable=True)
     for index in range(1, (decoder_convs or 0) + 1):
-        x = _conv_norm_relu(x, filters, f"decoder_{index}", biases, separable=separable)
+        more = {"depthwise_norm": depthwise_norm} if separable else {}
+        x = _conv_norm_relu(x, filters, f"decoder_{index}", biases, separable=separable, **more)
     outputs = [logits(x, num_classes), *auxiliary_logits(backbone, aux, aux_classes or num_classes)]
     return segmenter(backbone, outputs, upsampling, name or f"deeplabv3plus_{backbone.name}")
 
 
 def _conv_norm_relu(
-    x: Tensor, filters: int, name: str, biases: bool, *, separable: bool, dilation_rate: int = 1
+    x: Tensor, filters: int, name: str, biases: bool, *, separable: bool, dilation_rate: int = 1, **more: bool
 ) -> Tensor:
     """A 3x3 convolution, BatchNorm and ReLU."""
     unit = blocks.separable_norm_relu if separable else blocks.conv_norm_relu
-    return unit(x, filters, 3, name, dilation_rate=dilation_rate, use_bias=biases)
+    return unit(x, filters, 3, name, dilation_rate=dilation_rate, use_bias=biases, **more)
 
 
 def _low_level(backbone: keras.Model, layer: str | None) -> Tensor:
@@ -167,6 +180,7 @@ def pyramid(
     pool_first: bool = False,
     project_kernel: int = 1,
     biases: bool = False,
+    depthwise_norm: bool = False,
 ) -> Tensor:
     """A 1x1 branch, a 3x3 branch for every rate and the average over the map, concatenated and projected.
 
@@ -178,10 +192,13 @@ def pyramid(
         pool_first: whether the average comes first in the concatenation, or last.
         project_kernel: kernel size of the projection.
         biases: whether the convolutions have biases.
+        depthwise_norm: whether BatchNorm and ReLU follow each depthwise kernel, too.
     """
+    more = {"depthwise_norm": depthwise_norm} if separable else {}
     branches = [blocks.conv_norm_relu(x, filters, 1, "aspp_0", use_bias=biases)]
     for index, rate in enumerate(rates, 1):
-        branches.append(_conv_norm_relu(x, filters, f"aspp_{index}", biases, separable=separable, dilation_rate=rate))
+        branch = f"aspp_{index}"
+        branches.append(_conv_norm_relu(x, filters, branch, biases, separable=separable, dilation_rate=rate, **more))
     y = GlobalAveragePooling(keepdims=True, name="aspp_pool")(x)
     y = blocks.conv_norm_relu(y, filters, 1, "aspp_pool", use_bias=biases)
     branches.insert(0 if pool_first else len(branches), ResizeLike(name="aspp_pool_resize")([y, x]))

@@ -1,5 +1,5 @@
 """Families whose files come from Keras."""
 
-from converters.families.keras import applications, qubvel
+from converters.families.keras import applications, bonlime, qubvel
 
-__all__ = ["applications", "qubvel"]
+__all__ = ["applications", "bonlime", "qubvel"]

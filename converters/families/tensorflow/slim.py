@@ -11,10 +11,15 @@ from converters.families.trunks import network
 from converters.names.tables import Row
 from tfseg import specs
 
-_MEAN = ((r".*/mean_rgb", "the mean color, which the preprocessing has"),)
+MEAN = ((r".*/mean_rgb", "the mean color, which the preprocessing has"),)
 
 
-def _rows(prefix: str) -> Iterator[Row]:
+def resnet_rows(prefix: str) -> Iterator[Row]:
+    """The rows of a ResNet, whose scope has this name.
+
+    Args:
+        prefix: name of the scope.
+    """
     unit = f"{prefix}/block{{s}}/unit_{{b}}/bottleneck_v1"
     for source, target in (
         (f"{prefix}/conv1", "conv1"),
@@ -30,8 +35,8 @@ def _resnet(depth: int) -> FamilyNetwork:
     return network(
         f"resnet{depth}",
         specs.RESNETS[f"resnet{depth}"],
-        _rows(f"resnet_v1_{depth}"),
-        ignored=_MEAN,
+        resnet_rows(f"resnet_v1_{depth}"),
+        ignored=MEAN,
         classes=f"resnet_v1_{depth}/logits/weights",
     )
 

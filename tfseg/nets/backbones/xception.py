@@ -18,6 +18,7 @@ def Xception(
     output_stride: int = 32,
     convention: str = "previous",
     width: float = 1.0,
+    stem_same: bool = False,
     include_top: bool = False,
     num_classes: int = 1000,
     channels: int = 3,
@@ -38,6 +39,8 @@ def Xception(
             strided.
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
         width: factor of every channel count.
+        stem_same: whether the first convolution pads as TensorFlow's SAME does (bonlime/keras-deeplab-v3-plus); if not,
+            both sides have the same padding.
         include_top: whether an average over the map and the layer `predictions` follow.
         num_classes: units of `predictions`.
         channels: channels of the input.
@@ -57,7 +60,7 @@ def Xception(
     check_dilation(output_stride, convention)
     blocks.check_width(width)
     image, x = blocks.image_input(channels, "torch")
-    x = _unit(x, 32 * width, 3, "stem_1", strides=2, relu=True)
+    x = _unit(x, 32 * width, 3, "stem_1", strides=2, relu=True, padding="same" if stem_same else None)
     x = _unit(x, 64 * width, 3, "stem_2", relu=True)
     rows = specs.XCEPTIONS[spec]
     steps = dilated([row.strides for row in rows], 2, output_stride, convention)
@@ -91,7 +94,16 @@ def _block(x: Tensor, row: specs.XceptionBlock, step: Step, width: float, name: 
     return Add(name=f"{name}_add")([shortcut, x]) if row.shortcut else x
 
 
-def _unit(x: Tensor, filters: float, kernel_size: int, name: str, *, strides: int = 1, relu: bool = False) -> Tensor:
-    x = blocks.conv(x, specs.scaled(filters, 1), kernel_size, f"{name}_conv", strides=strides)
+def _unit(
+    x: Tensor,
+    filters: float,
+    kernel_size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    relu: bool = False,
+    padding: blocks.Padding = None,
+) -> Tensor:
+    x = blocks.conv(x, specs.scaled(filters, 1), kernel_size, f"{name}_conv", strides=strides, padding=padding)
     x = blocks.norm(x, f"{name}_bn", EPSILON)
     return Activation("relu", name=f"{name}_relu")(x) if relu else x
