@@ -76,7 +76,7 @@ setup(
     packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*", "tfseg_cli"]),
     package_data={
         "tfseg": ["py.typed", "serving/page.css", "serving/page.html", "serving/page.js"],
-        "converters": ["py.typed"],
+        "converters": ["py.typed", "reports/report.css"],
     },
     python_requires=">=3.11",
     install_requires=[

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run `__getattr_
     from converters.proof.compare import compare
     from converters.proof.verify import verify
     from converters.reading import Checkpoint, read
+    from converters.reports.write_report import write_report
     from converters.weights.export_weights import export_weights
     from converters.weights.import_weights import import_weights
     from converters.weights.receipts import Receipt
@@ -38,6 +39,7 @@ _HOMES = {
     "compare": "proof.compare",
     "verify": "proof.verify",
     "Receipt": "weights.receipts",
+    "write_report": "reports.write_report",
 }
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "register",
     "verify",
     "warm_start",
+    "write_report",
 ]
 
 

@@ -101,6 +101,12 @@ _IMAGE = path_flags.existing_file(
     "image", "The photograph for --verify; by default examples/street.png of a clone of the repository."
 )
 _RECEIPT = path_flags.output_file("receipt", "Where to write the receipt, as JSON.")
+_REPORT = path_flags.output_file(
+    "report",
+    "Where to write a page for people: what was recognized on what evidence, the layers that --verify compared, the "
+    "photograph and its mask, every tensor.",
+    suffixes=(".html",),
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that exist.")
 
 
@@ -119,11 +125,12 @@ def _convert() -> int:
 
 def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, int]] | None") -> int:
     import tfseg
-    from converters import convert, verify
+    from converters import convert, verify, write_report
     from converters.conversion import save
     from converters.conversion.convert_graph import graph_path, graph_results
     from converters.families import FAMILIES
     from converters.identification.sources import fetched, open_source
+    from converters.proof.verify import DivergenceError
     from converters.reading.pytorch.exported_program import is_exported_program
     from tfseg.progress import reporting
 
@@ -134,7 +141,7 @@ def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, in
         names, palette = tfseg.specs.CLASSES[_DATASET.value], tfseg.specs.COLORS[_DATASET.value]
         _check_count(_DATASET, len(names))
         classes, colors = classes or list(names), colors or list(palette)
-    image = _photograph() if _VERIFY.value else None
+    image = _photograph() if _VERIFY.value or (_REPORT.value and _image_path().is_file()) else None
     part = graph_results(_SIGNATURE.value, _OUTPUTS.value or (), _INPUTS.value or ())
     files = [fetched(path, show_download) for path in _CHECKPOINT.value]
     programs = [path for path in files if is_exported_program(path) or graph_path(path, part)]
@@ -162,21 +169,34 @@ def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, in
         inputs=_INPUTS.value or (),
         progress=True,
     )
-    if image is not None and not (receipt.steps and receipt.parity):  # a built model was compared with its program
-        with reporting(True):
-            verify(model, receipt, source, image)
+    comparison = None
+    try:
+        if (
+            image is not None and _VERIFY.value and not (receipt.steps and receipt.parity)
+        ):  # a built model was compared with its program
+            with reporting(True):
+                comparison = verify(model, receipt, source, image)
+    except DivergenceError as error:
+        comparison = error.comparison
+        raise
+    finally:
+        if _REPORT.value:  # of a model that diverges, too: there it is needed most
+            facts: dict[str, Any] = {"receipt": receipt, "comparison": comparison, "model": model, "image": image}
+            write_report(_REPORT.value, **facts, overwrite=_OVERWRITE.value)
     logging.set_verbosity(logging.ERROR)  # TensorFlow would print every step of a SavedModel
     save.save(model, _OUTPUT.value, receipt=receipt, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         receipt.save(_RECEIPT.value, overwrite=_OVERWRITE.value)
     print(receipt)
     print(f"written to  {_OUTPUT.value}")
+    if _REPORT.value:
+        print(f"report      {_REPORT.value}")
     return 0
 
 
 def _check_files() -> None:
     """Refuses targets that exist, and a missing photograph, before anything is loaded."""
-    for flag in (_OUTPUT, _RECEIPT):
+    for flag in (_OUTPUT, _RECEIPT, _REPORT):
         if flag.value and os.path.lexists(flag.value) and not _OVERWRITE.value:
             raise invalid(flag, "exists already. Give another path, or --overwrite to replace it")
     if _RECEIPT.value and os.path.abspath(_RECEIPT.value) == os.path.abspath(_OUTPUT.value):

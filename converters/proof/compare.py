@@ -42,6 +42,10 @@ class LayerComparison:
 class ModelComparison(list[LayerComparison]):
     """The layers in the order of computation, the model's outputs last; prints as a table.
 
+    Attributes:
+        classes: the class of every pixel of the first image, for the model and for the reference, each
+            `(height, width)`; None unless the first output is a map of classes.
+
     Example:
         >>> image = keras.Input((None, None, 3))
         >>> model = keras.Model(image, keras.layers.ReLU(name="relu")(image))
@@ -53,6 +57,8 @@ class ModelComparison(list[LayerComparison]):
         layer  reference  shape    max |difference|  relative
         relu   relu       1x4x4x3  0                 0
     """
+
+    classes: tuple[np.ndarray, np.ndarray] | None = None
 
     def first_divergence(self, tolerance: float = 1e-5) -> LayerComparison | None:
         """The first layer whose relative difference exceeds the tolerance, or None. A NaN exceeds every tolerance."""
@@ -156,6 +162,7 @@ def compare_layers(model: keras.Model, reference: Reference, images: Images) -> 
     maps = dict(zip([*names, *small], results, strict=False))
     rows = [_compare(name, maps[name], *reference.layers[name]) for name in names]
     # Keras names the outputs of a dictionary in the order of its sorted keys.
+    classes = None
     titles = {id(tensor): title for tensor, title in zip(model.outputs, model.output_names, strict=True)}
     for index, (value, (name, expected)) in enumerate(zip(results[len(taps) :], reference.outputs, strict=False)):
         output = titles[id(outputs[index])]
@@ -164,7 +171,22 @@ def compare_layers(model: keras.Model, reference: Reference, images: Images) -> 
         # A model that ends before its head is compared up to there.
         if reference.complete or (value.ndim, value.shape[-1]) == (expected.ndim, expected.shape[1]):
             rows.append(_compare(output, value, name, expected))
-    return ModelComparison(rows)
+            if not index:
+                classes = _class_maps(value, expected)
+    comparison = ModelComparison(rows)
+    comparison.classes = classes
+    return comparison
+
+
+def _class_maps(value: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The strongest class of every pixel of the first image in both, where both are maps of several classes."""
+    if value.ndim != 4 or expected.ndim != 4 or value.shape[-1] < 2:
+        return None
+    fitting = [array for array in (expected, np.moveaxis(expected, 1, -1)) if array.shape == value.shape]
+    if not fitting:
+        return None
+    reference = min(fitting, key=lambda array: float(np.abs(array - value).max()))
+    return value[0].argmax(-1), reference[0].argmax(-1)
 
 
 def _as_floats(images: Any, several: bool) -> Images:

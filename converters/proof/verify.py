@@ -24,6 +24,18 @@ from tfseg.progress import reported
 _STATED = ("rates", "filters", "multi_grid", "stride_in", "antialias", "stem_pool")
 
 
+class DivergenceError(ConversionError):
+    """A model that does not compute what the public implementation computes.
+
+    Attributes:
+        comparison: the comparison, layer by layer.
+    """
+
+    def __init__(self, message: str, comparison: ModelComparison) -> None:
+        super().__init__(message)
+        self.comparison = comparison
+
+
 def verify(
     model: keras.Model, receipt: Receipt, path: Weights, image: np.ndarray, *, tolerance: float = 1e-5
 ) -> ModelComparison:
@@ -68,7 +80,7 @@ def verify(
     try:
         comparison.assert_close(tolerance)
     except AssertionError as error:
-        raise ConversionError(f"{receipt.source}: {error}") from error
+        raise DivergenceError(f"{receipt.source}: {error}", comparison) from error
     return comparison
 
 

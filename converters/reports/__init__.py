@@ -1,0 +1,1 @@
+"""Receipt and comparison as a page: one HTML file without a script, for light and dark."""
