@@ -132,8 +132,11 @@ def _networks(encoder: Encoder) -> Iterator[FamilyNetwork]:
 
 @functools.cache
 def _beginning(width: float, *, encoder: Encoder, end: str) -> Shapes:
-    """The kernels of an encoder before the first layer whose name begins with `end`: PSPNet has no others."""
-    variables = encoder.variables(width)
+    """The kernels of an encoder before the first layer whose name begins with `end`: PSPNet has no others.
+
+    The width does not count: widened, an EfficientNet-B1 begins as B3 does.
+    """
+    variables = encoder.variables(1.0)
     last = next((index for index, path in enumerate(variables) if path.startswith(end)), None)
     return dict(list(variables.items())[:last])
 

@@ -97,7 +97,7 @@ def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
             ("xception_65/entry_flow/block1/unit_1/xception_module/separable_conv1/weights",),
             "a network of TensorFlow's DeepLab",
         ),
-        (("MobilenetV2/expanded_conv_3/depthwise/depthwise_weights",), "a MobileNet of TensorFlow"),
+        (("MobilenetV3/expanded_conv_3/depthwise/depthwise_weights",), "a MobileNet of TensorFlow"),
         (("visual.class_embedding", "visual.transformer.resblocks.0.ln_1.weight"), "CLIP with a ViT"),
         (("model.0.conv.weight", "model.2.cv1.conv.weight", "model.2.m.0.cv1.conv.weight"), "YOLOv5 or YOLOv8"),
         (
