@@ -1,13 +1,14 @@
 """A server under load: right answers beside silent, slow, malformed and hostile requests.
 
-    python benchmarks/serving_load.py [--minutes=10] [--exported=FOLDER] [--throughput]
+    python benchmarks/serving_load.py [--minutes=10] [--exported=FOLDER] [--throughput [--earlier=CHECKOUT]]
 
 `tfseg serve` runs in a process of its own, by default with the sample network. For the given time, clients send: rounds
 of 200 photographs at once, whose masks are compared with those of the model alone; over a hundred kinds of malformed
 requests; bombs that promise much; and 2000 connections that say nothing. Meanwhile `/health` is asked ten times per
 second. Printed are lost and wrong answers, statuses, the times of `/health`, and memory at the start and the end.
 
-`--throughput` prints the photographs per second of 32 clients instead, with and without shared runs, in turns.
+`--throughput` prints the photographs per second of 32 clients instead, in turns: with and without shared runs, on the
+engine that is fastest, and with an earlier checkout of this repository.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import http.client
 import io
 import json
 import multiprocessing
+import os
 import pathlib
 import random
 import statistics
@@ -40,25 +42,26 @@ ROOT = pathlib.Path(__file__).parents[1]
 CLIENTS, SILENT, SIZES = 200, 2000, ((90, 120), (120, 90), (96, 96))
 
 
-def export_sample(folder: pathlib.Path) -> pathlib.Path:
-    """The exported sample network."""
+def export_sample(folder: pathlib.Path, **options) -> pathlib.Path:
+    """The exported sample network, with options of `tfseg.export`."""
     sys.path.insert(0, str(ROOT))
     import converters
     import tfseg
 
     model, _ = converters.convert(ROOT / "examples" / "fcn_resnet18_w50_os8_camvid.pth")
     tfseg.set_metadata(model, classes=json.loads((ROOT / "examples" / "card.json").read_text())["classes"])
-    tfseg.export(model, folder / "street")
+    tfseg.export(model, folder / "street", **options)
     return folder / "street"
 
 
 @contextlib.contextmanager
-def served(exported: pathlib.Path, *flags: str) -> Iterator[tuple[str, int]]:
-    """The address and the process number of a server."""
+def served(exported: pathlib.Path, *flags: str, checkout: pathlib.Path = ROOT) -> Iterator[tuple[str, int]]:
+    """The address and the process number of a server by the code of a checkout."""
     words = [sys.executable, "-m", "tfseg_cli.serve", str(exported), "--port=0", "--log_level=error", *flags]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    variables = os.environ | {"PYTHONPATH": str(checkout)}
+    process = subprocess.Popen(words, cwd=checkout, env=variables, stdout=subprocess.PIPE, text=True)
     try:
-        yield process.stdout.readline().split()[-1], process.pid
+        yield next(line.split()[-1] for line in process.stdout if "http://" in line), process.pid
     finally:
         process.terminate()
         process.wait()
@@ -283,22 +286,29 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--exported", type=pathlib.Path)
     parser.add_argument("--throughput", action="store_true")
+    parser.add_argument("--earlier", type=pathlib.Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        exported = args.exported or export_sample(pathlib.Path(folder))
+        formats = ("saved_model", "openvino", "onnx") if args.throughput else ("saved_model",)
+        exported = args.exported or export_sample(pathlib.Path(folder), formats=formats)
         if not args.throughput:
             with served(exported, "--name=served") as (address, process):
                 asyncio.run(Load(address, process, exported).run(args.minutes))
             return
-        rates: dict[int, list[float]] = {1: [], 8: []}
-        with served(exported, "--batch=1") as (single, _), served(exported, "--batch=8") as (shared, _):
+        flags = {"--batch=1": ["--batch=1"], "--batch=8": ["--batch=8"], "--engine=auto": ["--engine=auto"]}
+        rates: dict[str, list[float]] = {name: [] for name in flags}
+        with contextlib.ExitStack() as stack:
+            addresses = {name: stack.enter_context(served(exported, *words))[0] for name, words in flags.items()}
+            if args.earlier:
+                addresses["earlier"], _ = stack.enter_context(served(exported, checkout=args.earlier))
+                rates["earlier"] = []
             for turn in range(4):
-                for batch, address in ((1, single), (8, shared)):
+                for name, address in addresses.items():
                     rate = asyncio.run(throughput(address, 32, 10))
                     if turn:  # the first turn warms up
-                        rates[batch].append(rate)
-        for batch, values in rates.items():
-            print(f"--batch={batch}: {statistics.median(values):.1f} photographs per second, 32 clients")
+                        rates[name].append(rate)
+        for name, values in rates.items():
+            print(f"{name}: {statistics.median(values):.1f} photographs per second, 32 clients")
 
 
 if __name__ == "__main__":

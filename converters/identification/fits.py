@@ -169,6 +169,7 @@ def rank(source: Source, family: Family | None, skip: Sequence[str]) -> tuple[li
             len(fit.differences),
             fit.unknown_skipped,
             caffe != _is_caffe(fit),
+            not fit.differences and fit.sizes(shapes).width != 1,  # a MiT-B1 is a MiT-B0 of twice the width
         )
     )
     matches = [fit for fit in fits if not fit.differences]

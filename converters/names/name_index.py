@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from converters.names.tables import Table
+from converters.names.tables import Row, Table, rules_of
 from converters.names.templates import Template, form, forms
 
 # What makes a regular expression mean something else as one of several alternatives.
@@ -26,14 +26,18 @@ class NameIndex:
 
     def __init__(self, tables: Iterable[Table]) -> None:
         self.tables = tuple(dict.fromkeys(tables))
-        self._by_form: dict[str, dict[Template, list[Table]]] = {}
+        by_row: dict[Row, list[Table]] = {}  # tables share most of their rows
         self._ignoring: dict[str, list[Table]] = {}
         for table in self.tables:
-            for template in dict.fromkeys(rule.source for rule in table.rules):
-                for text in forms(template):
-                    self._by_form.setdefault(text, {}).setdefault(template, []).append(table)
+            for row in dict.fromkeys(table.rows):
+                by_row.setdefault(row, []).append(table)
             for pattern in dict.fromkeys(pattern for pattern, _ in table.ignored):
                 self._ignoring.setdefault(pattern, []).append(table)
+        self._by_form: dict[str, dict[Template, dict[Table, None]]] = {}
+        for row, tables in by_row.items():
+            for rule in rules_of(row):
+                for text in forms(rule.source):
+                    self._by_form.setdefault(text, {}).setdefault(rule.source, {}).update(dict.fromkeys(tables))
         self._any_ignored = _alternatives(self._ignoring)
 
     def known(self, keys: Iterable[str]) -> Mapping[Table, frozenset[str]]:
@@ -62,9 +66,9 @@ class NameIndex:
         Args:
             key: key of a source.
         """
-        for template, tables in self._by_form.get(form(key), {}).items():
+        for template, knowing in self._by_form.get(form(key), {}).items():
             if template.match(key) is not None:
-                yield from tables
+                yield from knowing
         if any(pattern.fullmatch(key) for pattern in self._any_ignored):
             for text, tables in self._ignoring.items():
                 if re.fullmatch(text, key):

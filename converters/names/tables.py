@@ -62,12 +62,11 @@ class Table:
     def __init__(self, rows: tuple[Row, ...], ignored: tuple[Ignored, ...] = ()) -> None:
         self.rows = tuple(rows)
         self.ignored = tuple(ignored)
-        self._modules = [(Template.parse(source), Template.parse(target)) for source, target, _ in self.rows]
-        self.rules = tuple(
-            Rule(Template.parse(_joined(source, tensor)), Template.parse(f"{target}/{variable}"), choices, kind)
-            for source, target, kind in self.rows
-            for tensor, variable, choices in KINDS[kind]
-        )
+
+    @functools.cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rule of each tensor of each row."""
+        return tuple(rule for row in self.rows for rule in rules_of(row))
 
     def forward(self, key: str) -> tuple[str, Rule] | None:
         """`(variable path, rule)` for a source key, or None."""
@@ -113,9 +112,9 @@ class Table:
 
     def module(self, name: str) -> str | None:
         """The Keras layer for a source module's name, or None."""
-        for source, target in self._modules:
-            if (numbers := source.match(name)) is not None:
-                return target.fill(numbers)
+        for source, target, _ in self.rows:
+            if (numbers := Template.parse(source).match(name)) is not None:
+                return Template.parse(target).fill(numbers)
         return None
 
     @functools.cached_property
@@ -139,6 +138,20 @@ class Table:
             if (numbers := rule.target.match(path)) is not None:
                 return rule.source.fill(numbers), rule
         return None
+
+
+@functools.cache  # families share most of their rows
+def rules_of(row: Row) -> tuple[Rule, ...]:
+    """The rule of each tensor that a module has.
+
+    Args:
+        row: source module, Keras layer, kind.
+    """
+    source, target, kind = row
+    return tuple(
+        Rule(Template.parse(_joined(source, tensor)), Template.parse(f"{target}/{variable}"), choices, kind)
+        for tensor, variable, choices in KINDS[kind]
+    )
 
 
 def _by_form(templates: Iterable[tuple[Template, Rule]]) -> dict[str, list[Rule]]:

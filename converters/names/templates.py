@@ -80,6 +80,8 @@ def _pattern(template: Template) -> re.Pattern[str]:
 def forms(template: Template) -> frozenset[str]:
     """The forms of all names that a template stands for."""
     letters = [index for index, (_, _, letter) in enumerate(template.fields) if letter]
+    if not letters:
+        return frozenset((form("0".join(template.texts)),))
 
     def filled(choice: Mapping[int, str]) -> str:
         values = [choice.get(index, "0") for index in range(len(template.fields))]

@@ -258,7 +258,11 @@ class Server:
             return await handler(request)
         except Refused as error:
             headers = {"Retry-After": "5"} if error.status == 503 else None
-            return web.json_response({"error": str(error)}, status=error.status, headers=headers)
+            response = web.json_response({"error": str(error)}, status=error.status, headers=headers)
+            if request.content.exception():  # else aiohttp reads what is left of a damaged body, and logs a traceback
+                request.content.feed_eof()
+                response.force_close()
+            return response
         except web.HTTPException as error:  # an unknown path, a wrong method
             if error.status >= 400:
                 error.text, error.content_type = json.dumps({"error": error.reason}), "application/json"

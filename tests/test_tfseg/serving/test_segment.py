@@ -224,10 +224,12 @@ def test_a_compressed_body_is_bounded_while_it_is_unpacked(port):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_body_that_is_not_as_compressed_as_it_says_is_refused(port, encoding):
+def test_a_body_that_is_not_as_compressed_as_it_says_is_refused(port, encoding, caplog):
     status, _, answer = call(port, "/segment", b"no such thing" * 50, {"Content-Encoding": encoding})
     assert status == 400
     assert answer["error"].startswith("The body cannot be read: ")
+    assert call(port, "/health")[0] == 200  # so that what the server logs after the answer is there
+    assert "Unhandled" not in caplog.text
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "WEBP", "PNG"])
