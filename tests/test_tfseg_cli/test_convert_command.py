@@ -21,10 +21,17 @@ SAMPLE = EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth"
 
 
 def test_convert_writes_model_and_receipt(tmp_path):
-    result = finish(start(CONVERT, f"--checkpoint={SAMPLE}", "--output=m.keras", "--receipt=r.json", cwd=tmp_path))
+    result = finish(
+        start(
+            CONVERT, f"--checkpoint={SAMPLE}", "--output=m.keras", "--receipt=r.json", "--report=r.html", cwd=tmp_path
+        )
+    )
     assert result.code == 0, result.err
     assert "torchvision/segmentation, fcn_resnet18" in result.out
-    assert result.out.endswith("written to  m.keras\n")
+    assert result.out.endswith("written to  m.keras\nreport      r.html\n")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "backbone.conv1.weight" in page
+    assert page.count("<img ") == 2  # the example's photograph, and its mask
     assert json.loads((tmp_path / "r.json").read_text())["network"] == "fcn_resnet18"
     model = keras.saving.load_model(tmp_path / "m.keras")
     assert model.output_shape == (None, None, None, 11)
@@ -69,8 +76,9 @@ def test_convert_reads_flags_from_a_file(tmp_path):
 @pytest.mark.full
 def test_convert_verifies_with_torchvision(tmp_path):
     torch.save(torchvision_net("resnet18").state_dict(), tmp_path / "resnet18.pth")
-    result = finish(start(CONVERT, "resnet18.pth", "--output=m.keras", "--verify", cwd=tmp_path))
+    result = finish(start(CONVERT, "resnet18.pth", "--output=m.keras", "--verify", "--report=r.html", cwd=tmp_path))
     assert result.code == 0, result.err
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").count("<circle") > 20  # a dot for each layer
     assert "parity      with torchvision.models.resnet.resnet18, image 360/480" in result.out
 
 
