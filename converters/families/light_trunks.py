@@ -4,6 +4,7 @@ The layers are those of `tfseg.MobileNetV2`, `tfseg.EfficientNet` and `tfseg.MiT
 """
 
 import math
+from collections.abc import Mapping
 
 from converters.names.tables import Row
 from tfseg import specs
@@ -146,5 +147,77 @@ def authors_mit(prefix: str = "") -> tuple[Row, ...]:
         (f"{block}.attn.norm", f"{target}_attention_reduce_norm", "norm"),
         (f"{block}.mlp.fc{{i}}", f"{target}_mlp_{{i}}", "dense"),
         (f"{block}.mlp.dwconv.dwconv", f"{target}_mlp_dwconv", "depthwise"),
+    )
+    return tuple((prefix + source, layer, kind) for source, layer, kind in rows)
+
+
+def transformers_mit(prefix: str = "") -> tuple[Row, ...]:
+    """The MiT of transformers 5, as its modules are named.
+
+    Args:
+        prefix: text before every name, such as "segformer.".
+    """
+    stage, block = "stages.{s}", "stages.{s}.blocks.{b}"
+    reduction = f"{block}.attention.sequence_reduction"
+    names = {
+        "patch": f"{stage}.patch_embeddings",
+        "norm": f"{stage}.layer_norm",
+        "before": f"{block}.layernorm_before",
+        "query": f"{block}.attention.q_proj",
+        "key": f"{block}.attention.k_proj",
+        "value": f"{block}.attention.v_proj",
+        "out": f"{block}.attention.o_proj",
+        "reduce_conv": f"{reduction}.sequence_reduction",
+        "reduce_norm": f"{reduction}.layer_norm",
+        "after": f"{block}.layernorm_after",
+        "dense": f"{block}.mlp.fc{{i}}",
+        "dwconv": f"{block}.mlp.dwconv.dwconv",
+    }
+    return _transformers_mit(prefix, names)
+
+
+def published_mit(prefix: str = "") -> tuple[Row, ...]:
+    """The MiT of transformers as every version writes it to files.
+
+    Args:
+        prefix: text before every name, such as "segformer.".
+    """
+    block = "encoder.block.{s}.{b}"
+    names = {
+        "patch": "encoder.patch_embeddings.{s}",
+        "norm": "encoder.layer_norm.{s}",
+        "before": f"{block}.layer_norm_1",
+        "query": f"{block}.attention.self.query",
+        "key": f"{block}.attention.self.key",
+        "value": f"{block}.attention.self.value",
+        "out": f"{block}.attention.output.dense",
+        "reduce_conv": f"{block}.attention.self.sr",
+        "reduce_norm": f"{block}.attention.self.layer_norm",
+        "after": f"{block}.layer_norm_2",
+        "dense": f"{block}.mlp.dense{{i}}",
+        "dwconv": f"{block}.mlp.dwconv.dwconv",
+    }
+    return _transformers_mit(prefix, names)
+
+
+def _transformers_mit(prefix: str, names: Mapping[str, str]) -> tuple[Row, ...]:
+    """The rows of a MiT that counts its stages from 0.
+
+    Args:
+        prefix: text before every name.
+        names: part of the network -> name of its module.
+    """
+    stage, block = "stage{s+1}", "stage{s+1}_block{b+1}"
+    rows = (
+        (f"{names['patch']}.proj", f"{stage}_patch_conv", "conv"),
+        (f"{names['patch']}.layer_norm", f"{stage}_patch_norm", "norm"),
+        (names["norm"], f"{stage}_norm", "norm"),
+        (names["before"], f"{block}_1_norm", "norm"),
+        (names["after"], f"{block}_2_norm", "norm"),
+        *((names[part], f"{block}_attention_{part}", "dense") for part in ("query", "key", "value", "out")),
+        (names["reduce_conv"], f"{block}_attention_reduce_conv", "conv"),
+        (names["reduce_norm"], f"{block}_attention_reduce_norm", "norm"),
+        (names["dense"], f"{block}_mlp_{{i}}", "dense"),
+        (names["dwconv"], f"{block}_mlp_dwconv", "depthwise"),
     )
     return tuple((prefix + source, layer, kind) for source, layer, kind in rows)

@@ -149,13 +149,15 @@ def _inverted(block: str, before: int, inside: int, after: int, kernel_size: int
 
 
 @functools.cache
-def mit(width: float, *, spec: specs.MiTSpec) -> Shapes:
-    """The kernels of a MiT whose keys and values are one layer.
+def mit(width: float, *, spec: specs.MiTSpec, joined: bool = True) -> Shapes:
+    """The kernels of a MiT.
 
     Args:
         width: multiplier of the channel counts.
         spec: numbers of the network.
+        joined: whether keys and values are one layer.
     """
+    answers = {"key_value": 2} if joined else {"key": 1, "value": 1}
     variables: dict[str, Shape] = {}
     before = ANY
     stages = zip(specs.MIT_PATCHES, spec.filters, spec.blocks, spec.heads, spec.reductions, strict=True)
@@ -165,7 +167,7 @@ def mit(width: float, *, spec: specs.MiTSpec) -> Shapes:
         for block in range(1, count + 1):
             kernels: dict[str, Shape] = {
                 "attention_query": (after, after),
-                "attention_key_value": (after, 2 * after),
+                **{f"attention_{part}": (after, times * after) for part, times in answers.items()},
                 "attention_out": (after, after),
                 "mlp_1": (after, spec.expansion * after),
                 "mlp_dwconv": (3, 3, spec.expansion * after, 1),

@@ -1,7 +1,7 @@
 """ResNet trunks: torchvision's rows and their variants, and the network that they make."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from converters.families import variables
@@ -68,6 +68,28 @@ def trunk(spec: specs.ResNetSpec, prefix: str = "", stem: str = "sequence") -> t
     if spec.squeeze:
         rows.append(("layer{s}.{b}.se.fc{i}", "conv{s+1}_block{b+1}_se_{i}_conv", "conv"))
     return tuple((prefix + source, target, kind) for source, target, kind in rows)
+
+
+def renamed(rows: Iterable[Row], names: Mapping[str, str]) -> tuple[Row, ...]:
+    """The rows of a project that calls parts otherwise.
+
+    Args:
+        rows: rows with the usual names.
+        names: part of a name -> what stands there instead.
+
+    Returns: rows for `converters.families.table`.
+
+    Example:
+        >>> from converters.families import trunks
+        >>> trunks.renamed([("layer1.se", "conv2_se", "conv")], {".se": ".gate"})
+        (('layer1.gate', 'conv2_se', 'conv'),)
+    """
+    done = []
+    for source, target, kind in rows:
+        for part, other in names.items():
+            source = source.replace(part, other)
+        done.append((source, target, kind))
+    return tuple(done)
 
 
 def network(

@@ -130,10 +130,16 @@ class Candidates:
         ]
         for other in self.matches:
             # The ports of Caffe's networks have the same names, and compute the same.
-            if other is not fit and _is_caffe(other) == _is_caffe(fit):
+            if other is not fit and _is_caffe(other) == _is_caffe(fit) and not self._is_scaled(other, fit):
                 distinct = _distinct(other, fit)
                 lines.append(" ".join(other.names) + (f": {distinct}" if distinct else ""))
         return tuple(lines)
+
+    def _is_scaled(self, other: Fit, fit: Fit) -> bool:
+        """Whether a fit is the same network by the name of a wider or thinner one."""
+        alike = other.family is fit.family and other.network.distinct == fit.network.distinct
+        widths = [candidate.sizes(self.source.shapes).width for candidate in (other, fit)]
+        return alike and widths[0] != widths[1]
 
 
 def _distinct(other: Fit, fit: Fit) -> str:

@@ -113,12 +113,19 @@ HEADS = (
         "decoder.psp.blocks.#.pool decoder.conv segmentation_head.#",
         known=True,
     ),
-    Signature("SegFormer (transformers)", "segformer.stages.#.patch_embeddings.proj decode_head"),
-    Signature("SegFormer (transformers)", "segformer.encoder.patch_embeddings.#.proj decode_head.linear_c"),
-    Signature("SegFormer (NVlabs)", "patch_embed#.proj block#.#.attn.q decode_head.linear_c#.proj"),
+    Signature("SegFormer (transformers)", "segformer.stages.#.patch_embeddings.proj decode_head", known=True),
+    Signature("SegFormer (transformers)", "segformer.encoder.patch_embeddings.#.proj decode_head.linear_c", known=True),
+    Signature(
+        "SegFormer (NVlabs)",
+        "patch_embed#.proj block#.#.attn.q decode_head.linear_c#.proj decode_head.conv_seg",
+        known=True,
+    ),
+    Signature("SegFormer of bubbliiiing", "patch_embed#.proj block#.#.attn.q decode_head.linear_c#.proj"),
     Signature("SegFormer (mmsegmentation)", "backbone.layers.#.#.#.attn.attn.in_proj_weight decode_head.convs.#"),
     Signature("UPerNet (transformers)", "decode_head.psp_modules.#.#.batch_norm decode_head.lateral_convs.#.conv"),
-    Signature("UPerNet (mmsegmentation)", "decode_head.psp_modules.#.#.conv decode_head.lateral_convs.#.conv"),
+    Signature(
+        "UPerNet (mmsegmentation)", "decode_head.psp_modules.#.#.conv decode_head.lateral_convs.#.conv", known=True
+    ),
     Signature("OCRNet (mmsegmentation)", "decode_head.#.object_context_block decode_head.#.bottleneck"),
     Signature("DeepLabV3+ (mmsegmentation)", "decode_head.aspp_modules.# decode_head.c#_bottleneck.conv"),
     Signature("CLIPSeg (transformers)", "clip.vision_model decoder.transposed_convolution"),
@@ -221,17 +228,25 @@ BACKBONES = (
     Signature("YOLOS (transformers)", "embeddings.detection_tokens embeddings.cls_token"),
     Signature("ViT (transformers)", "embeddings.cls_token embeddings.patch_embeddings.projection layernorm"),
     Signature(
-        "Mix Transformer, SegFormer's encoder (transformers)", "stages.#.patch_embeddings.proj stages.#.blocks.#"
+        "Mix Transformer, SegFormer's encoder (transformers)",
+        "stages.#.patch_embeddings.proj stages.#.blocks.#",
+        known=True,
     ),
     Signature(
-        "Mix Transformer, SegFormer's encoder (transformers)", "encoder.patch_embeddings.#.proj encoder.block.#.#"
+        "Mix Transformer, SegFormer's encoder (transformers)",
+        "encoder.patch_embeddings.#.proj encoder.block.#.#",
+        known=True,
     ),
-    Signature("Mix Transformer, SegFormer's encoder", "patch_embed#.proj block#.#.attn.q block#.#.mlp.dwconv.dwconv"),
+    Signature(
+        "Mix Transformer, SegFormer's encoder",
+        "patch_embed#.proj block#.#.attn.q block#.#.mlp.dwconv.dwconv",
+        known=True,
+    ),
     Signature("PVT (timm)", "patch_embed.proj stages.#.blocks.#.attn.kv stages.#.blocks.#.attn.q"),
     Signature("YOLOv5 or YOLOv8 (Ultralytics)", "model.#.conv model.#.cv#.conv model.#.m.#.cv#.conv"),
     Signature("YOLOv5 or YOLOv8 (Ultralytics)", "#.conv.weight #.cv#.conv.weight #.m.#.cv#.conv.weight"),
     Signature("YOLOv8 (Ultralytics)", "model.#.conv model.#.cv#.#.#.conv model.#.dfl.conv"),
-    Signature("HRNet", "stage#.#.branches.#.#.conv# stage#.#.fuse_layers.#.#.# transition#.#.#"),
+    Signature("HRNet", "stage#.#.branches.#.#.conv# stage#.#.fuse_layers.#.#.# transition#.#.#", known=True),
     Signature("DenseNet", "features.denseblock#.denselayer#.norm# features.transition#.conv", "DenseNet121"),
     Signature("SqueezeNet (torchvision)", "features.#.squeeze features.#.expand#x#"),
     Signature("MNASNet (torchvision)", "layers.#.weight layers.#.#.layers.#"),
@@ -249,7 +264,9 @@ BACKBONES = (
         "EfficientNet (lukemelas)", "_conv_stem _blocks.#._depthwise_conv _blocks.#._se_reduce", "EfficientNetB0"
     ),
     Signature("EfficientNet or MobileNetV3 (timm)", "conv_stem blocks.#.#.conv_dw blocks.#.#.se.conv_reduce"),
-    Signature("MobileNetV2 or MNASNet (timm)", "conv_stem blocks.#.#.conv_dw blocks.#.#.conv_pwl", "MobileNetV2"),
+    Signature(
+        "a deep MobileNetV2, or MNASNet (timm)", "conv_stem blocks.#.#.conv_dw blocks.#.#.conv_pwl", "MobileNetV2"
+    ),
     Signature("EfficientNet (transformers)", "encoder.blocks.#.depthwise_conv.depthwise_conv", "EfficientNetB0"),
     Signature("MobileNetV2 (transformers)", "conv_stem.first_conv.convolution layer.#.expand_#x#", "MobileNetV2"),
     Signature("MobileNetV1 (transformers)", "conv_stem.convolution layer.#.convolution", "MobileNet"),
@@ -259,10 +276,10 @@ BACKBONES = (
     Signature("SKNet (timm)", "layer#.#.conv#.paths.#.conv layer#.#.conv#.attn"),
     Signature("ECA-ResNet (timm)", "layer#.#.se.conv layer#.#.conv#"),
     Signature("Res2Net", "layer#.#.convs.# layer#.#.bns.#"),
-    Signature("SE-ResNet (Cadene)", "layer#.conv#.weight layer#.#.se_module.fc#"),
+    Signature("SE-ResNet (Cadene)", "layer#.conv#.weight layer#.#.se_module.fc#", known=True),
     Signature("SE-ResNet or SENet with a deep stem (Cadene)", "layer#.#.se_module.fc#"),
     Signature("SE-ResNet (timm)", "layer#.#.se.fc# layer#.#.conv#", known=True),
-    Signature("ResNetV2 or BiT (timm)", "stem.conv.weight stages.#.blocks.#.norm# stages.#.blocks.#.conv#"),
+    Signature("ResNetV2 or BiT (timm)", "stem.conv.weight stages.#.blocks.#.norm# stages.#.blocks.#.conv#", known=True),
     Signature("BiT (transformers)", "embedder.convolution encoder.stages.#.layers.#.norm#"),
     Signature("BiT (Google)", "block#/unit#/a/standardized_conv#d/kernel", way=READ),
     Signature("LeViT (timm)", "stages.#.blocks.#.attn.attention_biases stages.#.blocks.#.attn.qkv.linear"),
@@ -284,7 +301,7 @@ BACKBONES = (
     Signature("RepVGG (timm)", "stages.#.#.conv_kxk.conv stages.#.#.conv_#x#.conv"),
     Signature("MobileOne", "stage#.#.rbr_conv.#.conv"),
     Signature("Xception (Cadene, timm)", "block#.rep.#.conv# block#.rep.#.pointwise", "Xception"),
-    Signature("aligned Xception (timm)", "stem.#.conv blocks.#.stack.conv#.conv_dw", "Xception"),
+    Signature("aligned Xception (timm)", "stem.#.conv blocks.#.stack.conv#.conv_dw", "Xception", known=True),
     Signature("aligned Xception (PyTorch)", "entry_flow.# middle_flow.#"),
     Signature("a network of TensorFlow's DeepLab on Xception", "xception_#/entry_flow/block#", way=READ),
     Signature(

@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
         ("running_mean", "moving_mean", ("c -> c",)),
         ("running_var", "moving_variance", ("c -> c",)),
     ),
+    "group_norm": (("weight", "gamma", ("c -> c",)), ("bias", "beta", ("c -> c",))),
     # Caffe normalizes in two layers: BatchNorm, then Scale.
     "batchnorm": (("mean", "moving_mean", ("c -> c",)), ("variance", "moving_variance", ("c -> c",))),
     "bn": (  # PSPNet's fork of Caffe normalizes in one layer

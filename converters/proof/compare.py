@@ -213,7 +213,9 @@ def _compare(layer: str, value: np.ndarray, name: str, expected: np.ndarray) -> 
         candidate.reshape(value.shape)
         for candidate in (expected, np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected)
         # A fully connected layer of one network may be a 1x1 convolution in the other.
-        if candidate.shape == value.shape or _long_axes(candidate) == _long_axes(value)
+        if candidate.shape == value.shape
+        or _long_axes(candidate) == _long_axes(value)
+        or candidate.shape == _as_tokens(value)
     ]
     if not fitting:
         raise ConversionError(
@@ -225,6 +227,11 @@ def _compare(layer: str, value: np.ndarray, name: str, expected: np.ndarray) -> 
     difference = min(differences)
     scale = float(np.abs(expected).max(initial=0))
     return LayerComparison(layer, name, value.shape, difference, difference / scale if scale else difference)
+
+
+def _as_tokens(array: np.ndarray) -> tuple[int, ...]:
+    """The shape of a map whose pixels are a sequence, row by row, as transformers have them."""
+    return (array.shape[0], int(np.prod(array.shape[1:-1])), array.shape[-1]) if array.ndim == 4 else ()
 
 
 def _long_axes(array: np.ndarray) -> list[int]:

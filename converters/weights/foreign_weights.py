@@ -1,5 +1,6 @@
 """A Keras model's weights under the names and in the layouts of a family."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -133,6 +134,10 @@ def _problem(network: FamilyNetwork, shapes: Shapes) -> tuple[int, str] | None:
     strange = [path for path in shapes if network.table.backward(path) is None]
     if strange:
         return len(strange), f"{network.name} has no place for {some(strange)}"
+    # A file may be known by a tensor that nothing reads; no model has that.
+    written = {key: asks for key, asks in network.requires.items() if network.table.path(key)}
+    if written != network.requires:
+        network = dataclasses.replace(network, requires=written)
     differences = describe_differences(network, dict(_foreign_shapes(network.table, shapes)))
     return (0, f"{network.name}: the model {'; '.join(differences)}") if differences else None
 

@@ -2,22 +2,32 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import pytest
-from helpers import backbone_rows as rows
 from helpers.references import filled_module, randomized_state, timm_net, torchvision_net
 from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
+from converters.families import further_trunks, light_trunks
+from converters.families.pytorch import timm_light, torchvision_light
 from converters.families.trunks import trunk
 from converters.names.tables import Row
 from tfseg import specs
 
 CLASSES = 7
+CLASSIFIER = (("classifier", "predictions", "dense"),)
+MOBILENET_V2 = (*light_trunks.mobilenet_v2(), ("classifier.1", "predictions", "dense"))
+TIMM_EFFICIENTNET = (*light_trunks.timm_efficientnet(), *CLASSIFIER)
+HRNET = (*further_trunks.hrnet(), *further_trunks.hrnet_top())
+
+
+def mobilenet_v3(name):
+    """The rows of torchvision's MobileNetV3 with its classifier."""
+    return (*torchvision_light.mobilenet_v3(name, "features."), *torchvision_light.MOBILENET_V3_TOP)
 
 
 class Pair(NamedTuple):
@@ -33,7 +43,7 @@ class Pair(NamedTuple):
 
     ours: Callable[..., keras.Model]
     public: Callable[..., Any]
-    names: list[Row]
+    names: Sequence[Row]
     features: Callable[[Any, Any], Any]
     multiple: int = 1
 
@@ -88,7 +98,7 @@ def mit_pair(spec):
     return Pair(
         functools.partial(tfseg.MiT, as_transformers),
         functools.partial(segformer, spec),
-        rows.mit_transformers(),
+        (*light_trunks.transformers_mit("segformer."), *CLASSIFIER),
         segformer_features,
     )
 
@@ -148,41 +158,46 @@ def _resnet(name):
 # What `make test` compares: tiny, or small of its own.
 SMALL: dict[str, Pair] = {
     "mobilenet_v3_small": torchvision_pair(
-        functools.partial(tfseg.MobileNetV3, "small"), "mobilenet_v3_small", rows.mobilenet_v3("mobilenet_v3_small")
+        functools.partial(tfseg.MobileNetV3, "small"), "mobilenet_v3_small", mobilenet_v3("mobilenet_v3_small")
     ),
     "tf_efficientnet": Pair(
         functools.partial(tfseg.EfficientNet, TINY_EFFICIENTNET),
         tiny_efficientnet_public,
-        rows.timm_efficientnet(TINY_EFFICIENTNET),
+        TIMM_EFFICIENTNET,
         timm_features,
     ),
     "mit": mit_pair(TINY_MIT),
-    "hrnet": Pair(functools.partial(tfseg.HRNet, TINY_HRNET), tiny_hrnet_public, rows.hrnet(), timm_features, 32),
+    "hrnet": Pair(functools.partial(tfseg.HRNet, TINY_HRNET), tiny_hrnet_public, HRNET, timm_features, 32),
     "resnetv2_18": timm_pair(
-        functools.partial(tfseg.PreActivationResNet, "resnetv2_18"), "resnetv2_18", rows.resnetv2()
+        functools.partial(tfseg.PreActivationResNet, "resnetv2_18"), "resnetv2_18", further_trunks.resnetv2()
     ),
 }
 FULL: dict[str, Pair] = {
-    "mobilenet_v2": torchvision_pair(tfseg.MobileNetV2, "mobilenet_v2", rows.mobilenet_v2()),
+    "mobilenet_v2": torchvision_pair(tfseg.MobileNetV2, "mobilenet_v2", MOBILENET_V2),
     "mobilenet_v2 of a quarter": torchvision_pair(
-        functools.partial(tfseg.MobileNetV2, width=1 / 4), "mobilenet_v2", rows.mobilenet_v2(), width_mult=1 / 4
+        functools.partial(tfseg.MobileNetV2, width=1 / 4), "mobilenet_v2", MOBILENET_V2, width_mult=1 / 4
     ),
     "mobilenet_v3_large": torchvision_pair(
-        functools.partial(tfseg.MobileNetV3, "large"), "mobilenet_v3_large", rows.mobilenet_v3("mobilenet_v3_large")
+        functools.partial(tfseg.MobileNetV3, "large"), "mobilenet_v3_large", mobilenet_v3("mobilenet_v3_large")
     ),
     **{
-        f"efficientnet_b{index}": torchvision_pair(*_efficientnet(f"efficientnet_b{index}", rows.efficientnet))
+        f"efficientnet_b{index}": torchvision_pair(
+            *_efficientnet(f"efficientnet_b{index}", torchvision_light.efficientnet)
+        )
         for index in range(8)
     },
     **{
-        f"tf_efficientnet_b{index}": timm_pair(*_efficientnet(f"tf_efficientnet_b{index}", rows.timm_efficientnet))
+        f"tf_efficientnet_b{index}": timm_pair(*_efficientnet(f"tf_efficientnet_b{index}", lambda _: TIMM_EFFICIENTNET))
         for index in range(8)
     },
     **{name: mit_pair(spec) for name, spec in specs.MITS.items()},
-    **{name: timm_pair(functools.partial(tfseg.HRNet, name), name, rows.hrnet(), 32) for name in specs.HRNETS},
-    **{name: timm_pair(functools.partial(tfseg.Xception, name), name, rows.xception()) for name in specs.XCEPTIONS},
+    **{name: timm_pair(functools.partial(tfseg.HRNet, name), name, HRNET, 32) for name in specs.HRNETS},
     **{
-        name: timm_pair(functools.partial(tfseg.PreActivationResNet, name), name, rows.resnetv2())
+        name: timm_pair(functools.partial(tfseg.Xception, name), name, further_trunks.xception())
+        for name in specs.XCEPTIONS
+    },
+    **{
+        name: timm_pair(functools.partial(tfseg.PreActivationResNet, name), name, further_trunks.resnetv2())
         for name in ("resnetv2_34", "resnetv2_50", "resnetv2_101", "resnetv2_152")
     },
     **{
@@ -191,10 +206,10 @@ FULL: dict[str, Pair] = {
         if name in ("resnet26", "resnet26d", "resnext50d_32x4d") or name.startswith(("resnetrs", "res2n"))
     },
     "resnet50_clip": timm_pair(
-        functools.partial(tfseg.ResNet, "resnet50_clip"), "resnet50_clip_gap", rows.clip_resnet(), 32
+        functools.partial(tfseg.ResNet, "resnet50_clip"), "resnet50_clip_gap", timm_light.CLIP_ROWS, 32
     ),
     "resnet101_clip": timm_pair(
-        functools.partial(tfseg.ResNet, "resnet101_clip"), "resnet101_clip_gap", rows.clip_resnet(), 32
+        functools.partial(tfseg.ResNet, "resnet101_clip"), "resnet101_clip_gap", timm_light.CLIP_ROWS, 32
     ),
 }
 

@@ -13,9 +13,9 @@ STEMS = {"": (64,), "c": (32, 32, 64), "d": (32, 32, 64), "s": (64, 64, 128)}
 
 
 class Trunk(nn.Module):
-    """A ResNet at output stride 8; `deep` is the name of a deep stem, which mmsegmentation closes with its norm."""
+    """A ResNet at output stride 8, or 32 without `dilated`; `deep` is the name of a deep stem, which mmsegmentation closes with its norm."""
 
-    def __init__(self, depth, letter, width, deep):
+    def __init__(self, depth, letter, width, deep, dilated=True):
         super().__init__()
         widths = STEMS[letter]
         if letter:
@@ -28,11 +28,20 @@ class Trunk(nn.Module):
             self.conv1 = nn.Conv2d(3, int(64 * width), 7, 2, 3, bias=False)
             self.bn1 = nn.BatchNorm2d(int(64 * width))
         average = letter == "d"
-        self.features = add_stages(self, depth, width, True, new=False, stem_width=widths[-1], average=average)
+        self.features = add_stages(self, depth, width, dilated, new=False, stem_width=widths[-1], average=average)
+
+    def begin(self, x):
+        return self.stem(x) if hasattr(self, "stem") else self.bn1(self.conv1(x)).relu()
 
     def forward(self, x):
-        x = self.stem(x) if hasattr(self, "stem") else self.bn1(self.conv1(x)).relu()
-        return run_stages(self, x)
+        return run_stages(self, self.begin(x))
+
+    def maps(self, x):
+        """The results of all four stages, finest first."""
+        maps = [self.layer1(nn.functional.max_pool2d(self.begin(x), 3, 2, 1))]
+        for stage in (self.layer2, self.layer3, self.layer4):
+            maps.append(stage(maps[-1]))
+        return maps
 
 
 def sized(maps, image, corners):
@@ -81,21 +90,68 @@ class ASPPHead(nn.Module):
         return self.conv_seg(self.bottleneck(torch.cat([pooled, *(part(x) for part in self.aspp_modules)], 1)))
 
 
+def bin_modules(inside, filters):
+    return nn.ModuleList(
+        nn.Sequential(nn.AdaptiveAvgPool2d(bins), ConvModule(inside, filters, 1)) for bins in (1, 2, 3, 6)
+    )
+
+
+def with_bins(modules, x):
+    return torch.cat([x, *sized([part(x) for part in modules], x, False)], 1)
+
+
+class PSPHead(nn.Module):
+    def __init__(self, inside, num_classes, filters=64):
+        super().__init__()
+        self.psp_modules = bin_modules(inside, filters)
+        self.bottleneck = ConvModule(inside + 4 * filters, filters, 3)
+        self.conv_seg = nn.Conv2d(filters, num_classes, 1)
+
+    def forward(self, x):
+        return self.conv_seg(self.bottleneck(with_bins(self.psp_modules, x)))
+
+
+class UPerHead(nn.Module):
+    def __init__(self, inside, num_classes, filters=64):
+        super().__init__()
+        widths = [inside // 8, inside // 4, inside // 2]
+        self.psp_modules = bin_modules(inside, filters)
+        self.bottleneck = ConvModule(inside + 4 * filters, filters, 3)
+        self.lateral_convs = nn.ModuleList(ConvModule(width, filters, 1) for width in widths)
+        self.fpn_convs = nn.ModuleList(ConvModule(filters, filters, 3) for _ in widths)
+        self.fpn_bottleneck = ConvModule(4 * filters, filters, 3)
+        self.conv_seg = nn.Conv2d(filters, num_classes, 1)
+
+    def forward(self, maps):
+        x = self.bottleneck(with_bins(self.psp_modules, maps[3]))
+        levels = [x]
+        for lateral, conv, fine in reversed([*zip(self.lateral_convs, self.fpn_convs, maps, strict=False)]):
+            beside = lateral(fine)
+            x = beside + sized([x], beside, False)[0]
+            levels.insert(0, conv(x))
+        joined = torch.cat([levels[0], *sized(levels[1:], levels[0], False)], 1)
+        return self.conv_seg(self.fpn_bottleneck(joined))
+
+
 class Mmseg(nn.Module):
-    """The logits of both heads at the image's size; `head` is "fcn" or "deeplabv3"."""
+    """The logits of both heads at the image's size; `head` is "fcn", "pspnet", "deeplabv3" or "upernet"."""
 
     def __init__(self, depth, letter, head, num_classes=7, width=1):
         super().__init__()
-        self.backbone = Trunk(depth, letter, width, "stem")
+        self.backbone = Trunk(depth, letter, width, "stem", dilated=head != "upernet")
         inside = self.backbone.features
         heads = {
             "fcn": lambda: FCNHead(inside, num_classes, 2, True),
             "deeplabv3": lambda: ASPPHead(inside, num_classes),
+            "pspnet": lambda: PSPHead(inside, num_classes),
+            "upernet": lambda: UPerHead(inside, num_classes),
         }
         self.decode_head = heads[head]()
         self.auxiliary_head = FCNHead(inside // 2, num_classes)
 
     def forward(self, image):
+        if isinstance(self.decode_head, UPerHead):
+            return sized([self.decode_head(self.backbone.maps(image))], image, False)[0]
         fourth, x = self.backbone(image)
         return sized([self.decode_head(x), self.auxiliary_head(fourth)], image, False)
 

@@ -14,10 +14,10 @@ from converters.families.trunks import FEATURES, HEAD, network, trunk
 from converters.names.tables import Row
 from tfseg import specs
 
-_STEM = (64, 64, 128)
-_SPECS = {name: dataclasses.replace(specs.RESNETS[name], stem=_STEM) for name in ("resnet18", "resnet50", "resnet101")}
-_OPTIONS: dict[str, Any] = {"output_stride": 8, "convention": "previous", "stem": _STEM, "aux_reduction": 2}
-_IGNORED = (
+STEM = (64, 64, 128)
+_SPECS = {name: dataclasses.replace(specs.RESNETS[name], stem=STEM) for name in ("resnet18", "resnet50", "resnet101")}
+_OPTIONS: dict[str, Any] = {"output_stride": 8, "convention": "previous", "stem": STEM, "aux_reduction": 2}
+IGNORED = (
     (r".*\._tmp_running_(mean|var)", "a sum of the synchronized BatchNorm, which only training reads"),
     (r".*\._running_iter", "a count of the synchronized BatchNorm, which only training reads"),
 )
@@ -27,7 +27,7 @@ _DEEPSUP = (
     ("cbr_deepsup.1", "aux_head_bn", "norm"),
     ("conv_last_deepsup", "aux_logits", "conv"),
 )
-_C1 = (("cbr.0", "head_conv", "conv"), ("cbr.1", "head_bn", "norm"), ("conv_last", "logits", "conv"), *_DEEPSUP)
+C1_ROWS = (("cbr.0", "head_conv", "conv"), ("cbr.1", "head_bn", "norm"), ("conv_last", "logits", "conv"), *_DEEPSUP)
 _PPM = (
     *((f"ppm.{index}.1", f"ppm_{bins}_conv", "conv") for index, bins in enumerate((1, 2, 3, 6))),
     *((f"ppm.{index}.2", f"ppm_{bins}_bn", "norm") for index, bins in enumerate((1, 2, 3, 6))),
@@ -41,7 +41,6 @@ _PPM = (
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     """Encoder and decoder as one module. It returns nothing, since they give probabilities: the layers are compared."""
     import_torchvision()  # which mit_semseg imports
-    import torch
     from mit_semseg.models import models, resnet
 
     if output_stride != 8:
@@ -50,6 +49,12 @@ def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> An
     decoders = {"ppm": (models.PPM, models.PPMDeepsup), "c1": (models.C1, models.C1DeepSup)}
     encoder = models.ResnetDilated(getattr(resnet, depth)())
     decoder = decoders[kind][aux](num_class=num_classes, fc_dim=512 if depth == "resnet18" else 2048)
+    return public_pair(encoder, decoder)
+
+
+def public_pair(encoder: Any, decoder: Any) -> Any:
+    """An encoder and a decoder of mit_semseg as one module, with the names of both files. It returns nothing."""
+    import torch
 
     class Pair(torch.nn.Module):
         def forward(self, image: Any) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def _family(decoder: str, head: str, rows: tuple[Row, ...], worst: str, **fields
                 f"{head.lower()}_{name}",
                 spec,
                 [*trunk(spec, stem="numbered"), *rows],
-                ignored=_IGNORED,
+                ignored=IGNORED,
                 public=f"{name}dilated-{decoder}",
             )
             for name, spec in _SPECS.items()
@@ -99,4 +104,4 @@ def _family(decoder: str, head: str, rows: tuple[Row, ...], worst: str, **fields
 
 # This head has 512 channels everywhere, whatever the width of the encoder.
 PPM = _family("ppm", "PSPNet", _PPM, "4.9e-6", classes="conv_last.4.weight", options=_OPTIONS | {"branch_filters": 512})
-C1 = _family("c1", "FCN", _C1, "3.9e-6", classes="conv_last.weight", options=_OPTIONS)
+C1 = _family("c1", "FCN", C1_ROWS, "3.9e-6", classes="conv_last.weight", options=_OPTIONS)

@@ -1,16 +1,19 @@
-"""mmsegmentation: FCN and DeepLabV3 at output stride 8 (its "D8") on bottleneck ResNets.
+"""mmsegmentation: FCN, PSPNet and DeepLabV3 at output stride 8 (its "D8"), and UPerNet, on bottleneck ResNets.
 
 Source of the facts: https://github.com/open-mmlab/mmsegmentation: mmseg/models/backbones/resnet.py,
-mmseg/models/decode_heads/fcn_head.py, aspp_head.py and configs/_base_/models/*_r50-d8.py. Its ResNet-18 is not here: it
-dilates only the first convolution of each block. Its "d6" and "mg124" files have the same tensors and other rates.
+mmseg/models/decode_heads/fcn_head.py, psp_head.py, aspp_head.py, uper_head.py and configs/_base_/models/*_r50*.py. Its
+ResNet-18 is not here: it dilates only the first convolution of each block. Its "d6" and "mg124" files have the same
+tensors and other rates.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from converters.families.family import Family, FamilyNetwork
 from converters.families.trunks import FEATURES, HEAD, network, trunk
-from converters.names.tables import Row
+from converters.names.tables import Ignored, Row
+from converters.types import Shapes
 from tfseg import specs
 
 # In mmsegmentation "r50b" is plain, and "r50" has a stem of three 3x3 convolutions (V1c).
@@ -48,19 +51,54 @@ _DEEPLABV3 = (
     ),
     ("decode_head.conv_seg", "logits", "conv"),
 )
+_BINS = (1, 2, 3, 6)
+_PSPNET = (
+    *_modules(
+        [
+            *((f"decode_head.psp_modules.{index}.1", f"ppm_{bins}") for index, bins in enumerate(_BINS)),
+            ("decode_head.bottleneck", "head"),
+        ]
+    ),
+    ("decode_head.conv_seg", "logits", "conv"),
+)
+# Its levels are counted from the finest there, and from the coarsest here.
+_UPERNET = (
+    *_modules(
+        [
+            *((f"decode_head.psp_modules.{index}.1", f"psp_{bins}") for index, bins in enumerate(_BINS)),
+            ("decode_head.bottleneck", "psp_out"),
+            *((f"decode_head.lateral_convs.{index}", f"lateral_{2 - index}") for index in range(3)),
+            *((f"decode_head.fpn_convs.{index}", f"fpn_{2 - index}") for index in range(3)),
+            ("decode_head.fpn_bottleneck", "fusion"),
+        ]
+    ),
+    ("decode_head.conv_seg", "logits", "conv"),
+)
+_BOTTLENECK = "decode_head.bottleneck.conv.weight"
 
 
-def _networks(title: str, head: Iterable[Row], options: dict[str, Any]) -> Iterator[FamilyNetwork]:
+def _read_pspnet(shapes: Shapes) -> dict[str, Any]:
+    filters = shapes[_BOTTLENECK][0] if _BOTTLENECK in shapes else 512
+    return {"filters": filters, "branch_filters": filters}
+
+
+def _read_upernet(shapes: Shapes) -> dict[str, Any]:
+    return {"filters": shapes[_BOTTLENECK][0]} if _BOTTLENECK in shapes else {}
+
+
+def _networks(
+    title: str, head: Iterable[Row], options: dict[str, Any], ignored: Iterable[Ignored] = (), **fields: Any
+) -> Iterator[FamilyNetwork]:
     for name in _BACKBONES:
         spec = specs.RESNETS[name]
         shortcut = {"average_shortcut": "none"} if spec.average_shortcut else {}
-        rows = [*trunk(spec, "backbone.", stem="stem"), *head, *_AUX]
-        yield network(f"{title}_{name}", spec, rows, options=options | shortcut)
+        rows = [*trunk(spec, "backbone.", stem="stem"), *head]
+        yield network(f"{title}_{name}", spec, rows, ignored, options=options | shortcut, **fields)
 
 
 MMSEG = Family(
     name="open-mmlab/mmsegmentation",
-    covers="FCN and DeepLabV3, D8, on ResNet-50, -101 and -152: V1c, plain (b) and V1d; auxiliary head",
+    covers="FCN, PSPNet and DeepLabV3, D8, on ResNet-50, -101 and -152: V1c, plain (b) and V1d; auxiliary head",
     files="https://mmsegmentation.readthedocs.io/en/latest/model_zoo.html",
     proof="mmsegmentation, 4.2e-6",
     source="https://github.com/open-mmlab/mmsegmentation",
@@ -68,9 +106,12 @@ MMSEG = Family(
     formats=("PyTorch zip", "PyTorch legacy stream"),
     preprocessing="torch",
     networks=(
-        *_networks("fcn", _FCN, {"convs": 2, "concat": True}),
+        *_networks("fcn", (*_FCN, *_AUX), {"convs": 2, "concat": True}),
+        *_networks("pspnet", (*_PSPNET, *_AUX), {}, read=_read_pspnet),
         *_networks(
-            "deeplabv3", _DEEPLABV3, {"filters": 512, "pool_first": True, "project_kernel": 3, "head_kernel": None}
+            "deeplabv3",
+            (*_DEEPLABV3, *_AUX),
+            {"filters": 512, "pool_first": True, "project_kernel": 3, "head_kernel": None},
         ),
     ),
     classes="decode_head.conv_seg.weight",
@@ -82,4 +123,26 @@ MMSEG = Family(
     conventions=("previous",),
     datasets=("voc", "cityscapes", "ade20k"),
     ends_at_logits=True,
+)
+
+# Its files have the second head, too, which only training reads.
+MMSEG_UPERNET = dataclasses.replace(
+    MMSEG,
+    name="open-mmlab/mmsegmentation/upernet",
+    covers="UPerNet on ResNet-50, -101 and -152: V1c, plain (b) and V1d",
+    proof="a twin of it, 2.8e-6",
+    networks=tuple(
+        _networks(
+            "upernet",
+            _UPERNET,
+            {"normalize": False, "upsampling": "bilinear", "taps": ("conv2", "conv3", "conv4", "conv5")},
+            ((r"auxiliary_head\..*", "the second head, which only training reads"),),
+            read=_read_upernet,
+            requires={"decode_head.fpn_bottleneck.conv.weight": ""},
+            dilates=False,
+        )
+    ),
+    aux=None,
+    options={"output_stride": 32},
+    dilates=False,
 )

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from converters.families import light_trunks, light_variables, variables
+from converters.families.pytorch.cadene import CADENE, CADENE_NAMES
 from converters.families.pytorch.torchvision import vgg_features
-from converters.families.trunks import trunk
+from converters.families.trunks import renamed, trunk
 from converters.names.tables import Ignored, Row, table
 from converters.types import Shapes
 from tfseg import specs
@@ -96,11 +97,7 @@ def _resnet(
         options: fields of `tfseg.specs.ResNetSpec` in which it differs from that row.
     """
     spec = specs.RESNETS[name]
-    rows = []
-    for source, target, kind in trunk(spec):
-        for part, other in (names or {}).items():
-            source = source.replace(part, other)
-        rows.append((prefix + source, target, kind))
+    rows = [(prefix + source, target, kind) for source, target, kind in renamed(trunk(spec), names or {})]
     (first, *_) = (source for source, target, _ in rows if target in ("conv1_conv", "conv1_1_conv"))
     return Encoder(
         public,
@@ -232,15 +229,6 @@ def _mit(name: str) -> Encoder:
     )
 
 
-# Cadene's networks with squeeze-and-excite pool as Caffe does, and stride as Caffe does where they have no groups.
-_CADENE = {"conv1": "layer0.conv1", "bn1": "layer0.bn1", ".se.": ".se_module."}
-_SQUEEZING: dict[str, dict[str, Any]] = {
-    "resnet50": {"stride_in": "1x1"},
-    "resnet101": {"stride_in": "1x1"},
-    "resnet152": {"stride_in": "1x1"},
-    "resnext50_32x4d": {},
-    "resnext101_32x4d": {},
-}
 _PLAIN = (
     "resnet18",
     "resnet34",
@@ -257,10 +245,7 @@ ENCODERS: tuple[Encoder, ...] = (
     *(_counted(index) for index in range(8)),
     *(_timm_efficientnet(index) for index in range(8)),
     *map(_mit, specs.MITS),
-    *(
-        _resnet(f"se_{name}", f"se{name}", names=_CADENE, stem_pool=(0, 1), **options)
-        for name, options in _SQUEEZING.items()
-    ),
+    *(_resnet(f"se_{name}", f"se{name}", names=CADENE_NAMES, **options) for name, options in CADENE.items()),
 )
 
 

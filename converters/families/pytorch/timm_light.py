@@ -16,12 +16,13 @@ from converters.families.trunks import network
 from converters.names.tables import Row, table
 from tfseg import specs
 
-_FORMATS = ("safetensors", "PyTorch zip", "PyTorch legacy stream")
-_SOURCE = "https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/"
-_FILES = "https://huggingface.co/timm"
+FORMATS = ("safetensors", "PyTorch zip", "PyTorch legacy stream")
+SOURCE = "https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/"
+FILES = "https://huggingface.co/timm"
 
 
-def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+def public_timm(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    """timm's network of that name, without weights."""
     import_torchvision()  # which timm imports
     import timm
 
@@ -55,31 +56,31 @@ def _efficientnets(*, of_tensorflow: bool) -> tuple[FamilyNetwork, ...]:
 EFFICIENTNET = Family(
     name="timm/efficientnet",
     covers="EfficientNet-B0 to -B7 that timm trained",
-    files=_FILES,
+    files=FILES,
     proof="timm, 1.0e-6",
-    source=f"{_SOURCE}efficientnet.py",
+    source=f"{SOURCE}efficientnet.py",
     license="Apache-2.0",
-    formats=_FORMATS,
+    formats=FORMATS,
     preprocessing="torch",
     networks=_efficientnets(of_tensorflow=False),
     classes="classifier.weight",
     head=r"predictions/.*",
-    public=_public,
+    public=public_timm,
 )
 
 TF_EFFICIENTNET = Family(
     name="timm/tf_efficientnet",
     covers="EfficientNet-B0 to -B7 that came from TensorFlow",
-    files=_FILES,
+    files=FILES,
     proof="timm, 1.0e-6",
-    source=f"{_SOURCE}efficientnet.py",
+    source=f"{SOURCE}efficientnet.py",
     license="Apache-2.0",
-    formats=_FORMATS,
+    formats=FORMATS,
     preprocessing="torch",
     networks=_efficientnets(of_tensorflow=True),
     classes="classifier.weight",
     head=r"predictions/.*",
-    public=_public,
+    public=public_timm,
     distinct="some of its recipes want a mean and a deviation of 0.5: see the model's card",
     file_words=r"tf_efficientnet",
 )
@@ -87,7 +88,7 @@ TF_EFFICIENTNET = Family(
 # ----------------------------------------------------------------------------------------------------- CLIP's ResNets
 
 _BLOCK, _TARGET = "stages.{s}.{b}", "conv{s+2}_block{b+1}"
-_CLIP: tuple[Row, ...] = (
+CLIP_ROWS: tuple[Row, ...] = (
     *unit("stem.conv{i}", "conv1_{i}", "conv", "bn"),
     *unit(f"{_BLOCK}.shortcut.conv", f"{_TARGET}_0", "conv", "bn"),
     *unit(f"{_BLOCK}.conv1_1x1", f"{_TARGET}_1", "conv", "bn"),
@@ -99,17 +100,18 @@ _CLIP: tuple[Row, ...] = (
 CLIP_RESNET = Family(
     name="timm/resnet_clip",
     covers="CLIP's ResNet-50 and -101 that end in a plain average (`resnet50_clip_gap`)",
-    files=_FILES,
+    files=FILES,
     proof="timm, 1.0e-6",
-    source=f"{_SOURCE}byobnet.py",
+    source=f"{SOURCE}byobnet.py",
     license="MIT",
-    formats=_FORMATS,
+    formats=FORMATS,
     preprocessing="clip",
     networks=tuple(
-        network(name, specs.RESNETS[name], _CLIP, public=f"{name}_gap") for name in ("resnet50_clip", "resnet101_clip")
+        network(name, specs.RESNETS[name], CLIP_ROWS, public=f"{name}_gap")
+        for name in ("resnet50_clip", "resnet101_clip")
     ),
     classes="head.fc.weight",
     head=r"predictions/.*",
     conventions=("previous",),
-    public=_public,
+    public=public_timm,
 )

@@ -94,7 +94,7 @@ def _public_segmenter(name: str, *, num_classes: int, output_stride: int, aux: b
     return build(weights=None, weights_backbone=None, num_classes=num_classes, **options)
 
 
-_TOP = (("classifier.0", "top_dense", "dense"), ("classifier.3", "predictions", "dense"))
+MOBILENET_V3_TOP = (("classifier.0", "top_dense", "dense"), ("classifier.3", "predictions", "dense"))
 _FORMATS = ("PyTorch zip", "PyTorch legacy stream")
 _FILES = "https://docs.pytorch.org/vision/stable/models.html"
 
@@ -107,7 +107,7 @@ MOBILENET_V3 = Family(
     license="BSD-3-Clause",
     formats=_FORMATS,
     preprocessing="torch",
-    networks=tuple(_network(name, name, "features.", _TOP) for name in specs.MOBILENETS_V3),
+    networks=tuple(_network(name, name, "features.", MOBILENET_V3_TOP) for name in specs.MOBILENETS_V3),
     classes="classifier.3.weight",
     head=r"(top_dense|predictions)/.*",
     conventions=("new", "previous", "one"),

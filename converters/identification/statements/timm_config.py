@@ -17,6 +17,9 @@ _OLD_NAMES = (
     (r"gluon_(.+)_v1b", r"\1"),
     (r"gluon_(.+)_v1([cds])", r"\1\2"),
     (r"gluon_(.+)", r"\1"),
+    # The same network at another width, or trained by others.
+    (r"mobilenetv2_(035|050|075|140)", "mobilenetv2_100"),
+    (r"(hrnet_w\d+)_ssld", r"\1"),
 )
 # Arguments that change no function in evaluation, or that the tensors show.
 _HARMLESS = re.compile(
@@ -79,7 +82,7 @@ def _families(name: str) -> tuple[str, ...]:
 
     candidates = (
         RESNET,
-        *(family for family in FAMILIES.values() if "timm" in family.name or "torchvision" in family.name),
+        *(family for family in FAMILIES.values() if re.search("timm|torchvision|cadene", family.name)),
     )
     return tuple(
         dict.fromkeys(

@@ -1,16 +1,16 @@
-"""What the config.json of transformers says of its ResNet, and preprocessor_config.json of the images.
+"""What the config.json of transformers says of a network, and preprocessor_config.json of the images.
 
 Reference: https://github.com/huggingface/transformers: models/resnet/configuration_resnet.py, modeling_resnet.py.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from converters.families.pytorch.huggingface import RESNET
-from converters.identification.statements import timm_config
+from converters.identification.statements import segformer_config, timm_config
 from converters.identification.statements.preprocessing import stated_preprocessing
 from converters.identification.statements.statement import Statement
+from converters.identification.statements.transformers_labels import class_names, num_classes
 from tfseg import specs
 
 _DEFAULTS: dict[str, Any] = {"depths": [3, 4, 6, 3], "layer_type": "bottleneck"}
@@ -30,6 +30,8 @@ def read_config(config: Mapping[str, Any], origin: str) -> Statement:
     classes = config.get("architectures")
     named = [str(name) for name in classes] if isinstance(classes, list) else []
     says = f"model_type {kind!r} of transformers" + (f" ({', '.join(named)})" if named else "")
+    if kind == "segformer":
+        return segformer_config.read_config(config, named, origin)
     if kind != "resnet":
         return Statement(origin, says, unknown=True, binding=True)
     depths = config.get("depths", _DEFAULTS["depths"])
@@ -46,9 +48,9 @@ def read_config(config: Mapping[str, Any], origin: str) -> Statement:
         binding=True,
         options=options,
         refusals=tuple(_refusals(config, named)),
-        num_classes=_num_classes(config, named),
+        num_classes=num_classes(config) if not named or _KINDS[0] in named else None,
         channels=config.get("num_channels") if isinstance(config.get("num_channels"), int) else None,
-        classes=_class_names(config),
+        classes=class_names(config),
         notes=tuple(_notes(config, named)),
     )
 
@@ -102,21 +104,3 @@ def _notes(config: Mapping[str, Any], named: list[str]) -> Iterator[str]:
     outputs = config.get("out_features")
     if "ResNetBackbone" in named and isinstance(outputs, list) and len(outputs) > 1:
         yield f"the model gives the last of out_features={outputs!r} alone"
-
-
-def _num_classes(config: Mapping[str, Any], named: list[str]) -> int | None:
-    """The number of classes, which only a classifier's configuration states for its tensors."""
-    if named and "ResNetForImageClassification" not in named:
-        return None
-    names = config.get("id2label")
-    return len(names) or None if isinstance(names, Mapping) else None
-
-
-def _class_names(config: Mapping[str, Any]) -> tuple[str, ...]:
-    names = config.get("id2label")
-    if not isinstance(names, Mapping):
-        return ()
-    listed = [names.get(str(index)) for index in range(len(names))]
-    if not all(isinstance(name, str) for name in listed) or all(re.fullmatch(r"LABEL_\d+", str(n)) for n in listed):
-        return ()
-    return tuple(map(str, listed))

@@ -1,5 +1,7 @@
 """Converted networks compute what mmsegmentation's do, layer by layer, auxiliary heads included."""
 
+import re
+
 import pytest
 import torch
 from helpers.fcn_twins import Mmseg
@@ -10,6 +12,7 @@ from converters import ConversionError
 
 PUBLIC = "a twin of open-mmlab/mmsegmentation"
 FAMILY = "open-mmlab/mmsegmentation"
+UPERNET = "open-mmlab/mmsegmentation/upernet"
 TOLERANCE = 1e-5
 SIZES = ((65, 83), (64, 312))  # the second is 39 pixels wide at stride 8: rate 36 reads some
 
@@ -20,13 +23,15 @@ def net(depth=50, letter="c", head="fcn", **options):
 
 def check(depth, letter, head, width, record):
     module = net(depth, letter, head, width=width)
-    model, receipt = converters.convert(module, aux=True)
-    assert (receipt.family, receipt.network) == (FAMILY, f"{head}_resnet{depth}{letter}")
+    upernet = head == "upernet"
+    model, receipt = converters.convert(module, aux=None if upernet else True)
+    family = UPERNET if upernet else FAMILY
+    assert (receipt.family, receipt.network) == (family, f"{head}_resnet{depth}{letter}")
     weighted = {layer.name for layer in model.layers if layer.weights}
     for size in SIZES:
         comparison = converters.compare(model, module, images(*size))
         assert {row.layer for row in comparison} == weighted | set(model.output_names)
-        record(f"{head}_r{depth}-d8, v1{letter or 'b'}, width {width:g}", comparison.worst)
+        record(f"{head}_r{depth}, v1{letter or 'b'}, width {width:g}", comparison.worst)
         comparison.assert_close(TOLERANCE)
 
 
@@ -38,6 +43,9 @@ def check(depth, letter, head, width, record):
         pytest.param(50, "", "fcn", marks=pytest.mark.full),
         (50, "d", "fcn"),
         (50, "c", "deeplabv3"),
+        (50, "c", "pspnet"),
+        (50, "", "upernet"),
+        (50, "d", "upernet"),
     ],
 )
 def test_heads_and_stems(depth, letter, head, record):
@@ -45,7 +53,7 @@ def test_heads_and_stems(depth, letter, head, record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("head", ["fcn", "deeplabv3"])
+@pytest.mark.parametrize("head", ["fcn", "pspnet", "deeplabv3", "upernet"])
 @pytest.mark.parametrize("letter", ["c", "", "d"])
 @pytest.mark.parametrize("depth", [50, 101])
 def test_every_network_at_full_width(depth, letter, head, record):
@@ -54,14 +62,22 @@ def test_every_network_at_full_width(depth, letter, head, record):
 
 @pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
-    ("letter", "head"), [pytest.param("c", "fcn", marks=pytest.mark.full), ("d", "fcn"), ("", "deeplabv3")]
+    ("letter", "head"),
+    [
+        pytest.param("c", "fcn", marks=pytest.mark.full),
+        ("d", "fcn"),
+        ("", "deeplabv3"),
+        ("c", "pspnet"),
+        ("d", "upernet"),
+    ],
 )
 def test_export_is_bit_identical(tmp_path, letter, head):
-    module = net(letter=letter, head=head, width=1 / 16)
-    model, _ = converters.convert(module, aux=True)
-    converters.export_weights(model, tmp_path / "back.pth", family=FAMILY)
+    module, upernet = net(letter=letter, head=head, width=1 / 16), head == "upernet"
+    model, receipt = converters.convert(module, aux=None if upernet else True)
+    converters.export_weights(model, tmp_path / "back.pth", family=receipt.family)
     back = torch.load(tmp_path / "back.pth", weights_only=True)
-    expected = {key: value for key, value in module.state_dict().items() if not key.endswith("num_batches_tracked")}
+    left = r".*num_batches_tracked|auxiliary_head.*" if upernet else r".*num_batches_tracked"
+    expected = {key: value for key, value in module.state_dict().items() if not re.fullmatch(left, key)}
     assert back.keys() == expected.keys()
     assert all(torch.equal(back[key], value) for key, value in expected.items())
 

@@ -5,11 +5,11 @@ import functools
 import keras
 import numpy as np
 import pytest
-from helpers import backbone_rows as rows
 from helpers.backbones import (
     CLASSES,
     FULL,
     SMALL,
+    mobilenet_v3,
     timm_features,
     timm_pair,
     torch_map,
@@ -21,6 +21,8 @@ from helpers.smp_decoders import fill, smp
 from helpers.torchvision_cpu import import_torchvision
 
 import tfseg
+from converters.families.further_trunks import resnetv2
+from converters.families.light_trunks import counted_efficientnet
 from tfseg import specs
 
 PUBLIC = "torchvision's, timm's, transformers' and other public backbones"
@@ -67,7 +69,7 @@ def test_dilated_mobilenet_v3_is_torchvisions(record):
         lambda: torchvision.models.mobilenet_v3_large(weights=None, num_classes=CLASSES, dilated=True), 0, 1.0
     )
     model = tfseg.MobileNetV3("large", output_stride=16, convention="new", include_top=True, num_classes=CLASSES)
-    fill(model, module, rows.mobilenet_v3("mobilenet_v3_large"))
+    fill(model, module, mobilenet_v3("mobilenet_v3_large"))
     pixels = images(64, 81)
     difference = relative(output(with_last_map(model), pixels)[0], torch_map(torchvision_features, module, pixels))
     record("dilated mobilenet_v3_large", difference)
@@ -85,7 +87,7 @@ def test_efficientnet_of_segmentation_models_pads_for_one_size(index, record):
     model = tfseg.EfficientNet(spec, padding=size, top_conv=False)
     # The module has one more pair of layers, after the last map that a decoder reads.
     kept = {key: value for key, value in module.state_dict().items() if not key.startswith(("_conv_head", "_bn1"))}
-    fill(model, _State(kept), rows.smp_efficientnet(specs.EFFICIENTNETS[spec]))
+    fill(model, _State(kept), counted_efficientnet(specs.EFFICIENTNETS[spec]))
     for height, width in ((64, 96), (96, 64)):
         pixels = images(height, width)
         difference = relative(
@@ -178,7 +180,7 @@ def test_hrnet_of_segmenters_enlarges_bilinearly(upsampling, record):
 @pytest.mark.parametrize("name", ["resnetv2_50x1_bit", "resnetv2_101x1_bit", "resnetv2_50x3_bit", "resnetv2_152x2_bit"])
 def test_big_transfer_is_timms(name, record):
     """GroupNorms of few pixels add up roundings: the reference in double precision is as far from ours as from itself."""
-    pair = timm_pair(functools.partial(tfseg.PreActivationResNet, name), name, rows.resnetv2(group_norm=True))
+    pair = timm_pair(functools.partial(tfseg.PreActivationResNet, name), name, resnetv2(group_norm=True))
     module = pair.public()
     model = fill(pair.ours(include_top=True, num_classes=CLASSES), module, pair.names)
     for height, width in ((128, 128), (97, 129)):

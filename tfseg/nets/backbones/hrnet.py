@@ -17,6 +17,7 @@ def HRNet(
     spec: str | specs.HRNetSpec = "w18",
     *,
     upsampling: str = "nearest",
+    exchange: str | None = None,
     width: float = 1.0,
     include_top: bool = False,
     num_classes: int = 1000,
@@ -38,6 +39,7 @@ def HRNet(
             The classifiers of timm and of the authors have "nearest", the authors' segmenters "bilinear" and
             "bilinear_align_corners". The concatenated maps are enlarged so, too,
             but bilinearly in place of "nearest".
+        exchange: `upsampling` by a name that no head has, for `tfseg.build("fcn_hrnet_w48", exchange="bilinear")`.
         width: factor of every channel count.
         include_top: whether the classifier follows: bottlenecks (`top_branch1_1_conv`), strided convolutions from
             each branch to the next, an average and the layer `predictions`.
@@ -56,6 +58,7 @@ def HRNet(
         (1, 17, 21, 30)
     """
     title, spec = named_spec("An HRNet", spec, specs.HRNETS, "hrnet_")
+    upsampling = exchange or upsampling
     blocks.check_choice("upsampling", upsampling, specs.INTERPOLATIONS)
     blocks.check_width(width)
     image, x = blocks.image_input(channels, "torch")

@@ -1,5 +1,7 @@
 """Mix Transformer, the backbone of SegFormer: a table of stages and a loop."""
 
+import dataclasses
+
 import keras
 from keras.layers import Activation, Add, Dropout, LayerNormalization
 
@@ -14,6 +16,7 @@ def MiT(
     spec: str | specs.MiTSpec = "b0",
     *,
     joined: bool = False,
+    epsilon: float | None = None,
     width: float = 1.0,
     include_top: bool = False,
     num_classes: int = 1000,
@@ -32,6 +35,7 @@ def MiT(
         spec: "b0" to "b5", or a `tfseg.specs.MiTSpec`.
         joined: whether one layer `<block>_attention_key_value` makes keys and values, as in the authors' code; if not,
             each have their own.
+        epsilon: epsilon of every normalization; None: those of the spec. transformers has 1e-5, mmsegmentation 1e-6.
         width: factor of every channel count, which stays a multiple of the stage's heads.
         include_top: whether an average over the map and the layer `predictions` follow.
         num_classes: units of `predictions`.
@@ -52,6 +56,8 @@ def MiT(
     """
     title, spec = named_spec("A MiT", spec, specs.MITS, "mit_")
     blocks.check_width(width)
+    if epsilon is not None:
+        spec = dataclasses.replace(spec, epsilon=epsilon, inner_epsilon=epsilon)
     image, x = blocks.image_input(channels, "torch")
     numbers = zip(specs.MIT_PATCHES, spec.filters, spec.blocks, spec.heads, spec.reductions, strict=True)
     done = 0

@@ -17,6 +17,8 @@ def UPerNet(
     *,
     filters: int = 256,
     bins: Sequence[int] = (1, 2, 3, 6),
+    bin_filters: int | None = None,
+    enlarge_bins_first: bool = False,
     normalize: bool = True,
     taps: Sequence[str] | None = None,
     upsampling: str = ALIGNED,
@@ -34,6 +36,8 @@ def UPerNet(
         num_classes: channels of the logits, background included.
         filters: channels of the decoder.
         bins: number of rows, and of columns, of each pooled map.
+        bin_filters: channels of each pooled map's convolution; None: `filters` (CSAILVision: 512).
+        enlarge_bins_first: whether pooled maps are enlarged before their convolution and ReLU (CSAILVision), or after.
         normalize: whether the backbone's maps are normalized first. In the paper, mmsegmentation and transformers they
             are not, and `upsampling` is "bilinear".
         taps: layers whose maps are read, finest first; None: the last map of every stride. Strides below 4 are left
@@ -57,7 +61,7 @@ def UPerNet(
         LayerNormalization(axis=-1, epsilon=1e-6, name=f"norm_{index}")(level.map) if normalize else level.map
         for index, level in enumerate(sources)
     ]
-    x = _pooled(deepest, filters, bins)
+    x = _pooled(deepest, filters, bins, bin_filters or filters, enlarge_bins_first)
     maps = [x]
     for index, fine in enumerate(reversed(finer)):
         lateral = blocks.conv_norm_relu(fine, filters, 1, f"lateral_{index}")
@@ -70,10 +74,12 @@ def UPerNet(
     return segmenter(backbone, x, num_classes, name or f"upernet_{backbone.name}", upsampling=upsampling)
 
 
-def _pooled(x: Tensor, filters: int, bins: Sequence[int]) -> Tensor:
+def _pooled(x: Tensor, filters: int, bins: Sequence[int], bin_filters: int, enlarge_first: bool) -> Tensor:
     pooled = [x]
     for side in bins:
         y = AdaptiveAveragePooling(side, name=f"psp_{side}_pool")(x)
-        y = blocks.conv_norm_relu(y, filters, 1, f"psp_{side}")
-        pooled.append(ResizeLike(name=f"psp_{side}_resize")([y, x]))
+        resize = ResizeLike(name=f"psp_{side}_resize")
+        y = resize([y, x]) if enlarge_first else y
+        y = blocks.conv_norm_relu(y, bin_filters, 1, f"psp_{side}")
+        pooled.append(y if enlarge_first else resize([y, x]))
     return blocks.conv_norm_relu(Concatenate(name="psp_concat")(pooled), filters, 3, "psp_out")
