@@ -122,7 +122,8 @@ def _networks(encoder: Encoder) -> Iterator[FamilyNetwork]:
     more = {"classes": "head_conv/kernel", "assumed": f"{_ACTIVATION}. {_BILINEAR}"}
     yield _network("fpn", encoder, _FPN, "fpn_stage_p2_conv/kernel", _read_fpn, form, **more)
     for tap, end in encoder.ends:
-        form = {"features": tap, "kernel_sizes": (1, 3), "dropout": 0.0}
+        # Nothing is dilated: a PSPNet of tfseg has output stride 8 unless another one is asked for.
+        form = {"features": tap, "output_stride": 32, "kernel_sizes": (1, 3), "dropout": 0.0}
         more = {
             "assumed": f"{_ACTIVATION}. {_BILINEAR}. {_POOLING}",
             "variables": functools.partial(_beginning, encoder=encoder, end=end),
@@ -164,7 +165,7 @@ SEGMENTERS = (
     _family("resnet", "pixels", "his ResNet-18 to -152", "4.7e-7"),
     _family("vgg", "caffe", "VGG 16 and 19", "4.0e-7"),
     _family("mobilenet", "inception", "MobileNetV2", "4.5e-7"),
-    _family("efficientnet", "torch", "EfficientNet-B0 to -B7", "6.7e-7"),
+    _family("efficientnet", "torch", "EfficientNet-B0 to -B7", "1.1e-6"),
 )
 
 

@@ -116,15 +116,20 @@ def test_every_segmenter_of_the_package(title, backbone, tmp_path, record):
         ("Unet", {"decoder_filters": (128, 64, 32, 16, 12)}),
         ("FPN", {"pyramid_aggregation": "concat", "pyramid_block_filters": 64}),
         ("PSPNet", {"downsample_factor": 16, "input_shape": (96, 192, 3), "psp_conv_filters": 64}),
+        ("PSPNet", {"downsample_factor": 16, "input_shape": (96, 96, 3), "backbone": "vgg16"}),
+        ("PSPNet", {"downsample_factor": 16, "input_shape": (96, 96, 3), "backbone": "mobilenetv2"}),
+        ("PSPNet", {"downsample_factor": 16, "input_shape": (96, 96, 3), "backbone": "efficientnetb0"}),
         ("PSPNet", {"downsample_factor": 4, "input_shape": (48, 96, 3)}),
     ],
 )
 def test_other_options_of_the_package(title, options, tmp_path, record):
-    public = public_segmenter(title, "resnet18", **options)
+    backbone = options.get("backbone", "resnet18")
+    given = {key: value for key, value in options.items() if key != "backbone"}
+    public = public_segmenter(title, backbone, **given)
     model, receipt = converters.convert(save_weights(public, tmp_path / "weights.h5"))
     assert (receipt.untouched, receipt.ignored) == ({}, {})
     size = options.get("input_shape", (64, 96, 3))[:2]
-    check(model, public, record, f"{title} resnet18 {options}", [size])
+    check(model, public, record, f"{title} {backbone} {given}", [size])
 
 
 @pytest.mark.full
