@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from converters.families.family import Family, FamilyNetwork
-from converters.families.pytorch.timm_light import public_timm
+from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.trunks import network, renamed, trunk
 from tfseg import specs
 
@@ -33,6 +33,15 @@ def _network(name: str, options: dict[str, Any]) -> FamilyNetwork:
     return network(f"se{name}", spec, rows, public=f"legacy_se{name}", options=options)
 
 
+def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    if output_stride != 32:
+        raise ValueError(f"timm's {name} has output stride 32 only")
+    import_torchvision()  # which timm imports
+    import timm
+
+    return timm.create_model(name, pretrained=False, num_classes=num_classes)
+
+
 _SOURCE = "https://github.com/Cadene/pretrained-models.pytorch"
 
 SENET = Family(
@@ -47,5 +56,5 @@ SENET = Family(
     networks=tuple(_network(name, options) for name, options in CADENE.items()),
     classes="last_linear.weight",
     head=r"predictions/.*",
-    public=public_timm,
+    public=_public,
 )

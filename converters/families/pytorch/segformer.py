@@ -117,9 +117,17 @@ _SOURCE = "https://github.com/huggingface/transformers/blob/main/src/transformer
 _FORMATS = ("safetensors", "PyTorch zip", "PyTorch legacy stream")
 _SEGMENTER: dict[str, Any] = {"upsampling": "bilinear", "taps": _TAPS}
 
-_NAMINGS = (  # files have the first names, and modules of transformers 5 the second ones
-    (published_mit("segformer."), _of_transformers("linear_c")),
-    (transformers_mit("segformer."), _of_transformers("linear_projections")),
+# Files have the first names, and modules of transformers 5 the second ones: trunk, head, class of such modules.
+_NAMINGS = (
+    (published_mit("segformer."), _of_transformers("linear_c"), ""),
+    (transformers_mit("segformer."), _of_transformers("linear_projections"), "SegformerForSemanticSegmentation"),
+)
+# The same of classifiers; a file of the trunk alone lacks the first part of the names.
+_MIT_NAMINGS = (
+    (published_mit("segformer."), ""),
+    (transformers_mit("segformer."), "SegformerForImageClassification"),
+    (published_mit(), ""),
+    (transformers_mit(), ""),
 )
 
 SEGFORMER = Family(
@@ -133,12 +141,12 @@ SEGFORMER = Family(
     preprocessing="torch",
     networks=tuple(
         network
-        for trunk, head in _NAMINGS
+        for trunk, head, public in _NAMINGS
         for network in _networks(
             "segformer_",
             trunk,
             head,
-            public="SegformerForSemanticSegmentation",
+            public=public,
             options=_SEGMENTER | _OF_TRANSFORMERS,
             read=_filters("decode_head.linear_fuse.weight"),
         )
@@ -162,14 +170,12 @@ MIT = Family(
     preprocessing="torch",
     networks=tuple(
         network
-        # A file of the trunk alone lacks the first part of the names.
-        for prefix in ("segformer.", "")
-        for trunk in (published_mit(prefix), transformers_mit(prefix))
+        for trunk, public in _MIT_NAMINGS
         for network in _networks(
             "",
             trunk,
             (("classifier", "predictions", "dense"),),
-            public="SegformerForImageClassification",
+            public=public,
             options=_OF_TRANSFORMERS,
         )
     ),
