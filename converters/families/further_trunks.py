@@ -1,6 +1,6 @@
 """Rows of timm's HRNet, Xception, ResNetV2 and MobileNetV2, in the layer names of `tfseg`."""
 
-from converters.families.light_trunks import unit
+from converters.families.light_trunks import TIMM_ENDS, timm_block, unit
 from converters.names.tables import Row
 from tfseg import specs
 
@@ -78,26 +78,10 @@ def resnetv2(*, group_norm: bool = False) -> tuple[Row, ...]:
 
 def timm_mobilenet_v2() -> tuple[Row, ...]:
     """timm's MobileNetV2, with its classifier. It counts the blocks of each stage; here all are counted on."""
-    rows = [
-        ("conv_stem", "stem_conv", "conv"),
-        ("bn1", "stem_bn", "norm"),
-        ("conv_head", "top_conv", "conv"),
-        ("bn2", "top_bn", "norm"),
-        ("classifier", "predictions", "dense"),
-    ]
-    first = (("bn1", "bn"), ("conv_pw", "project_conv"), ("bn2", "project_bn"))
-    others = (
-        ("conv_pw", "expand_conv"),
-        ("bn1", "expand_bn"),
-        ("bn2", "bn"),
-        ("conv_pwl", "project_conv"),
-        ("bn3", "project_bn"),
-    )
+    rows: list[Row] = [*TIMM_ENDS, ("classifier", "predictions", "dense")]
     counts = [stage.blocks for stage in specs.MOBILENETS_V2["mobilenet_v2"]]
     # The last stage comes first: read backwards, the first row that fits is used.
     for stage in range(len(counts) - 1, -1, -1):
-        block, target = f"blocks.{stage}.{{b}}", f"block{{b+{1 + sum(counts[:stage])}}}"
-        rows.append((f"{block}.conv_dw", f"{target}_dwconv", "depthwise"))
-        for part, layer in others if stage else first:
-            rows.append((f"{block}.{part}", f"{target}_{layer}", "norm" if "bn" in part else "conv"))
+        target = f"block{{b+{1 + sum(counts[:stage])}}}"
+        rows += timm_block(f"blocks.{stage}.{{b}}", target, widens=stage > 0)
     return tuple(rows)

@@ -42,36 +42,54 @@ def mobilenet_v2(prefix: str = "") -> tuple[Row, ...]:
     )
 
 
+TIMM_ENDS: tuple[Row, ...] = (
+    ("conv_stem", "stem_conv", "conv"),
+    ("bn1", "stem_bn", "norm"),
+    ("conv_head", "top_conv", "conv"),
+    ("bn2", "top_bn", "norm"),
+)
+"""The convolutions before and after the blocks of timm's MobileNetV2 and EfficientNet."""
+
+
+def timm_block(block: str, target: str, *, widens: bool) -> tuple[Row, ...]:
+    """The rows of one of their blocks.
+
+    Args:
+        block: its name in timm.
+        target: its name here.
+        widens: whether it begins with a convolution that widens the map; those of the first stage do not.
+    """
+    parts = (
+        (
+            ("conv_pw", "expand_conv"),
+            ("bn1", "expand_bn"),
+            ("bn2", "bn"),
+            ("conv_pwl", "project_conv"),
+            ("bn3", "project_bn"),
+        )
+        if widens
+        else (("bn1", "bn"), ("conv_pw", "project_conv"), ("bn2", "project_bn"))
+    )
+    rows = [(f"{block}.{part}", f"{target}_{layer}", "norm" if "bn" in part else "conv") for part, layer in parts]
+    return ((f"{block}.conv_dw", f"{target}_dwconv", "depthwise"), *rows)
+
+
 def timm_efficientnet(prefix: str = "") -> tuple[Row, ...]:
     """timm's EfficientNet without its classifier; the first stage's blocks do not widen.
 
     Args:
         prefix: text before every name, such as "encoder.".
     """
-    rows: list[Row] = [
-        ("conv_stem", "stem_conv", "conv"),
-        ("bn1", "stem_bn", "norm"),
-        ("conv_head", "top_conv", "conv"),
-        ("bn2", "top_bn", "norm"),
-    ]
-    first = (("bn1", "bn"), ("conv_pw", "project_conv"), ("bn2", "project_bn"))
-    others = (
-        ("conv_pw", "expand_conv"),
-        ("bn1", "expand_bn"),
-        ("bn2", "bn"),
-        ("conv_pwl", "project_conv"),
-        ("bn3", "project_bn"),
-    )
-    for block, target, parts in (
-        ("blocks.0.{b}", "block1{b:a+1}", first),
-        ("blocks.{s}.{b}", "block{s+1}{b:a+1}", others),
+    rows: list[Row] = [*TIMM_ENDS]
+    for block, target, widens in (
+        ("blocks.0.{b}", "block1{b:a+1}", False),
+        ("blocks.{s}.{b}", "block{s+1}{b:a+1}", True),
     ):
         rows += [
-            (f"{block}.conv_dw", f"{target}_dwconv", "depthwise"),
+            *timm_block(block, target, widens=widens),
             (f"{block}.se.conv_reduce", f"{target}_se_reduce", "conv"),
             (f"{block}.se.conv_expand", f"{target}_se_expand", "conv"),
         ]
-        rows += [(f"{block}.{part}", f"{target}_{layer}", "norm" if "bn" in part else "conv") for part, layer in parts]
     return tuple((prefix + source, target, kind) for source, target, kind in rows)
 
 
