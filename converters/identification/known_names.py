@@ -19,7 +19,8 @@ def index_of(networks: Iterable[FamilyNetwork]) -> NameIndex:
     Args:
         networks: records of networks.
     """
-    tables = (record.table for network in networks for record in (network, network.whole) if record)
+    known = list(networks)
+    tables = [network.table for network in known] + [network.whole.table for network in known if network.whole]
     return _index(tuple(dict.fromkeys(tables)))
 
 

@@ -1,5 +1,6 @@
 """Many tables held against many names: one look at each name says which tables know it."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -33,11 +34,15 @@ class NameIndex:
                 by_row.setdefault(row, []).append(table)
             for pattern in dict.fromkeys(pattern for pattern, _ in table.ignored):
                 self._ignoring.setdefault(pattern, []).append(table)
-        self._by_form: dict[str, dict[Template, dict[Table, None]]] = {}
+        knowing: dict[Template, dict[Table, None]] = {}
         for row, tables in by_row.items():
             for rule in rules_of(row):
-                for text in forms(rule.source):
-                    self._by_form.setdefault(text, {}).setdefault(rule.source, {}).update(dict.fromkeys(tables))
+                knowing.setdefault(rule.source, {}).update(dict.fromkeys(tables))
+        self._knowing = {template: list(tables) for template, tables in knowing.items()}
+        self._by_form: dict[str, list[Template]] = {}
+        for template in self._knowing:
+            for text in forms(template):
+                self._by_form.setdefault(text, []).append(template)
         self._any_ignored = _alternatives(self._ignoring)
 
     def known(self, keys: Iterable[str]) -> Mapping[Table, frozenset[str]]:
@@ -46,10 +51,14 @@ class NameIndex:
         Args:
             keys: keys of a source.
         """
+        groups: dict[int, tuple[list[Table], list[str]]] = {}  # by the identity of the lists, which this object holds
+        for key in dict.fromkeys(keys):
+            for tables in self._groups_of(key):
+                groups.setdefault(id(tables), (tables, []))[1].append(key)
         known: dict[Table, set[str]] = {table: set() for table in self.tables}
-        for key in keys:
-            for table in self.tables_of(key):
-                known[table].add(key)
+        for tables, names in groups.values():
+            for table in tables:
+                known[table].update(names)
         return {table: frozenset(names) for table, names in known.items()}
 
     def knows(self, key: str) -> bool:
@@ -58,7 +67,7 @@ class NameIndex:
         Args:
             key: key of a source.
         """
-        return next(self.tables_of(key), None) is not None
+        return next(self._groups_of(key), None) is not None
 
     def tables_of(self, key: str) -> Iterator[Table]:
         """The tables that know a key, or leave it out; some of them twice.
@@ -66,13 +75,17 @@ class NameIndex:
         Args:
             key: key of a source.
         """
-        for template, knowing in self._by_form.get(form(key), {}).items():
+        return itertools.chain.from_iterable(self._groups_of(key))
+
+    def _groups_of(self, key: str) -> Iterator[list[Table]]:
+        """The tables of each template and of each expression that a key fits."""
+        for template in self._by_form.get(form(key), ()):
             if template.match(key) is not None:
-                yield from knowing
+                yield self._knowing[template]
         if any(pattern.fullmatch(key) for pattern in self._any_ignored):
             for text, tables in self._ignoring.items():
                 if re.fullmatch(text, key):
-                    yield from tables
+                    yield tables
 
 
 def _alternatives(patterns: Iterable[str]) -> list[re.Pattern[str]]:
