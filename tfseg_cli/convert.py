@@ -169,24 +169,22 @@ def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, in
         inputs=_INPUTS.value or (),
         progress=True,
     )
-    comparison = None
+    facts: dict[str, Any] = {"receipt": receipt, "comparison": None, "model": model, "image": image}
+    is_compared = bool(receipt.steps and receipt.parity)  # a built model was compared with its program
     try:
-        if (
-            image is not None and _VERIFY.value and not (receipt.steps and receipt.parity)
-        ):  # a built model was compared with its program
+        if image is not None and _VERIFY.value and not is_compared:
             with reporting(True):
-                comparison = verify(model, receipt, source, image)
+                facts["comparison"] = verify(model, receipt, source, image)
     except DivergenceError as error:
-        comparison = error.comparison
+        if _REPORT.value:  # here it is needed most
+            write_report(_REPORT.value, **{**facts, "comparison": error.comparison}, overwrite=_OVERWRITE.value)
         raise
-    finally:
-        if _REPORT.value:  # of a model that diverges, too: there it is needed most
-            facts: dict[str, Any] = {"receipt": receipt, "comparison": comparison, "model": model, "image": image}
-            write_report(_REPORT.value, **facts, overwrite=_OVERWRITE.value)
     logging.set_verbosity(logging.ERROR)  # TensorFlow would print every step of a SavedModel
     save.save(model, _OUTPUT.value, receipt=receipt, overwrite=_OVERWRITE.value)
     if _RECEIPT.value:
         receipt.save(_RECEIPT.value, overwrite=_OVERWRITE.value)
+    if _REPORT.value:
+        write_report(_REPORT.value, **facts, overwrite=_OVERWRITE.value)
     print(receipt)
     print(f"written to  {_OUTPUT.value}")
     if _REPORT.value:

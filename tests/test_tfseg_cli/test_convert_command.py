@@ -73,6 +73,30 @@ def test_convert_reads_flags_from_a_file(tmp_path):
     model.load_weights(tmp_path / "fcn16s.weights.h5")
 
 
+# A command in which the public implementation diverges, as it does for no known file.
+DIVERGING = """
+import converters
+from converters.proof.compare import LayerComparison, ModelComparison
+from converters.proof.verify import DivergenceError
+
+def diverge(model, receipt, source, image):
+    rows = [LayerComparison("conv1", "output", (1, 2), 1.0, 1.0)]
+    raise DivergenceError("it diverges", ModelComparison(rows))
+
+converters.verify = diverge
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "message", "written"), [("", "nothing to run", []), (DIVERGING, "it diverges", ["r.html"])]
+)
+def test_a_report_is_of_a_model_or_of_its_divergence(before, message, written, tmp_path):
+    words = (SAMPLE, "--output=m.keras", "--verify", "--report=r.html")
+    result = run(CONVERT, *words, before=before, cwd=tmp_path)
+    assert (result.code, message in result.err) == (1, True), result.err
+    assert [path.name for path in tmp_path.iterdir()] == written
+
+
 @pytest.mark.full
 def test_convert_verifies_with_torchvision(tmp_path):
     torch.save(torchvision_net("resnet18").state_dict(), tmp_path / "resnet18.pth")
