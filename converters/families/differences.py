@@ -216,7 +216,7 @@ def _width(network: FamilyNetwork, expected: Trunk, kernels: Mapping[str, Shape 
         path for paths in expected.kinds.values() for path in paths if re.match(r"\w+\d_block1_[1-9]_conv/k", path)
     ]
     ends = [path for path in blocks if path.partition("_")[0] == blocks[0].partition("_")[0]]
-    path = max(ends, default=network.table.path(network.first) or "")
+    path = network.widest or max(ends, default=network.table.path(network.first) or "")
     shape = kernels.get(path)
     return shape[-1] / network.variables(1.0)[path][-1] if shape and path in network.variables(1.0) else 1.0
 

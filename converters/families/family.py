@@ -30,6 +30,7 @@ class FamilyNetwork:
         name: name that `tfseg.build` knows.
         table: table that says which tensor is which variable.
         first: key of the first convolution: it tells the input channels, and by its filters the width.
+        widest: path of the kernel whose filters tell the width, where those of the first one are rounded too much.
         variables: function of the width that gives the variables which every file has, path -> shape: one of
             `converters.families.variables`, which tell files apart. An axis of size 0 may have any size.
         complete: regular expression of layers outside the trunk. A file has of them those among `variables`, no others.
@@ -55,6 +56,7 @@ class FamilyNetwork:
     table: Table
     first: str
     variables: Callable[[float], Shapes] = _nothing
+    widest: str = ""
     complete: str = NEVER
     optional: str = NEVER
     requires: Mapping[str, str] = dataclasses.field(default_factory=dict)

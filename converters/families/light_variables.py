@@ -26,6 +26,10 @@ def mobilenet_v2(width: float) -> Shapes:
     return variables | {"top_conv/kernel": (1, 1, before, specs.divisible(1280 * max(1.0, width)))}
 
 
+MOBILENET_V2_WIDEST = "block17_project_conv/kernel"
+"""The kernel of a MobileNetV2 that tells its width: its stem's filters are a multiple of 8, so 44.8 become 48."""
+
+
 @functools.cache
 def mobilenet_v3(width: float, *, name: str) -> Shapes:
     """The kernels of a MobileNetV3.

@@ -77,11 +77,18 @@ class Fit:
         classes = None if self.other_head else self._key(shapes, self.classes)
         return Sizes(
             num_classes=self._num_classes(shapes, classes) if classes else None,
-            width=filters / self.network.filters,
+            width=self._width(shapes) or filters / self.network.filters,
             channels=channels,
             include_top=classes is not None,
             aux=self._key(shapes, self.family.aux) is not None,
         )
+
+    def _width(self, shapes: Shapes) -> float | None:
+        """The width by the kernel that tells it most exactly, if the network has one."""
+        network = self.network
+        key = network.table.key(network.widest) if network.widest else None
+        shape = network.table.shape(key, shapes[key]) if key and key in shapes else None
+        return shape[-1] / network.variables(1.0)[network.widest][-1] if shape else None
 
     def absent_parts(self, keys: Iterable[str]) -> list[str]:
         """The names of those of the network's files whose tensors are not among the keys."""

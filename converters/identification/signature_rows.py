@@ -322,7 +322,11 @@ BACKBONES = (
     ),
     Signature("DenseNet of keras.applications", "conv#_block#_#_bn/ pool#_conv/", "DenseNet121", KERAS),
     Signature("Xception of keras.applications", "block#_sepconv#/ block#_sepconv#_bn/", "Xception", KERAS),
-    Signature("an SE-ResNet of qubvel/classification_models", "bn_data/ stage#_unit#_bn#/ conv#d_#/", way=KERAS),
+    Signature(
+        "a network of qubvel's for Keras on an SE-ResNet, a ResNeXt or with other layers",
+        "bn_data/ stage#_unit#_bn#/ conv#d_#/",
+        way=KERAS,
+    ),
     Signature("ResNetV2 of keras.applications", "conv#_block#_preact_bn/", "ResNet50V2", KERAS),
     Signature(
         "a network of TensorFlow's DeepLab on ResNet",

@@ -17,6 +17,10 @@ from tfseg import specs
 STEM = (64, 64, 128)
 _SPECS = {name: dataclasses.replace(specs.RESNETS[name], stem=STEM) for name in ("resnet18", "resnet50", "resnet101")}
 _OPTIONS: dict[str, Any] = {"output_stride": 8, "convention": "previous", "stem": STEM, "aux_reduction": 2}
+DILATED = (
+    "the tensors do not tell the output stride: it is 8, as in the published files; the code also takes "
+    "dilate_scale=16, for which give output_stride=16, or an encoder that is not dilated: output_stride=32"
+)
 IGNORED = (
     (r".*\._tmp_running_(mean|var)", "a sum of the synchronized BatchNorm, which only training reads"),
     (r".*\._running_iter", "a count of the synchronized BatchNorm, which only training reads"),
@@ -87,6 +91,7 @@ def _family(decoder: str, head: str, rows: tuple[Row, ...], worst: str, **fields
                 [*trunk(spec, stem="numbered"), *rows],
                 ignored=IGNORED,
                 public=f"{name}dilated-{decoder}",
+                assumed_stride=DILATED,
             )
             for name, spec in _SPECS.items()
         ),

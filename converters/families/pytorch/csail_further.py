@@ -12,7 +12,7 @@ from converters.families import further_variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.further_trunks import hrnet
 from converters.families.light_trunks import unit
-from converters.families.pytorch.csail import C1, C1_ROWS, IGNORED, STEM, public_pair
+from converters.families.pytorch.csail import C1, C1_ROWS, DILATED, IGNORED, STEM, public_pair
 from converters.families.pytorch.mobilenet_names import mobilenet_v2_variables, plain_mobilenet_v2
 from converters.families.pytorch.public_torchvision import import_torchvision
 from converters.families.trunks import HEAD, network, trunk
@@ -48,6 +48,10 @@ def _public_upernet(name: str, *, num_classes: int, output_stride: int, aux: boo
     return public_pair(encoder, models.UPerNet(num_class=num_classes, fc_dim=2048, fpn_dim=512))
 
 
+_ASSUMED = (
+    "the tensors do not tell the encoder's output stride or the sides of the pooled maps: they are 32, and 1, 2, 3 "
+    "and 6, as in the published files"
+)
 _SPECS = {name: dataclasses.replace(specs.RESNETS[name], stem=STEM) for name in ("resnet50", "resnet101")}
 
 UPERNET = Family(
@@ -69,6 +73,7 @@ UPERNET = Family(
             public=name,
             read=_read_upernet,
             dilates=False,
+            assumed=_ASSUMED,
         )
         for name, spec in _SPECS.items()
     ),
@@ -104,6 +109,7 @@ HRNET = dataclasses.replace(
     C1,
     name="csailvision/hrnetv2",
     covers="HRNetV2-W48 with the decoder c1",
+    distinct="coarse maps are enlarged bilinearly",
     proof="mit_semseg, 3.5e-6",
     networks=(
         FamilyNetwork(
@@ -147,6 +153,7 @@ MOBILENET = dataclasses.replace(
             complete=r"(stem|block\d+|top)_.*",
             public="mobilenetv2",
             aux_layer="block14_project_bn",
+            assumed_stride=DILATED,
         ),
     ),
     head=r"(?!(stem|block\d+)_).*",

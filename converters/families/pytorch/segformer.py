@@ -21,7 +21,10 @@ _TAPS = tuple(f"stage{stage}_out" for stage in range(1, 5))
 _TRUNK = r"stage\d_.*"
 _OF_TRANSFORMERS: dict[str, Any] = {"epsilon": 1e-5}
 _JOINED: dict[str, Any] = {"joined": True}
-_ASSUMED = "the tensors do not tell the heads of the attention: they are those of the paper, 1, 2, 5 and 8"
+_ASSUMED = (
+    "the tensors do not tell the heads of the attention or the strides: they are those of the paper, 1, 2, 5 and 8, "
+    "and 4, 2, 2 and 2"
+)
 
 
 def _head(names: Iterable[str], fuse: tuple[str, str], logits: str) -> tuple[Row, ...]:

@@ -50,6 +50,7 @@ MOBILENET_V2 = _family(
             "conv_stem.weight",
             light_variables.mobilenet_v2,
             public="mobilenetv2_100",
+            widest=light_variables.MOBILENET_V2_WIDEST,
             complete=r"(stem|block\d+|top)_.*",
         ),
     ),
@@ -60,6 +61,7 @@ HRNET = _family(
     "hrnet",
     "hrnet.py",
     covers="HRNet-W18 to -W64",
+    distinct="coarse maps are enlarged by repeating pixels",
     proof="timm, 8.8e-7",
     preprocessing="torch",
     networks=tuple(

@@ -132,6 +132,7 @@ MOBILENET_V2 = Family(
             "features.0.0.weight",
             light_variables.mobilenet_v2,
             public="mobilenet_v2",
+            widest=light_variables.MOBILENET_V2_WIDEST,
         ),
     ),
     classes="classifier.1.weight",

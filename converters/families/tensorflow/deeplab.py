@@ -191,6 +191,7 @@ BACKBONES = Family(
             table((*_mobilenet_rows(), _MOBILENET_TOP)),
             "MobilenetV2/Conv/weights",
             light_variables.mobilenet_v2,
+            widest=light_variables.MOBILENET_V2_WIDEST,
             complete=r"(stem|block\d+|top)_.*",
             classes="MobilenetV2/Logits/Conv2d_1c_1x1/weights",
             options=_MOBILENET,

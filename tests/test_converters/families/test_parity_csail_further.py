@@ -7,6 +7,7 @@ from helpers.references import images, randomized_state
 from helpers.torchvision_cpu import import_torchvision
 
 import converters
+from converters.families.pytorch.csail import public_pair
 from converters.families.pytorch.csail_further import HRNET, MOBILENET, UPERNET
 
 PUBLIC = "mit_semseg"
@@ -49,13 +50,37 @@ def test_every_layer(name, record):
     check(module, model, record, name)
 
 
+def mobilenet_with_stride_16():
+    import_torchvision()
+    models = pytest.importorskip("mit_semseg.models.models")
+    from mit_semseg.models import mobilenet
+
+    encoder = models.MobileNetV2Dilated(mobilenet.mobilenetv2(), dilate_scale=16)
+    module = public_pair(encoder, models.C1(num_class=7, fc_dim=320))
+    return randomized_state(module).requires_grad_(False)
+
+
+@pytest.mark.full
+def test_another_output_stride_is_asked_for(record):
+    module = mobilenet_with_stride_16()
+    _, receipt = converters.convert(module.state_dict())
+    assert "do not tell the output stride: it is 8" in str(receipt)
+    model, receipt = converters.convert(module.state_dict(), output_stride=16)
+    assert "do not tell the output stride" not in str(receipt)
+    check(module, model, record, "mobilenetv2_c1 of output stride 16")
+
+
+@pytest.mark.full
+def test_upernet_says_what_its_tensors_do_not_tell():
+    _, receipt = converters.convert(net("upernet_resnet50").state_dict())
+    assert "do not tell the encoder's output stride or the sides of the pooled maps: they are 32" in str(receipt)
+
+
 @pytest.mark.full
 def test_the_lite_decoder(record):
     import_torchvision()
     models = pytest.importorskip("mit_semseg.models.models")
     from mit_semseg.models import resnet
-
-    from converters.families.pytorch.csail import public_pair
 
     decoder = models.UPerNet(num_class=7, fc_dim=2048, fpn_dim=256)
     module = randomized_state(public_pair(models.Resnet(resnet.resnet50()), decoder)).requires_grad_(False)

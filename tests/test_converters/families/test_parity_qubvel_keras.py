@@ -164,7 +164,9 @@ def test_classifiers(depth, top, tmp_path, record):
 @pytest.mark.full
 def test_an_encoder_with_squeeze_and_excite_is_refused_by_name(tmp_path):
     path = save_weights(public_segmenter("Unet", "seresnet18"), tmp_path / "weights.h5")
-    with pytest.raises(converters.ConversionError, match="It looks like an SE-ResNet of qubvel/classification_models"):
+    with pytest.raises(
+        converters.ConversionError, match="It looks like a network of qubvel's for Keras on an SE-ResNet"
+    ):
         converters.convert(path)
 
 
