@@ -27,14 +27,17 @@ def native_operations(model: keras.Model, *, gradients: bool) -> Iterator[None]:
         model: the model whose layers are replaced; layers of models inside it are not.
         gradients: whether the operations must have gradients.
     """
-    replaces_dilated = not gradients or _has_gradients_of_dilated_convolutions()
     patched = []
     try:
         for layer in model.layers:
             call: Callable[..., Tensor]
             if type(layer) is keras.layers.BatchNormalization and _is_plain(layer):
                 call = _batch_norm
-            elif type(layer) is keras.layers.Conv2D and _is_dilated(layer) and replaces_dilated:
+            elif (
+                type(layer) is keras.layers.Conv2D
+                and _is_dilated(layer)
+                and (not gradients or _has_gradients_of_dilated_convolutions(layer.compute_dtype))
+            ):
                 call = _convolution
             elif type(layer) is keras.layers.Conv2D and gradients and _is_narrow_and_strided(layer):
                 call = _convolution_of_slice
@@ -100,12 +103,20 @@ def _convolution_of_slice(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
 
 
 @functools.cache
-def _has_gradients_of_dilated_convolutions() -> bool:
-    """Whether this build of TensorFlow has them: on a CPU only oneDNN does, so a small one is tried."""
+def _has_gradients_of_dilated_convolutions(dtype: str) -> bool:
+    """Whether this build of TensorFlow has them: on a CPU only oneDNN does, for the types that the processor computes
+    with; so a small one is tried.
+
+    Args:
+        dtype: type of the images and the kernel.
+    """
     import tensorflow as tf
 
     with tf.init_scope():
-        ones, options = tf.ones((1, 8, 8, 1)), {"strides": (1,) * 4, "padding": "SAME", "dilations": (1, 2, 2, 1)}
+        ones, options = (
+            tf.ones((1, 8, 8, 1), dtype),
+            {"strides": (1,) * 4, "padding": "SAME", "dilations": (1, 2, 2, 1)},
+        )
         try:
             tf.raw_ops.Conv2DBackpropFilter(input=ones, filter_sizes=(3, 3, 1, 1), out_backprop=ones, **options)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
