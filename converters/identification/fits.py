@@ -9,6 +9,7 @@ from converters.downloads import published
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.families.differences import describe_differences
+from converters.garbage import uncollected
 from converters.identification.agreement import Agreement, agree, refuse_stated, source_statements, stated_fits
 from converters.identification.file_names import NameEvidence, read_name
 from converters.identification.fit import Fit as Fit
@@ -149,6 +150,7 @@ def _distinct(other: Fit, fit: Fit) -> str:
     return other.family.distinct if other.family is not fit.family else ""
 
 
+@uncollected()
 def rank(source: Source, family: Family | None, skip: Sequence[str]) -> tuple[list[Fit], NameEvidence]:
     """One `Fit` for each network, the best first, and what the file's name says.
 

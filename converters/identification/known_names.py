@@ -4,6 +4,7 @@ import functools
 from collections.abc import Collection, Iterable
 
 from converters.families import FAMILIES, Family, FamilyNetwork
+from converters.garbage import uncollected
 from converters.names.name_index import NameIndex
 from converters.names.tables import Table
 
@@ -25,6 +26,7 @@ def index_of(networks: Iterable[FamilyNetwork]) -> NameIndex:
 
 
 @functools.lru_cache(8)
+@uncollected()
 def _index(tables: tuple[Table, ...]) -> NameIndex:
     return NameIndex(tables)
 
