@@ -57,7 +57,8 @@ def export_sample(folder: pathlib.Path, **options) -> pathlib.Path:
 @contextlib.contextmanager
 def served(exported: pathlib.Path, *flags: str, checkout: pathlib.Path = ROOT) -> Iterator[tuple[str, int]]:
     """The address and the process number of a server by the code of a checkout."""
-    words = [sys.executable, "-m", "tfseg_cli.serve", str(exported), "--port=0", "--log_level=error", *flags]
+    words = [sys.executable, "-m", "tfseg_cli.serve", str(exported), "--port=0", *flags]
+    words += ["--log_level=error"] if checkout == ROOT else []  # of which earlier ones know nothing
     variables = os.environ | {"PYTHONPATH": str(checkout)}
     process = subprocess.Popen(words, cwd=checkout, env=variables, stdout=subprocess.PIPE, text=True)
     try:
