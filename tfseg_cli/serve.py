@@ -94,14 +94,18 @@ _QUEUE = flag_types.integer(
     "queue", 256, "Requests at once; further ones are asked to try again later.", least=1, most=65535
 )
 _BATCH = flag_types.integer(
-    "batch", 8, "Requests for images of one size that the model sees at once, if they wait.", least=1, most=1024
+    "batch",
+    8,
+    "Requests for images of one size that share a run of the model at most, if they wait: as many as make it fastest.",
+    least=1,
+    most=1024,
 )
 _ENGINE = flag_types.choice(
     "engine",
-    None,
+    "auto",
     ("auto", "tensorflow", "openvino", "onnxruntime", "litert"),
-    "What computes: by default TensorFlow; openvino, onnxruntime or litert, if `tfseg export` wrote its format into "
-    "the folder, too; auto: the fastest of them, measured at the start.",
+    "What computes: tensorflow; openvino, onnxruntime or litert, if `tfseg export` wrote its format into the folder, "
+    "too; auto: the fastest of those that are there and installed, measured at the start.",
 )
 _SAMPLE = path_flags.existing_file(
     "sample", "Picture that the page offers to try; by default a drawing of a street, if the model takes photographs."
@@ -156,8 +160,7 @@ def _serve() -> NoReturn:
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         print(f"{exported.name}, version {exported.version}: http://{address}", flush=True)
-        if _ENGINE.value:
-            print(f"computed by {exported.engine}", flush=True)
+        print(f"computed by {exported.engine}", flush=True)
         monitoring.write_log(_LOG_FORMAT.value, _LOG_LEVEL.value)
         web.run_app(
             Server(exported, limits, access, sample).app(),

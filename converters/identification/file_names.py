@@ -112,20 +112,28 @@ def _either(fits: Sequence[Fit]) -> str:
 
 def _networks_in(stem: str) -> list[str]:
     """The names of known networks in a file name, the longest at each place."""
-    names, pattern = _patterns()
-    return [names[_letters(match[0])] for match in pattern.finditer(re.sub(r"[\s.-]", "_", stem))]
+    names: list[str] = []
+    for words in re.split("[^a-z0-9_]", re.sub(r"[\s.-]", "_", stem)):
+        parts, start = words.split("_"), 0
+        while start < len(parts):
+            ends = range(len(parts), start, -1)
+            name, end = next(((name, end) for end in ends if (name := _spelled(parts[start:end]))), ("", start + 1))
+            names += [name] if name else []
+            start = end
+    return names
+
+
+def _spelled(parts: Sequence[str]) -> str:
+    """The network whose name these parts are; none if they are not: ResNet-50, resnet_50 and resnet50 are one name."""
+    name = _names().get("".join(parts), "")
+    pieces = re.findall(r"aa(?=\d)|blur(?=\d)|[a-z]+?(?=aa\d|blur\d|\d|_|$)|\d+", name)
+    return name if re.fullmatch("_?".join(pieces), "_".join(parts)) else ""
 
 
 @functools.cache
-def _patterns() -> tuple[dict[str, str], re.Pattern[str]]:
-    """Letters and digits of every network's name -> the name; and the pattern that finds them."""
-    names = {_letters(network.name): network.name for family in FAMILIES.values() for network in family.networks}
-    longest_first = sorted(names.values(), key=len, reverse=True)
-    # "ResNet-50", "resnet_50" and "resnet50" are one name.
-    spelled = "|".join(
-        "_?".join(re.findall(r"aa(?=\d)|blur(?=\d)|[a-z]+?(?=aa\d|blur\d|\d|_|$)|\d+", name)) for name in longest_first
-    )
-    return names, re.compile(f"(?<![a-z0-9])({spelled})(?![a-z0-9])")
+def _names() -> dict[str, str]:
+    """Letters and digits of every network's name -> the name."""
+    return {_letters(network.name): network.name for family in FAMILIES.values() for network in family.networks}
 
 
 def _letters(name: str) -> str:

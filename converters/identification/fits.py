@@ -194,8 +194,8 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
     # Skipped tensors may be strangers; or they are the head, which tells what the file is: both views are tried.
     views: list[Shapes] = [shapes] if len(shapes) == len(source.shapes) else [shapes, source.shapes]
     networks = networks_of(families)
-    begun = any(network.first in shapes for network in networks)
-    known = index_of(networks).known(source.shapes)
+    begun = [network for network in networks if network.first in shapes]
+    known = index_of(begun or networks).known(source.shapes)
     for family in families:
         for network in family.networks:
             absent: tuple[str, ...] = (f"has no {network.first}",)

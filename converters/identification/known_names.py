@@ -25,7 +25,7 @@ def index_of(networks: Iterable[FamilyNetwork]) -> NameIndex:
     return _index(tuple(dict.fromkeys(tables)))
 
 
-@functools.lru_cache(8)
+@functools.lru_cache(32)
 @uncollected()
 def _index(tables: tuple[Table, ...]) -> NameIndex:
     return NameIndex(tables)

@@ -4,9 +4,12 @@ import asyncio
 import collections
 import concurrent.futures
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+
+from tfseg.serving.pace import Pace
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[str, Arrays], dict[str, np.ndarray]]
@@ -33,7 +36,7 @@ class _Job:
 
 
 class Batches:
-    """Runs a model in one thread, which uses all cores by itself. Requests that wait share a run where they can.
+    """Runs a model in one thread, which uses all cores by itself. Requests that wait share a run where that is faster.
 
     Args:
         run: the model.
@@ -42,7 +45,8 @@ class Batches:
     """
 
     def __init__(self, run: Run, batch: int, max_pixels: int) -> None:
-        self._run, self._batch, self._max_pixels = run, batch, max_pixels
+        self._run, self._max_pixels = run, max_pixels
+        self._pace = Pace(batch)
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="model")
         self._waiting: collections.deque[_Job] = collections.deque()
         self._worker: asyncio.Task[None] | None = None
@@ -83,17 +87,29 @@ class Batches:
         waiting = [job for job in self._waiting if not job.result.done()]
         chosen = waiting[:1]
         if chosen and chosen[0].signature in _BY_IMAGE:
-            kind, pixels = chosen[0].kind, chosen[0].pixels
-            for job in waiting[1:]:
-                if len(chosen) == self._batch:
-                    break
-                if job.kind == kind and pixels + job.pixels <= self._max_pixels:
-                    chosen.append(job)
-                    pixels += job.pixels
+            together = self._within_limits([job for job in waiting if job.kind == chosen[0].kind])
+            chosen = together[: self._pace.number(chosen[0].kind, len(together))]
         self._waiting = collections.deque(job for job in waiting if job not in chosen)
         return chosen
 
+    def _within_limits(self, jobs: Sequence[_Job]) -> list[_Job]:
+        """The first job, and those after it that a run has room for."""
+        chosen, pixels = list(jobs[:1]), jobs[0].pixels
+        for job in jobs[1:]:
+            if pixels + job.pixels <= self._max_pixels:
+                chosen.append(job)
+                pixels += job.pixels
+        return chosen
+
     def _compute(self, jobs: Sequence[_Job]) -> list[dict[str, np.ndarray] | Exception]:
+        begin = time.perf_counter()
+        results = self._results(jobs)
+        if not any(isinstance(result, Exception) for result in results):
+            images = sum(len(next(iter(job.inputs.values()))) for job in jobs)
+            self._pace.note(jobs[0].kind, len(jobs), images=images, seconds=time.perf_counter() - begin)
+        return results
+
+    def _results(self, jobs: Sequence[_Job]) -> list[dict[str, np.ndarray] | Exception]:
         if len(jobs) > 1:
             outputs = self._outcome(jobs[0].signature, *(job.inputs for job in jobs))
             if not isinstance(outputs, Exception):

@@ -101,7 +101,7 @@ def served_engine(
                 engines[engine.name] = _opened(folder, engine.name, reference, shape)
             except EngineError as error:
                 warnings.warn(f"{folder.name} is served by TensorFlow, not {engine.name}: {error}", stacklevel=2)
-    if name == AUTO:
+    if name == AUTO and engines:
         images = _noise(_filled(shape, _SIDE))
         seconds = {"": _median(reference, images)}
         seconds |= {engine: _median(served.logits, images) for engine, served in engines.items()}

@@ -14,7 +14,7 @@ class Limits(NamedTuple):
         timeout: seconds from the head of a request to its answer.
         body_timeout: seconds in which the body of a request must come.
         queue: requests at once whose bodies have come; further ones are asked to try again later.
-        batch: requests for images of one size that the model sees at once.
+        batch: requests for images of one size that the model sees at once at most; it sees as many as make it fastest.
     """
 
     max_bytes: int = 16 * 2**20
