@@ -1,0 +1,1 @@
+"""Measurements: plain scripts, each of which says what it measures."""

@@ -1,0 +1,1 @@
+"""tfseg on an accelerator: speed beside PyTorch, trainings with a score, and parity with the CPU."""
