@@ -5,8 +5,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -51,11 +53,10 @@ def test_a_cut_line_is_left_out_and_swallows_no_other(results):
 
 
 def test_epochs_fill_the_time_and_no_more():
-    pace = {"epoch_seconds": 2.0, "validation_seconds": 4.0, "start_seconds": 30.0}
+    pace = {"pass_seconds": 2.0, "save_seconds": 1.0, "validation_seconds": 4.0, "start_seconds": 30.0}
     count = segmenters.planned_epochs(pace, 200, 3, 60)
-    assert count == 13
     needed = 30 + segmenters.FINISH_SECONDS + 2 * 4
-    assert needed + count * (3 * 2 + 4) <= 200 < needed + (count + 1) * (3 * 2 + 4)
+    assert needed + count * (3 * 2 + 1 + 4) <= 200 < needed + (count + 1) * (3 * 2 + 1 + 4)
     assert segmenters.planned_epochs(pace, 10_000, 3, 60) == 60
     assert segmenters.planned_epochs(pace, 10, 3, 60) == 1
 
@@ -176,7 +177,15 @@ def test_a_child_that_ends_or_hangs_is_an_error(tmp_path):
     assert child.reply(60)["error"] == "the process ended with code 0"
     assert not child.is_alive
     job = processes.run_job("records", env=env, log=tmp_path / "log")
-    assert processes.end_job(job, 60, 1) == 0
+    assert processes.end_jobs([job], 60, 1) == [0]
+
+
+def test_jobs_that_last_too_long_are_interrupted_together():
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); time.sleep(60)"
+    jobs = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) for _ in range(2)]
+    begin = time.monotonic()
+    assert processes.end_jobs(jobs, 0.5, 60) == [-signal.SIGINT] * 2
+    assert time.monotonic() - begin < 30
 
 
 def test_flags_are_refused_by_name(capsys, tmp_path):

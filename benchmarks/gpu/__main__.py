@@ -28,7 +28,7 @@ from benchmarks.gpu import parity, segmenters
 from benchmarks.gpu.contenders import CONTENDERS
 from benchmarks.gpu.nets import NETWORKS
 from benchmarks.gpu.plans import PLANS
-from benchmarks.gpu.processes import ROOT, end_job, environment, run_job
+from benchmarks.gpu.processes import ROOT, end_jobs, environment, run_job
 from benchmarks.gpu.records import Budget, Records
 from benchmarks.gpu.speed import Timing, cases_of, measure, prepare
 from benchmarks.gpu.tables import tables
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--contenders", default=",".join(CONTENDERS), help="what competes (default: %(default)s)")
     flag("--size", type=int, default=512, help="height and width of images, in pixels (default: %(default)s)")
     steps = "precisions and batches, the most important first (default: %(default)s); tf32 and float32 are float32"
-    flag("--training_steps", default="bfloat16:16,bfloat16:32,tf32:16,float32:16,bfloat16:64,bfloat16:8", help=steps)
+    flag("--training_steps", default="bfloat16:16,tf32:16,float32:16,bfloat16:32,bfloat16:64", help=steps)
     flag("--inference_steps", default="bfloat16:1,bfloat16:16,tf32:1,tf32:16", help=f"{steps} with TF32 allowed or off")
     flag("--rounds", type=int, default=3, help="turns of each contender (default: %(default)s)")
     flag("--turn_seconds", type=float, default=0.6, help="length of a turn (default: %(default)s)")
@@ -198,7 +198,7 @@ def run_score(options: argparse.Namespace, records: Records) -> None:
     env = environment(options.backend, options.out.resolve() / "compiled")
     arguments = (str(records.path), str(pathlib.Path(options.data).resolve()), *folders)
     job = run_job("scoring", *arguments, env=env, log=options.out / "logs" / "score.log")
-    if end_job(job, options.score_seconds, 5):
+    if any(end_jobs([job], options.score_seconds, 5)):
         say("score: no result, see logs")
 
 
@@ -218,9 +218,8 @@ def run_parity(options: argparse.Namespace, records: Records) -> None:
         arguments = (str(records.path), str(height), str(width), str(options.parity_width))
         log = options.out / "logs" / f"parity_{number}.log"
         jobs.append(run_job("parity", *arguments, *names[number :: options.at_once], env=env, log=log))
-    for job in jobs:
-        if end_job(job, budget.left(), 5):
-            say("parity: a process ended early, see logs")
+    if any(end_jobs(jobs, budget.left(), 5)):
+        say("parity: a process ended early, see logs")
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -125,7 +125,7 @@ def _keras_run(case: Case) -> tuple[Run, int]:
     if case.task == "inference":
         function = compiled(model, lambda logits: logits)
 
-        def predict(steps: int) -> Any:
+        def predict(steps: int, _model: keras.Model = model) -> Any:  # `function` does not keep the model alive
             for _ in range(steps):
                 logits = function(images)
             return _finished(logits)

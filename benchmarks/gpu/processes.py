@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -129,17 +130,19 @@ def run_job(module: str, *arguments: str, env: Mapping[str, str], log: pathlib.P
         return subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
 
 
-def end_job(process: "subprocess.Popen[bytes]", seconds: float, grace: float) -> int:
-    """Waits for a job; one that lasts too long is interrupted as by Ctrl-C, and later killed. Returns its exit code.
+def end_jobs(processes: Sequence["subprocess.Popen[bytes]"], seconds: float, grace: float) -> list[int]:
+    """Waits for jobs, and returns their exit codes. Those that last too long are interrupted, and later killed.
 
     Args:
-        process: what `run_job` returned.
-        seconds: how long it may last from now on.
-        grace: how long it may take to end after that.
+        processes: what `run_job` returned.
+        seconds: how long they may last from now on, together.
+        grace: how long they may take to end after that.
     """
     for timeout, number in ((seconds, signal.SIGINT), (grace, signal.SIGKILL)):
-        try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-    return process.wait()
+        end = time.monotonic() + timeout
+        while any(process.poll() is None for process in processes) and time.monotonic() < end:
+            time.sleep(0.1)
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(number)
+    return [process.wait() for process in processes]

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 from benchmarks.gpu.plans import PLANS
-from benchmarks.gpu.processes import end_job, environment, run_job
+from benchmarks.gpu.processes import end_jobs, environment, run_job
 from benchmarks.gpu.records import Budget, Record, Records
 from benchmarks.gpu.train_job import Settings
 
@@ -68,10 +68,10 @@ def measure_pace(trainings: Trainings, records: Records, budget: Budget, say: Ca
     """
     missing = [each for each in trainings.settings if not records.last("pace", **entries_of(each))]
     jobs = [(each, trainings.start(each, "pace")) for each in missing if budget.left()]
-    for settings, job in jobs:
-        code = end_job(job, budget.left(), 5)
+    codes = end_jobs([job for _, job in jobs], budget.left(), 5)
+    for (settings, _), code in zip(jobs, codes, strict=True):
         record = records.last("pace", **entries_of(settings))
-        said = f"{record['epoch_seconds']:.2f} s an epoch" if record else f"no result, code {code}, see logs"
+        said = f"{record['pass_seconds']:.2f} s a pass" if record else f"no result, code {code}, see logs"
         say(f"pace {settings.plan}: {said}")
 
 
@@ -86,7 +86,8 @@ def planned_epochs(pace: Record, seconds: float, passes: int, most: int) -> int:
     """
     validation = pace["validation_seconds"]
     fixed = pace["start_seconds"] + FINISH_SECONDS + 2 * validation
-    return max(1, min(most, int((seconds - fixed) / (passes * pace["epoch_seconds"] + validation))))
+    epoch = passes * pace["pass_seconds"] + pace["save_seconds"] + validation
+    return max(1, min(most, int((seconds - fixed) / epoch)))
 
 
 def train_all(
@@ -117,10 +118,10 @@ def train_all(
             plan = records.add("plan", **entries, epochs=count, passes=settings.passes)
         say(f"segmenters {settings.plan}: {plan['epochs']} epochs of {settings.passes} passes")
         jobs.append((settings, trainings.start(dataclasses.replace(settings, epochs=plan["epochs"]), "segmenters")))
-    for settings, job in jobs:
-        pace = records.last("pace", **entries_of(settings)) or {}
-        finish = GRACE_SECONDS + 2 * pace.get("validation_seconds", 0.0)
-        code = end_job(job, max(0.0, budget.left() - finish), finish)
+    paces = [records.last("pace", **entries_of(settings)) or {} for settings, _ in jobs]
+    finish = GRACE_SECONDS + 2 * max((pace.get("validation_seconds", 0.0) for pace in paces), default=0.0)
+    codes = end_jobs([job for _, job in jobs], max(0.0, budget.left() - finish), finish)
+    for (settings, _), code in zip(jobs, codes, strict=True):
         record = records.last("segmenters", **entries_of(settings))
         said = f"mean IoU {100 * record['mean_iou']:.2f}" if record else f"no result, code {code}, see logs"
         say(f"segmenters {settings.plan}: {said}")

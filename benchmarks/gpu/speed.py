@@ -170,7 +170,7 @@ def _measure_case(
             speed["steps_of_a_turn"] = steps[name]
             speed["turns"] = [round(value, 6) for value in turns[name]]
             if len(other) == len(turns[name]):
-                ratios = [reference / own for own, reference in zip(turns[name], other, strict=True)]
+                ratios = [reference / value for value, reference in zip(turns[name], other, strict=True)]
                 speed["speed_beside_torch_compile"] = round(statistics.median(ratios), 4)
         records.add(part, **case.entries(), contender=name, **reply, **speed)
         yield f"{part} {_title(case)} {name}: {reply.get('error') or str(speed['images_per_second']) + ' images/s'}"

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def recipe_of(settings: Settings) -> "Recipe":
 
 
 def measure_pace(settings: Settings, train_set: "Dataset", val_set: "Dataset", begin: float) -> dict[str, float]:
-    """The seconds of an epoch of one pass, of a validation, and of what comes before them: building and compiling.
+    """The seconds of a pass, of saving a state, of a validation, and of what comes before: building and compiling.
 
     Args:
         settings: what the process is told.
@@ -125,6 +126,7 @@ def measure_pace(settings: Settings, train_set: "Dataset", val_set: "Dataset", b
         begin: when the process began.
     """
     from tfseg import training
+    from tfseg.training.runs import RunFolder
 
     times: list[float] = []  # when each epoch was validated and saved
 
@@ -135,14 +137,22 @@ def measure_pace(settings: Settings, train_set: "Dataset", val_set: "Dataset", b
 
     run = pathlib.Path(settings.folder, "pace")
     shutil.rmtree(run, ignore_errors=True)
+    began: list[float] = []
     options: dict[str, Any] = {"epochs": PACE_EPOCHS, "validation": val_set, "validate_every": 2, "log": note}
+    options["started"] = lambda: began.append(time.monotonic() - begin)
     training.train(build(settings, train_set.num_classes), train_set, run, recipe=recipe_of(settings), **options)
+    (steps_ended,) = (row["seconds"] for row in RunFolder(run).rows if row["epoch"] == 3)
     shutil.rmtree(run)
     _, second, third, fourth = times  # the second and the fourth epoch are validated
     epoch = third - second
+    save = min(max(0.0, third - began[0] - steps_ended), epoch)  # the log's seconds are those before saving
     validation = max(0.0, fourth - third - epoch)
-    start = max(0.0, second - 2 * epoch - validation)
-    return {"epoch_seconds": epoch, "validation_seconds": validation, "start_seconds": start}
+    return {
+        "pass_seconds": epoch - save,
+        "save_seconds": save,
+        "validation_seconds": validation,
+        "start_seconds": max(0.0, second - 2 * epoch - validation),
+    }
 
 
 def finish(settings: Settings, run: pathlib.Path, val_set: "Dataset") -> dict[str, Any]:
@@ -193,6 +203,7 @@ def main(settings: Settings) -> None:
         settings: what the process is told.
     """
     begin = time.monotonic()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
     from tfseg import data, training
 
     records = Records(settings.records)
