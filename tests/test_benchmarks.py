@@ -208,6 +208,31 @@ def camvid(folder: pathlib.Path, count: int) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.full
+def test_a_training_that_is_cut_is_scored_and_continues(tmp_path, monkeypatch):
+    root, path = camvid(tmp_path / "data", 2), str(tmp_path / "results.jsonl")
+    size = {"crop": (32, 48), "batch": 2, "dtype": "float32", "width": 1 / 32, "fc_units": 8, "passes": 1, "epochs": 3}
+    settings = train_job.Settings("fcn8s_library", str(root), None, path, str(tmp_path / "plan"), **size)
+    train = tfseg.training.train
+
+    def cut(*args, **options):
+        def log(line):
+            if line.startswith("epoch 1"):
+                raise KeyboardInterrupt
+
+        return train(*args, **options, log=log)
+
+    monkeypatch.setattr("tfseg.training.train", cut)
+    train_job.main(settings)
+    monkeypatch.undo()
+    train_job.main(settings)
+    first, second = records.Records(path).all("segmenters")
+    assert [(record["interrupted"], record["epochs_done"]) for record in (first, second)] == [(True, 1), (False, 3)]
+    rows = (tmp_path / "plan" / "log.csv").read_text().splitlines()
+    assert len(rows) == 1 + 3
+    assert f"{first['last_loss']:.9g}" in rows[1]
+
+
 @pytest.fixture(scope="module")
 def without_tensorflow(tmp_path_factory):
     """Runs the benchmark at tiny size, where TensorFlow cannot be imported; the parts share a folder of results."""

@@ -162,6 +162,7 @@ def _allow_tf32(allowed: bool) -> None:
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cudnn.benchmark = True
 
 
 def _finished(result: Any) -> Any:
