@@ -5,9 +5,13 @@
 measures the networks that are named, in this process. The weights are random, and none of them hides an error.
 """
 
+import contextlib
+import importlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 
@@ -21,6 +25,20 @@ NETWORKS = (
     *("unet_resnet34", "unetplusplus_resnet34", "upernet_resnet50", "segformer_mit_b0", "lraspp_mobilenet_v3_large"),
     *("unet_efficientnet_b0", "pan_resnet34"),
 )
+
+
+@contextlib.contextmanager
+def drawn_by_numpy() -> Iterator[None]:
+    """A context in which NumPy draws the initial values of networks: JAX would compile a function for every shape."""
+    random, source = importlib.import_module("keras.src.backend.jax.random"), np.random.default_rng(0)
+
+    def draw(shape: tuple[int, ...], *_: Any, **__: Any) -> np.ndarray:
+        return source.normal(0, 0.05, shape).astype("float32")
+
+    with contextlib.ExitStack() as stack:
+        for name in ("normal", "truncated_normal", "uniform"):
+            stack.enter_context(mock.patch.object(random, name, draw))
+        yield
 
 
 def compute(model: "keras.Model", images: np.ndarray, device: Any) -> np.ndarray:
@@ -85,11 +103,13 @@ def measure(network: str, height: int, width: int, width_factor: float) -> dict[
 
     begin = time.monotonic()
     keras.utils.set_random_seed(0)
-    model = randomize_weights(tfseg.build(network, num_classes=21, width=width_factor))
+    with drawn_by_numpy():
+        model = randomize_weights(tfseg.build(network, num_classes=21, width=width_factor))
+        half_model = with_dtype(model, "mixed_bfloat16")
     image, accelerator = random_image(height, width), jax.devices()[0]
     expected = compute(model, image, jax.devices("cpu")[0])
     accelerated = compute(model, image, accelerator)
-    half = compute(with_dtype(model, "mixed_bfloat16"), image, accelerator)
+    half = compute(half_model, image, accelerator)
     facts = {"device": accelerator.device_kind, "seconds": round(time.monotonic() - begin, 1)}
     return differences(expected, accelerated, half) | facts
 
