@@ -135,8 +135,8 @@ def main(rounds: int) -> None:
         print(f"{name:14}{statistics.median(seconds):10.2f}{span:>16}{ratio:11.2f}{memory:14.0f}")
 
 
-def write(checkpoint: str) -> None:
-    """Writes the checkpoint, and its weights as a `.caffemodel`."""
+def write(checkpoint: str, *, caffe: bool = True) -> None:
+    """Writes the checkpoint, and its weights as a `.caffemodel` where wanted."""
     import torch
 
     from tfseg import specs
@@ -152,6 +152,8 @@ def write(checkpoint: str) -> None:
     for module, shape in shapes.items():
         state |= {f"{module}.weight": torch.randn(shape) * 0.01, f"{module}.bias": torch.randn(shape[0])}
     torch.save(state, checkpoint)
+    if not caffe:
+        return
 
     import converters
 

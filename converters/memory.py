@@ -1,6 +1,7 @@
 """Keras variables and NumPy arrays on the same memory: a large model is never held twice.
 
-Under TensorFlow, arrays pass through DLPack. With other backends Keras copies, which is as correct, and slower.
+Under TensorFlow, arrays pass through DLPack; variables of Keras's NumPy backend are arrays. With other backends Keras
+copies, which is as correct, and slower.
 TensorFlow aborts the process on memory that is not aligned to 64 bytes, hence `empty`.
 """
 
@@ -26,35 +27,48 @@ def empty(shape: Shape, dtype: np.typing.DTypeLike) -> np.ndarray:
 
 def lazy_zeros(shape: Shape, dtype: str | None = None) -> Any:
     """A tensor of zeros that takes no memory until it is written, as an initializer for what is filled afterwards."""
-    return _tensor(_aligned(np.zeros, shape, dtype or "float32"))
+    array = _aligned(np.zeros, shape, dtype or "float32")
+    return _UncopiedArray(array) if _backend() == "numpy" else _tensor(array)
 
 
 def assign(variable: "keras.Variable", array: np.ndarray) -> None:
     """Gives a variable an array that nothing else refers to: the variable may keep its memory."""
-    variable.assign(_tensor(array))
+    if _backend() == "numpy" and tuple(variable.shape) == array.shape and variable.dtype == array.dtype.name:
+        variable._direct_assign(_UncopiedArray(array))  # `assign` would copy it twice
+    else:
+        variable.assign(_tensor(array))
 
 
 def view(variable: "keras.Variable") -> np.ndarray:
     """A variable's values, read-only, without a copy where the backend and the type allow."""
     import keras
 
-    if keras.backend.backend() == "tensorflow" and variable.dtype != "bfloat16":
+    if _backend() == "tensorflow" and variable.dtype != "bfloat16":
         return np.from_dlpack(variable.value.read_value())
+    if _backend() == "numpy":
+        array = np.asarray(variable.value).view()
+        array.flags.writeable = False
+        return array
     return keras.ops.convert_to_numpy(variable)
 
 
 @contextlib.contextmanager
 def saved_without_copies(model: "keras.Model") -> Iterator[None]:
     """Inside, Keras's own saving gets views of the layers' variables; by itself it copies each of them twice."""
+    import keras
+
     layers = [layer for layer in model.layers if layer.weights]
 
-    def save_into(store: dict[str, Any], layer: "keras.Layer") -> None:
-        for index, variable in enumerate(layer.weights):
-            store[str(index)] = _UncopiedArray(view(variable))
+    def save_into(store: dict[str, Any], save: Callable[[dict[str, Any]], None]) -> None:
+        variables: dict[str, Any] = {}  # without those of layers in the layer, which Keras saves by themselves
+        save(variables)
+        for key, value in variables.items():
+            store[key] = _UncopiedArray(view(value)) if isinstance(value, keras.Variable) else value
 
     try:
         for layer in layers:
-            layer.save_own_variables = lambda store, layer=layer: save_into(store, layer)
+            save = layer.save_own_variables
+            layer.save_own_variables = lambda store, save=save: save_into(store, save)
         yield
     finally:
         for layer in layers:
@@ -67,6 +81,7 @@ class _UncopiedArray:
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
+        self.dtype = array.dtype
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return self.array
@@ -79,10 +94,14 @@ def _aligned(make: Callable[..., np.ndarray], shape: Shape, dtype: np.typing.DTy
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _backend() -> str:
     import keras
 
-    if keras.backend.backend() != "tensorflow" or array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
+    return keras.backend.backend()
+
+
+def _tensor(array: np.ndarray) -> Any:
+    if _backend() != "tensorflow" or array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
         return array
     import tensorflow as tf
 

@@ -16,6 +16,7 @@ from absl import flags, logging
 from tfseg_cli import choices, flag_types, path_flags, trust_flags
 from tfseg_cli.launch import UsageError, check_name, invalid, launch, show_download
 from tfseg_cli.quiet import load_library
+from tfseg_cli.storing import storing_or_computing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,9 +119,16 @@ def main() -> None:
 def _convert() -> int:
     _check_files()
     classes, colors = _named_classes()
-    load_library()
-    with trust_flags.allowing():
-        return _convert_files(classes, colors)
+
+    def convert_files() -> int:
+        load_library()
+        with trust_flags.allowing():
+            return _convert_files(classes, colors)
+
+    is_file = pathlib.Path(_OUTPUT.value).suffix != ""
+    if not is_file or _VERIFY.value or _REPORT.value or _PUBLIC.value:  # these run the network
+        return convert_files()
+    return storing_or_computing(convert_files, "tfseg_cli.convert")
 
 
 def _convert_files(classes: "list[str] | None", colors: "list[tuple[int, int, int]] | None") -> int:

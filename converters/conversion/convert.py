@@ -1,6 +1,7 @@
 """A checkpoint in, a Keras model that computes the same function out."""
 
 import os
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +12,6 @@ from converters.conversion.convert_graph import (
     graph_beside,
     graph_path,
     graph_results,
-)
-from converters.conversion.from_programs import (
-    convert_described,
-    convert_exported,
-    convert_graph,
-    convert_program,
-    convert_public,
-    has_program,
 )
 from converters.conversion.known_network import convert_known
 from converters.conversion.requests import Conversion, Request
@@ -139,22 +132,30 @@ def _convert(path: Weights, request: Request, results: GraphResults, public: Any
     single = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
     single = fetched(single) if isinstance(single, str | os.PathLike) else single
     if isinstance(single, str | os.PathLike) and is_exported_program(single):
-        return convert_exported(single, request)
+        return _programs().convert_exported(single, request)
     if (graph := graph_path(single, results)) is not None:
-        return convert_graph(graph, request, results)
+        return _programs().convert_graph(graph, request, results)
     source = open_source(path)
     meta_graph = graph_beside(source)
     if meta_graph is None:
         check_graph_options(results)
     if public is not None:
-        return convert_public(source, request, public)
+        return _programs().convert_public(source, request, public)
     try:
         return convert_known(source, request)
     except ConversionError as refusal:
+        programs = _programs()
         if meta_graph is not None and not request.is_of_families:
-            return convert_graph(meta_graph, request, results, refusal)
-        if has_program(source, request):
-            return convert_program(source, request, refusal)
+            return programs.convert_graph(meta_graph, request, results, refusal)
+        if programs.has_program(source, request):
+            return programs.convert_program(source, request, refusal)
         if request.is_of_families or source.refusal is not None or is_own_model(source):
             raise
-        return convert_described(source, request, refusal)
+        return programs.convert_described(source, request, refusal)
+
+
+def _programs() -> types.ModuleType:
+    """The front-ends of programs: 150 modules, which networks of the families do without."""
+    from converters.conversion import from_programs
+
+    return from_programs

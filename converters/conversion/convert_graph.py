@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from converters.building.tensorflow.build import BuiltGraph, build_from_tensorflow
 from converters.errors import ConversionError
 from converters.identification.sources import Source
 from converters.reading.tensorflow.graph_file import META_GRAPH, graph_kind
 from converters.types import Path
+
+if TYPE_CHECKING:
+    from converters.building.tensorflow.build import BuiltGraph
 
 _CHECKPOINT = "TensorFlow checkpoint"
 
@@ -72,7 +74,7 @@ def graph_beside(source: Source) -> Path | None:
     return None
 
 
-def build_graph(path: Path, *, results: GraphResults, for_families: bool, allow_nonfinite: bool) -> BuiltGraph:
+def build_graph(path: Path, *, results: GraphResults, for_families: bool, allow_nonfinite: bool) -> "BuiltGraph":
     """The model of a program of TensorFlow.
 
     Args:
@@ -88,6 +90,8 @@ def build_graph(path: Path, *, results: GraphResults, for_families: bool, allow_
             f"{path} is a program of TensorFlow and is built as it stands. The options for networks of the families "
             "(family=, network=, num_classes=, output_stride=, skip= and so on) do not apply to it."
         )
+    from converters.building.tensorflow.build import build_from_tensorflow  # most conversions do without it
+
     return build_from_tensorflow(path, **results._asdict(), allow_nonfinite=allow_nonfinite)
 
 

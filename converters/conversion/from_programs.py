@@ -14,6 +14,7 @@ from converters.conversion.described import described_builder
 from converters.conversion.requests import Conversion, Request, name_classes
 from converters.errors import ConversionError
 from converters.identification.sources import Source
+from converters.storing_keras import require_computing
 from converters.types import Path
 from converters.weights.receipts import Receipt
 from tfseg import specs
@@ -41,6 +42,7 @@ def convert_program(source: Source, request: Request, refusal: ConversionError) 
     Raises:
         ConversionError: what cannot be built, and why the source is no known network.
     """
+    require_computing()
     try:
         if source.module is not None:
             model, receipt = build_from_module(source.module, example=request.example)
@@ -73,6 +75,7 @@ def convert_described(source: Source, request: Request, refusal: ConversionError
         build = described_builder(source, example=request.example, allow_nonfinite=request.allow_nonfinite)
         if build is None:
             raise refusal
+        require_computing()
         model, receipt = build()
     except ConversionError as error:
         if error is refusal:
@@ -98,6 +101,7 @@ def convert_public(source: Source, request: Request, public: Any) -> Conversion:
             "its own arguments, as in public=\"timm:create_model('resnet18', num_classes=5)\". "
             f"Received: public={public!r}"
         )
+    require_computing()
     model, receipt = build_from_public(
         source,
         public,
@@ -122,6 +126,7 @@ def convert_graph(
     Raises:
         ConversionError: what cannot be built, and why the checkpoint is no known network.
     """
+    require_computing()
     options = {"for_families": request.is_of_families, "allow_nonfinite": request.allow_nonfinite}
     try:
         model, receipt = build_graph(path, results=results, **options)
@@ -147,6 +152,7 @@ def convert_exported(path: Path, request: Request) -> Conversion:
             "(family=, network=, num_classes=, output_stride=, skip= and so on) do not apply to it. To fill such a "
             "network with its weights, save them: torch.save(dict(torch.export.load(path).state_dict), 'name.pth')."
         )
+    require_computing()
     model, receipt = build_from_exported(path)
     return _with_facts(model, receipt, request)
 

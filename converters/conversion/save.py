@@ -7,12 +7,13 @@ import keras
 from converters.conversion.rebuild_network import describe_own_network
 from converters.errors import ConversionError
 from converters.identification.own_files import BY_PATH
-from converters.memory import saved_without_copies
+from converters.memory import saved_without_copies, view
 from converters.types import Path
 from converters.weights.export_weights import export_weights
 from converters.weights.receipts import Receipt
 from converters.writing.files import atomic, check_target
 from tfseg.exporting import export
+from tfseg.exporting.keras_file import save_keras
 
 FORMATS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (what tfseg.export writes)"
 
@@ -36,7 +37,7 @@ def save(model: keras.Model, path: Path, *, receipt: Receipt | None = None, over
         return
     with atomic(path, overwrite=overwrite) as partial:
         if path.suffix == ".keras":
-            model.save(partial)
+            save_keras(model, partial, values=view)
         elif path.suffix == ".h5":
             with saved_without_copies(model):
                 model.save_weights(partial)

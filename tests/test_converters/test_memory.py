@@ -35,3 +35,12 @@ def test_a_variable_can_change_after_sharing(variable):
     memory.assign(variable, np.full((300, 3), 3, "float32"))
     variable.assign_add(np.ones((300, 3), "float32"))
     assert float(variable[0, 0]) == 4
+
+
+def test_layers_in_layers_are_saved_as_keras_saves_them(tmp_path):
+    tokens = keras.Input((6, 8))
+    model = keras.Model(tokens, keras.layers.MultiHeadAttention(2, 4)(tokens, tokens))
+    model.save_weights(tmp_path / "keras.weights.h5")
+    with memory.saved_without_copies(model):
+        model.save_weights(tmp_path / "ours.weights.h5")
+    assert (tmp_path / "ours.weights.h5").read_bytes() == (tmp_path / "keras.weights.h5").read_bytes()

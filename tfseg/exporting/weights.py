@@ -7,6 +7,7 @@ import keras
 
 from tfseg.exporting import safetensors
 from tfseg.exporting.job import ExportJob
+from tfseg.exporting.keras_file import save_keras
 from tfseg.types import Array
 
 
@@ -17,7 +18,7 @@ def write_keras(job: ExportJob, path: pathlib.Path) -> None:
         job: model to write.
         path: path of the `.keras` file.
     """
-    job.model.save(path)
+    save_keras(job.model, path)
 
 
 def write_h5(job: ExportJob, path: pathlib.Path) -> None:
