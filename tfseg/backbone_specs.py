@@ -273,6 +273,7 @@ class HRNetSpec:
 
 
 HRNETS: dict[str, HRNetSpec] = {f"hrnet_w{filters}": HRNetSpec(filters) for filters in (18, 30, 32, 40, 44, 48, 64)}
+HRNETS["hrnet_w18_small_v2"] = HRNetSpec(18, (HRNetStage(1, 2), HRNetStage(3, 2), HRNetStage(2, 2)), 2)
 HRNET_TOP = (32, 64, 128, 256, 2048)  # widths of the classifier's bottlenecks, and of its last convolution
 
 # ------------------------------------------------------------------------------------------------------------ Xception

@@ -223,6 +223,9 @@ def _variants() -> Iterator[tuple[str, ResNetSpec]]:
         yield f"resnetrs{depth}", dataclasses.replace(plain, **deep, stem_pool="convolution", squeeze=4)
         yield f"res2net{depth}_26w_4s", dataclasses.replace(plain, group_width=26, scales=4)
         yield f"res2net{depth}d", dataclasses.replace(plain, **deep, group_width=26, scales=4)
+    yield "resnext101_32x4d", dataclasses.replace(RESNETS["resnext101_32x8d"], group_width=4)
+    for width in (16, 32, 48):  # Facebook's, which saw a billion images of Instagram
+        yield f"resnext101_32x{width}d", dataclasses.replace(RESNETS["resnext101_32x8d"], group_width=width)
     for width, scales in ((48, 2), (14, 8), (26, 6), (26, 8)):
         yield f"res2net50_{width}w_{scales}s", ResNetSpec((3, 4, 6, 3), group_width=width, scales=scales)
     yield "res2next50", ResNetSpec((3, 4, 6, 3), groups=8, group_width=4, scales=4)

@@ -169,6 +169,30 @@ def authors_mit(prefix: str = "") -> tuple[Row, ...]:
     return tuple((prefix + source, layer, kind) for source, layer, kind in rows)
 
 
+def mmseg_mit(prefix: str = "") -> tuple[Row, ...]:
+    """The MiT of mmsegmentation, which counts the stages from 0 and has one layer for queries, keys and values.
+
+    Args:
+        prefix: text before every name, such as "backbone.".
+    """
+    stage, target, block = "layers.{s}", "stage{s+1}_block{b+1}", "layers.{s}.1.{b}"
+    rows = (
+        (f"{stage}.0.projection", "stage{s+1}_patch_conv", "conv"),
+        (f"{stage}.0.norm", "stage{s+1}_patch_norm", "norm"),
+        (f"{stage}.2", "stage{s+1}_norm", "norm"),
+        (f"{block}.norm{{i}}", f"{target}_{{i}}_norm", "norm"),
+        (f"{block}.attn.attn", f"{target}_attention_projections", "in_projection"),
+        (f"{block}.attn.attn.out_proj", f"{target}_attention_out", "dense"),
+        (f"{block}.attn.sr", f"{target}_attention_reduce_conv", "conv"),
+        (f"{block}.attn.norm", f"{target}_attention_reduce_norm", "norm"),
+        # The depthwise convolution lies between the two others, and an activation and dropout after it.
+        (f"{block}.ffn.layers.0", f"{target}_mlp_1", "dense1x1"),
+        (f"{block}.ffn.layers.1", f"{target}_mlp_dwconv", "depthwise"),
+        (f"{block}.ffn.layers.4", f"{target}_mlp_2", "dense1x1"),
+    )
+    return tuple((prefix + source, layer, kind) for source, layer, kind in rows)
+
+
 def transformers_mit(prefix: str = "") -> tuple[Row, ...]:
     """The MiT of transformers 5, as its modules are named.
 

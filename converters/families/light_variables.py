@@ -153,15 +153,18 @@ def _inverted(block: str, before: int, inside: int, after: int, kernel_size: int
 
 
 @functools.cache
-def mit(width: float, *, spec: specs.MiTSpec, joined: bool = True) -> Shapes:
+def mit(width: float, *, spec: specs.MiTSpec, joined: bool = True, joined_query: bool = False) -> Shapes:
     """The kernels of a MiT.
 
     Args:
         width: multiplier of the channel counts.
         spec: numbers of the network.
         joined: whether keys and values are one layer.
+        joined_query: whether queries, keys and values are one layer.
     """
-    answers = {"key_value": 2} if joined else {"key": 1, "value": 1}
+    answers = {"query": 1, **({"key_value": 2} if joined else {"key": 1, "value": 1})}
+    if joined_query:
+        answers = {"projections": 3}
     variables: dict[str, Shape] = {}
     before = ANY
     stages = zip(specs.MIT_PATCHES, spec.filters, spec.blocks, spec.heads, spec.reductions, strict=True)
@@ -170,7 +173,6 @@ def mit(width: float, *, spec: specs.MiTSpec, joined: bool = True) -> Shapes:
         variables[f"stage{stage}_patch_conv/kernel"] = (size, size, before, after)
         for block in range(1, count + 1):
             kernels: dict[str, Shape] = {
-                "attention_query": (after, after),
                 **{f"attention_{part}": (after, times * after) for part, times in answers.items()},
                 "attention_out": (after, after),
                 "mlp_1": (after, spec.expansion * after),

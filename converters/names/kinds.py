@@ -13,6 +13,8 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     # One factor for each channel.
     "channel_scale": (("gamma", "kernel", ("c -> 1 1 c 1",)),),
     "dense": (("weight", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("bias", "bias", ("o -> o",))),
+    # torch's MultiheadAttention: queries, keys and values in one tensor.
+    "in_projection": (("in_proj_weight", "kernel", ("o i -> i o",)), ("in_proj_bias", "bias", ("o -> o",))),
     # One kernel for each channel: torch's `groups` equal its channels.
     "upconv_depthwise": (("weight", "kernel", ("c 1 h w -> h w c",)),),
     # The source's fully connected layer is a 1x1 convolution of a map of one pixel.

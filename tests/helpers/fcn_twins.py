@@ -1,4 +1,4 @@
-"""mmsegmentation's FCN and DeepLabV3 and PyTorch-Encoding's FCN in torch, on dilated ResNets.
+"""mmsegmentation's heads on ResNets and PyTorch-Encoding's FCN in torch.
 
 They are written from the records in `converters/families/pytorch/mmseg.py` and `encoding.py`, with the names of the
 checkpoints. Our networks are compared with them, because the repositories cannot be installed.
@@ -52,9 +52,10 @@ def sized(maps, image, corners):
 
 
 class ConvModule(nn.Module):
-    def __init__(self, inside, outside, kernel, rate=1):
+    def __init__(self, inside, outside, kernel, rate=1, groups=1):
         super().__init__()
-        self.conv = nn.Conv2d(inside, outside, kernel, padding=rate * (kernel // 2), dilation=rate, bias=False)
+        padding = rate * (kernel // 2)
+        self.conv = nn.Conv2d(inside, outside, kernel, padding=padding, dilation=rate, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outside)
 
     def forward(self, x):
@@ -75,9 +76,8 @@ class FCNHead(nn.Module):
 
 
 class ASPPHead(nn.Module):
-    def __init__(self, inside, num_classes):
+    def __init__(self, inside, num_classes, filters=512):
         super().__init__()
-        filters = 512
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvModule(inside, filters, 1))
         self.aspp_modules = nn.ModuleList(
             ConvModule(inside, filters, 1 if rate == 1 else 3, rate) for rate in (1, 12, 24, 36)
@@ -85,9 +85,84 @@ class ASPPHead(nn.Module):
         self.bottleneck = ConvModule(5 * filters, filters, 3)
         self.conv_seg = nn.Conv2d(filters, num_classes, 1)
 
-    def forward(self, x):
+    def pyramid(self, x):
         pooled = self.image_pool(x).expand(-1, -1, *x.shape[2:])
-        return self.conv_seg(self.bottleneck(torch.cat([pooled, *(part(x) for part in self.aspp_modules)], 1)))
+        return self.bottleneck(torch.cat([pooled, *(part(x) for part in self.aspp_modules)], 1))
+
+    def forward(self, x):
+        return self.conv_seg(self.pyramid(x))
+
+
+class SeparableModule(nn.Module):
+    def __init__(self, inside, outside, rate=1):
+        super().__init__()
+        self.depthwise_conv = ConvModule(inside, inside, 3, rate, groups=inside)
+        self.pointwise_conv = ConvModule(inside, outside, 1)
+
+    def forward(self, x):
+        return self.pointwise_conv(self.depthwise_conv(x))
+
+
+class SeparableASPPHead(ASPPHead):
+    """Reads the finest and the coarsest of four maps."""
+
+    def __init__(self, inside, num_classes, filters=64):
+        super().__init__(inside, num_classes, filters)
+        for branch, rate in enumerate((12, 24, 36), 1):
+            self.aspp_modules[branch] = SeparableModule(inside, filters, rate)
+        self.c1_bottleneck = ConvModule(inside // 8, 48, 1)
+        self.sep_bottleneck = nn.Sequential(SeparableModule(filters + 48, filters), SeparableModule(filters, filters))
+
+    def forward(self, maps):
+        fine = self.c1_bottleneck(maps[0])
+        joined = torch.cat([*sized([self.pyramid(maps[3])], fine, False), fine], 1)
+        return self.conv_seg(self.sep_bottleneck(joined))
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return interpolate(x, [2 * side for side in x.shape[2:]], mode="bilinear")
+
+
+class FPNHead(nn.Module):
+    """The branches of a Semantic FPN; the pyramid before them is `FPN`."""
+
+    def __init__(self, inside, num_classes, filters=32):
+        super().__init__()
+        self.scale_heads = nn.ModuleList()
+        for level in range(4):
+            parts = []
+            for index in range(max(1, level)):
+                parts += [ConvModule(filters if index else inside, filters, 3), *([Doubled()] if level else [])]
+            self.scale_heads.append(nn.Sequential(*parts))
+        self.conv_seg = nn.Conv2d(filters, num_classes, 1)
+
+    def forward(self, maps):
+        first, *others = (head(x) for head, x in zip(self.scale_heads, maps, strict=True))
+        return self.conv_seg(first + sum(sized(others, first, False)))
+
+
+class BareModule(nn.Module):
+    def __init__(self, inside, outside, kernel):
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, kernel, padding=kernel // 2)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class FPN(nn.Module):
+    def __init__(self, inside, filters=48):
+        super().__init__()
+        widths = [inside // 8, inside // 4, inside // 2, inside]
+        self.lateral_convs = nn.ModuleList(BareModule(width, filters, 1) for width in widths)
+        self.fpn_convs = nn.ModuleList(BareModule(filters, filters, 3) for _ in widths)
+
+    def forward(self, maps):
+        levels = [lateral(x) for lateral, x in zip(self.lateral_convs, maps, strict=True)]
+        for index in (2, 1, 0):
+            levels[index] = levels[index] + interpolate(levels[index + 1], levels[index].shape[2:])
+        return [conv(x) for conv, x in zip(self.fpn_convs, levels, strict=True)]
 
 
 def bin_modules(inside, filters):
@@ -134,24 +209,36 @@ class UPerHead(nn.Module):
 
 
 class Mmseg(nn.Module):
-    """The logits of both heads at the image's size; `head` is "fcn", "pspnet", "deeplabv3" or "upernet"."""
+    """The logits of both heads at the image's size; without the second one for "upernet" and "fpn".
+
+    `head` is "fcn", "pspnet", "deeplabv3", "deeplabv3plus", "upernet" or "fpn".
+    """
 
     def __init__(self, depth, letter, head, num_classes=7, width=1):
         super().__init__()
-        self.backbone = Trunk(depth, letter, width, "stem", dilated=head != "upernet")
+        self.backbone = Trunk(depth, letter, width, "stem", dilated=head not in ("upernet", "fpn"))
         inside = self.backbone.features
         heads = {
             "fcn": lambda: FCNHead(inside, num_classes, 2, True),
             "deeplabv3": lambda: ASPPHead(inside, num_classes),
             "pspnet": lambda: PSPHead(inside, num_classes),
+            "deeplabv3plus": lambda: SeparableASPPHead(inside, num_classes),
             "upernet": lambda: UPerHead(inside, num_classes),
+            "fpn": lambda: FPNHead(48, num_classes),
         }
+        if head == "fpn":
+            self.neck = FPN(inside)
         self.decode_head = heads[head]()
         self.auxiliary_head = FCNHead(inside // 2, num_classes)
 
     def forward(self, image):
-        if isinstance(self.decode_head, UPerHead):
-            return sized([self.decode_head(self.backbone.maps(image))], image, False)[0]
+        if isinstance(self.decode_head, UPerHead | FPNHead):
+            maps = self.backbone.maps(image)
+            maps = self.neck(maps) if hasattr(self, "neck") else maps
+            return sized([self.decode_head(maps)], image, False)[0]
+        if isinstance(self.decode_head, SeparableASPPHead):
+            maps = self.backbone.maps(image)
+            return sized([self.decode_head(maps), self.auxiliary_head(maps[2])], image, False)
         fourth, x = self.backbone(image)
         return sized([self.decode_head(x), self.auxiliary_head(fourth)], image, False)
 

@@ -6,11 +6,15 @@ each file alone, without the package, and compares.
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from helpers import wrapped_files
+from helpers.fcn_twins import Mmseg
+from helpers.mmseg_twins import HRNetFCN, SegFormer
 from helpers.public_networks import PublicNetwork, build_public_network, drawn
+from helpers.references import randomized_state
 from helpers.torchvision_cpu import import_torchvision
 
 State = dict[str, Any]
@@ -50,6 +54,14 @@ def detectron2_names(state: State) -> Any:
     return {"model": result, "__author__": "torchvision", "matching_heuristics": True}
 
 
+def _openmmlab(state: State) -> Any:
+    return {"meta": {"epoch": 3, "mmseg_version": "0.30.0"}, "state_dict": dict(state)}
+
+
+def _mmpretrain_names(state: State) -> State:
+    return {f"head.{key}" if key.startswith("fc.") else f"backbone.{key}": value for key, value in state.items()}
+
+
 def _lightning(state: State) -> Any:
     import torch
 
@@ -59,7 +71,9 @@ def _lightning(state: State) -> Any:
 
 def _network(package: str, name: str, form: Callable[[State], Any] = dict, label: str = "") -> PublicFile:
     def make() -> tuple[Any, Any]:
-        module = build_public_network(PublicNetwork("torchvision" if package == "detectron2" else package, name))
+        module = build_public_network(
+            PublicNetwork("torchvision" if package in ("detectron2", "mmpretrain") else package, name)
+        )
         drawn(module, 0)
         content = form(module.state_dict())
         if form is _half:
@@ -80,6 +94,16 @@ def _wrapped(label: str, content: Any, has_head: bool) -> PublicFile:
         return module.eval(), copy.deepcopy(content)
 
     return PublicFile("ResNet-18 in", label, make)
+
+
+def _twin(package: str, name: str, build: Callable[[], Any], form: Callable[[State], Any] = dict) -> PublicFile:
+    """A file of a project that no package index has: a network in torch under its names."""
+
+    def make() -> tuple[Any, Any]:
+        module = randomized_state(build()).requires_grad_(False)
+        return module, form(module.state_dict())
+
+    return PublicFile(package, name, make)
 
 
 def _rows(package: str, names: str) -> list[PublicFile]:
@@ -113,4 +137,18 @@ FILES: list[PublicFile] = [
     _network("smp", "DeepLabV3Plus-resnet18", _lightning, "DeepLabV3Plus-resnet18 in Lightning"),
     *_rows("transformers", "segformer upernet-convnext mobilenetv2-deeplab"),
     *_rows("papers", "BiSeNet ENet SegNet"),
+    *(
+        _twin("mmsegmentation", name, functools.partial(Mmseg, *numbers), _openmmlab)
+        for name, numbers in {
+            "fcn_r50-d8": (50, "c", "fcn"),
+            "pspnet_r50b-d8": (50, "", "pspnet"),
+            "deeplabv3_r50-d8": (50, "c", "deeplabv3"),
+            "deeplabv3plus_r50-d8": (50, "c", "deeplabv3plus"),
+            "upernet_r50": (50, "c", "upernet"),
+            "fpn_r50": (50, "c", "fpn"),
+        }.items()
+    ),
+    _twin("mmsegmentation", "fcn_hr18s", lambda: HRNetFCN("hrnet_w18_small_v2"), _openmmlab),
+    _twin("mmsegmentation", "segformer_mit-b0", lambda: SegFormer("mit_b0"), _openmmlab),
+    _network("mmpretrain", "resnet50", lambda state: _openmmlab(_mmpretrain_names(state))),
 ]

@@ -13,6 +13,7 @@ from tfseg.layers.interpolate import Interpolate
 from tfseg.layers.join_weight import JoinWeight
 from tfseg.layers.last_map import LastMap
 from tfseg.layers.map_attention import MapAttention
+from tfseg.layers.map_projections import MapProjections
 from tfseg.layers.metadata import Metadata
 from tfseg.layers.overlaid import Overlaid
 from tfseg.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
@@ -51,6 +52,7 @@ __all__ = [
     "JoinWeight",
     "LastMap",
     "MapAttention",
+    "MapProjections",
     "MaximumPlaces",
     "Metadata",
     "Overlaid",

@@ -80,6 +80,7 @@ def DeepLabV3Plus(
     low_level_first: bool = False,
     biases: bool = False,
     pool_first: bool = False,
+    project_kernel: int = 1,
     depthwise_norm: bool = False,
     upsampling: str = "bilinear",
     name: str | None = None,
@@ -109,6 +110,7 @@ def DeepLabV3Plus(
         low_level_first: whether the low-level features come first in the concatenation.
         biases: whether the convolutions before the norms have biases (bubbliiiing/deeplabv3-plus-pytorch).
         pool_first: whether the average over the map comes first in the pyramid (TensorFlow's DeepLab), or last.
+        project_kernel: kernel size of the convolution after the pyramid's concatenation; mmsegmentation has 3.
         depthwise_norm: whether BatchNorm and ReLU follow each depthwise kernel, too (TensorFlow's DeepLab).
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pyramid's map is
             resized to the low-level features in the same way (bilinearly for a transposed convolution).
@@ -132,6 +134,7 @@ def DeepLabV3Plus(
         filters,
         separable=separable,
         pool_first=pool_first,
+        project_kernel=project_kernel,
         biases=biases,
         depthwise_norm=depthwise_norm,
     )

@@ -20,6 +20,8 @@ def FCN(
     aux_classes: int | None = None,
     convs: int = 1,
     concat: bool = False,
+    head_kernel: int = 3,
+    head_reduction: int = 4,
     aux_reduction: int = 4,
     upsampling: str = "bilinear",
     name: str | None = None,
@@ -38,6 +40,8 @@ def FCN(
         aux_classes: channels of the second head; None: `num_classes`.
         convs: number of 3x3 convolutions before the logits, a quarter of the features wide (mmsegmentation: 2).
         concat: whether one more convolution reads the features beside the output of those (mmsegmentation).
+        head_kernel: rows, and columns, of those kernels (HRNet: 1).
+        head_reduction: how many times fewer channels than the features they have (HRNet: 1).
         aux_reduction: how many times fewer channels the second head has inside than it reads (CSAILVision: 2).
         upsampling: how the map is enlarged to the input's size, a name of `tfseg.specs.UPSAMPLINGS`. "bilinear",
             "bilinear_align_corners", "bilinear_asymmetric" and "nearest" resize it. "transposed_convolution" enlarges
@@ -58,7 +62,14 @@ def FCN(
         (None, None, None, 5)
     """
     outputs = [
-        _fcn_logits(check_features(backbone), num_classes, convs=convs, concat=concat),
+        _fcn_logits(
+            check_features(backbone),
+            num_classes,
+            reduction=head_reduction,
+            convs=convs,
+            concat=concat,
+            kernel_size=head_kernel,
+        ),
         *auxiliary_logits(backbone, aux, aux_classes or num_classes, aux_reduction),
     ]
     return segmenter(backbone, outputs, upsampling, name or f"fcn_{backbone.name}")
@@ -106,7 +117,7 @@ def auxiliary_logits(backbone: keras.Model, aux: bool | str, num_classes: int, r
     if not aux:
         return []
     x = tap(backbone, aux if isinstance(aux, str) else "conv4", "the auxiliary head", f"aux={aux!r}")
-    return [_fcn_logits(x, num_classes, "aux_", reduction)]
+    return [_fcn_logits(x, num_classes, "aux_", reduction=reduction)]
 
 
 def tap(backbone: keras.Model, layer: str, purpose: str, received: str) -> Tensor:
@@ -182,13 +193,20 @@ def stride_of(image: keras.KerasTensor, x: Tensor) -> int:
 
 
 def _fcn_logits(
-    features: Tensor, num_classes: int, prefix: str = "", reduction: int = 4, convs: int = 1, concat: bool = False
+    features: Tensor,
+    num_classes: int,
+    prefix: str = "",
+    *,
+    reduction: int = 4,
+    convs: int = 1,
+    concat: bool = False,
+    kernel_size: int = 3,
 ) -> Tensor:
     filters = max(1, features.shape[-1] // reduction)
-    x = blocks.conv_norm_relu(features, filters, 3, f"{prefix}head")
+    x = blocks.conv_norm_relu(features, filters, kernel_size, f"{prefix}head")
     for index in range(2, convs + 1):
-        x = blocks.conv_norm_relu(x, filters, 3, f"{prefix}head_{index}")
+        x = blocks.conv_norm_relu(x, filters, kernel_size, f"{prefix}head_{index}")
     if concat:
         x = Concatenate(name=f"{prefix}head_concat")([features, x])
-        x = blocks.conv_norm_relu(x, filters, 3, f"{prefix}head_cat")
+        x = blocks.conv_norm_relu(x, filters, kernel_size, f"{prefix}head_cat")
     return logits(Dropout(0.1, name=f"{prefix}head_dropout")(x), num_classes, prefix)

@@ -207,6 +207,12 @@ def attention(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor
     return call.on(asked).result(surgeon.copies.of(call.operation), query.grid)
 
 
+def projections(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
+    """`MapProjections`: the queries have the pixels of the first map, keys and values those of the second."""
+    tensors = call.tensors(surgeon.copies.of(call.operation))
+    return [GriddedTensor(tensor, tracked.grid) for tensor, tracked in zip(tensors, call.maps, strict=True)]
+
+
 def upsampling(surgeon: DilationSurgeon, call: GriddedCall) -> list[GriddedTensor]:
     """Transposed convolutions and repeated pixels: copied unchanged where the map is the original's."""
     layer, grid = call.operation, call.grid
@@ -299,6 +305,7 @@ LAYERS = _table(
     ("DilatedPooling DensePadding", dilated_before),
     ("WithWeight", with_weight),
     ("MapAttention", attention),
+    ("MapProjections", projections),
     ("ResizeLike", resize_like),
     ("CropLike", crop_like),
     ("AdaptiveAveragePooling AdaptivePooling AdaptiveAveragePooling2D AdaptiveMaxPooling2D Flatten", whole_map),

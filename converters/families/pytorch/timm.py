@@ -24,6 +24,7 @@ _DISTINCT = {
     "average": "averages of 2x2 pixels replace the strides of its 3x3 convolutions and the stem's pooling",
     "blur": "blurs of 3x3 pixels replace the strides of its 3x3 convolutions and of the stem's pooling",
 }
+_UNBUILT = ("resnext101_32x48d",)  # which Facebook's files have, and timm's code no longer
 _ELSEWHERE = ("_caffe_padded", "_caffe_ceil", "_clip")  # ends of names that timm does not have
 
 
@@ -33,7 +34,8 @@ def _network(name: str, spec: specs.ResNetSpec) -> FamilyNetwork:
         options = {"antialias": spec.antialias}
         layer = f"conv3_block1_{2 if spec.bottleneck else 1}_pool"
     rows = [*trunk(spec), ("fc", "predictions", "dense")]
-    record = network(name, spec, rows, public=name, distinct=_DISTINCT[spec.antialias], options=options)
+    public = None if name in _UNBUILT else name
+    record = network(name, spec, rows, public=public, distinct=_DISTINCT[spec.antialias], options=options)
     return dataclasses.replace(record, layer=layer)
 
 

@@ -73,6 +73,8 @@ HRNET = _family(
             complete=r"(stem|stage\d|transition\d)_.*",
             optional=r"top_.*",
             dilates=False,
+            assumed="the tensors do not tell how coarse maps are enlarged: by repeating pixels, as in classifiers. The "
+            "trunks of mmsegmentation's and CSAILVision's segmenters enlarge them bilinearly",
         )
         for name, spec in specs.HRNETS.items()
     ),

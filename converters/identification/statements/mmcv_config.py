@@ -2,7 +2,7 @@
 
 The text is parsed, never run.
 
-Reference: https://github.com/open-mmlab/mmsegmentation: mmseg/models/backbones/resnet.py.
+Reference: https://github.com/open-mmlab/mmsegmentation: mmseg/models/backbones/resnet.py and decode_heads/.
 """
 
 import ast
@@ -17,17 +17,21 @@ _STRIDES = {
     ((1, 2, 2, 1), (1, 1, 1, 2)): 16,
     ((1, 2, 2, 2), (1, 1, 1, 1)): 32,
 }
+# Heads whose maps are all enlarged in one way here: `upsampling` says which.
+_ALIGNING = ("FCNHead", "PSPHead", "ASPPHead", "DepthwiseSeparableASPPHead")
 _ROOTS = ("model", "student", "algorithm")
 
 
 def read_text(text: str, origin: str) -> Iterator[Statement]:
-    """What the backbone of a configuration says; nothing for a text that is no such configuration.
+    """What backbone and head of a configuration say; nothing for a text that is no such configuration.
 
     Args:
         text: the configuration.
         origin: where it stands, for messages.
     """
-    backbone = _backbone(text)
+    model = _model(text)
+    yield from _aligned(model.get("decode_head"), origin)
+    backbone = model.get("backbone", {})
     if not backbone or "ResNet" not in str(backbone.get("type")):
         return
     strides, dilations = (_four(backbone.get(key)) for key in ("strides", "dilations"))
@@ -55,7 +59,19 @@ def read_text(text: str, origin: str) -> Iterator[Statement]:
     yield Statement(origin, says, names=names, options=options, refusals=tuple(refusals))
 
 
-def _backbone(text: str) -> Mapping[str, Any]:
+def _aligned(head: object, origin: str) -> Iterator[Statement]:
+    """What a head says of aligned corners, which no tensor tells."""
+    if not (isinstance(head, dict) and head.get("align_corners") is True):
+        return
+    says = f"decode_head {head.get('type')} with align_corners=True"
+    if head.get("type") in _ALIGNING and not head.get("input_transform"):
+        yield Statement(origin, says, options={"upsampling": "bilinear_align_corners"})
+    else:
+        yield Statement(origin, says, head="this head is built without aligned corners")
+
+
+def _model(text: str) -> Mapping[str, Any]:
+    """The model of a configuration; empty if it has none, or none with a backbone."""
     try:
         tree = ast.parse(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -64,7 +80,7 @@ def _backbone(text: str) -> Mapping[str, Any]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in _ROOTS:
             model = _value(node.value)
             if isinstance(model, dict) and isinstance(model.get("backbone"), dict):
-                return model["backbone"]
+                return model
     return {}
 
 

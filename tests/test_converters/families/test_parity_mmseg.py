@@ -12,7 +12,7 @@ from converters import ConversionError
 
 PUBLIC = "a twin of open-mmlab/mmsegmentation"
 FAMILY = "open-mmlab/mmsegmentation"
-UPERNET = "open-mmlab/mmsegmentation/upernet"
+FAMILIES = {head: f"{FAMILY}/{head}" for head in ("upernet", "fpn")}
 TOLERANCE = 1e-5
 SIZES = ((65, 83), (64, 312))  # the second is 39 pixels wide at stride 8: rate 36 reads some
 
@@ -23,10 +23,8 @@ def net(depth=50, letter="c", head="fcn", **options):
 
 def check(depth, letter, head, width, record):
     module = net(depth, letter, head, width=width)
-    upernet = head == "upernet"
-    model, receipt = converters.convert(module, aux=None if upernet else True)
-    family = UPERNET if upernet else FAMILY
-    assert (receipt.family, receipt.network) == (family, f"{head}_resnet{depth}{letter}")
+    model, receipt = converters.convert(module, aux=None if head in FAMILIES else True)
+    assert (receipt.family, receipt.network) == (FAMILIES.get(head, FAMILY), f"{head}_resnet{depth}{letter}")
     weighted = {layer.name for layer in model.layers if layer.weights}
     for size in SIZES:
         comparison = converters.compare(model, module, images(*size))
@@ -46,6 +44,8 @@ def check(depth, letter, head, width, record):
         (50, "c", "pspnet"),
         (50, "", "upernet"),
         (50, "d", "upernet"),
+        (50, "c", "deeplabv3plus"),
+        (50, "c", "fpn"),
     ],
 )
 def test_heads_and_stems(depth, letter, head, record):
@@ -53,7 +53,7 @@ def test_heads_and_stems(depth, letter, head, record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("head", ["fcn", "pspnet", "deeplabv3", "upernet"])
+@pytest.mark.parametrize("head", ["fcn", "pspnet", "deeplabv3", "deeplabv3plus", "upernet", "fpn"])
 @pytest.mark.parametrize("letter", ["c", "", "d"])
 @pytest.mark.parametrize("depth", [50, 101])
 def test_every_network_at_full_width(depth, letter, head, record):
@@ -69,17 +69,38 @@ def test_every_network_at_full_width(depth, letter, head, record):
         ("", "deeplabv3"),
         ("c", "pspnet"),
         ("d", "upernet"),
+        ("c", "deeplabv3plus"),
+        ("c", "fpn"),
     ],
 )
 def test_export_is_bit_identical(tmp_path, letter, head):
-    module, upernet = net(letter=letter, head=head, width=1 / 16), head == "upernet"
-    model, receipt = converters.convert(module, aux=None if upernet else True)
+    module, alone = net(letter=letter, head=head, width=1 / 16), head in FAMILIES
+    model, receipt = converters.convert(module, aux=None if alone else True)
     converters.export_weights(model, tmp_path / "back.pth", family=receipt.family)
     back = torch.load(tmp_path / "back.pth", weights_only=True)
-    left = r".*num_batches_tracked|auxiliary_head.*" if upernet else r".*num_batches_tracked"
+    left = r".*num_batches_tracked|auxiliary_head.*" if alone else r".*num_batches_tracked"
     expected = {key: value for key, value in module.state_dict().items() if not re.fullmatch(left, key)}
     assert back.keys() == expected.keys()
     assert all(torch.equal(back[key], value) for key, value in expected.items())
+
+
+def test_aligned_corners_of_the_configuration(tmp_path):
+    """The files for images of 769 pixels have them, and only their configuration says so."""
+    path = tmp_path / "iter_1.pth"
+    for head, kind in (("deeplabv3plus", "DepthwiseSeparableASPPHead"), ("fpn", "FPNHead")):
+        module = net(head=head, width=1 / 16)
+        config = f"model = dict(backbone=dict(type='ResNetV1c', depth=50), decode_head=dict(type='{kind}', align_corners=True))"
+        torch.save({"meta": {"config": config}, "state_dict": module.state_dict()}, path)
+        if head == "fpn":
+            with pytest.raises(ConversionError, match=r"says decode_head FPNHead with align_corners=True"):
+                converters.convert(path)
+            continue
+        model, receipt = converters.convert(path)
+        assert receipt.options["upsampling"] == "bilinear_align_corners"
+        assert {model.get_layer(name).interpolation for name in ("score", "aspp_out_resize")} == {
+            "bilinear_align_corners"
+        }
+        assert converters.convert(path, include_top=False)[0].output_shape[-1] == 128
 
 
 def test_a_training_file_and_its_features(tmp_path):

@@ -30,6 +30,7 @@ TINY = {
     "efficientnet": functools.partial(tfseg.EfficientNet, TINY_EFFICIENTNET),
     "efficientnet same": functools.partial(tfseg.EfficientNet, TINY_SAME),
     "mit": functools.partial(tfseg.MiT, TINY_MIT),
+    "mit of one projection": functools.partial(tfseg.MiT, TINY_MIT, joined_query=True),
     "hrnet": functools.partial(tfseg.HRNet, TINY_HRNET, width=1 / 2),
     "xception": functools.partial(tfseg.Xception, "xception41", width=1 / 32),
     "preact": functools.partial(tfseg.PreActivationResNet, TINY_PREACTIVATION, width=1 / 8),

@@ -4,7 +4,7 @@ import keras
 from keras.layers import Add, Concatenate
 
 from tfseg import specs
-from tfseg.layers import GlobalAveragePooling, LastMap, ResizeLike
+from tfseg.layers import GlobalAveragePooling, LastMap, Rescale, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.backbones.named import named_spec
 from tfseg.nets.resnet import residual_block
@@ -18,6 +18,7 @@ def HRNet(
     *,
     upsampling: str = "nearest",
     exchange: str | None = None,
+    by_stride: bool = False,
     width: float = 1.0,
     include_top: bool = False,
     num_classes: int = 1000,
@@ -40,6 +41,8 @@ def HRNet(
             "bilinear_align_corners". The concatenated maps are enlarged so, too,
             but bilinearly in place of "nearest".
         exchange: `upsampling` by a name that no head has, for `tfseg.build("fcn_hrnet_w48", exchange="bilinear")`.
+        by_stride: whether a coarser map is enlarged by its stride first, and then resized to the finer one
+            (mmsegmentation). Both are one step for images whose sides are multiples of 32.
         width: factor of every channel count.
         include_top: whether the classifier follows: bottlenecks (`top_branch1_1_conv`), strided convolutions from
             each branch to the next, an average and the layer `predictions`.
@@ -76,7 +79,7 @@ def HRNet(
                     block_name = f"stage{stage}_module{module}_branch{branch + 1}_block{block}"
                     maps[branch] = _residual(maps[branch], filters[branch], block_name)
             maps = [
-                _fused(maps, target, f"stage{stage}_module{module}_fuse{target + 1}", upsampling)
+                _fused(maps, target, f"stage{stage}_module{module}_fuse{target + 1}", upsampling, by_stride=by_stride)
                 for target in range(stage)
             ]
     maps = [LastMap(name=f"map{4 * 2**branch}")(x) for branch, x in enumerate(maps)]
@@ -103,7 +106,7 @@ def _transition(maps: list[Tensor], filters: list[int], name: str) -> list[Tenso
     return [*after, blocks.conv_norm_relu(maps[-1], filters[-1], 3, f"{name}_{len(filters)}", strides=2)]
 
 
-def _fused(maps: list[Tensor], target: int, name: str, upsampling: str) -> Tensor:
+def _fused(maps: list[Tensor], target: int, name: str, upsampling: str, *, by_stride: bool) -> Tensor:
     """The sum of all maps at the size of one: coarser ones enlarged, finer ones strided, layer by layer."""
     parts = []
     for source, x in enumerate(maps):
@@ -111,6 +114,8 @@ def _fused(maps: list[Tensor], target: int, name: str, upsampling: str) -> Tenso
         filters = maps[target].shape[-1]
         if source > target:
             x = blocks.norm(blocks.conv(x, filters, 1, f"{path}_conv"), f"{path}_bn")
+            if by_stride:
+                x = Rescale(2 ** (source - target), upsampling, name=f"{path}_rescale")(x)
             x = ResizeLike(upsampling, name=f"{path}_resize")([x, maps[target]])
         for step in range(1, target - source):
             x = blocks.conv_norm_relu(x, maps[source].shape[-1], 3, f"{path}_{step}", strides=2)

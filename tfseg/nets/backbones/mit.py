@@ -6,7 +6,7 @@ import keras
 from keras.layers import Activation, Add, Dropout, LayerNormalization
 
 from tfseg import specs
-from tfseg.layers import GlobalAveragePooling, LastMap, MapAttention
+from tfseg.layers import GlobalAveragePooling, LastMap, MapAttention, MapProjections
 from tfseg.nets import blocks
 from tfseg.nets.backbones.named import named_spec
 from tfseg.types import Tensor
@@ -16,6 +16,7 @@ def MiT(
     spec: str | specs.MiTSpec = "b0",
     *,
     joined: bool = False,
+    joined_query: bool = False,
     epsilon: float | None = None,
     width: float = 1.0,
     include_top: bool = False,
@@ -35,6 +36,8 @@ def MiT(
         spec: "b0" to "b5", or a `tfseg.specs.MiTSpec`.
         joined: whether one layer `<block>_attention_key_value` makes keys and values, as in the authors' code; if not,
             each have their own.
+        joined_query: whether one layer `<block>_attention_projections` makes queries, keys and values, as in
+            mmsegmentation.
         epsilon: epsilon of every normalization; None: those of the spec. transformers has 1e-5, mmsegmentation 1e-6.
         width: factor of every channel count, which stays a multiple of the stage's heads.
         include_top: whether an average over the map and the layer `predictions` follow.
@@ -60,6 +63,7 @@ def MiT(
         spec = dataclasses.replace(spec, epsilon=epsilon, inner_epsilon=epsilon)
     image, x = blocks.image_input(channels, "torch")
     numbers = zip(specs.MIT_PATCHES, spec.filters, spec.blocks, spec.heads, spec.reductions, strict=True)
+    form = "all" if joined_query else "two" if joined else "none"  # which projections are one layer
     done = 0
     for stage, ((kernel_size, strides), filters, count, heads, reduction) in enumerate(numbers, 1):
         filters = specs.scaled(filters / heads, width) * heads
@@ -67,7 +71,7 @@ def MiT(
         x = _norm(x, f"stage{stage}_patch_norm", spec.inner_epsilon)
         for block in range(1, count + 1):
             dropped = spec.dropped * done / max(1, sum(spec.blocks) - 1)
-            x = _block(x, f"stage{stage}_block{block}", spec, heads, reduction, joined, dropped)
+            x = _block(x, f"stage{stage}_block{block}", spec, heads, reduction, form, dropped)
             done += 1
         x = _norm(x, f"stage{stage}_norm", spec.epsilon)
         x = LastMap(name=f"stage{stage}_out")(x)
@@ -77,11 +81,9 @@ def MiT(
     return keras.Model(image, x, name=name or title)
 
 
-def _block(
-    x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, joined: bool, dropped: float
-) -> Tensor:
+def _block(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, form: str, dropped: float) -> Tensor:
     """Attention, then two fully connected layers with a depthwise convolution between them."""
-    y = _attention(_norm(x, f"{name}_1_norm", spec.epsilon), f"{name}_attention", spec, heads, reduction, joined)
+    y = _attention(_norm(x, f"{name}_1_norm", spec.epsilon), f"{name}_attention", spec, heads, reduction, form)
     x = Add(name=f"{name}_1_add")([x, _drop(y, f"{name}_1_drop", dropped)])
     y = blocks.dense(_norm(x, f"{name}_2_norm", spec.epsilon), spec.expansion * x.shape[-1], f"{name}_mlp_1")
     y = blocks.depthwise(y, 3, f"{name}_mlp_dwconv", use_bias=True)
@@ -90,17 +92,18 @@ def _block(
     return Add(name=f"{name}_2_add")([x, _drop(y, f"{name}_2_drop", dropped)])
 
 
-def _attention(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, joined: bool) -> Tensor:
+def _attention(x: Tensor, name: str, spec: specs.MiTSpec, heads: int, reduction: int, form: str) -> Tensor:
     filters, source = x.shape[-1], x
     if reduction > 1:
         source = blocks.conv(x, filters, reduction, f"{name}_reduce_conv", strides=reduction, use_bias=True, padding=0)
         source = _norm(source, f"{name}_reduce_norm", spec.inner_epsilon)
-    query = blocks.dense(x, filters, f"{name}_query")
-    if joined:
-        answers = [blocks.dense(source, 2 * filters, f"{name}_key_value")]
+    if form == "all":
+        maps = blocks.apply(MapProjections("he_normal", name=f"{name}_projections"), [x, source])
     else:
-        answers = [blocks.dense(source, filters, f"{name}_{part}") for part in ("key", "value")]
-    return blocks.dense(MapAttention(heads, name=name)([query, *answers]), filters, f"{name}_out")
+        maps = [blocks.dense(x, filters, f"{name}_query")]
+        parts = (("key_value", 2),) if form == "two" else (("key", 1), ("value", 1))
+        maps += [blocks.dense(source, times * filters, f"{name}_{part}") for part, times in parts]
+    return blocks.dense(MapAttention(heads, name=name)(maps), filters, f"{name}_out")
 
 
 def _drop(x: Tensor, name: str, rate: float) -> Tensor:

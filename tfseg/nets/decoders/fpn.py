@@ -6,13 +6,13 @@ import keras
 from keras.layers import Add, Concatenate, SpatialDropout2D
 
 from tfseg import specs
-from tfseg.layers import GroupNormalization, ResizeLike
+from tfseg.layers import GroupNormalization, Rescale, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.decoders.pyramid import ALIGNED, levels, segmenter
 from tfseg.types import Tensor
 
 MERGES = ("add", "cat")
-FORMS = ("pytorch", "keras")
+FORMS = ("pytorch", "keras", "mmsegmentation")
 
 
 def FPN(
@@ -43,12 +43,15 @@ def FPN(
     two 3x3 convolutions with BatchNorm and ReLU, and is enlarged to stride 2 in one step. After the merge, one more
     such convolution follows (`final_conv`). Its map is enlarged to the image, and a 3x3 kernel makes the logits there.
 
+    `form="mmsegmentation"` is the first form with BatchNorm. A 3x3 convolution (`p<n>_out`) stands between each level
+    and its branch. Branches become twice as large by each of their enlargements.
+
     Args:
         backbone: functional classifier, see `Unet`.
         num_classes: channels of the logits, background included.
         pyramid_filters: channels of the pyramid.
         filters: channels of each level at stride 4.
-        groups: groups of every GroupNorm; they divide `filters`. The Keras form has none.
+        groups: groups of every GroupNorm; they divide `filters`. The other forms have none.
         merge: "add" or "cat": whether the levels are added or concatenated.
         dropout: rate at which channels are left out before the logits.
         taps: layers whose maps are read, finest first; None: the last map of every stride. Strides below 4 are left
@@ -56,7 +59,7 @@ def FPN(
         interpolation: how levels of the pyramid are enlarged, a name of `tfseg.specs.INTERPOLATIONS`.
         upsampling: how the logits, or the last map of the Keras form, are enlarged to the input's size: a name of
             `tfseg.specs.INTERPOLATIONS`.
-        form: "pytorch" or "keras", see above.
+        form: "pytorch", "keras" or "mmsegmentation", see above.
         head_epsilon: epsilon of the Keras form's BatchNorms; segmentation_models for Keras has 1e-3.
         name: name of the model; None: "fpn_" and the backbone's name.
     Returns: functional model.
@@ -79,7 +82,7 @@ def FPN(
         x = ResizeLike(upsampling, name="final_resize")([x, backbone.inputs[0]])
         title = name or f"fpn_{backbone.name}"
         return segmenter(backbone, x, num_classes, title, kernel_size=3, upsampling=None)
-    if filters % groups:
+    if form == "pytorch" and filters % groups:
         raise ValueError(f"groups must divide filters. Received: filters={filters}, groups={groups}")
     sources = levels(backbone, taps, "FPN", finest=4, count=2)
     numbers = range(2, 2 + len(sources))
@@ -90,9 +93,15 @@ def FPN(
             coarser = ResizeLike(interpolation, name=f"p{number}_resize")([pyramid[0], level.map])
             x = Add(name=f"p{number}_add")([coarser, x])
         pyramid.insert(0, x)
-    branches = [_branch(pyramid[: number - 1], filters, groups, f"seg{number}") for number in numbers]
+    if form == "mmsegmentation":
+        branches = [
+            _doubled_branch(x, pyramid[0], number, pyramid_filters, filters)
+            for number, x in zip(numbers, pyramid, strict=True)
+        ]
+    else:
+        branches = [_branch(pyramid[: number - 1], filters, groups, f"seg{number}") for number in numbers][::-1]
     join = Add(name="merge") if merge == "add" else Concatenate(name="merge")
-    x = SpatialDropout2D(dropout, name="dropout", data_format=blocks.CHANNELS_LAST)(join(branches[::-1]))
+    x = SpatialDropout2D(dropout, name="dropout", data_format=blocks.CHANNELS_LAST)(join(branches))
     return segmenter(backbone, x, num_classes, name or f"fpn_{backbone.name}", upsampling=upsampling)
 
 
@@ -126,6 +135,16 @@ def _keras_form(
     x = join(branches) if len(branches) > 1 else branches[0]
     x = SpatialDropout2D(dropout, name="dropout", data_format=blocks.CHANNELS_LAST)(x)
     return blocks.conv_norm_relu(x, filters, 3, "final", epsilon=epsilon)
+
+
+def _doubled_branch(x: Tensor, finest: Tensor, number: int, pyramid_filters: int, filters: int) -> Tensor:
+    """mmsegmentation's branch of a level: level 2 is the finest."""
+    x, name = blocks.conv(x, pyramid_filters, 3, f"p{number}_out", use_bias=True), f"seg{number}"
+    for index in range(max(1, number - 2)):
+        x = blocks.conv_norm_relu(x, filters, 3, f"{name}_{index}")
+        if number > 2:
+            x = Rescale(2, name=f"{name}_{index}_resize")(x)
+    return ResizeLike(name=f"{name}_resize")([x, finest]) if number > 2 else x
 
 
 def _branch(finer: Sequence[Tensor], filters: int, groups: int, name: str) -> Tensor:

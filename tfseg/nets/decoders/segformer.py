@@ -9,6 +9,8 @@ from tfseg.layers import ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.decoders.pyramid import ALIGNED, levels, segmenter
 
+FORMS = ("authors", "mmsegmentation")
+
 
 def SegFormer(
     backbone: keras.Model,
@@ -17,6 +19,7 @@ def SegFormer(
     filters: int = 256,
     taps: Sequence[str] | None = None,
     upsampling: str = ALIGNED,
+    form: str = "authors",
     name: str | None = None,
 ) -> keras.Model:
     """SegFormer's all-MLP head as segmentation_models.pytorch builds it.
@@ -26,16 +29,20 @@ def SegFormer(
     resized to stride 4. All are concatenated and reduced by a 1x1 convolution (`fuse_conv`). The paper's backbone
     has no map of stride 2; where there is one, that library reads it, too.
 
+    With `form="mmsegmentation"`, a BatchNorm and a ReLU follow each `mlp_<i>_conv`, and the finest map comes first.
+
     Args:
         backbone: functional classifier, see `Unet`.
         num_classes: channels of the logits, background included.
         filters: channels of the head.
         taps: layers whose maps are read, finest first; None: the last map of every stride.
         upsampling: how the logits are enlarged to the input's size, a name of `tfseg.specs.INTERPOLATIONS`.
+        form: "authors" or "mmsegmentation", see above.
         name: name of the model; None: "segformer_" and the backbone's name.
     Returns: functional model.
     Raises:
-        ValueError: a backbone without a map of stride 4, a layer of `taps` that it lacks, or an unknown upsampling.
+        ValueError: a backbone without a map of stride 4, a layer of `taps` that it lacks, or an unknown upsampling or
+            form.
     Reference: Xie et al. 2021, https://arxiv.org/abs/2105.15203, section 3.2; code:
         https://github.com/qubvel-org/segmentation_models.pytorch, decoders/segformer.
 
@@ -44,6 +51,7 @@ def SegFormer(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 65, 83, 5)
     """
+    blocks.check_choice("form", form, FORMS)
     sources = levels(backbone, taps, "SegFormer")
     quarter = [level.map for level in sources if level.stride == 4]
     if not quarter:
@@ -53,7 +61,11 @@ def SegFormer(
         )
     maps = []
     for index, level in enumerate(reversed(sources)):
-        x = blocks.dense(level.map, filters, f"mlp_{index}")
+        if form == "authors":
+            x = blocks.dense(level.map, filters, f"mlp_{index}")
+        else:
+            x = blocks.conv_norm_relu(level.map, filters, 1, f"mlp_{index}")
         maps.append(ResizeLike(name=f"mlp_{index}_resize")([x, quarter[0]]))
-    x = blocks.conv_norm_relu(Concatenate(name="fuse_concat")(maps), filters, 1, "fuse")
+    joined = Concatenate(name="fuse_concat")(maps if form == "authors" else maps[::-1])
+    x = blocks.conv_norm_relu(joined, filters, 1, "fuse")
     return segmenter(backbone, x, num_classes, name or f"segformer_{backbone.name}", upsampling=upsampling)
