@@ -44,7 +44,8 @@ def view(variable: "keras.Variable") -> np.ndarray:
     import keras
 
     if _backend() == "tensorflow" and variable.dtype != "bfloat16":
-        return np.from_dlpack(variable.value.read_value())
+        tensor = variable.value.read_value()
+        return np.from_dlpack(tensor if hasattr(tensor, "__dlpack__") else _Dlpack(tensor))
     if _backend() == "numpy":
         array = np.asarray(variable.value).view()
         array.flags.writeable = False
@@ -85,6 +86,21 @@ class _UncopiedArray:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return self.array
+
+
+class _Dlpack:
+    """What `np.from_dlpack` asks of a tensor in main memory: TensorFlow 2.16 has it as a function alone."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor
+
+    def __dlpack__(self, **_options: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.experimental.dlpack.to_dlpack(self._tensor)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
 
 
 def _aligned(make: Callable[..., np.ndarray], shape: Shape, dtype: np.typing.DTypeLike) -> np.ndarray:

@@ -16,11 +16,12 @@ from tfseg.drawing.confusion import draw_matrix
 from tfseg.drawing.legends import font_size, legend_entries
 from tfseg.drawing.painting import painted
 from tfseg.drawing.sheets import Tile, arrange
-from tfseg.engines.runner import EngineRunner, checked_runner, runner_of
+from tfseg.engines.runner import EngineRunner, checked_runner
+from tfseg.losses import SegmentationLoss
+from tfseg.mean_losses import MeanLoss
 from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
-from tfseg.prediction.model import check_channels, check_images, logits_function, preprocessing_of
-from tfseg.prediction.windows import See, slide, views
-from tfseg.preprocessing import preprocess
+from tfseg.prediction.class_maps import class_map, score_blocks
+from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.progress import ProgressOption, track
 from tfseg.types import Path, Preprocessing, Size
 from tfseg.writing import atomic
@@ -42,6 +43,7 @@ class Evaluation:
         matrix: number of pixels by true class (row) and predicted class (column).
         accuracies: pixel accuracy of each photograph, in the order of the data set; NaN if all pixels are void.
         published: a score in percent to compare with, and what it was measured on; or None.
+        loss: the loss, if one was measured.
 
     Example:
         >>> pair = tfseg.data.Pair(pathlib.Path("street.png"), pathlib.Path("street_classes.png"))
@@ -57,6 +59,7 @@ class Evaluation:
     matrix: np.ndarray
     accuracies: tuple[float, ...]
     published: tuple[float, str] | None = None
+    loss: float | None = None
 
     @property
     def scores(self) -> Scores:
@@ -75,6 +78,8 @@ class Evaluation:
         for name, iou, accuracy, part in zip(self.class_names, values["iou"], values["accuracy"], share, strict=True):
             lines.append(f"{name:24}{_percent(iou):>8}{_percent(accuracy):>10}{_percent(part):>11}")
         lines += [f"{name.replace('_', ' '):24}{_percent(values[name]):>8}" for name in SCORES]
+        if self.loss is not None:
+            lines.append(f"{'loss':24}{self.loss:8.4f}")
         if self.published:
             lines.append(f"{'published mean iou':24}{self.published[0]:8.2f}  {self.published[1]}")
         return "\n".join(lines)
@@ -92,6 +97,7 @@ class Evaluation:
             "dataset": self.dataset.name,
             "photographs": len(self.accuracies),
             **{name: _plain(values[name]) for name in SCORES},
+            **({} if self.loss is None else {"loss": _plain(self.loss)}),
             "classes": self.class_names if self.dataset.classes else list(range(self.dataset.num_classes)),
             "iou": [_plain(value) for value in values["iou"]],
             "accuracy": [_plain(value) for value in values["accuracy"]],
@@ -128,6 +134,7 @@ def evaluate(
     published: tuple[float, str] | None = None,
     engine: EngineRunner | str | None = None,
     explain: bool = False,
+    loss: SegmentationLoss | None = None,
 ) -> Evaluation:
     """The scores of a model over all pixels of a data set.
 
@@ -150,9 +157,11 @@ def evaluate(
         engine: what computes the logits: a name, the result of `tfseg.compile`, or None for the model itself, see
             `tfseg.predict`.
         explain: whether to print which engine computes, and why.
+        loss: a loss of `tfseg.losses` that is measured, too, see `tfseg.mean_losses`. It takes logits, so the model
+            sees every photograph once: at scale 1, not mirrored.
     Raises:
-        ValueError: a pair cannot be read, the model predicts a class that the data set does not have, or the engine is
-            not installed.
+        ValueError: a pair cannot be read, the model predicts a class that the data set does not have, the engine is not
+            installed, or a loss is wanted of several views.
 
     Example:
         >>> model = tfseg.load("street.pth")
@@ -162,6 +171,9 @@ def evaluate(
         >>> evaluation.scores["pixel_accuracy"] > 0.8
         True
     """
+    if loss is not None and (tuple(scales) != (1.0,) or flip):
+        raise ValueError(f"A loss takes the logits of one view. Received: scales={tuple(scales)}, flip={flip}")
+    measured = None if loss is None else MeanLoss(loss)
     preprocessing = preprocessing or preprocessing_of(model)
     check_images(model, preprocessing, dataset.photographs.channels, dataset.name)
     runner = checked_runner(model, engine, explain=explain)
@@ -173,7 +185,13 @@ def evaluate(
         is_large = most_pixels is not None and mask.size > most_pixels
         seen = window or (_LARGE_WINDOW if is_large else None)
         how: dict[str, Any] = {"scales": scales, "flip": flip, "window": seen, "overlap": overlap, "engine": runner}
-        classes = class_map(model, image, **how, preprocessing=preprocessing)
+        classes = np.empty(mask.shape, "int32")
+        for rows, columns, values in score_blocks(model, image, **how, preprocessing=preprocessing):
+            classes[rows, columns] = values.argmax(axis=-1)
+            if measured:
+                measured.update(mask[rows, columns], values)
+        if measured:
+            measured.end_photograph()
         if classes.max() >= dataset.num_classes:
             raise ValueError(
                 f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} more. "
@@ -182,75 +200,8 @@ def evaluate(
         counts.update_classes(mask, classes)
         counted = mask != dataset.labels.void_id
         accuracies.append(float((classes == mask)[counted].mean()) if counted.any() else float("nan"))
-    return Evaluation(dataset, counts.matrix(), tuple(accuracies), published)
-
-
-def class_map(
-    model: keras.Model,
-    image: np.ndarray,
-    *,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    window: Size | None = None,
-    overlap: float = 1 / 3,
-    preprocessing: Preprocessing | None = None,
-    engine: EngineRunner | str | None = None,
-) -> np.ndarray:
-    """The class of every pixel of one photograph, as published scores are measured.
-
-    It differs from `tfseg.predict` in its windows. They slide over the photograph at each scale, a smaller photograph
-    is padded to their size, and all pixels of a window count the same.
-
-    Args:
-        model: segmentation model.
-        image: photograph, uint8 `(height, width, 3)`, RGB; or an image of the model's channels, as it is stored.
-        scales: factors by which the sides of the photograph are resized; the probabilities at all scales are averaged.
-        flip: whether the model sees the mirrored photograph, too.
-        window: `(height, width)` in pixels of what the model sees at once; None for the whole photograph.
-        overlap: how much of its side a window shares with the next one, at least 0 and below 1.
-        preprocessing: a name of `tfseg.specs.PREPROCESSING`, or a dictionary like those in it; by default, the one that
-            the model carries.
-        engine: what computes the logits, see `tfseg.predict`.
-    Returns: integers `(height, width)`.
-
-    Example:
-        >>> model = tfseg.load("street.pth")
-        >>> tfseg.evaluation.class_map(model, tfseg.read_image("street.png")).shape
-        (360, 480)
-    """
-    logits = logits_function(model, runner_of(model, engine))
-
-    def slid(images: np.ndarray) -> np.ndarray:
-        height, width = images.shape[1:3]
-        size = window or (height, width)
-        # A photograph smaller than the window is padded with zeros, the mean color.
-        padded = np.pad(images, ((0, 0), (0, max(0, size[0] - height)), (0, max(0, size[1] - width)), (0, 0)))
-        result = None
-        for rows, columns, values in slide(logits, padded, size, overlap):
-            if result is None:
-                result = np.empty((*padded.shape[:3], values.shape[-1]), "float32")
-            result[:, rows, columns] = values
-        assert result is not None  # there is at least one block
-        return result[:, :height, :width]
-
-    preprocessing = preprocessing or preprocessing_of(model)
-    check_channels(model, preprocessing)
-    prepared = preprocess(image, preprocessing)
-    if window and tuple(scales) == (1.0,) and not flip:  # without the logits of all pixels at once
-        return _classes_by_block(logits, prepared, window, overlap)
-    return views(slid, scales, flip)(prepared[None])[0].argmax(axis=-1)
-
-
-def _classes_by_block(logits: See, image: np.ndarray, window: Size, overlap: float) -> np.ndarray:
-    """The class of every pixel `(height, width)`, block by block: memory holds the logits of one row of windows."""
-    height, width = image.shape[:2]
-    missing = (max(0, window[0] - height), max(0, window[1] - width))
-    if any(missing):  # a photograph smaller than the window is padded with zeros, the mean color
-        image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
-    classes = np.empty(image.shape[:2], "int32")
-    for rows, columns, values in slide(logits, image[None], window, overlap):
-        classes[rows, columns] = values[0].argmax(axis=-1)
-    return classes[:height, :width]
+    mean = measured.result() if measured else None
+    return Evaluation(dataset, counts.matrix(), tuple(accuracies), published, mean)
 
 
 def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) -> "Image.Image":

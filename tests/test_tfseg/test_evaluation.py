@@ -10,7 +10,7 @@ from helpers.data_sets import save
 from helpers.scores_by_hand import by_hand
 
 import tfseg
-from tfseg import data, evaluation
+from tfseg import data, evaluation, losses
 
 SIZE = (24, 33)
 
@@ -91,6 +91,32 @@ def test_scales_are_averaged():
     total = sizes[0] + keras.ops.image.resize(sizes[1], SIZE)
     classes = evaluation.class_map(model, image, scales=(1.0, 0.5))
     np.testing.assert_array_equal(classes, np.argmax(total, axis=-1)[0])
+
+
+def test_the_loss_is_that_of_all_pixels(dataset, tmp_path):
+    """Windows give every pixel the logits that the whole photograph gives it; the divisor is that of all photographs."""
+    model = threshold()
+    pairs = [data.loader.load(pair, dataset.labels) for pair in dataset.pairs]
+    images = tfseg.preprocess(np.stack([image for image, _ in pairs]), tfseg.metadata(model)["preprocessing"])
+    masks, logits = np.stack([mask for _, mask in pairs]), model(images)
+    for loss in (losses.CrossEntropy(), losses.CrossEntropy(class_weights=(1, 3)), 2 * losses.Focal()):
+        expected = float(loss(masks, logits))
+        for options in ({}, {"window": (10, 12)}, {"window": (64, 64)}):
+            result = evaluation.evaluate(model, dataset, loss=loss, **options)
+            assert result.loss == pytest.approx(expected, rel=1e-5)
+    assert f"{result.loss:.4f}" in str(result)
+    result.save(tmp_path / "result.json")
+    assert json.loads((tmp_path / "result.json").read_text())["loss"] == result.loss
+    summed = evaluation.evaluate(model, dataset, loss=losses.CrossEntropy(reduction="sum"), window=(10, 12)).loss
+    assert summed == pytest.approx(float(losses.CrossEntropy(reduction="sum")(masks, logits)) / 3, rel=1e-5)
+    dice = [float(losses.Dice()(masks[i : i + 1], logits[i : i + 1])) for i in range(3)]
+    assert evaluation.evaluate(model, dataset, loss=losses.Dice()).loss == pytest.approx(np.mean(dice), rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"scales": (0.5, 1.0)}], ids=str)
+def test_a_loss_of_several_views_is_refused(dataset, options):
+    with pytest.raises(ValueError, match="A loss takes the logits of one view"):
+        evaluation.evaluate(threshold(), dataset, loss=losses.CrossEntropy(), **options)
 
 
 def test_progress_counts_photographs(dataset):

@@ -42,6 +42,19 @@ def test_export_writes_the_folder(folder):
     assert names(folder) == ["receipt.json", "street", "street.keras"]
 
 
+def test_a_long_export_tells_its_formats_in_lines_of_a_log(folder):
+    """Each format seems to take a minute; what is not a terminal gets no bar."""
+    before = "import tfseg.progress as p; p.ProgressLine.__init__.__kwdefaults__['clock'] = iter(range(0, 6000, 60)).__next__"
+    words = ["--model=street.keras", "--output=street", "--format=keras", "--format=weights_h5"]
+    result = run_command.run(COMMAND, *words, before=before, cwd=folder)
+    assert result.code == 0, result.err
+    assert result.err.splitlines() == [
+        "1/2 formats, 0.0167/s, 0:01:00 left",
+        "2/2 formats, 0.0167/s, 0:00:00 left",
+    ]
+    assert not set("━\r\x1b") & set(result.err + result.out)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

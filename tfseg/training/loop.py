@@ -24,6 +24,7 @@ from tfseg.training.inputs import training_batches
 from tfseg.training.interrupts import interrupted_afterwards
 from tfseg.training.moved_parameters import accepts_moved_parameters
 from tfseg.training.network_facts import default_recipe, with_fitting_crop
+from tfseg.training.objectives import make_losses
 from tfseg.training.preparation import adapt_to_dataset, compile_model, prepare
 from tfseg.training.recipes import Recipe, find_recipe
 from tfseg.training.reporting import Report
@@ -77,7 +78,8 @@ def train(
         recipe: a name of `RECIPES`, or a `Recipe`: batch size, crop, learning rate, class weights, dtype and more; or a
             function that gives a `Recipe` for the model. None: `default_recipe` of the model.
         epochs: passes over the data.
-        validation: `Dataset` to validate on, or None; the model with the best mean IoU is kept as `best.keras`.
+        validation: `Dataset` to validate on, or None; the model with the best mean IoU is kept as `best.keras`. The log
+            has its scores, and the recipe's loss of its whole photographs, without auxiliary outputs.
         validate_every: number of epochs between two validations.
         validation_window: `(height, width)` in pixels of the window that slides over a photograph in validation. None:
             only photographs above 4 million pixels are seen through windows.
@@ -168,8 +170,9 @@ def train(
         def score(epoch: int, done: int) -> Row:
             if not validation or (epoch % validate_every and done != steps):
                 return {}
+            losses, _ = make_losses(trained_model, recipe, ignore_class=validation.labels.void_id)
             with averaged(trained_model):
-                return validate(trained_model, validation, validation_window)
+                return validate(trained_model, validation, validation_window, losses[0])
 
         def run_step(example: Any, done: int) -> float:
             return float(step(example, np.array(done, "int64")))

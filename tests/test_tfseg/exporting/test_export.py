@@ -29,9 +29,18 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
+def counts():
+    """What the export tells of its progress."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def exported(model, counts, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "street"
-    result = tfseg.export(model, str(path), ["saved_model", "onnx", "litert_float32"], receipt="from a checkpoint")
+    formats = ["saved_model", "onnx", "litert_float32"]
+    result = tfseg.export(
+        model, str(path), formats, receipt="from a checkpoint", progress=lambda *count: counts.append(count)
+    )
     assert result == path
     return path
 
@@ -40,6 +49,10 @@ def exported(model, tmp_path_factory):
 def signatures(exported):
     loaded = tf.saved_model.load(exported / "1")
     return loaded.signatures, loaded  # the signatures do not keep it alive
+
+
+def test_progress_counts_formats(exported, counts):
+    assert counts == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_folder_has_metadata_and_the_report_of_the_comparison(exported):

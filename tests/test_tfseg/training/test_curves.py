@@ -49,6 +49,22 @@ def test_a_run_is_told_epoch_by_epoch(tmp_path, monkeypatch):
         assert axes.lines[-1].get_xdata()[0] == 2  # the mark of the best epoch
 
 
+def test_the_loss_of_the_validation_is_beside_that_of_the_training(tmp_path, monkeypatch):
+    """The validation came every second epoch."""
+    rows = [row(1), row(2, 0.25) | {"val_loss": 0.7}, row(3), row(4, 0.5) | {"val_loss": 0.6}]
+    axes = drawn(rows, tmp_path / "curves.png", monkeypatch).axes[0]
+    assert titles([axes]) == ["loss (training and validation)"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training loss",
+        "validation loss",
+        "best: epoch 4",
+    ]
+    training, validation = axes.lines[:2]
+    assert list(training.get_ydata()) == [1, 1 / 2, 1 / 3, 1 / 4]
+    assert (list(validation.get_xdata()), list(validation.get_ydata())) == ([2, 4], [0.7, 0.6])
+    assert training.get_color() != validation.get_color()
+
+
 def test_a_run_of_one_epoch_without_validation_has_one_plot(tmp_path, monkeypatch):
     figure = drawn([row(1)], tmp_path / "curves.png", monkeypatch)
     assert titles(figure.axes) == ["loss (training)"]

@@ -47,7 +47,10 @@ def test_run_learns_and_writes_log_and_states(tmp_path):
     assert [int(row["step"]) for row in rows] == list(range(2, 25, 2))
     assert float(rows[-1]["loss"]) < 0.6 * float(rows[0]["loss"])
     assert float(rows[-1]["pixel_accuracy"]) > 0.7
-    assert rows[0]["mean_iou"] == ""
+    assert rows[0]["mean_iou"] == rows[0]["val_loss"] == ""
+    measured = tfseg.evaluation.evaluate(model, dataset, loss=tfseg.losses.CrossEntropy())
+    assert float(rows[-1]["val_loss"]) == pytest.approx(measured.loss, rel=1e-5)
+    assert "val_loss" in lines[-1]
     assert "mean_iou" in lines[-1]
     rates = [float(row["learning_rate"]) for row in rows]  # of the last step of each epoch: none is 0
     np.testing.assert_allclose(rates, 0.02 * (1 - (2 * np.arange(1, 13) - 1) / 24) ** 0.9, rtol=1e-5)
