@@ -160,8 +160,8 @@ def evaluate(
         loss: a loss of `tfseg.losses` that is measured, too, see `tfseg.mean_losses`. It takes logits, so the model
             sees every photograph once: at scale 1, not mirrored.
     Raises:
-        ValueError: a pair cannot be read, the model predicts a class that the data set does not have, the engine is not
-            installed, or a loss is wanted of several views.
+        ValueError: a pair cannot be read; the model predicts a class that the data set does not have; the engine is
+            not installed; or a loss is wanted of several views.
 
     Example:
         >>> model = tfseg.load("street.pth")

@@ -10,9 +10,9 @@ __all__ = ["MeanLoss"]
 class MeanLoss:
     """A loss over many photographs: the sum of all pixels, divided by the divisor of all pixels.
 
-    So cross-entropy and focal loss are means over all pixels that count. Losses that compare pixels with each other
-    (dice, Lovasz, the hardest examples) are computed of each part of a photograph that the model sees at once, as of a
-    batch. With the reduction "sum", the result is the mean sum of a photograph.
+    So cross-entropy and focal loss are means over all pixels that count. Dice, Lovasz and the hardest examples compare
+    pixels with each other. Each part of a photograph that the model sees at once is a batch for them. With the
+    reduction "sum", the result is the mean sum of a photograph.
 
     Args:
         loss: a loss of `tfseg.losses`, or a sum of them.
