@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-full coverage lint docs dist bench fuzz clean
+.PHONY: demo test test-full test-oldest coverage lint docs dist bench fuzz clean
 
 demo: $(VENV)/ready
 	@echo "Running examples/demo.py"
@@ -15,10 +15,20 @@ demo: $(VENV)/ready
 
 # `make test FILES=tests/test_sample.py`: some of them.
 test: $(VENV)/ready-tests
+	@echo "Running the quick tests: about 14 minutes on two cores; slower ones are for make test-full"
 	$(BIN)/python -m pytest $(WORKERS) $(FILES)
 
 test-full: $(VENV)/ready-tests
+	@echo "Running all tests, networks at full size too: about an hour on two cores"
 	$(BIN)/python -m pytest $(WORKERS) -m "full or not full" $(FILES)
+
+# The core tests with the oldest versions that setup.py allows, in an environment of their own.
+CORE := tests/test_sample.py $(addprefix tests/test_tfseg/,layers surgery rewrites prediction drawing data \
+    test_evaluation.py test_images.py test_losses.py test_metrics.py test_optimizers.py training/test_train.py) \
+    $(addprefix tests/test_converters/,names reading weights)
+test-oldest: $(VENV)-oldest/ready
+	@echo "Running the core tests with the versions of requirements-oldest.txt"
+	$(VENV)-oldest/bin/python -m pytest $(WORKERS) $(or $(FILES),$(CORE))
 
 # Which lines no quick test reaches; processes that tests start are measured, too.
 coverage: $(VENV)/ready-tests
@@ -68,10 +78,17 @@ $(VENV)/ready-tests: $(VENV)/ready requirements-tests.txt
 	-@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib
 	@touch $@
 
+$(VENV)-oldest/ready: requirements-oldest.txt setup.py
+	@echo "Setting up $(VENV)-oldest: TensorFlow 2.16 and Keras, about 2 GB"
+	@$(PYTHON) -m venv $(VENV)-oldest
+	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-oldest.txt
+	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
 $(VENV)/ready-docs: $(VENV)/ready requirements-docs.txt
 	@echo "Setting up $(VENV) for the documentation: mkdocs"
 	@$(PIP) -r requirements-docs.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) $(VENV)-oldest out build *.egg-info

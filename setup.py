@@ -8,12 +8,13 @@ from setuptools import find_packages, setup
 
 root = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (root / "tfseg" / "__init__.py").read_text())[1]
-# A release is built by .github/workflows, which knows the address of the repository; other builds name none.
-repository = os.environ.get("TFSEG_REPOSITORY", "").rstrip("/")
+# Where the project lives. README's links begin with it, and a test holds them to it; nothing else tells it. A workflow
+# builds with the address that it runs at, and the links of what it builds lead to the version's own files.
+HOME = "https://github.com/tfseg/tfseg"
+repository = os.environ.get("TFSEG_REPOSITORY", "").rstrip("/") or HOME
 readme = (root / "README.md").read_text(encoding="utf-8")
-if repository:  # a package index shows the README without the files beside it
-    readme = re.sub(r"!\[([^]]*)\]\((?!https?:|#)", rf"![\1]({repository}/raw/v{version}/", readme)
-    readme = re.sub(r"(?<!!)\[([^]]*)\]\((?!https?:|#)", rf"[\1]({repository}/blob/v{version}/", readme)
+for kind in ("blob", "raw"):
+    readme = readme.replace(f"({HOME}/{kind}/main/", f"({repository}/{kind}/v{version}/")
 
 extras = {
     "coco": ["pycocotools>=2.0.11"],
@@ -70,9 +71,7 @@ setup(
         "Documentation": f"{repository}/tree/v{version}/docs",
         "Changelog": f"{repository}/blob/v{version}/CHANGELOG.md",
         "Issues": f"{repository}/issues",
-    }
-    if repository
-    else {},
+    },
     packages=find_packages(include=["tfseg", "tfseg.*", "converters", "converters.*", "tfseg_cli"]),
     package_data={
         "tfseg": ["py.typed", "serving/page.css", "serving/page.html", "serving/page.js"],
@@ -80,10 +79,10 @@ setup(
     },
     python_requires=">=3.11",
     install_requires=[
-        "tensorflow>=2.21",
+        "tensorflow>=2.16.1",
         "keras>=3.15",
-        "numpy>=2.0",
-        "ml-dtypes>=0.5",
+        "numpy>=1.26.4",
+        "ml-dtypes>=0.3.1",
         "google-crc32c>=1.7",
         "h5py>=3.11",
         "absl-py>=2.1",

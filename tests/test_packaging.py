@@ -8,6 +8,7 @@ import yaml
 from helpers.paths import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import tfseg
 
@@ -30,8 +31,8 @@ def arguments_of_setup(monkeypatch, repository=""):
     monkeypatch.setenv("TFSEG_REPOSITORY", repository)
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("setuptools.setup", lambda **arguments: seen.update(arguments))
-    runpy.run_path(str(ROOT / "setup.py"))
-    return seen
+    names = runpy.run_path(str(ROOT / "setup.py"))
+    return {**seen, "home": names["HOME"]}
 
 
 def test_versions_agree():
@@ -54,6 +55,15 @@ def test_what_make_installs_is_what_setup_asks_for(file, extras, monkeypatch):
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
 
 
+def test_the_oldest_versions_are_those_that_setup_asks_for(monkeypatch):
+    """`make test-oldest` has the lower bounds themselves, of everything that is always installed."""
+    pinned = pins("requirements-oldest.txt")
+    for requirement in map(Requirement, arguments_of_setup(monkeypatch)["install_requires"]):
+        assert str(requirement.specifier).startswith(">=")
+        bound = str(requirement.specifier).removeprefix(">=")
+        assert Version(pinned[canonicalize_name(requirement.name)]) == Version(bound), requirement
+
+
 def test_the_extra_all_has_every_extra_of_users(monkeypatch):
     extras = arguments_of_setup(monkeypatch)["extras_require"]
     users = {line for name, lines in extras.items() if name not in ("all", "docs", "dev") for line in lines}
@@ -66,11 +76,23 @@ def test_demo_installs_no_peers_of_the_tests():
 
 
 def test_a_release_names_its_repository(monkeypatch):
-    assert arguments_of_setup(monkeypatch)["project_urls"] == {}
-    arguments = arguments_of_setup(monkeypatch, "https://example.org/someone/tfseg/")
-    assert arguments["project_urls"]["Issues"] == "https://example.org/someone/tfseg/issues"
-    outside = re.findall(r"\]\((?!https?:|#)([^)]+)\)", arguments["long_description"])
-    assert outside == []  # a package index has no files beside the README
+    arguments = arguments_of_setup(monkeypatch)
+    assert arguments["project_urls"]["Issues"] == f"{arguments['home']}/issues"
+    other = arguments_of_setup(monkeypatch, "https://example.org/someone/tfseg/")
+    assert other["project_urls"]["Issues"] == "https://example.org/someone/tfseg/issues"
+    assert arguments["home"] not in other["long_description"]
+    assert f"(https://example.org/someone/tfseg/raw/v{tfseg.__version__}/examples/" in other["long_description"]
+
+
+def test_the_readme_has_absolute_links_alone(monkeypatch):
+    """A package index has no files beside the README. The address is told in setup.py."""
+    home = arguments_of_setup(monkeypatch)["home"]
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 20
+    for link in links:
+        kind = "raw" if link.endswith(".jpg") else "blob"
+        assert link.startswith(f"{home}/{kind}/main/"), link
+        assert (ROOT / link.removeprefix(f"{home}/{kind}/main/")).is_file(), link
 
 
 def test_hooks_use_the_version_of_the_tests():

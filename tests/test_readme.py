@@ -43,8 +43,3 @@ def test_flags_of_the_readme_exist(command):
     lines = [line for line in LINES if line.startswith(f"tfseg {command} ")]
     used = {flag for line in lines for flag in re.findall(r"--(\w+)", line)}
     assert used <= {flag.name for flag in flags_of(f"tfseg_cli.{command.replace('-', '_')}")}
-
-
-def test_links_of_the_readme_lead_to_files():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
