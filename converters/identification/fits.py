@@ -15,7 +15,7 @@ from converters.identification.file_names import NameEvidence, read_name
 from converters.identification.fit import Fit as Fit
 from converters.identification.fit import Sizes as Sizes
 from converters.identification.heads import Head, read_head
-from converters.identification.known_names import index_of, networks_of
+from converters.identification.known_names import index_of, known_keys, networks_of
 from converters.identification.listing import LISTED, some
 from converters.identification.refusals import describe_refusal
 from converters.identification.sources import Source
@@ -195,7 +195,7 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
     views: list[Shapes] = [shapes] if len(shapes) == len(source.shapes) else [shapes, source.shapes]
     networks = networks_of(families)
     begun = [network for network in networks if network.first in shapes]
-    known = index_of(begun or networks).known(source.shapes)
+    known = known_keys(begun, source.shapes) if begun else index_of(networks).known(source.shapes)
     for family in families:
         for network in family.networks:
             absent: tuple[str, ...] = (f"has no {network.first}",)

@@ -1,7 +1,9 @@
 """Which names the tables of all families know."""
 
 import functools
-from collections.abc import Collection, Iterable
+import itertools
+import operator
+from collections.abc import Collection, Iterable, Mapping
 
 from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.garbage import uncollected
@@ -25,7 +27,21 @@ def index_of(networks: Iterable[FamilyNetwork]) -> NameIndex:
     return _index(tuple(dict.fromkeys(tables)))
 
 
-@functools.lru_cache(32)
+def known_keys(networks: Iterable[FamilyNetwork], keys: Collection[str]) -> Mapping[Table, frozenset[str]]:
+    """The keys that the table of each network knows, or leaves out.
+
+    Networks that begin in the same way share an index: a file begins as few of them do, and an index of all takes 0.2 s.
+
+    Args:
+        networks: records of networks.
+        keys: keys of a source.
+    """
+    first = operator.attrgetter("first")
+    groups = [list(group) for _, group in itertools.groupby(sorted(networks, key=first), first)]
+    return dict(itertools.chain.from_iterable(index_of(group).known(keys).items() for group in groups))
+
+
+@functools.lru_cache(1000)
 @uncollected()
 def _index(tables: tuple[Table, ...]) -> NameIndex:
     return NameIndex(tables)

@@ -53,7 +53,7 @@ def test_map_projections_are_torchs():
     theirs.out_proj.weight.copy_(torch.eye(12))
     expected = theirs(rows[0], rows[1], rows[1])[0].reshape(1, 7, 5, 12)
     assert relative(np.array(model([query, source])), expected) <= 1e-6
-    with pytest.raises(ValueError, match="equally many channels. Received: 12 and 8 channels"):
+    with pytest.raises(ValueError, match=r"equally many channels\. Received: 12 and 8 channels"):
         tfseg.layers.MapProjections()([inputs[0], keras.Input((None, None, 8))])
 
 
