@@ -56,7 +56,7 @@ dist: $(VENV)/ready
 	$(BIN)/python -m twine check --strict out/dist/*
 
 bench: $(VENV)/ready-tests
-	for name in import_time import_vgg16 convert_command inference precisions predict_files training_step pipeline built_programs; do \
+	for name in import_time import_vgg16 convert_command growth inference precisions predict_files training_step pipeline built_programs; do \
 	    echo "== $$name" && $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 

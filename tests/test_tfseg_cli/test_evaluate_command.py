@@ -9,8 +9,10 @@ from helpers.segmenters import narrow_fcn
 from PIL import Image
 
 import tfseg
+from tfseg.engines.table import ENGINES
 
 COMMAND = "tfseg_cli.evaluate"
+INSTALLED = [engine.name for engine in ENGINES.values() if engine.is_installed]
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +114,23 @@ def test_preprocessing_that_the_model_does_not_say_is_given(place):
     code, _, err = run(place, "bare.keras", "--split=", "--preprocessing=torch", "--mean=1,2,3", "--std=1,1,1")
     assert code == 2
     assert "--preprocessing and --mean both say" in err
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_an_engine_gives_the_same_scores(place, tmp_path, engine):
+    results = []
+    for words in ([f"--engine={engine}", "--explain"], []):
+        code, out, err = run(place, "m.keras", "--split=", f"--json={tmp_path}/{len(words)}.json", *words)
+        assert code == 0, err
+        results.append(json.loads((tmp_path / f"{len(words)}.json").read_text()))
+        assert (f": computed by {engine}, in float32" in out) == bool(words)
+    assert results[0]["photographs"] == results[1]["photographs"] == 2
+    # An engine rounds otherwise, so that few pixels of 4000 may change.
+    assert results[0]["pixel_accuracy"] == pytest.approx(results[1]["pixel_accuracy"], abs=2e-3)
+
+
+def test_an_engine_that_is_not_installed_is_refused_before_anything_is_loaded(place):
+    code, out, err = run(place, "m.keras", "--split=", "--engine=openvino", before="sys.modules['openvino'] = None")
+    assert (code, out) == (1, "")
+    assert err == "tfseg-evaluate: The engine 'openvino' is not installed here: pip install \"tfseg[openvino]\"\n"

@@ -151,3 +151,28 @@ def test_a_folder_that_export_did_not_write_is_refused(tmp_path):
         (tmp_path / "keras" / "metadata.json").write_text("{}")
         code, _, err = run_command.run(COMMAND, name, cwd=tmp_path)
         assert (code, err) == (2, f"tfseg-serve: --model={name}: {message}\n")
+
+
+@pytest.mark.full
+def test_the_engine_that_computes_is_told(folder):
+    process = run_command.start(COMMAND, folder, "--port=0", "--engine=tensorflow")
+    try:
+        port = int(process.stdout.readline().rpartition(":")[2])
+        assert process.stdout.readline() == "computed by tensorflow\n"
+        image = photograph()
+        status, _, body = call(port, "/segment?output=npy", encoded(image))
+        classes = expected(image)
+        assert status == 200
+        np.testing.assert_array_equal(np.frombuffer(body[-classes.size :], "uint8"), classes.ravel())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code, _, err = run_command.finish(process)
+    assert code == 0, err
+
+
+@pytest.mark.full
+def test_an_engine_without_its_artifact_is_refused(folder):
+    ended = run_command.finish(run_command.start(COMMAND, folder, "--port=0", "--engine=onnxruntime"))
+    assert ended.code == 1
+    assert "onnx" in ended.err
+    assert len(ended.err.splitlines()) == 1

@@ -55,6 +55,22 @@ class ResizeLike(keras.layers.Layer):
         height, width = ops.shape(reference)[1:3]
         return _along_axes(x, self._weights, height, width)
 
+    def some_rows(self, x: Tensor, size: tuple[Any, Any], rows: tuple[Any, Any]) -> Tensor:
+        """Some rows of the resized map, which costs their share of the whole.
+
+        Args:
+            x: map `(batch, height, width, channels)`.
+            size: height and width of the whole resized map, in pixels.
+            rows: first row, and the one after the last.
+        Returns: map `(batch, rows, width of the resized map, channels)`.
+        """
+        x = ops.cast(x, self.compute_dtype)
+        height, width, channels = ops.shape(x)[1], ops.shape(x)[2], x.shape[3]
+        down = self._weights(size[0], height)[rows[0] : rows[1]]
+        x = ops.matmul(down, ops.reshape(x, (-1, height, width * channels)))
+        across = self._weights(size[1], width)
+        return ops.matmul(across, ops.reshape(x, (-1, rows[1] - rows[0], width, channels)))
+
     def _weights(self, outputs: Tensor, pixels: Tensor) -> Tensor:
         # In float32 and in torch's order of operations, so that both round in the same way.
         output = ops.arange(outputs, dtype="float32")

@@ -16,6 +16,7 @@ from tfseg.outputs import logits_of
 from tfseg.prediction.compiled import compiled_once
 from tfseg.prediction.pixel_values import check_pixel_values
 from tfseg.prediction.probabilities import as_logits, check_probabilities, check_threshold, sure_classes, void_of
+from tfseg.prediction.row_blocks import classes_by_rows, has_many_logits
 from tfseg.prediction.sizes import checked_size
 from tfseg.prediction.windows import Block, slide, softmax, views
 from tfseg.preprocessing import channels_of, is_stored, preprocess, preprocessing_entries
@@ -384,12 +385,15 @@ def _classes_function(model: keras.Model, engine: EngineRunner | None) -> Callab
             return logits.argmax(axis=-1).astype(_class_dtype(logits.shape[-1]))
 
         return chosen
-    function = _compiled(
-        model,
-        "classes",
-        lambda logits: ops.cast(ops.argmax(logits, axis=-1), _class_dtype(logits.shape[-1])),
-    )
-    return lambda batch: ops.convert_to_numpy(function(batch))
+    dtype = _class_dtype(logits_of(model.output).shape[-1])
+
+    def of_model(batch: np.ndarray) -> np.ndarray:
+        if has_many_logits(model, batch):
+            return classes_by_rows(model, checked_size(model, batch), dtype)
+        function = _compiled(model, "classes", lambda logits: ops.cast(ops.argmax(logits, axis=-1), dtype))
+        return ops.convert_to_numpy(function(batch))
+
+    return of_model
 
 
 def _class_dtype(num_classes: int) -> str:

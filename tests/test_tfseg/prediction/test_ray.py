@@ -1,5 +1,6 @@
 """A Ray cluster of two workers writes the same files as one process, even if a worker dies."""
 
+import io
 import os
 import pathlib
 import signal
@@ -145,6 +146,29 @@ def test_two_workers_write_what_one_process_writes(model, photos, single_process
     assert contents(tmp_path / "maps") == files
     with pytest.raises(ValueError, match=r"has room for 2 workers of 1 CPUs and 0 GPUs. Received: workers=3"):
         tfseg.predict_files(model, photos, tmp_path / "none", cluster=Ray(workers=3), progress=False)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("default")
+def test_workers_compute_by_an_engine(model, photos, single_process, cluster, tmp_path):
+    """An engine rounds otherwise, so that few pixels may change."""
+    pytest.importorskip("onnxruntime")
+    outcome = tfseg.predict_files(
+        model, photos, tmp_path / "maps", cluster=Ray(workers=1), engine="onnxruntime", progress=False, overlays=False
+    )
+    assert (outcome.predicted, len(outcome.failed)) == (single_process[0].predicted, 2)
+    names = sorted(name for name in single_process[1] if name.endswith(".png"))
+    assert sorted(path.name for path in (tmp_path / "maps").glob("*.png")) == names
+    for name in names[::20]:
+        with Image.open(tmp_path / "maps" / name) as mask, Image.open(io.BytesIO(single_process[1][name])) as expected:
+            assert (np.asarray(mask) == np.asarray(expected)).mean() > 0.999
+
+
+def test_a_compiled_model_stays_in_its_process(model, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    network = tfseg.compile(model, engine="tensorflow")
+    with pytest.raises(ValueError, match=r"give a cluster the name of an engine, engine='auto'"):
+        tfseg.predict_files(model, tmp_path, tmp_path / "maps", cluster=Ray(), engine=network, progress=False)
 
 
 @pytest.mark.full
