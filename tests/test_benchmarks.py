@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from helpers.data_sets import mask, photograph, save
-from helpers.paths import ROOT
+from helpers.paths import EXAMPLES, ROOT
 
 import converters
 import tfseg
@@ -28,6 +28,16 @@ GPU = ROOT / "benchmarks" / "gpu"
 CASE = speed.Case("training", "fcn8s", "bfloat16", 16, 512)
 
 
+LOAD = """
+import sys
+sys.modules["tensorflow"] = None
+import numpy as np
+import tfseg
+for path in sys.argv[1:]:
+    print(repr(float(sum(np.abs(value).sum(dtype="float64") for value in tfseg.load(path).get_weights()))))
+"""
+
+
 @pytest.fixture
 def results(tmp_path):
     return records.Records(tmp_path / "out" / "results.jsonl")
@@ -39,6 +49,30 @@ def test_no_file_imports_tensorflow():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] == "tensorflow" for name in names), path
+
+
+def loaded_without_tensorflow(*paths):
+    """The sum of all weights of the models in files, each without its sign, as JAX loads them and as this process does."""
+    env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", LOAD, *paths], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = [sum(np.abs(value).sum(dtype="float64") for value in tfseg.load(path).get_weights()) for path in paths]
+    return [float(line) for line in done.stdout.split()], expected
+
+
+def test_the_sample_is_loaded_without_tensorflow():
+    actual, expected = loaded_without_tensorflow(EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth")
+    assert actual == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.full  # JAX compiles a function for every initial value
+def test_caffe_and_keras_files_are_loaded_without_tensorflow(tmp_path):
+    vgg, paths = tfseg.VGG(16, width=1 / 16), [tmp_path / "vgg.caffemodel", tmp_path / "vgg.keras"]
+    converters.export_weights(vgg, paths[0], family="oxford/vgg")
+    vgg.save(paths[1])
+    actual, expected = loaded_without_tensorflow(*paths)
+    assert actual == pytest.approx(expected, rel=1e-9)
+    assert actual[0] == pytest.approx(actual[1], rel=1e-9)
 
 
 def test_a_cut_line_is_left_out_and_swallows_no_other(results):

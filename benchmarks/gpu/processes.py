@@ -34,6 +34,9 @@ def environment(backend: str | None, cache: pathlib.Path, memory_share: float = 
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms and "cpu" not in platforms.split(","):
+        more["JAX_PLATFORMS"] = f"{platforms},cpu"  # parity compares with it
     # What builds the public networks imports Keras, whose own choice would be TensorFlow.
     return os.environ | more | {"KERAS_BACKEND": backend or "torch"}
 
