@@ -14,6 +14,7 @@ from tfseg.images import read_image
 from tfseg.initializers import BilinearInitializer
 from tfseg.layers.metadata import metadata, set_metadata
 from tfseg.loading import load
+from tfseg.nets.backbones.densenet import DenseNet
 from tfseg.nets.backbones.efficientnet import EfficientNet
 from tfseg.nets.backbones.hrnet import HRNet
 from tfseg.nets.backbones.mit import MiT
@@ -68,6 +69,7 @@ __all__ = [
     "DeepLabV2VGG",
     "DeepLabV3",
     "DeepLabV3Plus",
+    "DenseNet",
     "EfficientNet",
     "FCN8s",
     "FCN8sAtOnce",

@@ -5,6 +5,7 @@ Reference:
 * MobileNetV2: https://arxiv.org/abs/1801.04381, table 2.
 * MobileNetV3: https://arxiv.org/abs/1905.02244, tables 1 and 2.
 * EfficientNet: https://arxiv.org/abs/1905.11946, table 1.
+* DenseNet: https://arxiv.org/abs/1608.06993, table 1.
 """
 
 import dataclasses
@@ -275,6 +276,31 @@ class HRNetSpec:
 HRNETS: dict[str, HRNetSpec] = {f"hrnet_w{filters}": HRNetSpec(filters) for filters in (18, 30, 32, 40, 44, 48, 64)}
 HRNETS["hrnet_w18_small_v2"] = HRNetSpec(18, (HRNetStage(1, 2), HRNetStage(3, 2), HRNetStage(2, 2)), 2)
 HRNET_TOP = (32, 64, 128, 256, 2048)  # widths of the classifier's bottlenecks, and of its last convolution
+
+# ------------------------------------------------------------------------------------------------------------ DenseNet
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseNetSpec:
+    """One DenseNet.
+
+    Attributes:
+        layers: number of layers in each of the four stages.
+        growth: channels that each layer adds.
+        filters: filters of the first convolution.
+    """
+
+    layers: tuple[int, ...]
+    growth: int = 32
+    filters: int = 64
+
+
+DENSENETS: dict[str, DenseNetSpec] = {
+    "densenet121": DenseNetSpec((6, 12, 24, 16)),
+    "densenet161": DenseNetSpec((6, 12, 36, 24), growth=48, filters=96),
+    "densenet169": DenseNetSpec((6, 12, 32, 32)),
+    "densenet201": DenseNetSpec((6, 12, 48, 32)),
+}
 
 # ------------------------------------------------------------------------------------------------------------ Xception
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 # Users find them among these tables.
+from tfseg.backbone_specs import DENSENETS as DENSENETS
 from tfseg.backbone_specs import EFFICIENTNET_SIZES as EFFICIENTNET_SIZES
 from tfseg.backbone_specs import EFFICIENTNET_STAGES as EFFICIENTNET_STAGES
 from tfseg.backbone_specs import EFFICIENTNETS as EFFICIENTNETS
@@ -31,6 +32,7 @@ from tfseg.backbone_specs import MOBILENETS_V2 as MOBILENETS_V2
 from tfseg.backbone_specs import MOBILENETS_V3 as MOBILENETS_V3
 from tfseg.backbone_specs import PREACTIVATION_RESNETS as PREACTIVATION_RESNETS
 from tfseg.backbone_specs import XCEPTIONS as XCEPTIONS
+from tfseg.backbone_specs import DenseNetSpec as DenseNetSpec
 from tfseg.backbone_specs import EfficientNetSpec as EfficientNetSpec
 from tfseg.backbone_specs import HRNetSpec as HRNetSpec
 from tfseg.backbone_specs import HRNetStage as HRNetStage
@@ -324,9 +326,18 @@ PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # in which PSP
 # Heads and decoders: `tfseg.build("unet", backbone="resnet50")`, or in one name "unet_resnet50".
 DECODERS = ("fpn", "linknet", "lraspp", "manet", "pan", "segformer", "unet", "unetplusplus", "upernet")
 RESNET_HEADS = ("fcn", "deeplabv2", "deeplabv3", "deeplabv3plus", "pspnet", *DECODERS)
-DRN_HEADS = ("drnseg", "fcn", "deeplabv3", "pspnet")
+DRN_HEADS = ("drnseg", "fcn", "deeplabv3", "deeplabv3plus", "pspnet")
 
-FURTHER_BACKBONES = (*MOBILENETS_V2, *MOBILENETS_V3, *EFFICIENTNETS, *MITS, *HRNETS, *XCEPTIONS, *PREACTIVATION_RESNETS)
+FURTHER_BACKBONES = (
+    *MOBILENETS_V2,
+    *MOBILENETS_V3,
+    *EFFICIENTNETS,
+    *MITS,
+    *HRNETS,
+    *XCEPTIONS,
+    *DENSENETS,
+    *PREACTIVATION_RESNETS,
+)
 BACKBONES = (*VGGS, *RESNETS, *DRNS, *FURTHER_BACKBONES)
 _PAIRS = (
     (RESNET_HEADS, RESNETS),
@@ -449,6 +460,13 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "divisor": 1.0,
         "mean": (91.4953, 103.8827, 131.0912),
         "std": (1.0, 1.0, 1.0),
+    },
+    # Mean and deviation of PASCAL VOC as yassouali/pytorch-segmentation measured them.
+    "yassouali_voc": {
+        "channel_order": "RGB",
+        "divisor": 255.0,
+        "mean": (0.45734706, 0.43338275, 0.40058118),
+        "std": (0.23965294, 0.23532275, 0.2398498),
     },
     # Mean and deviation of the Cityscapes training set, as DRN measured them.
     "drn_cityscapes": {

@@ -146,6 +146,27 @@ def efficientnet_counts(spec: specs.EfficientNetSpec) -> tuple[int, ...]:
     return tuple(math.ceil(stage.blocks * spec.depth) for stage in specs.EFFICIENTNET_STAGES)
 
 
+def densenet(prefix: str = "") -> tuple[Row, ...]:
+    """torchvision's DenseNet without its classifier; its first files have dots before the numbers of norms and kernels.
+
+    Args:
+        prefix: text before every name, such as "encoder.".
+    """
+    layer, target = "features.denseblock{s}.denselayer{i}", "stage{s}_layer{i}"
+    rows = (
+        ("features.conv0", "stem_conv", "conv"),
+        ("features.norm0", "stem_bn", "norm"),
+        (f"{layer}.norm{{c}}", f"{target}_{{c}}_bn", "norm"),
+        (f"{layer}.conv{{c}}", f"{target}_{{c}}_conv", "conv"),
+        ("features.transition{s}.norm", "transition{s}_bn", "norm"),
+        ("features.transition{s}.conv", "transition{s}_conv", "conv"),
+        ("features.norm5", "top_bn", "norm"),
+        (f"{layer}.norm.{{c}}", f"{target}_{{c}}_bn", "norm"),
+        (f"{layer}.conv.{{c}}", f"{target}_{{c}}_conv", "conv"),
+    )
+    return tuple((prefix + source, layer, kind) for source, layer, kind in rows)
+
+
 def authors_mit(prefix: str = "") -> tuple[Row, ...]:
     """The MiT of SegFormer's authors, whose keys and values are one layer.
 

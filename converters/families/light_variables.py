@@ -140,6 +140,27 @@ def preactivation_resnet(width: float, *, spec: specs.PreActivationSpec) -> Shap
     return variables
 
 
+@functools.cache
+def densenet(width: float, *, spec: specs.DenseNetSpec) -> Shapes:
+    """The kernels of a DenseNet.
+
+    Args:
+        width: multiplier of the channel counts.
+        spec: numbers of the network.
+    """
+    before, growth = specs.scaled(spec.filters, width), specs.scaled(spec.growth, width)
+    variables: dict[str, Shape] = {"stem_conv/kernel": (7, 7, ANY, before)}
+    for stage, count in enumerate(spec.layers, 1):
+        for layer in range(1, count + 1):
+            variables[f"stage{stage}_layer{layer}_1_conv/kernel"] = (1, 1, before, 4 * growth)
+            variables[f"stage{stage}_layer{layer}_2_conv/kernel"] = (3, 3, 4 * growth, growth)
+            before += growth
+        if stage < len(spec.layers):
+            variables[f"transition{stage}_conv/kernel"] = (1, 1, before, before // 2)
+            before //= 2
+    return variables
+
+
 def _inverted(block: str, before: int, inside: int, after: int, kernel_size: int, *, squeeze: int) -> dict[str, Shape]:
     """The kernels of one inverted residual block."""
     kernels: dict[str, Shape] = {}

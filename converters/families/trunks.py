@@ -22,6 +22,7 @@ STEMS = {
     "sequence": (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")),
     "numbered": (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
     "layer0": (("layer0.0", "layer0.1"), ("layer0.3", "layer0.4"), ("layer0.6", "layer0.7")),
+    "initial": (("initial.0.0", "initial.0.1"), ("initial.0.3", "initial.0.4"), ("initial.0.6", "initial.1")),
     "modules": tuple((f"stem.{index}.conv", f"stem.{index}.bn") for index in range(3)),
     "stem": (("stem.0", "stem.1"), ("stem.3", "stem.4"), ("stem.6", "stem.7")),
 }

@@ -22,6 +22,7 @@ CLASSES = 7
 CLASSIFIER = (("classifier", "predictions", "dense"),)
 MOBILENET_V2 = (*light_trunks.mobilenet_v2(), ("classifier.1", "predictions", "dense"))
 TIMM_EFFICIENTNET = (*light_trunks.timm_efficientnet(), *CLASSIFIER)
+DENSENET = (*light_trunks.densenet(), *CLASSIFIER)
 HRNET = (*further_trunks.hrnet(), *further_trunks.hrnet_top())
 
 
@@ -119,6 +120,28 @@ def tiny_efficientnet_public():
     return filled_module(build, 0, 1.0)
 
 
+TINY_DENSENET = specs.DenseNetSpec((2, 1, 2, 1), growth=8, filters=16)
+
+
+def tiny_densenet_public():
+    """torchvision's DenseNet with the numbers of `TINY_DENSENET`."""
+    build, numbers = import_torchvision().models.DenseNet, TINY_DENSENET
+    return filled_module(
+        build,
+        0,
+        1.0,
+        growth_rate=numbers.growth,
+        block_config=numbers.layers,
+        num_init_features=numbers.filters,
+        num_classes=CLASSES,
+    )
+
+
+def densenet_features(module, image):
+    """The last map of torchvision's DenseNet, after its ReLU."""
+    return module.features(image).relu()
+
+
 def tiny_hrnet_public():
     """timm's HRNet with the numbers of `TINY_HRNET`."""
     stages = {
@@ -168,6 +191,9 @@ SMALL: dict[str, Pair] = {
     ),
     "mit": mit_pair(TINY_MIT),
     "hrnet": Pair(functools.partial(tfseg.HRNet, TINY_HRNET), tiny_hrnet_public, HRNET, timm_features, 32),
+    "densenet": Pair(
+        functools.partial(tfseg.DenseNet, TINY_DENSENET), tiny_densenet_public, DENSENET, densenet_features
+    ),
     "resnetv2_18": timm_pair(
         functools.partial(tfseg.PreActivationResNet, "resnetv2_18"), "resnetv2_18", further_trunks.resnetv2()
     ),
@@ -191,6 +217,15 @@ FULL: dict[str, Pair] = {
         for index in range(8)
     },
     **{name: mit_pair(spec) for name, spec in specs.MITS.items()},
+    **{
+        name: Pair(
+            functools.partial(tfseg.DenseNet, name),
+            functools.partial(torchvision_net, name, num_classes=CLASSES),
+            DENSENET,
+            densenet_features,
+        )
+        for name in specs.DENSENETS
+    },
     **{name: timm_pair(functools.partial(tfseg.HRNet, name), name, HRNET, 32) for name in specs.HRNETS},
     **{
         name: timm_pair(functools.partial(tfseg.Xception, name), name, further_trunks.xception())

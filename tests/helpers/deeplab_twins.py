@@ -1,8 +1,9 @@
-"""DeepLabs of three public repositories in torch, made from their descriptions, under the names of their files."""
+"""DeepLabs of four public repositories in torch, made from their descriptions, under the names of their files."""
 
 import dataclasses
 
 import torch
+from helpers import drn_twin
 from helpers.torchvision_cpu import import_torchvision
 from torch import nn
 from torch.nn import functional
@@ -28,6 +29,7 @@ class Style:
         parts: names of MobileNetV2's two parts.
         late: whether all blocks of a stage have the rate of the stage before.
         twice: whether the blocks have a third name.
+        grid: whether the rates of a ResNet's last blocks grow.
     """
 
     names: tuple[tuple[str, str], ...]
@@ -42,6 +44,7 @@ class Style:
     parts: tuple[str, str] = ("features", "features")
     late: bool = False
     twice: bool = False
+    grid: bool = False
 
 
 def pairs(*texts):
@@ -82,6 +85,16 @@ STYLES = {
         parts=_CUT,
         late=True,
         twice=True,
+        grid=True,
+    ),
+    "yassouali": Style(
+        pairs(
+            *(f"ASSP.aspp{branch}.0 1" for branch in (1, 2, 3, 4)),
+            *("ASSP.avg_pool.1 2", "ASSP.conv1 bn1", "decoder.conv1 bn1"),
+            *("decoder.output.0 1", "decoder.output.3 4"),
+        ),
+        "decoder.output.7",
+        low_first=True,
     ),
     "bubbliiiing": Style(
         pairs(
@@ -147,15 +160,16 @@ class MobileNet(nn.Module):
         return maps[4], maps[-1]
 
 
-def resnet(name, output_stride, new):
-    """torchvision's ResNet without its top; with `new`, jfzhang95's rates."""
+def resnet(name, output_stride, new, grid):
+    """torchvision's ResNet without its top; with `new`, yassouali's rates, or with `grid` jfzhang95's."""
     replaced = [False, output_stride == 8, True]
     module = getattr(import_torchvision().models, name)(weights=None, replace_stride_with_dilation=replaced)
     del module.fc
     rates = {"layer3": 2, "layer4": 4} if output_stride == 8 else {"layer4": 2}
     for stage, rate in rates.items() if new else ():
-        for block, grid in zip(getattr(module, stage), (1, 2, 4) if stage == "layer4" else (1,) * 99, strict=False):
-            block.conv2.dilation = block.conv2.padding = (rate * grid,) * 2
+        factors = (1, 2, 4) if grid and stage == "layer4" else (1,) * 99
+        for block, factor in zip(getattr(module, stage), factors, strict=False):
+            block.conv2.dilation = block.conv2.padding = (rate * factor,) * 2
 
     def forward(image):
         fine = module.layer1(module.maxpool(module.bn1(module.conv1(image)).relu()))
@@ -165,17 +179,36 @@ def resnet(name, output_stride, new):
     return module
 
 
+class DRN(nn.Module):
+    """DRN-D-54, and the map of its third level."""
+
+    def __init__(self):
+        super().__init__()
+        for name, module in drn_twin.trunk("drn_d_54", 1)[0].items():
+            self.add_module(name, module)
+
+    def forward(self, x):
+        maps = [x]
+        for level in self.children():
+            maps.append(level(maps[-1]))
+        return maps[4], maps[-1]
+
+
 class DeepLab(nn.Module):
-    """DeepLabV3 or DeepLabV3+ in a style of `STYLES`, on "mobilenet" or a ResNet of torchvision."""
+    """DeepLabV3 or DeepLabV3+ in a style of `STYLES`, on "mobilenet", "drn" or a ResNet of torchvision."""
 
     def __init__(self, style, backbone="mobilenet", num_classes=5, output_stride=16):
         super().__init__()
         self.style = style = STYLES[style]
         light = backbone == "mobilenet"
         self.backbone = (
-            MobileNet(style, output_stride) if light else resnet(backbone, output_stride, new=not style.nested)
+            MobileNet(style, output_stride)
+            if light
+            else DRN()
+            if backbone == "drn"
+            else resnet(backbone, output_stride, not style.nested, style.grid)
         )
-        fine, inside = (24, 320) if light else (256, 2048)
+        fine, inside = (24, 320) if light else (256, 512 if backbone == "drn" else 2048)
         self.rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
         channels = [*((inside, 256),) * 5, (1280, 256)]
         channels += [(fine, 48), (304, 256), (256, 256)] if style.plus else [(256, 256)]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from helpers import wrapped_files
+from helpers.deeplab_twins import DeepLab
 from helpers.fcn_twins import Mmseg
 from helpers.mmseg_twins import HRNetFCN, SegFormer
 from helpers.public_networks import PublicNetwork, build_public_network, drawn
@@ -150,5 +151,6 @@ FILES: list[PublicFile] = [
     ),
     _twin("mmsegmentation", "fcn_hr18s", lambda: HRNetFCN("hrnet_w18_small_v2"), _openmmlab),
     _twin("mmsegmentation", "segformer_mit-b0", lambda: SegFormer("mit_b0"), _openmmlab),
+    _twin("jfzhang95", "deeplab-drn", lambda: DeepLab("jfzhang95", "drn", output_stride=8)),
     _network("mmpretrain", "resnet50", lambda state: _openmmlab(_mmpretrain_names(state))),
 ]

@@ -28,6 +28,7 @@ def PSPNet(
     dropout: float = 0.1,
     aux_reduction: int = 4,
     upsampling: str = "bilinear",
+    bin_upsampling: str | None = None,
     head_epsilon: float = 1e-5,
     name: str | None = None,
 ) -> keras.Model:
@@ -61,6 +62,7 @@ def PSPNet(
         aux_reduction: how many times fewer channels the second head has inside than it reads.
         upsampling: how the map is enlarged, a name of `tfseg.specs.UPSAMPLINGS` (see `FCN`). The pooled maps are
             resized in the same way (bilinearly for a transposed convolution).
+        bin_upsampling: how the pooled maps are resized instead, a name of `tfseg.specs.INTERPOLATIONS`.
         head_epsilon: epsilon of the head's BatchNorms.
         name: name of the model; None: "pspnet_" and the backbone's name.
     Returns: functional model.
@@ -77,7 +79,7 @@ def PSPNet(
     blocks.check_choice("order", order, specs.PYRAMID_ORDERS)
     x = tap(backbone, features, "the head", f"features={features!r}") if features else check_features(backbone)
     branch_filters = branch_filters or max(1, x.shape[-1] // len(bins))
-    resize = interpolation(upsampling)
+    resize = bin_upsampling or interpolation(upsampling)
     normed = [head_epsilon if side > 1 or norm_single_bin else None for side in bins]
     pooled = [_branch(x, side, branch_filters, epsilon, resize) for side, epsilon in zip(bins, normed, strict=True)]
     parts = {

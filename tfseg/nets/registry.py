@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tfseg import specs
+from tfseg.nets.backbones.densenet import DenseNet
 from tfseg.nets.backbones.efficientnet import EfficientNet
 from tfseg.nets.backbones.hrnet import HRNet
 from tfseg.nets.backbones.mit import MiT
@@ -198,6 +199,7 @@ _OF_TABLES: tuple[tuple[Builder, Iterable[str]], ...] = (
     (MiT, specs.MITS),
     (HRNet, specs.HRNETS),
     (Xception, specs.XCEPTIONS),
+    (DenseNet, specs.DENSENETS),
     (PreActivationResNet, specs.PREACTIVATION_RESNETS),
 )
 _BACKBONES: dict[str, Builder] = {

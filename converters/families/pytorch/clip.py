@@ -8,7 +8,7 @@ from converters.families.family import Family
 from converters.families.trunks import network, trunk
 from tfseg import specs
 
-_TEXT = "transformer token_embedding positional_embedding ln_final text_projection logit_scale logit_bias"
+_TEXT = "text transformer token_embedding positional_embedding ln_final text_projection logit_scale logit_bias"
 _SIZES = "input_resolution context_length vocab_size"
 _OTHERS = (
     (r"visual\.attnpool\..*", "an attention that pools the map to one embedding: the map itself is the result"),

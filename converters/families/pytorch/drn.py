@@ -27,8 +27,13 @@ _LEVELS = {"A": ("layer{l}", "base.{l+3}"), "C": ("layer{l}", "base.{l+2}"), "D"
 _TARGETS = {"A": ("conv1", "conv{l+1}"), "C": ("level0", "level{l}"), "D": ("level0", "level{l}")}
 
 
-def _trunk(arch: str, segmenter: bool) -> tuple[Row, ...]:
-    """The rows of one of the three architectures without its top; projections come first, as in `trunks.trunk`."""
+def drn_rows(arch: str, segmenter: bool) -> tuple[Row, ...]:
+    """The rows of one of the three architectures without its top; projections come first, as in `trunks.trunk`.
+
+    Args:
+        arch: "A", "C" or "D".
+        segmenter: whether all modules lie in one sequence, as in this project's segmenters.
+    """
     (conv, norm), level = _STEMS[arch][segmenter], _LEVELS[arch][segmenter]
     stem, stage = _TARGETS[arch]
     rows = [(conv, f"{stem}_conv", "conv"), (norm, f"{stem}_bn", "norm")]
@@ -53,7 +58,7 @@ def _trunk(arch: str, segmenter: bool) -> tuple[Row, ...]:
 def _network(name: str, *, segmenter: bool, top: Iterable[Row], prefix: str = "", **fields: Any) -> FamilyNetwork:
     """The record of one network: its trunk and the rows that `top` adds."""
     spec = specs.DRNS[name]
-    rows = (*_trunk(spec.arch, segmenter), *top)
+    rows = (*drn_rows(spec.arch, segmenter), *top)
     if spec.arch == "A":
         resnet = specs.RESNETS["resnet50"]
         return trunks.network(prefix + name, resnet, rows, public=name, **fields)

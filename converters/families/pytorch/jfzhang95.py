@@ -1,13 +1,17 @@
-"""jfzhang95/pytorch-deeplab-xception: DeepLabV3+ on ResNet-101 and MobileNetV2.
+"""jfzhang95/pytorch-deeplab-xception: DeepLabV3+ on ResNet-101, MobileNetV2 and DRN-D-54.
 
 Source of the facts: https://github.com/jfzhang95/pytorch-deeplab-xception: modeling/deeplab.py, aspp.py, decoder.py and
-backbone/*.py. Its Xception and its DRN are other networks than those here.
+backbone/*.py. Its Xception is another network than those here.
 """
 
+import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
+from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
+from converters.families.pytorch.drn import drn_rows
 from converters.families.pytorch.mobilenet_names import in_two_parts, mobilenet_v2_variables, plain_mobilenet_v2
 from converters.families.trunks import network, trunk
 from converters.names.tables import Row, table
@@ -85,4 +89,31 @@ JFZHANG95 = Family(
     options={"output_stride": 16},
     conventions=(),
     datasets=("voc", "cityscapes"),
+)
+
+# Its stride is 8, and its rates are those of stride 8, whatever --out-stride said.
+DRN = dataclasses.replace(
+    JFZHANG95,
+    name="jfzhang95/pytorch-deeplab-xception/drn",
+    covers="DeepLabV3+ on DRN-D-54",
+    proof="its code, 4.3e-6",
+    networks=(
+        FamilyNetwork(
+            "deeplabv3plus_drn_d_54",
+            table(
+                (*((f"backbone.{source}", layer, kind) for source, layer, kind in drn_rows("D", False)), *_head()),
+                (COUNTER,),
+            ),
+            "backbone.layer0.0.weight",
+            functools.partial(variables.drn, spec=specs.DRNS["drn_d_54"]),
+            public="drn",
+            requires={"decoder.last_conv.8.weight": ""},
+            options={**_OPTIONS, "low_level": "level3_block3_out"},
+            dilates=False,
+        ),
+    ),
+    head=r"(?!level\d_).*",
+    features=r"level8_block\d+_\d_relu",
+    options={},
+    dilates=False,
 )

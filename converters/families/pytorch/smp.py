@@ -95,7 +95,7 @@ _ASSUMED_OF_PSPNET = (
 _NOT_RUN = ((r"decoder\.center\..*", "a block that its U-Net++ has on VGG, and never runs"),)
 _UNREAD = "part of a stage of the encoder that this PSPNet does not compute"
 # The layers of encoders that are not ResNets or VGGs: a file has no others of them.
-_LIGHT = r"(stem|block\d+[a-z]?|stage\d|top)_.*"
+_LIGHT = r"(stem|block\d+[a-z]?|stage\d|transition\d|top)_.*"
 
 
 def _deeplab(
@@ -212,8 +212,8 @@ def _networks(encoders: Sequence[Encoder]) -> tuple[FamilyNetwork, ...]:
 SMP = Family(
     name="qubvel/segmentation_models.pytorch",
     covers="U-Net, U-Net++, FPN, LinkNet, MA-Net, PAN, UPerNet, SegFormer, DeepLabV3, DeepLabV3+ and PSPNet on "
-    "ResNet-18 to -152, ResNeXt, SE-ResNet, SE-ResNeXt, VGG, MobileNetV2, EfficientNet-B0 to -B7 (both forms) and "
-    "MiT-B0 to -B5, where the library has that pair",
+    "ResNet-18 to -152, ResNeXt, SE-ResNet, SE-ResNeXt, VGG, MobileNetV2, EfficientNet-B0 to -B7 (both forms), "
+    "MiT-B0 to -B5 and DenseNet, where the library has that pair",
     files="https://huggingface.co/models?library=segmentation-models-pytorch",
     proof="segmentation_models_pytorch, 3.6e-6",
     source="https://github.com/qubvel-org/segmentation_models.pytorch",
@@ -222,8 +222,8 @@ SMP = Family(
     preprocessing="torch",
     networks=_networks(ENCODERS),
     classes="segmentation_head.0.weight",
-    head=r"(?!(conv[1-5]|stem|block\d+[a-z]?|stage\d|top)_).*",
-    features=r"conv[35]_block\d+_out|pool5|top_activation|block\d+[a-z]?_(add|project_bn)|stage\d_out",
+    head=r"(?!(conv[1-5]|stem|block\d+[a-z]?|stage\d|transition\d|top)_).*",
+    features=r"conv[35]_block\d+_out|pool5|top_(activation|bn)|block\d+[a-z]?_(add|project_bn)|(stage|transition)\d_out",
     trunk={"output_stride": 32},
     conventions=("new",),
     public=_public,

@@ -229,6 +229,26 @@ def _mit(name: str) -> Encoder:
     )
 
 
+def _densenet(name: str) -> Encoder:
+    rows = light_trunks.densenet(_PREFIX)
+    return Encoder(
+        name,
+        name,
+        rows,
+        rows[0][0] + ".weight",
+        functools.partial(light_variables.densenet, spec=specs.DENSENETS[name]),
+        # Decoders read the last map before its ReLU.
+        taps=("stem_relu", *(f"transition{stage}_out" for stage in (1, 2, 3)), "top_bn"),
+        dilates=False,
+        early=tuple(
+            row
+            for row in _numbered((row for row in rows if row[1] != "top_bn"), "s", (1, 2))
+            if row[1] != "transition2_conv"
+        ),
+        late=r"encoder\.features\.(denseblock[34]|transition3|norm5|transition2\.conv)\..*",
+    )
+
+
 _PLAIN = (
     "resnet18",
     "resnet34",
@@ -236,7 +256,7 @@ _PLAIN = (
     "resnet101",
     "resnet152",
     "resnext50_32x4d",
-    "resnext101_32x8d",
+    *(f"resnext101_32x{width}d" for width in (4, 8, 16, 32, 48)),
 )
 ENCODERS: tuple[Encoder, ...] = (
     *(_resnet(name, name) for name in _PLAIN),
@@ -245,6 +265,7 @@ ENCODERS: tuple[Encoder, ...] = (
     *(_counted(index) for index in range(8)),
     *(_timm_efficientnet(index) for index in range(8)),
     *map(_mit, specs.MITS),
+    *map(_densenet, specs.DENSENETS),
     *(_resnet(f"se_{name}", f"se{name}", names=CADENE_NAMES, **options) for name, options in CADENE.items()),
 )
 

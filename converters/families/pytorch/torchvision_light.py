@@ -80,7 +80,15 @@ def _network(name: str, backbone: str, prefix: str, top: tuple[Row, ...], **fiel
     return FamilyNetwork(name, names, f"{prefix}0.0.weight", variables, public=name, **fields)
 
 
-def _public_classifier(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+def public_classifier(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
+    """torchvision's own classifier.
+
+    Args:
+        name: its name there.
+        num_classes: number of classes.
+        output_stride: 32.
+        aux: not read.
+    """
     if output_stride != 32:
         raise ValueError(f"torchvision's {name} has output stride 32 only")
     return getattr(import_torchvision().models, name)(weights=None, num_classes=num_classes)
@@ -111,7 +119,7 @@ MOBILENET_V3 = Family(
     classes="classifier.3.weight",
     head=r"(top_dense|predictions)/.*",
     conventions=("new", "previous", "one"),
-    public=_public_classifier,
+    public=public_classifier,
 )
 
 _MOBILENET_V2 = (*light_trunks.mobilenet_v2(), ("classifier.1", "predictions", "dense"))
@@ -137,7 +145,7 @@ MOBILENET_V2 = Family(
     ),
     classes="classifier.1.weight",
     head=r"predictions/.*",
-    public=_public_classifier,
+    public=public_classifier,
 )
 
 EFFICIENTNET = Family(
@@ -162,7 +170,7 @@ EFFICIENTNET = Family(
     ),
     classes="classifier.1.weight",
     head=r"predictions/.*",
-    public=_public_classifier,
+    public=public_classifier,
 )
 
 # Both have the rate of the new stride where torchvision's dilated backbone leaves a stride out.

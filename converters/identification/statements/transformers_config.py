@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from converters.families.pytorch.huggingface import RESNET
-from converters.identification.statements import segformer_config, timm_config
+from converters.identification.statements import mobilenet_config, segformer_config, timm_config
 from converters.identification.statements.preprocessing import stated_preprocessing
 from converters.identification.statements.statement import Statement
 from converters.identification.statements.transformers_labels import class_names, num_classes
@@ -32,6 +32,8 @@ def read_config(config: Mapping[str, Any], origin: str) -> Statement:
     says = f"model_type {kind!r} of transformers" + (f" ({', '.join(named)})" if named else "")
     if kind == "segformer":
         return segformer_config.read_config(config, named, origin)
+    if kind == "mobilenet_v2":
+        return mobilenet_config.read_config(config, named, origin)
     if kind != "resnet":
         return Statement(origin, says, unknown=True, binding=True)
     depths = config.get("depths", _DEFAULTS["depths"])

@@ -1,4 +1,4 @@
-"""DeepLabs of VainF, jfzhang95 and bubbliiiing against twins of them with their key names, from the tensors alone."""
+"""DeepLabs of VainF, jfzhang95, bubbliiiing and yassouali against twins of them with their key names, from the tensors alone."""
 
 import pytest
 import torch
@@ -9,13 +9,14 @@ from safetensors.numpy import load_file
 import converters
 from converters import ConversionError
 
-PUBLIC = "the DeepLabs of VainF, jfzhang95 and bubbliiiing (twins of them)"
+PUBLIC = "the DeepLabs of VainF, jfzhang95, bubbliiiing and yassouali (twins of them)"
 TOLERANCE = 1e-5
 SIZES = ((65, 83), (96, 128))
 FAMILIES = {
     "vainf": "VainF/DeepLabV3Plus-Pytorch",
     "jfzhang95": "jfzhang95/pytorch-deeplab-xception",
     "bubbliiiing": "bubbliiiing/deeplabv3-plus-pytorch",
+    "yassouali": "yassouali/pytorch-segmentation/deeplabv3plus",
 }
 NETS = [
     *(("vainf v3", name) for name in ("resnet50", "resnet101", "mobilenet")),
@@ -23,6 +24,7 @@ NETS = [
     ("jfzhang95", "resnet101"),
     ("jfzhang95", "mobilenet"),
     ("bubbliiiing", "mobilenet"),
+    ("yassouali", "resnet50"),
 ]
 
 
@@ -40,17 +42,42 @@ def check(module, style, source, record, sizes=SIZES, **options):
     return model, receipt
 
 
+def named(style, module):
+    """The tensors of a twin; yassouali's stem lies in one more sequence."""
+    state = dict(module.state_dict())
+    if style != "yassouali":
+        return state
+    stem = (("backbone.conv1.", "backbone.layer0.0."), ("backbone.bn1.", "backbone.layer0.1."))
+    return {key.replace(*stem[0]).replace(*stem[1]): value for key, value in state.items()}
+
+
+@pytest.mark.full
+def test_drn_has_one_output_stride(tmp_path, record):
+    module = twin("jfzhang95", "drn", output_stride=8)
+    model, receipt = converters.convert(dict(module.state_dict()))
+    assert (receipt.family, receipt.network) == (f"{FAMILIES['jfzhang95']}/drn", "deeplabv3plus_drn_d_54")
+    for size in SIZES:
+        difference = relative(output(model, images(*size)), torch_output(module, images(*size)))
+        record("jfzhang95 deeplabv3plus_drn_d_54", difference)
+        assert difference <= TOLERANCE
+    converters.export_weights(model, tmp_path / "back.safetensors", family=receipt.family)
+    back, state = load_file(tmp_path / "back.safetensors"), module.state_dict()
+    assert back.keys() == {key for key in state if "num_batches" not in key}
+    assert all((back[key] == state[key].numpy()).all() for key in back)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("output_stride", [16, 8])
 @pytest.mark.parametrize(("style", "backbone"), NETS)
 def test_every_network(style, backbone, output_stride, tmp_path, record):
     module = twin(style, backbone, output_stride=output_stride)
     asked = {} if output_stride == 16 else {"output_stride": output_stride}
-    model, receipt = check(module, style, dict(module.state_dict()), record, **asked)
+    state = named(style, module)
+    model, receipt = check(module, style, state, record, **asked)
     assert ("do not tell the output stride" in str(receipt)) == (not asked)
     converters.export_weights(model, tmp_path / "back.safetensors", family=receipt.family)
     back = load_file(tmp_path / "back.safetensors")
-    expected = {key: value for key, value in module.state_dict().items() if "num_batches" not in key}
+    expected = {key: value for key, value in state.items() if "num_batches" not in key}
     if (style, backbone) == ("jfzhang95", "mobilenet"):  # every tensor has two names
         expected = {key: value for key, value in expected.items() if not key.startswith("backbone.features")}
     assert back.keys() == expected.keys()

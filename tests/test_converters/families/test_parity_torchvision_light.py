@@ -1,5 +1,7 @@
 """Converted MobileNets, EfficientNets and segmenters on MobileNetV3 compute what torchvision's compute."""
 
+import re
+
 import pytest
 import torch
 from helpers.references import filled_module, images, output, relative, torch_output, torchvision_net
@@ -9,6 +11,7 @@ from safetensors.numpy import load_file
 import converters
 from converters import ConversionError
 from converters.families.pytorch.torchvision_light import EFFICIENTNET
+from tfseg import specs
 
 PUBLIC = "torchvision"
 TOLERANCE = 1e-5
@@ -58,10 +61,20 @@ def test_the_smallest_classifier(tmp_path, record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [*CLASSIFIERS, *(network.name for network in EFFICIENTNET.networks)])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *specs.DENSENETS, *(row.name for row in EFFICIENTNET.networks)])
 def test_every_classifier(name, tmp_path, record):
     module = classifier(name)
     assert_back(tmp_path, module, *check(name, module, module, record))
+
+
+@pytest.mark.full
+def test_the_first_files_of_densenets_have_dots_before_numbers(record):
+    module = classifier("densenet121")
+    state = {re.sub(r"(layer\d+\.[a-z]+)(\d)", r"\1.\2", key): value for key, value in module.state_dict().items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    model, receipt = converters.convert(state)
+    assert receipt.network == "densenet121"
+    assert relative(output(model, images(65, 83)), torch_output(module, images(65, 83))) <= TOLERANCE
 
 
 @pytest.mark.full

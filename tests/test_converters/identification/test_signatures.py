@@ -35,7 +35,6 @@ def named(*keys):
     [
         ("alexnet", "AlexNet"),
         ("squeezenet1_1", "SqueezeNet"),
-        ("densenet121", "DenseNet"),
         ("efficientnet_v2_s", "EfficientNet"),
         ("shufflenet_v2_x1_0", "ShuffleNetV2"),
         ("mnasnet1_0", "MNASNet"),
@@ -75,7 +74,7 @@ def test_networks_of_timm_are_named(network, name):
     ("network", "encoder", "name"),
     [
         ("DeepLabV3Plus", "dpn68", "DeepLabV3+ of segmentation_models_pytorch on DPN"),
-        ("Unet", "densenet121", "Unet of segmentation_models_pytorch on DenseNet"),
+        ("Unet", "dpn68", "Unet of segmentation_models_pytorch on DPN"),
     ],
 )
 def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
@@ -131,8 +130,8 @@ def test_other_public_names_are_named(keys, name):
 @pytest.mark.parametrize("prefix", ["", "model.", "student.backbone."])
 def test_networks_are_named_under_any_prefix(prefix):
     models = import_torchvision().models
-    shapes = shapes_of(models.densenet121)
-    assert "It looks like DenseNet" in refusal({f"{prefix}{key}": shape for key, shape in shapes.items()})
+    shapes = shapes_of(models.squeezenet1_1)
+    assert "It looks like SqueezeNet" in refusal({f"{prefix}{key}": shape for key, shape in shapes.items()})
 
 
 def test_strangers_have_no_nearest_network():
@@ -153,7 +152,7 @@ def test_keras_equivalent_is_named_and_exists():
     import keras
 
     models = import_torchvision().models
-    assert "keras.applications.DenseNet121 is such a network" in refusal(shapes_of(models.densenet121))
+    assert "keras.applications.ConvNeXtTiny is such a network" in refusal(shapes_of(models.convnext_tiny))
     for signature in (*HEADS, *BACKBONES, *STATES):
         assert not signature.keras or hasattr(keras.applications, signature.keras)
 

@@ -40,18 +40,18 @@ def test_map_attention_refuses_channels_that_its_heads_do_not_divide():
 
 def test_map_projections_are_torchs():
     """Together with `MapAttention` they are the beginning of its MultiheadAttention."""
-    theirs = torch.nn.MultiheadAttention(12, 3, batch_first=True).requires_grad_(False)
-    theirs.in_proj_bias.normal_()
+    attention = torch.nn.MultiheadAttention(12, 3, batch_first=True).requires_grad_(False)
+    attention.in_proj_bias.normal_()
     query, source = images(7, 5, channels=12, seed=1), images(3, 2, channels=12, seed=2)
     inputs = [keras.Input((None, None, 12)) for _ in range(2)]
     layer = tfseg.layers.MapProjections()
     layer = type(layer).from_config(layer.get_config())
     model = keras.Model(inputs, tfseg.layers.MapAttention(3)(layer(inputs)))
-    layer.kernel.assign(theirs.in_proj_weight.T.numpy())
-    layer.bias.assign(theirs.in_proj_bias.numpy())
+    layer.kernel.assign(attention.in_proj_weight.T.numpy())
+    layer.bias.assign(attention.in_proj_bias.numpy())
     rows = [torch.from_numpy(x.reshape(1, -1, 12)) for x in (query, source)]
-    theirs.out_proj.weight.copy_(torch.eye(12))
-    expected = theirs(rows[0], rows[1], rows[1])[0].reshape(1, 7, 5, 12)
+    attention.out_proj.weight.copy_(torch.eye(12))
+    expected = attention(rows[0], rows[1], rows[1])[0].reshape(1, 7, 5, 12)
     assert relative(np.array(model([query, source])), expected) <= 1e-6
     with pytest.raises(ValueError, match=r"equally many channels\. Received: 12 and 8 channels"):
         tfseg.layers.MapProjections()([inputs[0], keras.Input((None, None, 8))])

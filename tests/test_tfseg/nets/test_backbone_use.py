@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from helpers.backbones import TINY_HRNET, TINY_MIT
+from helpers.backbones import TINY_DENSENET, TINY_HRNET, TINY_MIT
 from helpers.random_weights import (
     dilate_and_check,
     is_nonconstant,
@@ -32,6 +32,7 @@ TINY = {
     "mit": functools.partial(tfseg.MiT, TINY_MIT),
     "mit of one projection": functools.partial(tfseg.MiT, TINY_MIT, joined_query=True),
     "hrnet": functools.partial(tfseg.HRNet, TINY_HRNET, width=1 / 2),
+    "densenet": functools.partial(tfseg.DenseNet, TINY_DENSENET, width=1 / 4),
     "xception": functools.partial(tfseg.Xception, "xception41", width=1 / 32),
     "preact": functools.partial(tfseg.PreActivationResNet, TINY_PREACTIVATION, width=1 / 8),
     "resnetv2": functools.partial(
@@ -98,6 +99,11 @@ def test_conventions_change_the_layer_that_lost_its_stride_alone(convention):
         ),
         pytest.param("mit", ["stage1_out", "stage2_out", "stage3_out", "stage4_out"], id="mit-maps"),
         pytest.param("hrnet", ["stem_1_relu", "map4", "map8", "map16", "map32"], id="hrnet-maps"),
+        pytest.param(
+            "densenet",
+            ["stem_relu", *(f"transition{stage}_out" for stage in (1, 2, 3)), "top_relu"],
+            id="densenet-maps",
+        ),
         pytest.param(
             "xception", ["stem_2_relu", "block1_add", "block2_add", "block11_add", "block13_3_relu"], id="xception-maps"
         ),

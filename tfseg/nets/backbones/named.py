@@ -5,7 +5,9 @@ from typing import TypeVar
 
 from tfseg import specs
 
-Spec = TypeVar("Spec", specs.EfficientNetSpec, specs.HRNetSpec, specs.MiTSpec, specs.PreActivationSpec)
+Spec = TypeVar(
+    "Spec", specs.DenseNetSpec, specs.EfficientNetSpec, specs.HRNetSpec, specs.MiTSpec, specs.PreActivationSpec
+)
 
 
 def named_spec(backbone: str, spec: str | Spec, table: Mapping[str, Spec], prefix: str) -> tuple[str, Spec]:
