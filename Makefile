@@ -23,7 +23,7 @@ test-full: $(VENV)/ready-tests
 	$(BIN)/python -m pytest $(WORKERS) -m "full or not full" $(FILES)
 
 # The core tests with the oldest versions that setup.py allows, in an environment of their own.
-CORE := tests/test_sample.py $(addprefix tests/test_tfseg/,layers surgery rewrites prediction drawing data \
+CORE := tests/test_sample.py $(addprefix tests/test_tfseg/,layers surgery rewrites prediction drawing \
     test_evaluation.py test_images.py test_losses.py test_metrics.py test_optimizers.py training/test_train.py) \
     $(addprefix tests/test_converters/,names reading weights)
 test-oldest: $(VENV)-oldest/ready

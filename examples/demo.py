@@ -43,13 +43,31 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     model.save(OUT / "street.keras")
     loaded = keras.saving.load_model(OUT / "street.keras")
-    metadata = tfseg.metadata(loaded)
-    picture = drawing.overlay(photograph, tfseg.predict(loaded, photograph), metadata["colors"], metadata["classes"])
+    picture = before_and_after(loaded, photograph)
     picture.save(OUT / "street_overlay.png")
     print("\n4. Segment and see\n")
     if sys.stdout.isatty():
         show(picture)
     print(f"model    {OUT / 'street.keras'}\npicture  {OUT / 'street_overlay.png'}")
+
+
+def before_and_after(model: keras.Model, photograph: np.ndarray, width: int = 598) -> Image.Image:
+    """The picture of README: the photograph, and its classes over it, enlarged so that small ones are visible.
+
+    Args:
+        model: a segmenter.
+        photograph: uint8 `(height, width, 3)`, RGB.
+        width: width of each half, in pixels.
+    """
+    size = width, round(width * photograph.shape[0] / photograph.shape[1])
+    probabilities = tfseg.predict(model, photograph, return_probabilities=True)
+    enlarged = [
+        Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.moveaxis(probabilities, -1, 0)
+    ]
+    classes = np.argmax(np.stack(enlarged), axis=0)
+    large = np.asarray(Image.fromarray(photograph).resize(size, Image.Resampling.LANCZOS))
+    metadata = tfseg.metadata(model)
+    return drawing.overlay(large, classes, metadata["colors"], metadata["classes"], side_by_side=True)
 
 
 def show(picture: Image.Image, columns: int = 100) -> None:
