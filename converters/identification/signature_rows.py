@@ -121,13 +121,17 @@ HEADS = (
         known=True,
     ),
     Signature("SegFormer of bubbliiiing", "patch_embed#.proj block#.#.attn.q decode_head.linear_c#.proj"),
-    Signature("SegFormer (mmsegmentation)", "backbone.layers.#.#.#.attn.attn.in_proj_weight decode_head.convs.#"),
+    Signature(
+        "SegFormer (mmsegmentation)",
+        "backbone.layers.#.#.#.attn.attn.in_proj_weight decode_head.convs.#",
+        known=True,
+    ),
     Signature("UPerNet (transformers)", "decode_head.psp_modules.#.#.batch_norm decode_head.lateral_convs.#.conv"),
     Signature(
         "UPerNet (mmsegmentation)", "decode_head.psp_modules.#.#.conv decode_head.lateral_convs.#.conv", known=True
     ),
     Signature("OCRNet (mmsegmentation)", "decode_head.#.object_context_block decode_head.#.bottleneck"),
-    Signature("DeepLabV3+ (mmsegmentation)", "decode_head.aspp_modules.# decode_head.c#_bottleneck.conv"),
+    Signature("DeepLabV3+ (mmsegmentation)", "decode_head.aspp_modules.# decode_head.c#_bottleneck.conv", known=True),
     Signature("CLIPSeg (transformers)", "clip.vision_model decoder.transposed_convolution"),
     Signature("OneFormer (transformers)", "pixel_level_module.decoder transformer_module.decoder task_encoder"),
     Signature("RT-DETR (transformers)", "encoder_input_proj.#.# decoder.class_embed.# backbone.model"),

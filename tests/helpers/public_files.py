@@ -107,6 +107,14 @@ def _twin(package: str, name: str, build: Callable[[], Any], form: Callable[[Sta
     return PublicFile(package, name, make)
 
 
+def _mobilenet_deeplab() -> Any:
+    """transformers' DeepLabV3 with the output stride of Google's files."""
+    import_torchvision()
+    import transformers
+
+    return transformers.MobileNetV2ForSemanticSegmentation(transformers.MobileNetV2Config(output_stride=8))
+
+
 def _rows(package: str, names: str) -> list[PublicFile]:
     return [_network(package, name) for name in names.split()]
 
@@ -136,7 +144,8 @@ FILES: list[PublicFile] = [
     *_rows("smp", "DeepLabV3Plus-se_resnext50_32x4d DeepLabV3Plus-timm-resnest50d DeepLabV3Plus-mit_b0"),
     *_rows("smp", "DeepLabV3Plus-tu-resnet50 DeepLabV3Plus-tu-resnet50d DeepLabV3Plus-timm-regnetx_002"),
     _network("smp", "DeepLabV3Plus-resnet18", _lightning, "DeepLabV3Plus-resnet18 in Lightning"),
-    *_rows("transformers", "segformer upernet-convnext mobilenetv2-deeplab"),
+    *_rows("transformers", "segformer upernet-convnext"),
+    _twin("transformers", "mobilenetv2-deeplab", _mobilenet_deeplab),
     *_rows("papers", "BiSeNet ENet SegNet"),
     *(
         _twin("mmsegmentation", name, functools.partial(Mmseg, *numbers), _openmmlab)
