@@ -29,7 +29,7 @@ FLOORS = {
             "tfseg.nets tfseg.graphs tfseg.surgery",
             "tfseg.rewrites",
             "tfseg",
-            "converters.errors converters.types converters.garbage converters.memory converters.storing_keras",
+            "converters.errors converters.types converters.memory converters.storing_keras",
             "converters.reading converters.names converters.writing converters.downloads",
             "converters.families",
             "converters.identification",

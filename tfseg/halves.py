@@ -56,14 +56,14 @@ def sweep(paths: Iterable[pathlib.Path]) -> None:
     Args:
         paths: targets, whose directories exist.
     """
-    targets = {(path.parent, _ending(path.name)): path for path in paths}
+    targets = {(os.path.dirname(path) or os.curdir, _ending(os.path.basename(path))): path for path in paths}
     for directory in {parent for parent, _ in targets}:
         with contextlib.suppress(OSError):  # a directory that may not be listed; writing there will say so
             for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
                 match = _NAME.fullmatch(entry.name)
-                half = pathlib.Path(entry.path)
                 target = targets.get((directory, match[5])) if match else None
-                if match and target and not _may_live(half, match):
+                half = pathlib.Path(entry.path) if target else None
+                if match and target and half and not _may_live(half, match):
                     if match[4] == "aside" and not os.path.lexists(target):
                         os.rename(half, target)
                     else:

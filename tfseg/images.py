@@ -83,7 +83,7 @@ def search(
         for image, folder in images.items():
             folders.setdefault(image, folder)  # the first place decides about an image that several have
         left_out.update(others)
-    return FoundImages(dict(sorted(folders.items())), sorted(left_out - folders.keys()))
+    return FoundImages(dict(sorted(folders.items(), key=lambda item: item[0])), sorted(left_out - folders.keys()))
 
 
 def _first_others(others: list[pathlib.Path]) -> str:
@@ -99,9 +99,10 @@ def _search_place(
     if path.is_dir():
         images: dict[pathlib.Path, pathlib.PurePath] = {}
         others = []
+        relative = functools.cache(lambda directory: directory.relative_to(path))  # one object for all its files
         for file, taken in _files_below(path, closed, marker):
             if taken and file.suffix.lower() in suffixes:
-                images[file] = file.parent.relative_to(path)
+                images[file] = relative(file.parent)
             else:
                 others.append(file)
         return images, others

@@ -4,7 +4,7 @@ A family says which tensor names are which variables (`table`), which networks i
 its publisher decided (`Family`). CONTRIBUTING.md, "Add a family", has a worked example.
 """
 
-from converters.garbage import uncollected
+from tfseg.garbage import uncollected
 
 with uncollected():  # a thousand records and their tables
     from converters.families.family import COUNTER, Family, FamilyNetwork

@@ -9,7 +9,6 @@ from converters.downloads import published
 from converters.errors import ConversionError
 from converters.families import FAMILIES, Family, FamilyNetwork
 from converters.families.differences import describe_differences
-from converters.garbage import uncollected
 from converters.identification.agreement import Agreement, agree, refuse_stated, source_statements, stated_fits
 from converters.identification.file_names import NameEvidence, read_name
 from converters.identification.fit import Fit as Fit
@@ -22,6 +21,7 @@ from converters.identification.sources import Source
 from converters.names.tables import Table
 from converters.types import Shapes
 from tfseg import specs
+from tfseg.garbage import uncollected
 
 
 @dataclasses.dataclass(frozen=True)

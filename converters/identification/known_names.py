@@ -6,9 +6,9 @@ import operator
 from collections.abc import Collection, Iterable, Mapping
 
 from converters.families import FAMILIES, Family, FamilyNetwork
-from converters.garbage import uncollected
 from converters.names.name_index import NameIndex
 from converters.names.tables import Table
+from tfseg.garbage import uncollected
 
 
 def networks_of(families: Iterable[Family]) -> list[FamilyNetwork]:

@@ -11,6 +11,7 @@ import keras
 
 from tfseg.drawing import ALPHA
 from tfseg.engines.runner import EngineRunner
+from tfseg.garbage import uncollected
 from tfseg.halves import sweep
 from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
 from tfseg.missing_data import NoData
@@ -162,18 +163,20 @@ def predict_files(
     settings.check()
     out = pathlib.Path(out).expanduser()
     suffixes = SUFFIXES if is_stored(preprocessing) else IMAGE_SUFFIXES
-    places = search(images, without=[out], marker=PREFIX, suffixes=suffixes)
-    folders.check_images(places.folders, out)  # all of them, so that every shard refuses the same folder
-    selected = folders.share(list(places.folders), shard)
+    with uncollected():  # a million paths
+        places = search(images, without=[out], marker=PREFIX, suffixes=suffixes)
+        folders.check_images(places.folders, out)  # all of them, so that every shard refuses the same folder
+        selected = folders.share(list(places.folders), shard)
     share = "" if shard[1] == 1 else f"-{shard[0]}-of-{shard[1]}"
     provenance = Provenance(Records(out), model_mark(model), settings.that_change_results())
-    tasks = folders.plan(
-        (
-            folders.all_results(image, places.folders[image], out, overlays=overlays, probabilities=probabilities)
-            for image in selected
-        ),
-        (lambda image, result: True) if overwrite else provenance.is_outdated,
-    )
+    with uncollected():
+        tasks = folders.plan(
+            (
+                folders.all_results(image, places.folders[image], out, overlays=overlays, probabilities=probabilities)
+                for image in selected
+            ),
+            (lambda image, result: True) if overwrite else provenance.is_outdated,
+        )
     failed = _predict(model, tasks, settings, provenance, share, cluster or predict_tasks, progress) if tasks else []
     failures = _list_failures(out / f"failures{share}.json", failed)
     return PredictionOutcome(
@@ -201,8 +204,8 @@ def _predict(
     task_of = {os.path.abspath(task.image): task for task in tasks}  # a cluster has absolute paths
     written = [result for task in tasks for result in task.results]
     provenance.records.directory.mkdir(parents=True, exist_ok=True)
-    for directory in {result.parent for result in written}:
-        directory.mkdir(parents=True, exist_ok=True)
+    for directory in {os.path.dirname(result) or os.curdir for result in written}:
+        os.makedirs(directory, exist_ok=True)
     with (
         provenance.records.begin(share, written, provenance.model, provenance.settings) as journal,
         contextlib.closing(cluster(model, tasks, settings)) as results,

@@ -80,16 +80,16 @@ def plan(
         tasks: images, and all files that are wanted for them.
         needed: function from an image and a file that exists for it: whether the file is made again.
     """
-    listed: dict[pathlib.Path, set[str]] = {}
+    listed: dict[str, set[str]] = {}  # by names, because pathlib computes the hash of every path anew
 
     def missing(image: pathlib.Path, result: pathlib.Path | None) -> pathlib.Path | None:
         if result is None:
             return None
-        directory = result.parent
+        directory, name = os.path.dirname(result) or os.curdir, os.path.basename(result)
         if directory not in listed:
             # Listed once: on a network drive, asking for a million files one by one takes hours.
-            listed[directory] = set(os.listdir(directory)) if directory.is_dir() else set()
-        return result if result.name not in listed[directory] or needed(image, result) else None
+            listed[directory] = set(os.listdir(directory)) if os.path.isdir(directory) else set()
+        return result if name not in listed[directory] or needed(image, result) else None
 
     planned = [ImageTask(task.image, *(missing(task.image, result) for result in task[1:])) for task in tasks]
     return [task for task in planned if task.results]
@@ -104,12 +104,12 @@ def check_images(images: Mapping[pathlib.Path, pathlib.PurePath], output: pathli
     Raises:
         PlanError: two images of one folder have the same stem, or an image lies in a directory of the results.
     """
-    firsts: dict[pathlib.PurePath, pathlib.Path] = {}
-    directories = {output / folder for folder in images.values()}
+    firsts: dict[tuple[pathlib.PurePath, str], pathlib.Path] = {}
+    directories = {output / folder for folder in set(images.values())}
     resolved = {directory.resolve() for directory in directories}
     is_output: dict[pathlib.Path, bool] = {}  # directory of images -> whether results are written there
     for image, folder in images.items():
-        if (first := firsts.setdefault(folder / image.stem, image)) is not image:
+        if (first := firsts.setdefault((folder, image.stem), image)) is not image:
             raise PlanError(
                 f"{first} and {image} would both become {output / folder / image.stem}.png: predict them into two "
                 "directories, or name the directory above them, whose folders the results then have"

@@ -13,7 +13,7 @@ def uncollected() -> Iterator[None]:
 
     Example:
         >>> import gc
-        >>> from converters.garbage import uncollected
+        >>> from tfseg.garbage import uncollected
         >>> with uncollected():
         ...     print(gc.isenabled())
         False
