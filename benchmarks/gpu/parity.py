@@ -75,11 +75,14 @@ def differences(expected: np.ndarray, accelerated: np.ndarray, half: np.ndarray)
     """
     if not np.isfinite(expected).all() or not expected.std() > 0:
         raise ValueError("The CPU's logits are not finite, or do not vary: they would hide an error.")
-    largest = float(np.abs(expected).max())
-    relative = float(np.abs(accelerated - expected).max()) / largest
+
+    def relative(logits: np.ndarray) -> float:
+        largest = float(np.abs(logits - expected).max() / np.abs(expected).max())
+        return largest if np.isfinite(logits).all() else float("inf")
+
     return {
-        "relative_difference": relative if np.isfinite(accelerated).all() else float("inf"),
-        "bfloat16_relative_difference": float(np.abs(half - expected).max()) / largest,
+        "relative_difference": relative(accelerated),
+        "bfloat16_relative_difference": relative(half),
         "bfloat16_same_class": float((half.argmax(-1) == expected.argmax(-1)).mean()),
         "float32_same_class": float((accelerated.argmax(-1) == expected.argmax(-1)).mean()),
     }
