@@ -209,9 +209,10 @@ def test_public_callables(tmp_path, public):
 @pytest.mark.full
 def test_published_names_say_their_network(tmp_path):
     models = import_torchvision().models
-    module = lively(lambda: models.densenet121(num_classes=1000))
-    torch.save(module.state_dict(), tmp_path / "densenet121-a639ec97.pth")
-    model, receipt = converters.convert(tmp_path / "densenet121-a639ec97.pth")
+    path = tmp_path / models.SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[2]
+    module = lively(lambda: models.squeezenet1_1(num_classes=1000))
+    torch.save(module.state_dict(), path)
+    model, receipt = converters.convert(path)
     assert difference(model, module, images(64, 96)) < 1e-5
     assert receipt.family == "torchvision (its own code)"
     assert receipt.preprocessing["std"] == (0.229, 0.224, 0.225)

@@ -114,7 +114,7 @@ def test_networks_of_smp_are_named_with_their_encoder(network, encoder, name):
         (("stage1_encoder.0.weight", "stage1_decoder.0.weight"), "SegNet"),
         (("vgg.features.0.weight", "up_concat4.conv1.weight", "up_concat4.conv1.bias", "final.weight"), "U-Net of bub"),
         (("backbone.conv1.weight", "master_branch.0.stages.0.1.weight"), "PSPNet of bubbliiiing or yassouali"),
-        (("convbnrelu1_1.cbr_unit.0.weight", "classification.weight"), "a network of meetps"),
+        (("convbnrelu1_sub1.cbr_unit.0.weight", "classification.weight"), "a network of meetps"),
         (("start_conv.0.weight", "middle_conv.0.weight", "up1.up.weight"), "U-Net of yassouali"),
         (("backbone.conv1.weight", "ASSP.aspp1.0.weight", "decoder.conv1.weight"), "DeepLabV3+ of yassouali"),
         (("fc.weight", "fc.weight.absmax"), "a network quantized by bitsandbytes"),
