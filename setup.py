@@ -86,7 +86,7 @@ setup(
         "google-crc32c>=1.7",
         "h5py>=3.11",
         "absl-py>=2.1",
-        "Pillow>=11",
+        "Pillow>=11.3",  # the first with AVIF
         "rich>=13",
     ],
     extras_require=extras,

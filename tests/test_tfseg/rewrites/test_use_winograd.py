@@ -153,6 +153,7 @@ def test_sizes_that_are_no_pair_of_numbers_are_refused(fixed_size):
 
 
 def test_an_export_for_other_runtimes_is_refused(measured, tmp_path):
+    pytest.importorskip("tf2onnx")  # which is asked for first
     image = keras.Input((None, None, 3))
     x = layers.Conv2D(8, 3, padding="same")(image)
     model = keras.Model(image, layers.Conv2D(4, 3, padding="same", name="logits")(x))
