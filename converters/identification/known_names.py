@@ -30,7 +30,8 @@ def index_of(networks: Iterable[FamilyNetwork]) -> NameIndex:
 def known_keys(networks: Iterable[FamilyNetwork], keys: Collection[str]) -> Mapping[Table, frozenset[str]]:
     """The keys that the table of each network knows, or leaves out.
 
-    Networks that begin in the same way share an index: a file begins as few of them do, and an index of all takes 0.2 s.
+    Networks that begin in the same way share an index. A file begins as few of them do, and an index of all takes
+    0.2 s.
 
     Args:
         networks: records of networks.

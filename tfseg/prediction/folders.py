@@ -80,7 +80,7 @@ def plan(
         tasks: images, and all files that are wanted for them.
         needed: function from an image and a file that exists for it: whether the file is made again.
     """
-    listed: dict[str, set[str]] = {}  # by names, because pathlib computes the hash of every path anew
+    listed: dict[str, set[str]] = {}  # by names, because pathlib computes the hash of each path again
 
     def missing(image: pathlib.Path, result: pathlib.Path | None) -> pathlib.Path | None:
         if result is None:
