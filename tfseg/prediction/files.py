@@ -201,13 +201,16 @@ def _predict(
 ) -> list[tuple[pathlib.Path, str]]:
     """Writes the files of the tasks and their record; returns the failed images and the reasons, sorted."""
     failed = []
-    task_of = {os.path.abspath(task.image): task for task in tasks}  # a cluster has absolute paths
-    written = [result for task in tasks for result in task.results]
+    with uncollected():
+        task_of = {os.path.abspath(task.image): task for task in tasks}  # a cluster has absolute paths
+        written = [result for task in tasks for result in task.results]
     provenance.records.directory.mkdir(parents=True, exist_ok=True)
     for directory in {os.path.dirname(result) or os.curdir for result in written}:
         os.makedirs(directory, exist_ok=True)
+    with uncollected():
+        record = provenance.records.begin(share, written, provenance.model, provenance.settings)
     with (
-        provenance.records.begin(share, written, provenance.model, provenance.settings) as journal,
+        record as journal,
         contextlib.closing(cluster(model, tasks, settings)) as results,
     ):
         for image, reason, mark in track(results, progress, total=len(tasks)):
@@ -217,7 +220,8 @@ def _predict(
             elif mark:
                 for result in task.results:
                     journal.add(result, mark)
-    sweep(written)
+    with uncollected():
+        sweep(written)
     return sorted(failed)
 
 
