@@ -56,8 +56,8 @@ def run(module, image):
     return result.numpy().transpose(0, 2, 3, 1) if result.ndim == 4 else result.numpy()
 
 
-# With five files of ONNX, ten public networks. The others take longer: a page of docs/ has them, with many more.
-QUICK = {"squeezenet1_1", "ResNeSt", "test_resnet", "test_efficientnet", "test_byobnet"}
+# With three files of ONNX, six public networks. The others take longer: a page of docs/ has them, with many more.
+QUICK = {"squeezenet1_1", "ResNeSt", "test_efficientnet"}
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ QUICK = (
     pytest.param("torchvision", "shufflenet_v2_x0_5", marks=pytest.mark.full),
     ("timm", "lcnet_050"),
     ("timm", "convnext_atto"),
-    ("timm", "test_resnet"),
-    ("timm", "test_mambaout"),
+    pytest.param("timm", "test_resnet", marks=pytest.mark.full),
+    pytest.param("timm", "test_mambaout", marks=pytest.mark.full),
     pytest.param("segmentation_models_pytorch", "Unet-densenet121", marks=pytest.mark.full),
 )
 _AXES = {"image": {0: "batch", 2: "height", 3: "width"}}

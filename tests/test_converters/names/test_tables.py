@@ -1,6 +1,7 @@
 """The name maps as data: every key of the public implementations has one place, and the way back leads home."""
 
 import functools
+import re
 import warnings
 from unittest import mock
 
@@ -20,6 +21,7 @@ NETWORKS = [(family, network) for family in FAMILIES.values() for network in fam
 PUBLIC = [pair for pair in NETWORKS if pair[0].public and pair[1].public]
 PACKAGES = {"timm": "timm", "csailvision": "mit_semseg", "qubvel": "segmentation_models_pytorch"}
 SIZES = tuple(f"b{size}" for size in range(2, 8))
+WIDER = re.compile(r"(101|152|200|269)|_w(30|32|40|44|48|64)|_b[1-7]$|densenet(161|169|201)")  # of a classifier
 LARGE = ("resnet101", "resnet152", "resnext101", "vgg19", "vgg13")  # of a decoder, the others show all names
 
 
@@ -28,7 +30,7 @@ def is_full(family, network):
     title, _, encoder = network.name.partition("_")
     if family.name.startswith("qubvel/segmentation_models.pytorch"):
         return encoder != "resnet18" and (title != "unet" or encoder.startswith(LARGE) or encoder.endswith(SIZES))
-    return encoder.startswith(LARGE)
+    return encoder.startswith(LARGE) or WIDER.search(network.name) is not None
 
 
 each_public_network = pytest.mark.parametrize(
