@@ -104,7 +104,8 @@ class Batches:
     def _compute(self, jobs: Sequence[_Job]) -> list[dict[str, np.ndarray] | Exception]:
         begin = time.perf_counter()
         results = self._results(jobs)
-        if not any(isinstance(result, Exception) for result in results):
+        # Inputs of other signatures may have no first axis of images, and never share a run.
+        if jobs[0].signature in _BY_IMAGE and not any(isinstance(result, Exception) for result in results):
             images = sum(len(next(iter(job.inputs.values()))) for job in jobs)
             self._pace.note(jobs[0].kind, len(jobs), images=images, seconds=time.perf_counter() - begin)
         return results

@@ -10,6 +10,7 @@ from converters.families import light_variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.light_trunks import unit
 from converters.families.pytorch.public_torchvision import import_torchvision
+from converters.families.pytorch.public_transformers import only_logits
 from converters.families.trunks import HEAD_OF_LIGHT
 from converters.names.tables import Row, table
 
@@ -56,22 +57,10 @@ def public_transformers(name: str, *, num_classes: int, output_stride: int, aux:
         aux: not read.
     """
     import_torchvision()  # which transformers may import
-    import torch
     import transformers
 
     config = transformers.MobileNetV2Config(num_labels=num_classes, output_stride=output_stride)
-    built = getattr(transformers, name)(config)
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            for child, module in built.named_children():
-                self.add_module(child, module)
-
-        def forward(self, image: Any) -> Any:
-            return built(image).logits
-
-    return Logits()
+    return only_logits(getattr(transformers, name)(config))
 
 
 DEEPLABV3 = Family(

@@ -13,6 +13,7 @@ from converters.families import light_variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.light_trunks import authors_mit, published_mit, transformers_mit
 from converters.families.pytorch.public_torchvision import import_torchvision
+from converters.families.pytorch.public_transformers import only_logits
 from converters.names.tables import Ignored, Row, table
 from converters.types import Shapes
 from tfseg import specs
@@ -88,7 +89,6 @@ def _filters(key: str) -> Callable[[Shapes], dict[str, Any]]:
 
 def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> Any:
     import_torchvision()  # which transformers may import
-    import torch
     import transformers
 
     head, _, size = name.partition("-")
@@ -99,20 +99,7 @@ def _public(name: str, *, num_classes: int, output_stride: int, aux: bool) -> An
         num_labels=num_classes,
         decoder_hidden_size=256 if size in ("mit_b0", "mit_b1") else 768,
     )
-    built = getattr(transformers, head)(config)
-
-    class Logits(torch.nn.Module):
-        """The network, with its logits as the only result."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            for child, module in built.named_children():
-                self.add_module(child, module)
-
-        def forward(self, image: Any) -> Any:
-            return built(image).logits
-
-    return Logits()
+    return only_logits(getattr(transformers, head)(config))
 
 
 _FILES = "https://huggingface.co/models?other=segformer"
