@@ -2,9 +2,10 @@
 
     python benchmarks/precisions.py [--data=CamVid] [--rounds=10]
 
-Keras in float32 and bfloat16, optimized, and LiteRT in float32, float16 and integers, for one size; 2 threads, batch
-1, without preprocessing. All run in one process and take turns, a photograph each, so that noise affects all equally.
-Printed are medians of the times and of their ratios to Keras in float32, with which the classes are compared.
+Keras in float32 and bfloat16, optimized; and LiteRT, ONNX Runtime and OpenVINO in float32 and below, for one size; 2
+threads, batch 1, without preprocessing. All run in one process and take turns, a photograph each, so that noise affects
+all equally. Printed are medians of the times and of their ratios to Keras in float32, with which the classes are
+compared.
 
 With `--data`, a directory of CamVid, each photograph of its val split is measured once, and the masks give the mean
 IoU. Full integer quantization is calibrated with 50 photographs of its train split. Without it, the only photograph is
@@ -31,6 +32,7 @@ import converters
 import tfseg
 from tfseg import data
 from tfseg.data.loader import load
+from tfseg.engines import onnxruntime, openvino
 from tfseg.exporting import FORMATS
 from tfseg.metrics import ConfusionMatrix, scores
 from tfseg.prediction.model import logits_function
@@ -40,6 +42,8 @@ from tfseg.types import Preprocessing
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 THREADS, CALIBRATION = 2, 50
 LITERT = ("litert_float32", "litert_float16", "litert_dynamic_int8", "litert_int8")
+ONNX = ("onnx", "onnx_int8")
+OPENVINO = ("openvino", "openvino_int8")
 
 
 Run = Callable[[np.ndarray], np.ndarray]  # from a preprocessed batch to logits
@@ -64,6 +68,16 @@ def litert_engine(path: pathlib.Path) -> Run:
         return interpreter.get_tensor(logits_tensor["index"])
 
     return run
+
+
+def onnx_engine(path: pathlib.Path) -> Run:
+    """An ONNX file in ONNX Runtime."""
+    return onnxruntime.opened(path, THREADS)("float32")  # of an int8 file, what lies between the integers
+
+
+def openvino_engine(path: pathlib.Path) -> Run:
+    """A directory of OpenVINO."""
+    return openvino.opened(path, THREADS)("float32")
 
 
 def measure(
@@ -105,11 +119,20 @@ def main(root: str | None, rounds: int) -> None:
     engines = {"Keras, float32": keras_engine(model), "Keras, bfloat16": keras_engine(model, "mixed_bfloat16")}
     with tempfile.TemporaryDirectory() as directory:
         folder = tfseg.export(
-            model, pathlib.Path(directory) / "sample", LITERT, calibration=calibration, size=street.shape[:2]
+            model,
+            pathlib.Path(directory) / "sample",
+            LITERT + ONNX + OPENVINO,
+            calibration=calibration,
+            size=street.shape[:2],
         )
-        for name in LITERT:
-            title = f"LiteRT, {name.removeprefix('litert_').replace('_', ' ')}"
-            engines[title] = litert_engine(folder / FORMATS[name].artifact)
+        for title, names, opened in (
+            ("LiteRT", LITERT, litert_engine),
+            ("ONNX", ONNX, onnx_engine),
+            ("OpenVINO", OPENVINO, openvino_engine),
+        ):
+            for name in names:
+                precision = name.partition("_")[2].replace("_", " ") or "float32"
+                engines[f"{title}, {precision}"] = opened(folder / FORMATS[name].artifact)
         arguments = tfseg.metadata(model)["preprocessing"], model.output_shape[-1]
         measure(engines, [(street, None)], *arguments)  # the first call compiles
         results = measure(engines, photographs, *arguments)

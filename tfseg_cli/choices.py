@@ -33,15 +33,20 @@ class FormatNeeds(NamedTuple):
 
 
 _LITERT = FormatNeeds(("ai_edge_litert",), "litert")
+_ONNX = FormatNeeds(("onnx", "tf2onnx", "onnxruntime"), "onnx")
 FORMATS = {
     "saved_model": FormatNeeds(),
     "litert_float32": _LITERT,
     "litert_float16": _LITERT,
     "litert_dynamic_int8": _LITERT,
     "litert_int8": _LITERT,
-    "onnx": FormatNeeds(("onnx", "tf2onnx", "onnxruntime"), "onnx"),
+    "onnx": _ONNX,
+    "onnx_int8": _ONNX,
     "openvino": FormatNeeds(("openvino",), "openvino"),
+    "openvino_int8": FormatNeeds(("openvino", *_ONNX.modules), "openvino,onnx"),
     "keras": FormatNeeds(),
     "weights_h5": FormatNeeds(),
     "safetensors": FormatNeeds(("safetensors",), "safetensors"),
 }
+CALIBRATED = ("litert_int8", "onnx_int8", "openvino_int8")
+"""Formats that take the ranges of their integers from photographs."""

@@ -30,7 +30,8 @@ _PREPROCESSING = flag_types.text(
     "tfseg.specs.PREPROCESSING.",
 )
 _CALIBRATION = path_flags.path_patterns(
-    "calibration", "For litert_int8: a directory of photographs like those that the network will see, or a pattern."
+    "calibration",
+    "For formats of int8: a directory of photographs like those that the network will see, or a pattern.",
 )
 _SIZE = flag_types.size(
     "size", "Height and width of the images that the artifacts take, in pixels; by default any size."
@@ -108,9 +109,10 @@ def _check_formats() -> None:
             raise UsageError(
                 f'--format={name} needs {", ".join(missing)}, not installed here: pip install "tfseg[{needs.extra}]"'
             )
-    if "litert_int8" in _FORMAT.value and not _CALIBRATION.value:
+    calibrated = [name for name in _FORMAT.value if name in choices.CALIBRATED]
+    if calibrated and not _CALIBRATION.value:
         raise UsageError(
-            "--calibration is missing: --format=litert_int8 takes the ranges of its integers from photographs"
+            f"--calibration is missing: --format={calibrated[0]} takes the ranges of its integers from photographs"
         )
 
 

@@ -35,5 +35,6 @@ def test_formats_of_export_need_what_the_library_needs():
 
     assert list(choices.FORMATS) == list(FORMATS)
     assert choices.OUTPUTS == OUTPUTS
+    assert tuple(name for name, format in FORMATS.items() if "calibration" in format.needs) == choices.CALIBRATED
     for name, needs in choices.FORMATS.items():
         assert needs == (FORMATS[name].runtime.modules, FORMATS[name].runtime.extra)

@@ -51,11 +51,11 @@ def export(
             "saved_model" (directory `1`, as TensorFlow Serving expects it; signatures `logits`, `probabilities`,
             `classes` and `classes_from_bytes`, see `tfseg.exporting.saved_model`),
             "litert_float32", "litert_float16", "litert_dynamic_int8", "litert_int8" (model_float32.tflite, ...),
-            "onnx" (model.onnx), "openvino" (openvino/model.xml),
+            "onnx" (model.onnx), "onnx_int8", "openvino" (openvino/model.xml), "openvino_int8",
             "keras", "weights_h5", "safetensors" (model.keras, model.weights.h5, model.safetensors).
         preprocessing: preprocessing as in `tfseg.predict`; by default the one that the model carries.
-        calibration: photographs for "litert_int8": a directory, a pattern, or a list of uint8 `(height, width, 3)`. At
-            most a hundred are used. The images of the comparison are taken from them, too.
+        calibration: photographs for integers of 8 bits: a directory, a pattern, or a list of uint8
+            `(height, width, 3)`. At most a hundred are used. The images of the comparison are taken from them, too.
         size: height and width of the images that the artifacts take, in pixels; by default any size that the model
             takes. With a fixed size, LiteRT is faster, and its integers are more precise.
         receipt: receipt of the conversion; its text is kept in metadata.json.
@@ -140,8 +140,9 @@ def _check_needs(job: ExportJob, formats: Sequence[str]) -> None:
     if "preprocessing" in needs:
         job.preprocessing  # noqa: B018  (it refuses a model that does not say its preprocessing)
     if "calibration" in needs and not job.has_photographs:
+        name = next(name for name in formats if "calibration" in FORMATS[name].needs)
         raise ValueError(
-            "The format 'litert_int8' takes the ranges of its integers from photographs: pass calibration=, a "
+            f"The format {name!r} takes the ranges of its integers from photographs: pass calibration=, a "
             "directory with photographs like those that the network will see."
         )
 

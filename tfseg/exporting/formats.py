@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tfseg.exporting import litert, onnx, openvino, saved_model, weights
+from tfseg.exporting import integers, litert, onnx, openvino, saved_model, weights
 from tfseg.exporting.job import ExportJob
 
 
@@ -65,6 +65,7 @@ _KERAS = Runtime("keras", "keras")
 _LITERT = Runtime("litert", "ai-edge-litert", ("ai_edge_litert",), "litert")
 _ONNX = Runtime("onnxruntime", "onnxruntime", ("onnx", "tf2onnx", "onnxruntime"), "onnx")
 _OPENVINO = Runtime("openvino", "openvino", ("openvino",), "openvino")
+_OPENVINO_INT8 = Runtime("openvino", "openvino", ("openvino", *_ONNX.modules), "openvino,onnx")
 _SAFETENSORS = Runtime("keras", "keras", ("safetensors",), "safetensors")
 
 _FLOAT = Tolerance(1e-5, 0.9999)
@@ -82,7 +83,13 @@ FORMATS = {
         "model_int8.tflite", litert.int8, _LITERT, _INTEGER, ("preprocessing", "calibration"), rounds=True
     ),
     "onnx": Format("model.onnx", onnx.write, _ONNX, _FLOAT),
+    "onnx_int8": Format(
+        "model_int8.onnx", integers.onnx_int8, _ONNX, _INTEGER, ("preprocessing", "calibration"), rounds=True
+    ),
     "openvino": Format("openvino", openvino.write, _OPENVINO, _FLOAT, rounds=True),
+    "openvino_int8": Format(
+        "openvino_int8", integers.openvino_int8, _OPENVINO_INT8, _INTEGER, ("preprocessing", "calibration"), rounds=True
+    ),
     "keras": Format("model.keras", weights.write_keras, _KERAS, _FLOAT),
     "weights_h5": Format("model.weights.h5", weights.write_h5, _KERAS, _FLOAT),
     "safetensors": Format("model.safetensors", weights.write_safetensors, _SAFETENSORS, _FLOAT),

@@ -18,7 +18,7 @@ from tfseg.rewrites import slice_convolutions, split_filters, use_winograd, wino
 
 pytestmark = pytest.mark.full
 FLOAT = ("saved_model", "onnx", "openvino", "litert_float32")
-INTEGER = ("litert_float16", "litert_dynamic_int8", "litert_int8")
+INTEGER = ("litert_float16", "litert_dynamic_int8", "litert_int8", "onnx_int8", "openvino_int8")
 RESNET, RESNEXT = (
     dataclasses.replace(specs.RESNETS[name], blocks=(1, 1, 1, 1)) for name in ("resnet18", "resnext50_32x4d")
 )

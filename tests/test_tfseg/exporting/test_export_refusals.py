@@ -95,6 +95,7 @@ def of_one_size():
         (lambda: small_segmenter({}), {}, r"'small' does not say how its input is prepared: pass preprocessing=\"torch\""),
         (small_segmenter, {"preprocessing": "tensorflow"}, r"Preprocessing is a dictionary or one of .*'tensorflow'"),
         (small_segmenter, {"formats": ["litert_int8"]}, r"'litert_int8' takes .* from photographs: pass calibration=, a dir"),
+        (small_segmenter, {"formats": ["onnx_int8"]}, r"'onnx_int8' takes .* from photographs: pass calibration=, a dir"),
         (small_segmenter, {"calibration": "no/such"}, r"No images: 'no/such' is neither a directory with images"),
         (small_segmenter, {"calibration": [np.zeros((9, 9, 3))]}, r"is uint8 \(height, width, 3\), RGB. .*float64 \(9, 9, 3\)"),
         (small_segmenter, {"size": (64, -1)}, r"size is height and width, in pixels. Received: \(64, -1\)"),
