@@ -110,7 +110,7 @@ def _integers_of(graph: "onnx.GraphProto") -> list[str]:
 def _last(graph: "onnx.GraphProto", multiplying: Set[str]) -> set[str]:
     """Those from which the output is reached without another one."""
     makers = {name: node for node in graph.node for name in node.output}
-    found: set[str] = set()
+    last: set[str] = set()
     seen: set[str] = set()
     open_names = [graph.output[0].name]
     while open_names:
@@ -119,10 +119,10 @@ def _last(graph: "onnx.GraphProto", multiplying: Set[str]) -> set[str]:
             continue
         seen.add(node.name)
         if node.name in multiplying:
-            found.add(node.name)
+            last.add(node.name)
         else:
             open_names += node.input
-    return found
+    return last
 
 
 @contextlib.contextmanager
