@@ -8,6 +8,9 @@ import os
 import pytest
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: more threads would wait for each other, busily
+    for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(threads, "1")
 
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401  (after tensorflow, its import can crash)

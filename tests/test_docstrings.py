@@ -69,7 +69,21 @@ def folder(tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("name", sorted(examples()))
+# Those of many layers, and those of which others do the same: several seconds each.
+LONG = """converters.reports.write_report.write_report tfseg.engines.compile.compile tfseg.exporting.directory.export
+tfseg.loading.load tfseg.nets.backbones.densenet.DenseNet tfseg.nets.backbones.efficientnet.EfficientNet
+tfseg.nets.backbones.hrnet.HRNet tfseg.nets.backbones.xception.Xception tfseg.nets.decoders.unetplusplus.UnetPlusPlus
+tfseg.prediction.class_maps.class_map tfseg.training.loop.train tfseg.training.rates.find_rate""".split()
+each_example = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in sorted(examples())]
+)
+
+
+def test_the_long_examples_are_there():
+    assert set(LONG) <= set(examples())
+
+
+@each_example
 def test_example(name, folder, tmp_path, monkeypatch):
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)

@@ -221,7 +221,7 @@ def test_classifiers_of_torch(tmp_path, kind, change):
     _try(TORCH_CHANGES, module, tmp_path, kind, change)
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "change"), _rows(TORCH_SOURCES, SEGMENTER_CHANGES, unchanged=False))
 def test_segmenters_of_torch(tmp_path, kind, change):
@@ -229,7 +229,7 @@ def test_segmenters_of_torch(tmp_path, kind, change):
     _try(SEGMENTER_CHANGES, module, tmp_path, kind, change)
 
 
-@pytest.mark.quick_variants(3)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("kind", ["live", "pickled"])
 @pytest.mark.parametrize("change", ["hook", "forward", "training statistics", "frozen class"])
 def test_what_modules_hide(tmp_path, kind, change):
@@ -330,7 +330,7 @@ def test_models_of_keras(tmp_path, keras_resnet, suffix, change):
     _exact_or_refused(tmp_path / f"net{suffix}", np.asarray(model(IMAGE)), must_open=change in ("nothing", "center"))
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("suffix", "where"), _rows([".keras", ".h5"], ["before", "after", "resized before", "pooling instead"])

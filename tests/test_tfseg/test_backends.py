@@ -57,6 +57,8 @@ COPIED = {  # for these, and for files, Keras loads TensorFlow if it is installe
     ),
 }
 SAVED = ("drnseg", "fcn8s_atonce", "fcn_resnet18", "slid")
+# Of each layer that is our own, one network; `make test-full` runs all.
+QUICK = ("fcn16s", "fcn_resnet18", "fcn_resnet18 saved", "drnseg align corners", "slid, dilated", "slid saved")
 OTHER_PROCESS = "import test_backends; test_backends.compute()"
 
 
@@ -64,14 +66,15 @@ def compute():
     """In the other process: the outputs of every net, filled by path, and of some nets that are read from files."""
     assert keras.backend.backend() == "torch"
     weights, results = np.load("weights.npz"), {}
-    for name, build in (NETS | COPIED).items():
-        net = build()
+    names = {key.rpartition(" ")[0] for key in weights}
+    for name in (name for name in (NETS | COPIED) if name in names):
+        net = (NETS | COPIED)[name]()
         for variable in net.weights:
             variable.assign(weights[f"{name} {variable.path}"])
         results |= named_outputs(name, net)
         assert name in COPIED or "tensorflow" not in sys.modules
-    for name in SAVED:
-        results |= named_outputs(f"{name} saved", keras.saving.load_model(f"{name}.keras"))
+    for path in pathlib.Path().glob("*.keras"):
+        results |= named_outputs(f"{path.stem} saved", keras.saving.load_model(path))
     np.savez("results.npz", **results)
 
 
@@ -84,19 +87,26 @@ def named_outputs(name, net):
 
 
 @pytest.fixture(scope="module")
-def nets():
-    return {name: randomize(build()) for name, build in (NETS | COPIED).items()}
+def chosen(request):
+    """The names of the networks that this run of pytest asks for."""
+    return {item.callspec.params["name"] for item in request.session.items if item.path == request.path}
 
 
 @pytest.fixture(scope="module")
-def results(nets, tmp_path_factory):
+def nets(chosen):
+    names = {name.removesuffix(" saved") for name in chosen}
+    return {name: randomize(build()) for name, build in (NETS | COPIED).items() if name in names}
+
+
+@pytest.fixture(scope="module")
+def results(chosen, nets, tmp_path_factory):
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("torch")
     np.savez(
         folder / "weights.npz",
         **{f"{name} {variable.path}": variable for name, net in nets.items() for variable in net.weights},
     )
-    for name in SAVED:
+    for name in nets.keys() & {name.removesuffix(" saved") for name in chosen if name.endswith(" saved")}:
         nets[name].save(folder / f"{name}.keras")
     environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join(map(str, (HERE, TESTS, ROOT)))}
     subprocess.run([sys.executable, "-c", OTHER_PROCESS], cwd=folder, env=environment, check=True, timeout=300)
@@ -104,6 +114,7 @@ def results(nets, tmp_path_factory):
         return dict(arrays)
 
 
+@pytest.mark.quick_variants(*QUICK)
 @pytest.mark.parametrize("name", [*NETS, *COPIED, *(f"{name} saved" for name in SAVED)])
 def test_torch_and_tensorflow_compute_the_same(name, nets, results):
     for key, expected in named_outputs(name, nets[name.removesuffix(" saved")]).items():

@@ -35,6 +35,7 @@ def content(target):
     return text
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("kind", ["file", "exchange", "aside"])
 def test_killed_at_every_call(tmp_path, kind):
     if not killed.can_trace():

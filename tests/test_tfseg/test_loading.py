@@ -64,6 +64,7 @@ def test_folder_exported_for_one_size_refuses_others(model, image, tmp_path):
     assert tfseg.predict(loaded, image, window=(33, 47)).shape == (40, 50)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("as_text", [False, True])
 def test_checkpoint_is_converted(tmp_path, as_text):
     path = tmp_path / "fcn.pth"

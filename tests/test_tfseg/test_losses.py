@@ -193,7 +193,7 @@ def test_sample_weights_are_factors_of_the_pixels_losses():
         losses.CrossEntropy()(true, logits, sample_weight=np.ones((2, 5)))
 
 
-@pytest.mark.quick_variants(6)
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=lambda loss: loss.name)
 @pytest.mark.parametrize("strange", [-1, CLASSES, 7])
 def test_ids_that_are_no_classes_are_an_error(loss, strange):

@@ -64,6 +64,7 @@ def run_step(model, context=native, **options):
     return results, [operation.type for operation in run.get_concrete_function().graph.get_operations()]
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("dtype", "compiled"), [("float32", False), ("float32", True), ("mixed_bfloat16", False), ("mixed_float16", False)]
 )
@@ -129,6 +130,7 @@ def test_training_step_uses_native_operations():
     assert ("SpaceToBatchND" in names) != has_dilated_gradients()
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("onednn", [0, 1])
 def test_only_a_build_without_dilated_gradients_keeps_the_operations_of_keras(onednn):
     """On a CPU, TensorFlow without oneDNN has no gradients of dilated convolutions."""

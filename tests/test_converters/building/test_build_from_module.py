@@ -56,8 +56,8 @@ def run(module, image):
     return result.numpy().transpose(0, 2, 3, 1) if result.ndim == 4 else result.numpy()
 
 
-# With three files of ONNX, six public networks. The others take longer: a page of docs/ has them, with many more.
-QUICK = {"squeezenet1_1", "ResNeSt", "test_efficientnet"}
+# Test_onnx_networks.py has one more. The others take longer: a page of docs/ has them, with many more.
+QUICK = {"ResNeSt", "test_efficientnet"}
 
 
 @pytest.mark.parametrize(
@@ -215,6 +215,7 @@ def test_single_steps(name):
         assert relative(model(image), run(module, image)) <= 1e-5
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     "function",
     [

@@ -78,6 +78,7 @@ def saved(path, module, *, batch=2, size=(64, 96), train=False, **options):
     return module.eval()
 
 
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize(
     ("make", "options", "shape", "note", "size"),
     [

@@ -106,6 +106,7 @@ def test_public_networks_are_exact(tmp_path, exporter, package, name):
     assert one_size == (exporter == "fixed" and name != "mobilenet_v2")
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("package", "name"), QUICK)
 def test_small_public_networks(tmp_path, package, name):
     path = export(randomized_state(build(package, name)), tmp_path / "net.onnx", "torchscript", (64, 96))

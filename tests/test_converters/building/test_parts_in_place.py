@@ -64,6 +64,7 @@ class Changed(torch.nn.Module):
 FULL = [pytest.param(change, marks=pytest.mark.full) for change in (border, shifted, lines)]
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("change", [relu, every_other, inner, empty, *FULL], ids=lambda change: change.__name__)
 def test_parts_that_are_written(change):
     torch.manual_seed(0)

@@ -78,7 +78,7 @@ def _label(function):
     return function.__name__
 
 
-@pytest.mark.quick_variants("warped", "normalized_together", "windows_that_overlap")
+@pytest.mark.quick_variants("normalized_together")
 @pytest.mark.parametrize("function", FUNCTIONS, ids=_label)
 def test_steps_of_modules(function):
     module = randomized_state(Net(function))
@@ -137,6 +137,7 @@ def test_places_inside_at_the_edges_and_outside(options):
     np.testing.assert_allclose(result, reference, atol=2e-6)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("function", "words"),
     [

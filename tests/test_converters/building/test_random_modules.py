@@ -31,7 +31,7 @@ def is_built(random):
 
 
 @hypothesis.settings(
-    max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=4, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 @hypothesis.given(strategies.randoms(use_true_random=False))
 def test_random_modules_are_exact_or_refused(random):

@@ -30,7 +30,7 @@ def _kernel_by_size(x):
     return functional.avg_pool2d(x, kernel, 1, kernel // 2)
 
 
-@pytest.mark.quick_variants(4)
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     "function",
     [

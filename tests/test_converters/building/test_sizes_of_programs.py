@@ -116,7 +116,7 @@ EXACT = [
 ]
 
 
-@pytest.mark.quick_variants(6)
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("function", EXACT, ids=lambda function: function.__name__)
 def test_sizes_are_taken_from_the_image(tmp_path, function):
     module = randomized_state(Net(function))
@@ -152,6 +152,7 @@ def dropout_changed_in_place(net, x):
     return x + 1
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("function", [other_above, moved_where_large, dropout_changed_in_place])
 def test_branches_that_no_single_program_has_are_refused(function):
     with pytest.raises(ConversionError):

@@ -95,6 +95,7 @@ BUILT = {
 }
 
 
+@pytest.mark.quick_variants(9)
 @pytest.mark.parametrize("name", BUILT)
 def test_built(name):
     module = BUILT[name]()

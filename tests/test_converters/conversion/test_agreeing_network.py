@@ -45,6 +45,7 @@ def oldest_resnet50(width=8):
 FULL = pytest.mark.full
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("suffix", [".h5", pytest.param(".keras", marks=FULL)])
 def test_whole_model_of_the_oldest_resnet50_opens(tmp_path, suffix):
     model = oldest_resnet50()

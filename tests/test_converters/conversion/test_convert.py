@@ -14,7 +14,7 @@ from converters.families import FAMILIES
 from converters.weights.plan import MappingError
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("family", checkpoints.BUILDS)
 def test_convert_needs_a_path_only(tmp_path, family):
     name, options = checkpoints.BUILDS[family]
@@ -29,7 +29,7 @@ def test_convert_needs_a_path_only(tmp_path, family):
     assert {tensor["path"] for tensor in receipt.tensors} == {variable.path for variable in model.weights}
 
 
-@pytest.mark.quick_variants("<lambda>0-safetensors", "<lambda>1-pth")
+@pytest.mark.quick_variants("<lambda>1-pth")
 @pytest.mark.parametrize("suffix", ["pth", "legacy.pth", "safetensors", "npz"])
 @pytest.mark.parametrize(
     "wrap",
@@ -55,6 +55,7 @@ def test_formats_wrappers_and_prefixes_are_recognized(tmp_path, suffix, wrap):
     np.testing.assert_array_equal(first, state["conv1.weight"].transpose(2, 3, 1, 0))
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
 def test_other_float_types_become_the_variables_type(dtype):
     import ml_dtypes
@@ -68,6 +69,7 @@ def test_other_float_types_become_the_variables_type(dtype):
     assert receipt.dtype == "float32"
 
 
+@pytest.mark.full
 def test_include_top_false_gives_the_last_features():
     pixels = images(65, 83)
     for family, layer in (
@@ -133,6 +135,7 @@ def test_model_carries_preprocessing_and_classes():
     assert tfseg.metadata(model)["classes"] is None
 
 
+@pytest.mark.full
 def test_transplant_keeps_the_trunk_of_its_file(tmp_path):
     """PSPNet's publishers give it a deep stem and rates of their own: a classifier of torchvision keeps its."""
     model, receipt = converters.convert(checkpoints.state("torchvision/resnet"), network="pspnet_resnet50")
@@ -264,6 +267,7 @@ def test_unusable_source_is_refused(source, message):
         converters.convert(source)
 
 
+@pytest.mark.full
 def test_mapping_error_carries_the_whole_plan():
     with pytest.raises(MappingError) as caught:
         converters.convert(checkpoints.state(RESNET), network="resnet101")
@@ -286,6 +290,7 @@ def test_allow_nonfinite_accepts_infinite_weights():
     assert np.isinf(model.get_layer("predictions").bias[0])
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("family", "key"), [("timm/resnet", "torchvision/resnet"), ("wkentaro/vgg16_from_caffe", "torchvision/vgg")]
 )

@@ -65,7 +65,7 @@ def trunk_state(module, prefix=""):
 # ----------------------------------------------------------------------------------------------------- trunks alone
 
 
-@pytest.mark.quick_variants(3)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("prefix", ["", "backbone.", "encoder.", "pretrained.", "module.net.trunk."])
 @pytest.mark.parametrize("options", [{}, {"include_top": False}])
 def test_a_trunk_alone_gives_its_features_at_stride_32(prefix, options):
@@ -137,7 +137,7 @@ def test_one_dense_layer_is_built_where_it_is(head):
     assert features.output_shape == (None, None, None, 512)
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("renamed", ["classifier", "head.fc", "linear", "last_linear"])
 def test_one_dense_layer_of_another_name_is_built(renamed):
     module = resnet()
@@ -155,7 +155,7 @@ UNKNOWN_HEADS = {
 }
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("kind", UNKNOWN_HEADS)
 def test_another_head_of_a_resnet_is_refused_with_the_ways_out(kind):
     module = resnet(UNKNOWN_HEADS[kind]())
@@ -235,7 +235,7 @@ VGG_HEADS = {
 }
 
 
-@pytest.mark.quick_variants(6)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("kind", VGG_HEADS)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_heads_of_a_vgg_are_built(kind, batch_norm):
@@ -259,6 +259,7 @@ def test_a_vgg_for_larger_images_reads_a_map_of_several_pixels():
     assert any("a map of 2x2 pixels" in note for note in receipt.notes)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     "classifier",
     [
@@ -317,7 +318,7 @@ def test_a_head_of_ones_own_in_a_keras_file_is_not_dropped(tmp_path, pooling):
 # --------------------------------------------------------------------------------------------------- auxiliary heads
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50"])
 def test_an_auxiliary_head_may_have_other_classes(name):
     def build():

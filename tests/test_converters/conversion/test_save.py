@@ -26,6 +26,7 @@ def small():
     return keras.Model(image, keras.layers.Conv2D(8, 3, padding="same", name="conv")(x))
 
 
+@pytest.mark.full
 def test_every_format_can_be_loaded(tmp_path, model, small):
     expected = output(model, images(65, 83))
     save(model, tmp_path / "m.keras")
@@ -94,6 +95,7 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path, small):
     assert (tmp_path / "old.keras").stat().st_size > 1000
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.safetensors", "directory"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_failed_save_leaves_the_old_file(tmp_path, small, monkeypatch, name, failure):

@@ -39,6 +39,7 @@ def own_file(tmp_path_factory, whole):
     return path
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("network", [None, "deeplabv3_resnet18"])
 def test_preprocessing_that_is_given_counts_for_a_file_of_ones_own(own_file, network):
     model, _, _ = converters.warm_start(own_file, 3, network=network, preprocessing="caffe")
@@ -67,6 +68,7 @@ def test_a_plain_file_of_several_inputs_is_refused(tmp_path):
         converters.warm_start(tmp_path / "pair.keras", 3, preprocessing="torch")
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("kind", ["state", "own_file"])
 def test_the_head_is_replaced_for_other_classes(request, whole, kind):
     model, receipt, notes = converters.warm_start(request.getfixturevalue(kind), 3)
@@ -78,6 +80,7 @@ def test_the_head_is_replaced_for_other_classes(request, whole, kind):
     assert receipt is None or notes[0] in str(receipt)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("classes", [3, 7])
 def test_frozen_layers_of_a_file_stay_frozen_and_are_named(tmp_path, whole, classes):
     model = keras.models.clone_model(whole)
@@ -99,6 +102,7 @@ def test_equal_classes_change_nothing(whole, own_file):
     assert same(model, whole, "")
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("kind", ["state", "own_file"])
 def test_another_segmenter_takes_the_trunk(request, whole, kind):
     model, _, notes = converters.warm_start(request.getfixturevalue(kind), 3, network="deeplabv3_resnet18")

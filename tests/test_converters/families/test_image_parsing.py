@@ -39,6 +39,7 @@ def test_image_parsing_classifier_converts_in_both_conventions(checkpoint):
     tfseg.check_dilation(classifier, previous, image).assert_holds()
 
 
+@pytest.mark.full
 def test_image_parsing_classifier_is_a_warm_start_of_pspnet(checkpoint):
     _, path = checkpoint
     options = {"output_stride": 8, "convention": "new"}

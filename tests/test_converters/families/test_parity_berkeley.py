@@ -46,7 +46,7 @@ def files(name, size, directory):
     return net.write(directory), tops if isinstance(tops, list) else [tops]
 
 
-@pytest.mark.quick_variants(3)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.full] * (name in MANY)) for name in NETS])
 def test_outputs_equal_opencvs(name, tmp_path, record):
     network, options, family, preprocessing, dataset = NETS[name]

@@ -32,6 +32,7 @@ def check(net, output, size, tmp_path, record, name, *, form=None, **options):
     return model, receipt
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("form", [{"version": 1, "legacy": True}, {"packed": False}, {}], ids=str)
 @pytest.mark.parametrize(("depth", "convolutions"), [(16, (2, 2, 3, 3, 3)), (19, (2, 2, 4, 4, 4))])
 def test_vgg(depth, convolutions, form, tmp_path, record):
@@ -49,6 +50,7 @@ def test_odd_maps_of_a_vgg_are_rounded_up(tmp_path, record):
     assert model.name == "vgg16"
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("network", ["fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"])
 def test_fcn(network, tmp_path, record):
     for size in ((65, 83), (96, 128)):
@@ -66,6 +68,7 @@ def test_resnet(depth, tmp_path, record):
         assert (receipt.family, receipt.network) == ("KaimingHe/deep-residual-networks", f"resnet{depth}")
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("output_stride", "dilations"), [(16, (1, 1, 1, 2)), (8, (1, 1, 2, 4))])
 def test_dilated_resnet(output_stride, dilations, tmp_path, record):
     for size in ((97, 129), (96, 128)):
@@ -139,6 +142,7 @@ def test_published_vgg16_classifies_a_photograph_as_opencv_does(tmp_path, record
     assert receipt.transplant == "the convolutions of a VGG16 into an FCN"
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", ["vgg16", "fcn8s", "resnet50"])
 def test_export_to_caffemodel_is_bit_identical(name, tmp_path):
     """OpenCV reads what we write under the same prototxt, and computes the same; we read the same bits again."""

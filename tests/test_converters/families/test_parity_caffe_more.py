@@ -43,6 +43,7 @@ SENETS = {
 QUICK = ("hujie-frank/SENet", "seresnet50")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("family", "network"),
     [pytest.param(*row, marks=() if row == QUICK else pytest.mark.full) for row in SENETS],
@@ -62,6 +63,7 @@ def test_open_nsfw(tmp_path, record):
     assert (receipt.options["width"], receipt.options["num_classes"]) == (1 / 8, 2)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("network", "rates"), [("deeplab_largefov", (12,)), ("deeplabv2_vgg16", ASPP)])
 def test_deeplab_on_vgg(network, rates, tmp_path, record):
     """The map at any size; at 8 k + 1 pixels the enlarged one too."""
@@ -122,6 +124,7 @@ ROUND = {
 }
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.full if "vgg_face2" in name else ()) for name in ROUND]
 )

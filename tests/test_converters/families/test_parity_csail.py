@@ -69,6 +69,7 @@ def test_verification_runs_their_own_networks(tmp_path, decoder, record):
     record(f"resnet18dilated {decoder}, mit_semseg's own", comparison.worst)
 
 
+@pytest.mark.full
 def test_two_files_are_one_model(tmp_path):
     module = net(18, "ppm_deepsup", width=1 / 8)
     files = pair(tmp_path, module)
@@ -162,7 +163,7 @@ def test_buffers_of_the_synchronized_norm_are_left_out_with_the_reason():
     assert all("synchronized BatchNorm" in receipt.ignored[key] for key in buffers)
 
 
-@pytest.mark.quick_variants("c1")
+@pytest.mark.full
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_export_is_bit_identical(tmp_path, decoder):
     module = net(18, decoder, width=1 / 16)
@@ -174,6 +175,7 @@ def test_export_is_bit_identical(tmp_path, decoder):
     assert all(torch.equal(back[key], value) for key, value in expected.items())
 
 
+@pytest.mark.full
 def test_the_deep_supervision_is_dropped_unless_asked_for():
     module = net(18, "ppm_deepsup", width=1 / 16)
     model, receipt = converters.convert(module)

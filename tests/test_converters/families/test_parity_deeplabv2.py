@@ -105,7 +105,7 @@ def test_parity_at_chosen_scales(record):
     assert receipt.options["multi_scale"] == (1, *scales)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @both
 def test_export_is_bit_identical(tmp_path, kind):
     module, model, _ = converted(kind)
@@ -118,6 +118,7 @@ def test_export_is_bit_identical(tmp_path, kind):
     assert all(torch.equal(back[key], value) for key, value in expected.items())
 
 
+@pytest.mark.full
 def test_it_is_written_as_kazuto1011s_by_default(tmp_path):
     _, model, _ = converted(Isht7)
     assert converters.export_weights(model, tmp_path / "m.safetensors").family == FAMILIES[Kazuto]
@@ -133,6 +134,7 @@ def test_features_are_of_the_image_itself():
     assert receipt.options["multi_scale"] is False
 
 
+@pytest.mark.full
 def test_the_weights_that_training_starts_from():
     """The trunk with scores of 91 classes, for the head to come."""
     module, _, _ = converted(Kazuto)

@@ -66,6 +66,7 @@ def test_caffe_networks_are_torchvisions_with_moved_strides(name, output_stride,
         assert difference <= TOLERANCE
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", ["resnetblur18", "resnetaa34d", "resnet50_caffe_ceil"])
 def test_doubles_have_the_variables_of_their_originals(name):
     """If they differed, the record of one would not fit the files of the other."""

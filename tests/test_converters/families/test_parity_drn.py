@@ -78,7 +78,7 @@ def dead(name, level):
     return {f"{level}.0.downsample.{tensor}" for tensor in tensors} if name == "drn_c_58" else set()
 
 
-@pytest.mark.quick_variants("drn_d_24")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["drn_a_50", "drn_d_24"])
 def test_classifiers(name, record):
     check_classifier(name, SLIM, record)
@@ -107,7 +107,7 @@ def test_every_segmenter(name, record):
     check_segmenter(name, 1, record)
 
 
-@pytest.mark.quick_variants("drn_c_26")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["drn_a_50", "drn_c_26", "drn_d_24"])
 def test_features(name, record):
     module = segmenter(name)
@@ -200,7 +200,7 @@ def test_options_drn_lacks_are_refused(option, message):
 # ---------------------------------------------------------------------------------------------------------- round trip
 
 
-@pytest.mark.quick_variants("fyu/drnseg-<lambda>-absent6")
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("family", "build", "absent"),
     [
@@ -242,6 +242,7 @@ def test_a_classifier_becomes_a_segmenter():
     assert {path.partition("_")[0].partition("/")[0] for path in receipt.untouched} == {"head", "logits", "aux"}
 
 
+@pytest.mark.full
 def test_warm_start_hides_no_missing_level():
     with pytest.raises(ConversionError, match=r"layer8\.3\.weight"):
         converters.import_weights(tfseg.DRN("d_22", width=SLIM), state(classifier("drn_d_24")))
@@ -254,6 +255,7 @@ def test_warm_start_hides_no_missing_level():
 # ------------------------------------------------------------------------------------------------------------ geometry
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", ["a_50", "c_26", "d_24"])
 def test_a_map_eight_times_smaller(name):
     model = tfseg.DRN(name, width=1 / 16)

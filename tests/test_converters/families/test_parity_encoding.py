@@ -43,7 +43,7 @@ def test_every_network_at_full_width(depth, letter, record):
     check(depth, letter, 1, record)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("letter", [pytest.param("s", marks=pytest.mark.full), "d"])
 def test_export_is_bit_identical(tmp_path, letter):
     module = net(letter=letter, width=1 / 16)

@@ -60,6 +60,7 @@ def test_resnet(depth, tmp_path, record):
     check(builder, "ethereon/caffe-tensorflow-resnet", f"resnet{depth}", sizes, tmp_path / "net.npy", record)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("file", ["net.npy", "net.ckpt"])
 @pytest.mark.parametrize("depth", [50, pytest.param(101, marks=pytest.mark.full)])
 def test_pspnet(depth, file, tmp_path, record):

@@ -147,6 +147,7 @@ def old(tmp_path_factory):
     return twin, save(twin, tmp_path_factory.mktemp("old") / "resnet50.h5")
 
 
+@pytest.mark.full
 def test_the_resnet50_of_the_early_years(old, tmp_path, record):
     twin, path = old
     model, receipt = converters.convert(path)
@@ -173,6 +174,7 @@ def test_the_resnet50_of_the_first_years(old, tmp_path, record):
     check(twin, model, SIZES, record, "ResNet50 of 2016 (twin)")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("output_stride", [pytest.param(16, marks=pytest.mark.full), 8])
 def test_dilated_it_has_its_old_map_on_the_old_grid(output_stride, old, record):
     twin, path = old

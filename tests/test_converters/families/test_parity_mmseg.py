@@ -60,7 +60,7 @@ def test_every_network_at_full_width(depth, letter, head, record):
     check(depth, letter, head, 1, record)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("letter", "head"),
     [
@@ -84,6 +84,7 @@ def test_export_is_bit_identical(tmp_path, letter, head):
     assert all(torch.equal(back[key], value) for key, value in expected.items())
 
 
+@pytest.mark.full
 def test_aligned_corners_of_the_configuration(tmp_path):
     """The files for images of 769 pixels have them, and only their configuration says so."""
     path = tmp_path / "iter_1.pth"

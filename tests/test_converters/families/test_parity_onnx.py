@@ -116,6 +116,7 @@ def test_onnxruntime_computes_the_same(tmp_path, record):
             assert difference <= TOLERANCE
 
 
+@pytest.mark.full
 def test_the_order_in_which_a_file_lists_its_nodes_says_nothing(tmp_path):
     path = export(net("resnet50"), tmp_path / "net.onnx", "anonymous")
     before = {key: np.array(value) for key, value in open_source(path).items()}
@@ -182,6 +183,7 @@ def test_a_dilated_classifier_is_imported_at_its_output_stride(form, tmp_path):
     assert relative(output(model, images(65, 83)), torch_output(module, images(65, 83))) <= TOLERANCE
 
 
+@pytest.mark.full
 def test_strides_in_the_first_convolution_of_a_block_are_another_network(tmp_path):
     """Microsoft's own ResNets, and the model zoo's."""
     module = net("resnet50")
@@ -212,6 +214,7 @@ def test_a_classifier_goes_into_a_dilated_segmenter(tmp_path):
     assert f"{FOLDED} (53 layers)" in receipt.notes
 
 
+@pytest.mark.full
 def test_other_operations_on_the_graph_are_refused(tmp_path):
     """Such as a scaling of the image that was exported with the network."""
 
@@ -226,6 +229,7 @@ def test_other_operations_on_the_graph_are_refused(tmp_path):
     assert converters.convert(path).receipt.parity["max relative difference"] <= 1e-5  # the graph as it is
 
 
+@pytest.mark.full
 def test_other_networks_are_of_no_family_known(tmp_path):
     path = export(net("squeezenet1_1", width=1), tmp_path / "net.onnx", "folded")
     for form in (lambda path: path, anonymize):
@@ -249,7 +253,7 @@ class Wrapper(torch.nn.Module):
         return self.m(image) if self.after is None else self.after(self.m(image))
 
 
-@pytest.mark.quick_variants("None-folded", "BASIC-unfolded")
+@pytest.mark.quick_variants("BASIC-unfolded")
 @pytest.mark.parametrize("form", ["folded", "unfolded", "dynamo"])
 @pytest.mark.parametrize("level", [None, "BASIC", "EXTENDED"])
 def test_wrapped_and_optimized_files_compute_the_same(form, level, tmp_path, record):
@@ -295,7 +299,7 @@ def test_softmax_at_the_end_is_refused_with_the_way_out(tmp_path):
         np.testing.assert_allclose(np.sum(model(np.zeros((1, 64, 64, 3), "float32"))), 1, rtol=1e-5)
 
 
-@pytest.mark.quick_variants("Mul")
+@pytest.mark.full
 @pytest.mark.parametrize("operator", ["Sub", "Mul", "Max"])
 def test_other_joins_of_a_skip_connection_are_refused(operator, tmp_path):
     def change(model):

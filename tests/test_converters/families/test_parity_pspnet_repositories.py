@@ -85,7 +85,7 @@ REPOSITORIES = {
 }
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("family", "depth", "width"),
     [

@@ -30,7 +30,7 @@ def compare(model, module, sizes, record):
         comparison.assert_close(TOLERANCE)
 
 
-@pytest.mark.quick_variants("fcn8s")
+@pytest.mark.full
 @pytest.mark.parametrize("network", CLASSES)
 def test_all_four_slim(network, record):
     check(network, SIZES[:3], record, SLIM)
@@ -79,7 +79,7 @@ def test_a_vgg16_classifier_becomes_an_fcn32s(record):
     compare(ours, reference, SIZES[:1], lambda worst: record("vgg16 into fcn32s", worst))
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("source", "target", "copy", "left"),
     [

@@ -63,6 +63,7 @@ def test_weights_of_a_segmenter(title, tmp_path, record):
     check_round_trip(model, receipt, path, tmp_path)
 
 
+@pytest.mark.full
 def test_a_whole_model_keeps_what_it_computes(tmp_path):
     """The configuration says how it ends; so the program is built."""
     twin = Twin("Unet").model

@@ -52,6 +52,7 @@ def test_pspnet(depth, record):
     check_segmenter(depth, 1 / 8, record)
 
 
+@pytest.mark.full
 def test_the_classifier_that_it_starts_from(record):
     check_classifier(50, 1 / 8, record)
 
@@ -82,7 +83,7 @@ def test_semseg_classes_of_three_data_sets(num_classes, name):
     assert (facts["classes"][15], len(facts["colors"])) == (name, num_classes)
 
 
-@pytest.mark.quick_variants("SemsegClassifier")
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [SemsegPSPNet, SemsegClassifier])
 def test_export_is_bit_identical(tmp_path, kind):
     module = net(kind, 50, width=1 / 16)
@@ -95,6 +96,7 @@ def test_export_is_bit_identical(tmp_path, kind):
     assert all(torch.equal(back[key], value) for key, value in expected.items())
 
 
+@pytest.mark.full
 def test_semseg_dilation_rates():
     state = net(SemsegPSPNet, 50, width=1 / 16).state_dict()
     model, _ = converters.convert(state)

@@ -104,6 +104,7 @@ def test_stages_stride_first_or_last():
         tfseg.ResNet(spec)
 
 
+@pytest.mark.full
 def test_deeplabv2(tmp_path, record):
     net = DrSleep(width=1 / 16)
     model, receipt = converters.convert(saved(net, tmp_path, version=1))

@@ -59,7 +59,7 @@ def test_every_encoder(head, output_stride, encoder, record):
     check(head, encoder, output_stride, record)
 
 
-@pytest.mark.quick_variants("PSPNet")
+@pytest.mark.full
 @pytest.mark.parametrize("head", ["DeepLabV3", "DeepLabV3Plus", "PSPNet"])
 def test_export_is_bit_identical(tmp_path, head):
     module = net(head, "resnet18")
@@ -88,6 +88,7 @@ OLD_NAMES = {
 }
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("head", OLD_NAMES)
 def test_old_names_are_read_and_new_ones_written(tmp_path, head):
     state = net(head, "resnet18").state_dict()

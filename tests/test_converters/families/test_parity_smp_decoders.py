@@ -56,7 +56,7 @@ def check(decoder, encoder, options, record):
         assert difference <= TOLERANCE
 
 
-@pytest.mark.quick_variants("FPN-options6", "Unet-options1")
+@pytest.mark.quick_variants("FPN-options6")
 @pytest.mark.parametrize(("decoder", "options"), OPTIONS)
 def test_every_decoder_on_the_smallest_encoder(decoder, options, record):
     check(decoder, "resnet18", options, record)
@@ -103,6 +103,7 @@ def test_a_live_module_is_compared_and_layers_too():
     comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("decoder", "options", "message"),
     [
@@ -126,6 +127,7 @@ def test_what_the_tensors_do_not_tell_is_said_unless_something_else_tells(tmp_pa
         assert said not in str(converters.convert(source)[1])
 
 
+@pytest.mark.full
 def test_a_live_module_with_another_interpolation_is_not_taken_for_the_default(record):
     module = net("Unet", decoder_channels=NARROW, decoder_interpolation="bilinear")
     model, _ = converters.convert(module)

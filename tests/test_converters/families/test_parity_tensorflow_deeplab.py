@@ -28,6 +28,7 @@ def leads_back(model, receipt, net, tmp_path):
     assert all(np.array_equal(value, net.variables[name]) for name, value in back.items())
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("make", "network"),
     [

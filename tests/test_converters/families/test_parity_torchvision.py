@@ -64,11 +64,13 @@ def test_dilated_classifiers(output_stride, size, record):
     check_classifier("resnet50", output_stride, [size], record)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", ["vgg11", "resnet18"])
 def test_features(name, record):
     check_features(name, TWO_SIZES, record)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "size"), [("fcn_resnet50", SIZES[1])])
 def test_segmenters_with_their_auxiliary_heads(name, size, record):
     check_segmenter(name, [size], record)

@@ -25,6 +25,7 @@ def test_the_page_holds_each_file_once():
     assert all(row.result.startswith("refused: of no family known here") for row in page.values() if not row.opened)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.filterwarnings("ignore")  # the packages' own
 @pytest.mark.parametrize(
     "file",

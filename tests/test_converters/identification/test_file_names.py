@@ -22,7 +22,7 @@ def small():
     return checkpoints.state("torchvision/resnet", "resnet18", width=1 / 16, include_top=True, num_classes=3)
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -47,6 +47,7 @@ def test_a_blur_is_heard(tmp_path, small):
     assert converters.identify(path).network == "resnetblur18"
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     "name", ["resnet50.pth", "best.pth", "resnet50_caffe2.pth", "resnet50_caffemodel.pth", "x_aa.pth"]
 )
@@ -111,6 +112,7 @@ def test_a_published_hash_is_stronger_than_the_name(tmp_path, state, monkeypatch
     assert converters.identify(path).network == PADDED
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("name", ["resnet101-63fe2227.pth", "ResNet-101.pth", "vgg19.pth", "fcn_resnet101.pth"])
 def test_a_name_of_another_network_is_noted(tmp_path, state, name):
     _, receipt = converters.convert(checkpoints.save(tmp_path / name, state))
@@ -128,6 +130,7 @@ def test_names_that_contradict_nothing(tmp_path, state, name):
     assert receipt.notes == []
 
 
+@pytest.mark.full
 def test_digits_of_a_hash_are_compared(tmp_path, state):
     path = checkpoints.save(tmp_path / "resnet50-0676ba61.pth", state)
     _, receipt = converters.convert(path)

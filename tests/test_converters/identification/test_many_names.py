@@ -105,13 +105,13 @@ def test_an_index_knows_what_tables_know():
         for number in (0, 3)
     ]
     keys += [key[:-1] for key in keys] + [f"{key}.num_batches_tracked" for key in keys] + ["", "#", "a.mean_rgb"]
-    keys = sorted(set(keys))[::19]
+    keys = sorted(set(keys))[::97]
     known = NameIndex(tables).known(keys)
     for table in dict.fromkeys(tables):
         assert known[table] == {key for key in keys if table.forward(key) or table.why_ignored(key)}
         assert all(
             any(rule.source.match(key) is not None for rule in table.rules) == (table.forward(key) is not None)
-            for key in keys[::9]
+            for key in keys[::3]
         )
 
 

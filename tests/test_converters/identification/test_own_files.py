@@ -30,7 +30,7 @@ def family_state(family, network):
     return dict(foreign_weights(checkpoints.model(network, **options), family))
 
 
-@pytest.mark.quick_variants(3)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("family", "network", "options"),
     [

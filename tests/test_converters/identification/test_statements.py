@@ -33,7 +33,7 @@ def difference(model, module, channels=3, size=(64, 96)):
 # ----------------------------------------------------------------------------------------- segmentation_models.pytorch
 
 
-@pytest.mark.quick_variants(2)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -139,6 +139,7 @@ def test_import_into_a_double_of_the_stated_network_is_refused(tmp_path, name):
         converters.import_weights(tfseg.build(f"{head}{name}", num_classes=3, **options), tmp_path)
 
 
+@pytest.mark.full
 def test_import_of_a_label_that_says_a_double_is_refused(tmp_path):
     path = labeled(tmp_path, arch="resnetaa50")
     options = {"width": 1 / 8, "num_classes": 7, "include_top": True}
@@ -306,7 +307,7 @@ def test_harmless_labels_are_not_refused(tmp_path, labels):
     assert converters.identify(labeled(tmp_path, **labels)).network == "resnet50"
 
 
-@pytest.mark.quick_variants(4)
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     "labels",
     [
@@ -338,6 +339,7 @@ def test_labels_of_other_networks_are_refused_unless_overruled(tmp_path, labels)
     assert any("overrules it" in note for note in receipt.notes)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("family", "network", "label"),
     [

@@ -44,6 +44,13 @@ each_public_network = pytest.mark.parametrize(
 
 def public_shapes(family, network):
     """Key -> shape of the public implementation, without its memory."""
+    return shapes_of(family.name, network.name)
+
+
+@functools.cache  # two tests ask
+def shapes_of(family_name, network_name):
+    family = FAMILIES[family_name]
+    network = family.network(network_name)
     if family.name == "wkentaro/pytorch-fcn":
         torchfcn_models()
     else:

@@ -43,6 +43,7 @@ def saved(model, path):
     return path
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     "end",
@@ -106,6 +107,7 @@ def test_another_function_is_refused(tmp_path, pool, message):
         converters.convert(saved(vgg((65, 97), **pool), tmp_path / "m.keras"), network="vgg16")
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("flatten", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_channels_first_maps_are_flattened_in_either_order(tmp_path, suffix, flatten):
@@ -150,6 +152,7 @@ def test_models_inside_models_are_entered(tmp_path):
     assert relative(output(model, images(*SIZE)), output(scaled, images(*SIZE))) <= 1e-5
 
 
+@pytest.mark.full
 def test_own_models_are_compared_too(tmp_path):
     options = {"biases": "all", "stride_in": "1x1", "epsilon": 1.001e-5, "width": 1 / 8}
     dilated = tfseg.build("resnet50", output_stride=8, **options)

@@ -94,6 +94,7 @@ def test_a_sum_with_the_auxiliary_head_is_another_function(tmp_path):
             converters.convert(path, aux=aux)
 
 
+@pytest.mark.full
 def test_modules_of_other_names_are_known_by_their_wires(tmp_path):
     import torch
 
@@ -126,6 +127,7 @@ def test_timms_other_use_of_a_name_is_built_from_the_graph(tmp_path):
     assert receipt.parity["max relative difference"] <= 1e-5
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("change", ["constants", "order"])
 def test_weights_in_constant_nodes_and_nodes_out_of_order(change, tmp_path):
     onnx = pytest.importorskip("onnx")

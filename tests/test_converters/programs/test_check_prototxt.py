@@ -49,6 +49,7 @@ def built(tmp_path_factory):
     return build
 
 
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize("name", [*NETS, *(pytest.param(name, marks=pytest.mark.full) for name in FULL)])
 def test_public_prototxts_describe_their_networks(name, built):
     _, _, receipt = built(name)
@@ -166,6 +167,7 @@ def test_equal_networks_in_other_words_pass(name, layer, change_, built, tmp_pat
     check_prototxt(model, path)
 
 
+@pytest.mark.full
 def test_damaged_prototxts_never_crash(built, tmp_path):
     """Every sixth number and name of a prototxt replaced, every sixth field left out."""
     text, model, _ = built("fcn32s")

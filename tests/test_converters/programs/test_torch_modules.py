@@ -70,6 +70,7 @@ class Idle(nn.Module):
 KINDS = pytest.mark.parametrize("kind", ["live", "pickled"])
 
 
+@pytest.mark.quick_variants(1)
 @KINDS
 def test_momentum_of_the_norms_is_kept(tmp_path, kind):
     module = onnx_files.net("resnet18")
@@ -81,7 +82,7 @@ def test_momentum_of_the_norms_is_kept(tmp_path, kind):
     assert any("momentum=None" in note for note in receipt.notes)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @KINDS
 def test_output_stride_that_the_modules_have(tmp_path, kind):
     module = onnx_files.net("resnet50", replace_stride_with_dilation=[False, True, True])
@@ -91,6 +92,7 @@ def test_output_stride_that_the_modules_have(tmp_path, kind):
     assert relative(output(model, IMAGE), expected) <= 1e-5
 
 
+@pytest.mark.quick_variants(1)
 @KINDS
 def test_epsilon_names_the_layer(tmp_path, kind):
     module = onnx_files.net("resnet18")
@@ -113,6 +115,7 @@ def test_other_norms_are_refused(tmp_path, kind, norm):
         converters.convert(_saved(module, tmp_path, kind), network="resnet18")
 
 
+@pytest.mark.full
 def test_own_class_converts_only_by_name(tmp_path):
     path = _saved(Softmaxed(onnx_files.net("resnet18")), tmp_path, "pickled")
     with pytest.raises(ConversionError, match=r"Softmaxed.*network='resnet18'"):
@@ -126,6 +129,7 @@ def test_live_class_of_its_own_is_run():
         converters.convert(Softmaxed(onnx_files.net("resnet18")), network="resnet18")
 
 
+@pytest.mark.full
 def test_module_that_cannot_be_run_converts_only_by_name():
     module = Pair(onnx_files.net("resnet18"))
     with pytest.raises(ConversionError, match="could not be run"):
@@ -134,6 +138,7 @@ def test_module_that_cannot_be_run_converts_only_by_name():
     assert any("could not be run" in note for note in receipt.notes)
 
 
+@pytest.mark.full
 def test_order_of_a_sequence_counts(tmp_path):
     module = onnx_files.net("resnet18")
     blocks = dict(module.layer1.named_children())
@@ -166,6 +171,7 @@ def test_wrapped_live_modules(wrap):
     assert any("was run" in note for note in receipt.notes)
 
 
+@pytest.mark.full
 def test_half_precision_is_run_in_single():
     module = onnx_files.net("resnet18").half()
     model, _ = converters.convert(module)

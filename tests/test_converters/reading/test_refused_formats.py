@@ -124,6 +124,7 @@ def test_names_tell_where_the_content_does_not(tmp_path, files, given, message):
     assert re.search(message, refusal(tmp_path / given))
 
 
+@pytest.mark.full
 def test_program_of_torch_export_is_named_and_its_way_out_works(tmp_path):
     program = """
 import sys, torch

@@ -54,6 +54,7 @@ def test_public_module_gets_identical_weights_back(tmp_path, family, suffix):
     assert torch.equal(result(other), result(module))
 
 
+@pytest.mark.full
 def test_first_family_in_the_documented_order_is_written(tmp_path):
     for family, (name, options) in checkpoints.BUILDS.items():
         receipt = converters.export_weights(checkpoints.model(name, **options), tmp_path / f"{name}.safetensors")

@@ -63,6 +63,7 @@ def test_headless_vgg16_fills_the_convolutions():
     }
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("source", "target"), [("fcn32s", "fcn16s"), ("fcn16s", "fcn8s"), ("fcn32s", "fcn8s")])
 def test_coarse_fcns_go_into_finer_ones(source, target):
     state = checkpoints.state(FCN, source, num_classes=7, width=1 / 16)
@@ -101,6 +102,7 @@ def test_convert_builds_the_target_of_a_transplant():
     assert tfseg.metadata(model)["classes"] is None
 
 
+@pytest.mark.full
 def test_segmenter_goes_into_models_with_fewer_heads():
     state = checkpoints.state(SEGMENTATION)
     receipt = converters.import_weights(tfseg.FCN(tfseg.ResNet(50, output_stride=8, width=1 / 8), 7), state)
@@ -190,7 +192,7 @@ def test_family_of_paths_refuses_foreign_names():
 CHANGED = {"epsilon": "resnet18", "strides": "resnet50", "double": "resnet50_caffe_padded"}
 
 
-@pytest.mark.quick_variants("epsilon-live", "epsilon-pickled")
+@pytest.mark.quick_variants("epsilon-live")
 @pytest.mark.parametrize("kind", ["live", "pickled"])
 @pytest.mark.parametrize("change", CHANGED)
 def test_a_module_that_is_another_function_is_refused(tmp_path, kind, change):

@@ -52,6 +52,7 @@ def test_other_errors_stay_as_they_are(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.full
 def test_full_disk_leaves_the_old_file(tmp_path):
     """A real limit of the system in a process of its own: writing beyond it fails halfway, as on a full disk."""
     script = """

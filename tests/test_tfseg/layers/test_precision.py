@@ -7,6 +7,7 @@ from helpers.references import images, relative
 from tfseg.layers import AdaptiveAveragePooling, CropLike, DepthwiseConv2DTranspose, DilatedPooling, ResizeLike
 
 
+@pytest.mark.quick_variants(6)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 @pytest.mark.parametrize(
     "build",

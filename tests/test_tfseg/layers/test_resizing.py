@@ -22,6 +22,7 @@ def test_resize_like_is_torchs_interpolate(source, size):
     check_layer(ResizeLike(), from_torch(reference), pixels, images(*size, channels=2, batch=2), tolerance=5e-6)
 
 
+@pytest.mark.quick_variants(6)
 @pytest.mark.parametrize("scale", [0.5, 0.75, 0.7, 1.5, 2])
 @pytest.mark.parametrize("source", [(9, 13), (10, 90), (97, 48), (65, 2)])
 def test_rescale_is_torchs_interpolate_by_a_scale(source, scale):

@@ -56,6 +56,7 @@ INTERPOLATIONS = [
 ]
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize("scales", [(1.7, 0.6), *full((2, 3), (1.01, 2.01), (0.3, 0.5))])
 @pytest.mark.parametrize(("mode", "options"), INTERPOLATIONS)
 def test_interpolation_by_factors(mode, options, scales):
@@ -69,6 +70,7 @@ def test_interpolation_by_factors(mode, options, scales):
     )
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("size", [(9, 7), *full((40, 3), (1, 50))])
 @pytest.mark.parametrize(("mode", "options"), INTERPOLATIONS)
 def test_interpolation_to_sizes(mode, options, size):

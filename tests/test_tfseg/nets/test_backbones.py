@@ -40,6 +40,7 @@ def assert_equal(pair, record, name, sizes=((64, 64), (65, 83)), **options):
             assert relative(ours, reference) <= 1e-5
 
 
+@pytest.mark.quick_variants(3)
 @pytest.mark.parametrize("name", SMALL)
 def test_backbone_is_the_public_network(name, record):
     assert_equal(SMALL[name], record, name, sizes=((64, 96), (65, 83)) if name == "tf_efficientnet" else ((65, 83),))

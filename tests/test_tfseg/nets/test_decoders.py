@@ -115,7 +115,7 @@ DECODERS = [
 NAMES = [build.__name__ for build, _ in DECODERS]
 
 
-@pytest.mark.quick_variants("Unet", "FPN")
+@pytest.mark.quick_variants("FPN")
 @pytest.mark.parametrize(("build", "options"), DECODERS, ids=NAMES)
 def test_any_size_gives_logits_of_that_size_and_the_saved_network_is_the_same(build, options, tmp_path):
     backbone = narrow(output_stride=16 if build is tfseg.PAN else 32)

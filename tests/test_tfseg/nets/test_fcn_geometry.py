@@ -12,6 +12,7 @@ every_fcn = pytest.mark.parametrize("network", specs.FCNS)
 every_padding = pytest.mark.parametrize("padding", [100, "same"])
 
 
+@pytest.mark.quick_variants(3)
 @every_padding
 @every_fcn
 def test_explained_sizes_are_those_of_the_network(network, padding):

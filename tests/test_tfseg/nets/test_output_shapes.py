@@ -50,6 +50,7 @@ def test_vgg_has_the_units_that_are_asked_for(fc_units, grid, layers):
     assert model(np.zeros((1, 40, 70, 3))).shape == (1, 5)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("head", [tfseg.FCN, tfseg.DeepLabV2, tfseg.DeepLabV3, tfseg.DeepLabV3Plus, tfseg.PSPNet])
 def test_the_auxiliary_head_may_have_other_classes(head):
     model = head(tfseg.ResNet(18, output_stride=8, width=1 / 16), 5, aux=True, aux_classes=3)

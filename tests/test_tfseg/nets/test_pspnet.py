@@ -53,6 +53,7 @@ def reference(model, x, order, kernels, corners, sizes):
     return functional.interpolate(y, sizes, **options).permute(0, 2, 3, 1).numpy()
 
 
+@pytest.mark.quick_variants(4)
 @pytest.mark.parametrize("upsampling", ["bilinear", "bilinear_align_corners"])
 @pytest.mark.parametrize(
     ("order", "parts"),

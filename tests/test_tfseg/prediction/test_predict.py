@@ -62,6 +62,7 @@ def test_classes_are_the_argmax_at_the_size_of_the_image(model, size):
     np.testing.assert_array_equal(classes, expected(model, image))
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("size", [(32, 64), (45, 71)])
 def test_an_fcn_on_resnet_keeps_odd_and_even_sizes(size):
     keras.utils.set_random_seed(0)

@@ -40,6 +40,7 @@ def test_winograds_matrices_make_four_results_of_a_kernel_of_three():
     assert np.count_nonzero(b) == 2 * 3 + 4 * 4  # rounding leaves no spurious terms to add up
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("size", "rate", "padding"),
     [
@@ -123,6 +124,7 @@ def test_a_layer_stays_where_it_does_not_pay(measured, monkeypatch):
     assert winograd_layers(tfseg.optimize(model, fixed_size=(9, 14))) == ["second"]
 
 
+@pytest.mark.full
 def test_the_gain_is_measured():
     """Both forms run; a test cannot know which is faster."""
     image = keras.Input((24, 24, 16))

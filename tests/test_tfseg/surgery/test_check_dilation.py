@@ -65,6 +65,7 @@ def test_maps_of_the_wrong_size_are_reported():
     assert report.broken == ("first", np.inf)
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("build", "size"),
     [

@@ -103,6 +103,7 @@ ALL = """VGG16 ResNet50 ResNet50V2 MobileNet MobileNetV2 MobileNetV3Small DenseN
 NASNetMobile ConvNeXtTiny""".split()
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("name", "size", "options"),
     [

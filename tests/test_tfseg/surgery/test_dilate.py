@@ -165,7 +165,7 @@ def test_several_inputs_and_outputs_are_exact():
 # ------------------------------------------------------------------------------------------------- the nets of tfseg
 
 
-@pytest.mark.quick_variants("basic-previous", "basic-new", "basic-one", "resnext-new")
+@pytest.mark.quick_variants("basic-previous", "basic-new")
 @pytest.mark.parametrize("convention", specs.CONVENTIONS)
 @pytest.mark.parametrize(
     "spec", [pytest.param(50, marks=pytest.mark.full), *(SHORT[name] for name in SHORT)], ids=["50", *SHORT]

@@ -65,6 +65,7 @@ def test_the_blocks_of_every_stride_end_where_the_paper_says(name, top):
         assert tuple(x.shape[-1] for x in maps.values()) == CHANNELS[name]
 
 
+@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("build", "expected"),
     [

@@ -242,7 +242,7 @@ def test_training_with_averages_resumes_bit_identically(tmp_path):
     assert all((a == b).all() for a, b in zip(weights(whole), weights(resumed), strict=True))
 
 
-@pytest.mark.quick_variants("cross_entropy+0.5*dice")
+@pytest.mark.full
 @pytest.mark.parametrize("loss", ["focal", "ohem", "dice", "lovasz", "cross_entropy+0.5*dice"])
 def test_every_loss_trains(tmp_path, loss):
     model, recipe = small_model(), dataclasses.replace(RECIPE, loss=loss, learning_rate=0.05)
