@@ -62,6 +62,7 @@ class Shuffled(nn.Module):
         return x
 
 
+@pytest.mark.full
 def test_dilation_of_shuffled_channels_and_scales():
     model, _ = build_from_module(randomized_state(Shuffled()))
     assert [type(layer).__name__ for layer in model.layers].count("ShuffleChannels") == 5

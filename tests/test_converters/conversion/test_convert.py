@@ -86,6 +86,7 @@ def test_include_top_false_gives_the_last_features():
         assert any("include_top=False" in why for why in receipt.ignored.values())
 
 
+@pytest.mark.full
 def test_aux_gives_a_second_output():
     state = checkpoints.state("torchvision/segmentation")
     both, receipt = converters.convert(state, aux=True)

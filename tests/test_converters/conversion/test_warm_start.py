@@ -111,6 +111,7 @@ def test_another_segmenter_takes_the_trunk(request, whole, kind):
     assert notes == ("warm start from a fcn_resnet18 with the trunk; new: logits",)
 
 
+@pytest.mark.full
 def test_the_same_network_with_other_options_takes_all_but_the_classes(own_file, whole):
     model, _, notes = converters.warm_start(
         own_file, 3, network="fcn_resnet18", options={"output_stride": 16, "aux": True}

@@ -57,6 +57,7 @@ def test_senet(family, network, tmp_path, record):
     assert receipt.preprocessing["mean"][0] == (104 if "SENet" in family else 91.4953)
 
 
+@pytest.mark.full
 def test_open_nsfw(tmp_path, record):
     receipt = check(caffe_nets.open_nsfw, SIZES, tmp_path, record, "open_nsfw")
     assert (receipt.family, receipt.network, receipt.untouched) == ("yahoo/open_nsfw", "resnet50", {})

@@ -103,6 +103,7 @@ def test_one_part_alone_is_refused_by_its_name(tmp_path):
         converters.identify(decoder)
 
 
+@pytest.mark.full
 def test_parts_that_belong_to_other_networks_are_refused(tmp_path):
     encoder, _ = pair(tmp_path, net(18, "ppm", width=1 / 16))
     (tmp_path / "other").mkdir()
@@ -115,6 +116,7 @@ def test_parts_that_belong_to_other_networks_are_refused(tmp_path):
         converters.convert([encoder, other_encoder])
 
 
+@pytest.mark.full
 def test_the_encoder_alone_gives_the_features(tmp_path):
     module = net(18, "ppm", width=1 / 16)
     encoder, _ = pair(tmp_path, module)

@@ -177,6 +177,7 @@ def short(multi_scale, **options):
     return tfseg.DeepLabV2(tfseg.ResNet(SHORT, output_stride=8, width=1 / 16), 5, multi_scale=multi_scale, **options)
 
 
+@pytest.mark.full
 def test_all_scales_share_their_layers():
     model = randomize(short(True))
     single = copy_weights(model, short(False))  # which asserts that the paths are the same

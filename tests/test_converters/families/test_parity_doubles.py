@@ -47,6 +47,7 @@ def test_antialiased_networks_are_timms(name, output_stride, record):
         assert difference <= TOLERANCE
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "output_stride"),
     [

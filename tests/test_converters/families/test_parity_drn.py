@@ -173,6 +173,7 @@ def test_a_training_file_says_that_it_is_a_drn_a(tmp_path):
     assert relative(output(other, pixels), output(model, pixels)) > 0.01
 
 
+@pytest.mark.full
 def test_drn_segmenter_metadata():
     model, receipt = converters.convert(segmenter("drn_d_22"))
     facts = tfseg.metadata(model)
@@ -263,6 +264,7 @@ def test_a_map_eight_times_smaller(name):
         assert output(model, images(*size)).shape[1:3] == tuple(-(-side // 8) for side in size)
 
 
+@pytest.mark.full
 def test_levels_have_the_papers_rates():
     for name in ("c_42", "d_56"):
         layers = [layer for layer in tfseg.DRN(name, width=1 / 16).layers if isinstance(layer, keras.layers.Conv2D)]

@@ -55,6 +55,7 @@ def test_export_is_bit_identical(tmp_path, letter):
     assert all(np.array_equal(back[key], value) for key, value in expected.items())
 
 
+@pytest.mark.full
 def test_the_backbones_classifier_is_left_out_and_a_global_branch_refused():
     state = net(width=1 / 16).state_dict()
     _, receipt = converters.convert(state | {"pretrained.fc.weight": torch.ones(1000, 128)})

@@ -49,6 +49,7 @@ def test_vgg16_goes_into_an_fcn(tmp_path):
     np.testing.assert_array_equal(model.get_layer("fc6").kernel, weights.reshape(7, 7, -1, weights.shape[1]))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("depth", [50, pytest.param(101, marks=pytest.mark.full)])
 def test_resnet(depth, tmp_path, record):
     """At even sizes SAME samples other pixels than Caffe."""

@@ -104,6 +104,7 @@ def test_aligned_corners_of_the_configuration(tmp_path):
         assert converters.convert(path, include_top=False)[0].output_shape[-1] == 128
 
 
+@pytest.mark.full
 def test_a_training_file_and_its_features(tmp_path):
     module = net(width=1 / 16)
     torch.save({"meta": {"epoch": 3, "classes": ["a"]}, "state_dict": module.state_dict()}, tmp_path / "iter_1.pth")

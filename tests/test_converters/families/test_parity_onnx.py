@@ -145,6 +145,7 @@ def test_export_of_a_file_with_names_is_bit_identical(tmp_path):
         assert value.tobytes() == ours[key].tobytes() == read[key].tobytes()
 
 
+@pytest.mark.full
 def test_a_product_of_matrices_and_a_sum_are_a_fully_connected_layer(tmp_path):
     """Other exporters write it so, with the weight by input and output."""
 

@@ -87,6 +87,7 @@ def check(module, form, tmp_path, record, sizes=SIZES):
     return receipt
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("form", FORMS)
 def test_narrow_nets(form, tmp_path, record):
     receipt = check(twin(form, base=8, channels=1), form, tmp_path, record, SIZES[:1])

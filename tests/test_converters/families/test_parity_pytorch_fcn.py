@@ -42,6 +42,7 @@ def test_all_four_at_full_width(network, record):
     check(network, SIZES, record)
 
 
+@pytest.mark.full
 def test_fcn8s_and_at_once_differ_by_their_scales_alone():
     """Same tensors, another function; and scores that undo the scales make it the same one."""
     state = torchfcn_net("FCN8sAtOnce", width=SLIM).state_dict()

@@ -64,6 +64,7 @@ def test_every_network_at_full_width(depth, record):
     check_classifier(depth, 1, record)
 
 
+@pytest.mark.full
 def test_a_training_file(tmp_path):
     module = net(SemsegPSPNet, 50, width=1 / 16)
     state = {f"module.{key}": value for key, value in module.state_dict().items()}

@@ -62,6 +62,7 @@ def test_slim_classifies(depth, version, tmp_path, record):
     leads_back(model, receipt.family, net, tmp_path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("output_stride", [8, *(pytest.param(value, marks=pytest.mark.full) for value in (32, 16, 4))])
 def test_slim_at_finer_output_strides(output_stride, tmp_path, record):
     net = Slim(50, width=1 / 16)

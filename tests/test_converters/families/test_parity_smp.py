@@ -108,6 +108,7 @@ def test_old_names_are_read_and_new_ones_written(tmp_path, head):
     assert set(converters.read(tmp_path / "new.safetensors")) <= set(state)
 
 
+@pytest.mark.full
 def test_what_a_pspnet_does_not_read():
     module = net("PSPNet", "resnet18")
     model, receipt = converters.convert(module)
@@ -119,6 +120,7 @@ def test_what_a_pspnet_does_not_read():
         converters.convert(module, output_stride=16)
 
 
+@pytest.mark.full
 def test_verify_cuts_the_photograph(tmp_path):
     module = net("DeepLabV3Plus", "resnet18", 16)
     torch.save(module.state_dict(), tmp_path / "file.pth")

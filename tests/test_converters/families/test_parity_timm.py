@@ -35,6 +35,7 @@ def test_every_network(name, output_stride, record):
     check(name, output_stride, SIZES[:2], record)
 
 
+@pytest.mark.full
 def test_a_plain_resnet_is_torchvisions_first():
     module = timm_net("resnet50")
     _, receipt = converters.convert(module)

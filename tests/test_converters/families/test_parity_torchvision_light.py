@@ -54,6 +54,7 @@ def assert_back(tmp_path, module, model, receipt):
     assert all((back[key] == value.numpy()).all() for key, value in expected.items())
 
 
+@pytest.mark.full
 def test_the_smallest_classifier(tmp_path, record):
     module = classifier("mobilenet_v3_small")
     model, receipt = check("mobilenet_v3_small", module, module, record, SIZES[:1])

@@ -82,6 +82,7 @@ def test_a_name_with_the_whole_name_of_a_network_is_clear(tmp_path, state):
     assert converters.identify(checkpoints.save(tmp_path / f"{CEIL}.pth", state)).network == CEIL
 
 
+@pytest.mark.full
 def test_what_was_asked_for_is_built_and_the_name_is_noted(tmp_path, state):
     path = checkpoints.save(tmp_path / "resnetaa50.pth", state)
     model, receipt = converters.convert(path, network="resnet50")

@@ -66,6 +66,7 @@ def calls_of(arrays):
     return calls
 
 
+@pytest.mark.quick_variants(5)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_work_grows_as_the_number_of_names(kind):
     make = HOSTILE[kind]

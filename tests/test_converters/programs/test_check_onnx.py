@@ -47,6 +47,7 @@ def test_a_warm_start_has_another_number_of_classes(tmp_path):
         converters.convert(path, num_classes=5)
 
 
+@pytest.mark.full
 def test_a_warm_start_from_another_function_is_refused(tmp_path):
     import torch
 

@@ -148,6 +148,7 @@ def test_order_of_a_sequence_counts(tmp_path):
             converters.convert(_saved(module, tmp_path, kind), network="resnet18")
 
 
+@pytest.mark.full
 def test_live_module_is_left_as_it_was():
     module = onnx_files.net("resnet18").train()
     module.layer2.eval()

@@ -27,6 +27,7 @@ def test_torch_module_is_compared_layer_by_layer():
     assert "max |difference|" in str(comparison)
 
 
+@pytest.mark.full
 def test_first_diverging_layer_is_named():
     module = torchfcn_net("FCN8s", width=1 / 16)
     model, _ = converters.convert(module)

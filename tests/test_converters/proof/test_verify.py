@@ -56,6 +56,7 @@ def test_verify_refuses_widths_that_the_public_network_lacks(photograph):
         converters.verify(model, receipt, state, photograph)
 
 
+@pytest.mark.full
 def test_verify_refuses_dilation_that_the_public_network_lacks(photograph):
     module = torchvision_net("resnet18")
     model, receipt = converters.convert(module, output_stride=8)

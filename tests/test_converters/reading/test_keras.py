@@ -156,6 +156,7 @@ def test_nested_model_keeps_names_apart(tmp_path):
     assert list(checkpoint) == ["fc1/kernel", "c1/a/fc2/kernel", "c1/b/fc2/kernel"]
 
 
+@pytest.mark.full
 def test_split_lists_of_names_are_joined(tmp_path):
     path = write(tmp_path / "w.h5", **{"c1__kernel:0": numbers(2, 3)})
     with h5py.File(path, "r+") as file:

@@ -130,6 +130,7 @@ def test_external_data_outside_the_directory_is_refused(tmp_path):
             converters.read(path)
 
 
+@pytest.mark.full
 def test_receipt_hashes_model_and_external_data(tmp_path):
     path = export(net("resnet18"), tmp_path / "net.onnx", "unfolded")
     onnx.save_model(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
@@ -137,6 +138,7 @@ def test_receipt_hashes_model_and_external_data(tmp_path):
     assert [pathlib.Path(file["path"]).name for file in receipt.files] == ["net.onnx", "weights.bin"]
 
 
+@pytest.mark.full
 def test_file_is_parsed_once(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(model_file, "load", lambda *args, load=model_file.load: calls.append(args) or load(*args))

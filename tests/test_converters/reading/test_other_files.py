@@ -83,6 +83,7 @@ def test_other_file_is_recognized(tmp_path, make, message):
         read(tmp_path / "x.pth")
 
 
+@pytest.mark.full
 def test_torchscript_archive_is_refused(tmp_path):
     program = "import sys, torch; torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), sys.argv[1])"
     subprocess.run([sys.executable, "-W", "ignore", "-c", program, tmp_path / "x.pt"], check=True)

@@ -111,6 +111,7 @@ def test_segmenter_goes_into_models_with_fewer_heads():
     assert receipt.transplant == "a segmenter into its features"
 
 
+@pytest.mark.full
 def test_transplant_never_hides_a_missing_tensor():
     state = checkpoints.state(VGG)
     del state["classifier.3.bias"]
@@ -148,6 +149,7 @@ def test_sources_of_every_kind(tmp_path):
         assert relative(np.array(model.get_layer("fc7").kernel), state["fc7.weight"].transpose(2, 3, 1, 0)) <= tolerance
 
 
+@pytest.mark.full
 def test_skip_leaves_heads_with_other_classes():
     state = checkpoints.state(SEGMENTATION)
     model = tfseg.FCN(tfseg.ResNet(50, output_stride=8, width=1 / 8), 3, aux=True)

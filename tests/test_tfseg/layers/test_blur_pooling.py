@@ -38,6 +38,7 @@ def test_dilated_neighbors_are_those_of_the_sampled_map():
     assert np.allclose(dilated[:, ::2, ::2], np.array(BlurPooling(1)(pixels[:, ::2, ::2])), atol=1e-6)
 
 
+@pytest.mark.full
 def test_a_network_with_blurs_is_saved_and_optimized(network, tmp_path):
     pixels = images(65, 83)
     network.save(tmp_path / "blur.keras")

@@ -187,6 +187,7 @@ def test_original_is_not_changed(low_thresholds):
     assert layer_classes(tfseg.optimize(model, rewrites=())) == layer_classes(model)
 
 
+@pytest.mark.full
 def test_explain_prints_changes_and_gains(capsys, low_thresholds):
     model = model_of_all_rewrites()
     tfseg.optimize(model, explain=True)

@@ -60,6 +60,7 @@ def test_winograd_computes_the_convolution(size, rate, padding, measured):
     assert_same_outputs(model, optimized, [size])
 
 
+@pytest.mark.full
 def test_batches_are_exact_and_survive_saving(measured, tmp_path):
     image = keras.Input((None, None, 6))
     model = randomize_weights(keras.Model(image, layers.Conv2D(5, 3, use_bias=False)(image)))

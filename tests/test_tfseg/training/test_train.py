@@ -269,6 +269,7 @@ def test_model_with_logits_smaller_than_the_image_is_refused(tmp_path):
         training.train(built, scenes(tmp_path / "data"), tmp_path / "run", recipe=RECIPE, log=ignore)
 
 
+@pytest.mark.full
 def test_parameters_of_version_0_1_become_fields_of_the_recipe(tmp_path):
     dataset, lines = scenes(tmp_path / "data"), []
     old = {"batch_size": 4, "crop": (8, 8), "clipnorm": 1.0, "class_weights": np.array([1, 2]), "report": lines.append}
