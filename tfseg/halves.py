@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _NAME = re.compile(r"\.([\w-]+)\.([0-9a-f]{8})\.(\d+)\.[0-9a-f]{8}\.(partial|aside)\.(.+)", re.ASCII | re.DOTALL)
 _LONGEST = 160  # bytes of a target's name that fit behind all that; disks allow 255
@@ -56,18 +56,32 @@ def sweep(paths: Iterable[pathlib.Path]) -> None:
     Args:
         paths: targets, whose directories exist.
     """
-    targets = {(os.path.dirname(path) or os.curdir, _ending(os.path.basename(path))): path for path in paths}
-    for directory in {parent for parent, _ in targets}:
+    paths = list(paths)
+    sweep_directories({os.path.dirname(path) or os.curdir for path in paths}, lambda: paths)
+
+
+def sweep_directories(directories: Iterable[str], paths: Callable[[], Iterable[pathlib.Path | str]]) -> None:
+    """`sweep` for very many targets, which are looked at only if there are halves.
+
+    Args:
+        directories: the directories of the targets, which exist.
+        paths: function that gives the targets.
+    """
+    halves = []
+    for directory in directories:
         with contextlib.suppress(OSError):  # a directory that may not be listed; writing there will say so
-            for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
-                match = _NAME.fullmatch(entry.name)
-                target = targets.get((directory, match[5])) if match else None
-                half = pathlib.Path(entry.path) if target else None
-                if match and target and half and not _may_live(half, match):
-                    if match[4] == "aside" and not os.path.lexists(target):
-                        os.rename(half, target)
-                    else:
-                        remove(half)
+            halves += [(directory, match) for name in sorted(os.listdir(directory)) if (match := _NAME.fullmatch(name))]
+    if not halves:
+        return
+    targets = {(os.path.dirname(path) or os.curdir, _ending(os.path.basename(path))): path for path in paths()}
+    for directory, match in halves:
+        target, half = targets.get((directory, match[5])), pathlib.Path(directory, match[0])
+        with contextlib.suppress(OSError):
+            if target and not _may_live(half, match):
+                if match[4] == "aside" and not os.path.lexists(target):
+                    os.rename(half, target)
+                else:
+                    remove(half)
 
 
 def _ending(name: str) -> str:

@@ -64,21 +64,22 @@ def _export() -> int:
 
     import tfseg
     from tfseg.exporting import summary
-    from tfseg.images import search
+    from tfseg.image_search import search
     from tfseg.preprocessing import is_stored
     from tfseg.stored_channels import ARRAY_SUFFIX, SUFFIXES
 
     logging.set_verbosity(logging.ERROR)  # TensorFlow and tf2onnx would print every step
     check_name(_PREPROCESSING, list(tfseg.specs.PREPROCESSING), "ways to prepare images")
     try:
-        images = search(_CALIBRATION.value, suffixes=SUFFIXES).folders if _CALIBRATION.value else {}
+        images_and_folders = search(_CALIBRATION.value, suffixes=SUFFIXES).folders if _CALIBRATION.value else {}
     except ValueError as error:
         raise UsageError(f"--calibration: {error}") from None
+    images = list(map(pathlib.Path, images_and_folders))
     model = tfseg.load(_MODEL.value, public=_PUBLIC.value)
     takes_arrays = is_stored(tfseg.metadata(model)["preprocessing"])
     photographs = [path for path in images if takes_arrays or path.suffix.lower() != ARRAY_SUFFIX] or None
     if images and not photographs:
-        raise UsageError(f"--calibration: expected photographs. There are arrays alone, such as {next(iter(images))}")
+        raise UsageError(f"--calibration: expected photographs. There are arrays alone, such as {images[0]}")
     folder = tfseg.export(
         tfseg.optimize(model) if _OPTIMIZE.value else model,
         _OUTPUT.value,

@@ -184,7 +184,7 @@ def _check_cluster() -> None:
 
 def _check_output(output: pathlib.Path) -> None:
     """Refuses images that cannot be predicted into the output directory."""
-    from tfseg.images import search
+    from tfseg.image_search import search
     from tfseg.prediction import folders, records
     from tfseg.stored_channels import SUFFIXES
 

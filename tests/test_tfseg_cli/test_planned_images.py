@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tfseg import stored_channels
-from tfseg.images import find_images
+from tfseg.image_search import find_images
 from tfseg_cli import planned_images
 
 

@@ -13,7 +13,7 @@ from helpers.segmenters import narrow_fcn
 from PIL import Image
 
 import tfseg
-from tfseg.images import find_images
+from tfseg.image_search import find_images
 from tfseg.prediction.records import PREFIX
 
 COMMAND = "tfseg_cli.predict"

@@ -14,7 +14,8 @@ import numpy as np
 
 from tfseg.exporting.photograph_network import OUTPUTS, Outputs, photograph_network
 from tfseg.graphs import is_graph
-from tfseg.images import IMAGE_SUFFIXES, read_image, search
+from tfseg.image_search import search
+from tfseg.images import IMAGE_SUFFIXES, read_image
 from tfseg.layers.metadata import metadata
 from tfseg.outputs import logits_of
 from tfseg.prediction.model import check_channels, check_segmenter, preprocessing_of
@@ -81,7 +82,7 @@ class ExportJob:
         self._photographs: list[Any]
         if isinstance(calibration, str | os.PathLike):
             suffixes = SUFFIXES if self.is_stored else IMAGE_SUFFIXES
-            self._photographs = list(search(calibration, suffixes=suffixes).folders)
+            self._photographs = list(map(pathlib.Path, search(calibration, suffixes=suffixes).folders))
         else:
             self._photographs = list(() if calibration is None else calibration)
         self.preprocess(np.zeros((1, 1, 1, self.shape[-1]), "uint8"))  # an unknown name is refused before the work

@@ -157,7 +157,7 @@ class PredictionSettings:
         return channels_size(path) if is_stored(self.preprocessing) else image_size(path)
 
 
-Cluster = Callable[[keras.Model, list[ImageTask], PredictionSettings], Generator[TaskResult, None, None]]
+Cluster = Callable[[keras.Model, Sequence[ImageTask], PredictionSettings], Generator[TaskResult, None, None]]
 """Who works on the tasks of a folder: `predict_tasks` in this process, or `tfseg.prediction.ray.Ray`."""
 
 

@@ -12,8 +12,9 @@ import keras
 from tfseg.drawing import ALPHA
 from tfseg.engines.runner import EngineRunner
 from tfseg.garbage import uncollected
-from tfseg.halves import sweep
-from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS, search
+from tfseg.halves import sweep_directories
+from tfseg.image_search import search
+from tfseg.images import IMAGE_SUFFIXES, MAX_PIXELS
 from tfseg.missing_data import NoData
 from tfseg.prediction import folders
 from tfseg.prediction.batches import Cluster, PredictionSettings, predict_tasks
@@ -171,11 +172,12 @@ def predict_files(
     provenance = Provenance(Records(out), model_mark(model), settings.that_change_results())
     with uncollected():
         tasks = folders.plan(
-            (
-                folders.all_results(image, places.folders[image], out, overlays=overlays, probabilities=probabilities)
-                for image in selected
-            ),
-            (lambda image, result: True) if overwrite else provenance.is_outdated,
+            selected,
+            places.folders,
+            out,
+            overlays=overlays,
+            probabilities=probabilities,
+            needed=(lambda image, result: True) if overwrite else provenance.is_outdated,
         )
     failed = _predict(model, tasks, settings, provenance, share, cluster or predict_tasks, progress) if tasks else []
     failures = _list_failures(out / f"failures{share}.json", failed)
@@ -192,7 +194,7 @@ def predict_files(
 
 def _predict(
     model: keras.Model,
-    tasks: list[folders.ImageTask],
+    tasks: folders.Tasks,
     settings: PredictionSettings,
     provenance: Provenance,
     share: str,
@@ -201,27 +203,23 @@ def _predict(
 ) -> list[tuple[pathlib.Path, str]]:
     """Writes the files of the tasks and their record; returns the failed images and the reasons, sorted."""
     failed = []
-    with uncollected():
-        task_of = {os.path.abspath(task.image): task for task in tasks}  # a cluster has absolute paths
-        written = [result for task in tasks for result in task.results]
     provenance.records.directory.mkdir(parents=True, exist_ok=True)
-    for directory in {os.path.dirname(result) or os.curdir for result in written}:
+    for directory in tasks.directories():
         os.makedirs(directory, exist_ok=True)
     with uncollected():
-        record = provenance.records.begin(share, written, provenance.model, provenance.settings)
+        record = provenance.records.begin(share, tasks.results(), provenance.model, provenance.settings)
     with (
         record as journal,
         contextlib.closing(cluster(model, tasks, settings)) as results,
     ):
         for image, reason, mark in track(results, progress, total=len(tasks)):
-            task = task_of[os.path.abspath(image)]
+            task = tasks.of(str(image))
             if reason:
                 failed.append((task.image, reason))
             elif mark:
                 for result in task.results:
                     journal.add(result, mark)
-    with uncollected():
-        sweep(written)
+    sweep_directories(tasks.directories(), lambda: (provenance.records.directory / name for name in tasks.results()))
     return sorted(failed)
 
 

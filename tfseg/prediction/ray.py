@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -43,7 +43,7 @@ class Ray:
     gpus: float = 0
 
     def __call__(
-        self, model: keras.Model, tasks: list[ImageTask], settings: PredictionSettings
+        self, model: keras.Model, tasks: Sequence[ImageTask], settings: PredictionSettings
     ) -> Generator[TaskResult, None, None]:
         """Yields what `tfseg.prediction.batches.predict_tasks` yields, chunk by chunk.
 
@@ -75,7 +75,7 @@ class Ray:
             raise ValueError(f"No Ray cluster at {self.address or 'this machine'}: {error}") from error
 
     def _work(
-        self, ray: Any, model: keras.Model, tasks: list[ImageTask], settings: PredictionSettings
+        self, ray: Any, model: keras.Model, tasks: Sequence[ImageTask], settings: PredictionSettings
     ) -> Iterator[TaskResult]:
         chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
         logging.getLogger("ray.data").setLevel("ERROR")  # `predict_files` shows the progress
@@ -100,9 +100,10 @@ class Ray:
                 }
             },
         )
+        images = {os.path.abspath(task.image): task.image for task in tasks}  # the workers have absolute paths
         for row in done.iter_rows():
             for image, reason, mark in json.loads(row["results"]):
-                yield TaskResult(pathlib.Path(image), reason, mark and ImageMark(*mark))
+                yield TaskResult(images[image], reason, mark and ImageMark(*mark))
 
     def count_workers(self, resources: dict[str, float]) -> int:
         """How many workers there will be.

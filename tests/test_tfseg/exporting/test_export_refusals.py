@@ -109,6 +109,7 @@ def of_one_size():
         "no_preprocessing",
         "unknown_preprocessing",
         "no_calibration",
+        "no_calibration_of_onnx",
         "missing_photographs",
         "float_photographs",
         "negative_size",

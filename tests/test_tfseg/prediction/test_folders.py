@@ -1,10 +1,8 @@
 """Which images of a folder are predicted, and which files are written for them."""
 
-import pathlib
-
 import pytest
 
-from tfseg.images import search
+from tfseg.image_search import search
 from tfseg.prediction import folders
 
 
@@ -19,8 +17,7 @@ def images(tmp_path):
 
 
 def planned(images, output, needed=lambda image, result: False, **options):
-    tasks = [folders.all_results(image, pathlib.PurePath(), output, **options) for image in images]
-    return folders.plan(tasks, needed)
+    return list(folders.plan(map(str, images), dict.fromkeys(map(str, images), "."), output, needed=needed, **options))
 
 
 def test_a_shard_is_every_nth_image():
@@ -34,12 +31,11 @@ def test_invalid_shards_are_refused(shard):
 
 
 def test_images_of_one_stem_and_folder_are_refused(tmp_path):
-    here = pathlib.PurePath()
     for first, second in (("x/a.jpg", "x/a.png"), ("x/a.jpg", "y/a.jpg")):
         message = rf"{first} and .*{second} would both become .*a.png: predict them into two directories"
         with pytest.raises(folders.PlanError, match=message):
-            folders.check_images({tmp_path / first: here, tmp_path / second: here}, tmp_path / "maps")
-    apart = {tmp_path / "x/a.jpg": pathlib.PurePath("x"), tmp_path / "y/a.jpg": pathlib.PurePath("y")}
+            folders.check_images({str(tmp_path / first): ".", str(tmp_path / second): "."}, tmp_path / "maps")
+    apart = {str(tmp_path / "x/a.jpg"): "x", str(tmp_path / "y/a.jpg"): "y"}
     folders.check_images(apart, tmp_path / "maps")
 
 
@@ -71,3 +67,14 @@ def test_files_that_are_needed_are_planned_though_they_exist(images, tmp_path):
     tasks = planned(images, tmp_path, lambda *paths: asked.append(paths) or True)
     assert [task.mask for task in tasks] == [tmp_path / "a.png", tmp_path / "b.v2.png"]
     assert asked == [(images[0], tmp_path / "a.png")]
+
+
+def test_tasks_are_made_when_they_are_asked_for(images, tmp_path):
+    paths = [str(path) for path in images]
+    tasks = folders.plan(paths, {paths[0]: ".", paths[1]: "deep/er"}, tmp_path / "maps", probabilities=True)
+    assert len(tasks) == 2
+    assert list(tasks) == tasks[:] == [tasks.of(paths[0]), tasks[1]]
+    assert tasks[1].mask == tmp_path / "maps" / "deep" / "er" / "b.v2.png"
+    written = [tmp_path / "maps" / name for name in tasks.results()]
+    assert written == [result for task in tasks for result in task.results]
+    assert tasks.directories() == {str(tmp_path / "maps"), str(tmp_path / "maps" / "deep" / "er")}
