@@ -27,6 +27,7 @@ from tfseg.nets.decoders.lraspp import LRASPP
 from tfseg.nets.decoders.manet import MAnet
 from tfseg.nets.decoders.pan import PAN
 from tfseg.nets.decoders.segformer import SegFormer
+from tfseg.nets.decoders.segnet import SegNet
 from tfseg.nets.decoders.unet import Unet
 from tfseg.nets.decoders.unetplusplus import UnetPlusPlus
 from tfseg.nets.decoders.upernet import UPerNet
@@ -86,6 +87,7 @@ __all__ = [
     "PreActivationResNet",
     "ResNet",
     "SegFormer",
+    "SegNet",
     "UPerNet",
     "Unet",
     "UnetPlusPlus",

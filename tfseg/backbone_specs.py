@@ -353,6 +353,8 @@ class PreActivationSpec:
         standardized: whether every kernel is standardized when it is used, and the norms are GroupNorms of 32 groups
             (BiT).
         factor: factor of every channel count.
+        slim: whether the network is tf-slim's. There the last unit of a stage strides on behalf of the next one. The
+            pooling pads by TensorFlow's SAME. The first convolution, projections and the last of a unit have biases.
     """
 
     blocks: tuple[int, ...]
@@ -364,6 +366,7 @@ class PreActivationSpec:
     momentum: float = 0.9
     standardized: bool = False
     factor: int = 1
+    slim: bool = False
 
 
 _DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -375,6 +378,11 @@ PREACTIVATION_RESNETS: dict[str, PreActivationSpec] = {
     **{
         f"resnetv2_{depth}": PreActivationSpec(_DEPTHS[depth], depth >= 50, bare_shortcut=depth < 50)
         for depth in _DEPTHS
+    },
+    # tf-slim's.
+    **{
+        f"resnetv2_{depth}_slim": PreActivationSpec(_DEPTHS[depth], slim=True, momentum=0.997)
+        for depth in (50, 101, 152)
     },
     # Big Transfer.
     **{

@@ -324,7 +324,7 @@ PYRAMID_ORDERS = ("features_first", "features_last", "reversed")  # in which PSP
 # ---------------------------------------------------------------------------------------------------------------- names
 
 # Heads and decoders: `tfseg.build("unet", backbone="resnet50")`, or in one name "unet_resnet50".
-DECODERS = ("fpn", "linknet", "lraspp", "manet", "pan", "segformer", "unet", "unetplusplus", "upernet")
+DECODERS = ("fpn", "linknet", "lraspp", "manet", "pan", "segformer", "segnet", "unet", "unetplusplus", "upernet")
 RESNET_HEADS = ("fcn", "deeplabv2", "deeplabv3", "deeplabv3plus", "pspnet", *DECODERS)
 DRN_HEADS = ("drnseg", "fcn", "deeplabv3", "deeplabv3plus", "pspnet")
 
@@ -452,6 +452,8 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
     "deeplab": {"channel_order": "BGR", "divisor": 1.0, "mean": (104.008, 116.669, 122.675), "std": (1.0, 1.0, 1.0)},
     # ImageNet's means, as tf-slim rounds them; it does not swap channels.
     "slim": {"channel_order": "RGB", "divisor": 1.0, "mean": (123.68, 116.78, 103.94), "std": (1.0, 1.0, 1.0)},
+    # Caffe's means in the order of RGB, as divamgupta's package has them.
+    "caffe_rgb": {"channel_order": "RGB", "divisor": 1.0, "mean": (123.68, 116.779, 103.939), "std": (1.0, 1.0, 1.0)},
     # The mean of ImageNet in whole numbers, for SENet and open_nsfw.
     "caffe_rounded": {"channel_order": "BGR", "divisor": 1.0, "mean": (104.0, 117.0, 123.0), "std": (1.0, 1.0, 1.0)},
     # The mean of VGGFace2's faces.

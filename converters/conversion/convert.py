@@ -21,6 +21,7 @@ from converters.identification.own_files import is_own_model
 from converters.identification.sources import fetched, open_source
 from converters.reading import limits
 from converters.reading.pytorch.exported_program import is_exported_program
+from converters.reading.tensorflow.graph_file import FROZEN, graph_kind
 from converters.types import Path, Weights
 from tfseg import specs
 from tfseg.progress import ProgressOption, reporting
@@ -134,7 +135,7 @@ def _convert(path: Weights, request: Request, results: GraphResults, public: Any
     if isinstance(single, str | os.PathLike) and is_exported_program(single):
         return _programs().convert_exported(single, request)
     if (graph := graph_path(single, results)) is not None:
-        return _programs().convert_graph(graph, request, results)
+        return _convert_graph(graph, request, results)
     source = open_source(path)
     meta_graph = graph_beside(source)
     if meta_graph is None:
@@ -152,6 +153,19 @@ def _convert(path: Weights, request: Request, results: GraphResults, public: Any
         if request.is_of_families or source.refusal is not None or is_own_model(source):
             raise
         return programs.convert_described(source, request, refusal)
+
+
+def _convert_graph(path: Path, request: Request, results: GraphResults) -> Conversion:
+    """A frozen graph as the known network that it holds, or any program of TensorFlow as it stands."""
+    programs = _programs()
+    refusal = None
+    if results == GraphResults() and graph_kind(path) == FROZEN:
+        try:
+            if (known := programs.convert_frozen(path, request)) is not None:
+                return known
+        except ConversionError as error:
+            refusal = error
+    return programs.convert_graph(path, request, results, refusal)
 
 
 def _programs() -> types.ModuleType:

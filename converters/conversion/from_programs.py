@@ -11,6 +11,7 @@ from converters.building.onnx.build import build_from_source, graph_of
 from converters.building.public.named import build_from_public
 from converters.conversion.convert_graph import GraphResults, build_graph
 from converters.conversion.described import described_builder
+from converters.conversion.frozen_graph import convert_frozen as convert_frozen
 from converters.conversion.requests import Conversion, Request, name_classes
 from converters.errors import ConversionError
 from converters.identification.sources import Source

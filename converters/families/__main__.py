@@ -14,6 +14,7 @@ _SUFFIXES = {
     "ONNX": ".onnx",
     "kaffe": ".npy",
     "TensorFlow checkpoint": ".ckpt",
+    "TensorFlow frozen graph": ".pb",
 }
 _HEAD = ("family", "networks", "files", "source, license", "input", "proven against, largest relative difference")
 

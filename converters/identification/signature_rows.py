@@ -24,6 +24,10 @@ KERAS = (
     "A network of Keras needs no conversion: build it in Keras and load these weights, model.load_weights(path). A "
     "whole model of Keras's own layers, model.save(path), converts as it is"
 )
+_WHOLE_KERAS = (
+    "Load the weights into the model, in the version of the code that wrote them, and save the whole model: "
+    "model.save('name.h5'). It converts from its own configuration, where its layers are Keras's own"
+)
 EQUIVALENT = "keras.applications.{name} is such a network, with weights of its own"
 TRUNK = "Its ResNet alone can be converted: prefix={prefix!r} (--prefix={prefix})"
 ADAPTER = "Merge the adapter into its base model (merge_and_unload in peft), save that model's weights and convert them"
@@ -307,6 +311,23 @@ BACKBONES = (
     Signature("Xception (Cadene, timm)", "block#.rep.#.conv# block#.rep.#.pointwise", "Xception"),
     Signature("aligned Xception (timm)", "stem.#.conv blocks.#.stack.conv#.conv_dw", "Xception", known=True),
     Signature("aligned Xception (PyTorch)", "entry_flow.# middle_flow.#"),
+    Signature(
+        "a network of divamgupta's image-segmentation-keras on VGG, whose tensors do not tell all of its decoder (the "
+        "U-Net's activation before March 2021, PSPNet's poolings)",
+        "block#_conv#/kernel conv#d_#/kernel batch_normalization_#/gamma",
+        way=_WHOLE_KERAS,
+    ),
+    Signature(
+        "a network of divamgupta's image-segmentation-keras or of bubbliiiing's on ResNet-50 for Keras",
+        "res#a_branch#a/kernel conv#d_#/kernel batch_normalization_#/gamma",
+        way=_WHOLE_KERAS,
+    ),
+    Signature(
+        "an FCN of divamgupta's image-segmentation-keras on VGG",
+        "block#_conv#/kernel conv#d_transpose_#/kernel",
+        way=_WHOLE_KERAS,
+    ),
+    Signature("DeepLab on MobileNetV3 of TensorFlow", "MobilenetV#/expanded_conv_#/squeeze_excite/", way=READ),
     Signature("a network of TensorFlow's DeepLab on Xception", "xception_#/entry_flow/block#", way=READ),
     Signature(
         "a MobileNet of TensorFlow", "MobilenetV#/expanded_conv_#/depthwise/depthwise_weights", "MobileNetV2", READ

@@ -12,6 +12,7 @@ from converters.downloads.fetch import fetch
 from converters.downloads.hub import fetch_folder, is_hub_address
 from converters.downloads.published import digest, find
 from converters.errors import ConversionError
+from converters.identification.counted_layers import renumbered
 from converters.identification.keras_kernels import mend_kernels
 from converters.identification.onnx_names import NamedGraph, name_tensors
 from converters.reading import Checkpoint, read
@@ -177,7 +178,7 @@ def _open_file(source: Path, progress: "Progress | None") -> Source:
             raise
         refusal = error
     kernels = mend_kernels(checkpoint)
-    return Source(
+    opened = Source(
         kernels.arrays,
         checkpoint.path.name,
         kernels.shapes,
@@ -186,6 +187,26 @@ def _open_file(source: Path, progress: "Progress | None") -> Source:
         graph=graph,
         notes=(*notes, *kernels.notes),
         refusal=refusal,
+    )
+    names = renumbered(checkpoint)
+    return opened if all(key == name for key, name in names.items()) else _renamed(opened, names)
+
+
+def _renamed(source: Source, names: Mapping[str, str]) -> Source:
+    """A source under other keys.
+
+    Args:
+        source: the source.
+        names: new key -> its key.
+    """
+    return Source(
+        _RenamedArrays(source, names),
+        source.name,
+        {key: source.shapes[name] for key, name in names.items()},
+        {key: source.dtypes[name] for key, name in names.items()},
+        source.checkpoints,
+        notes=(*source.notes, "layers that Keras counted are numbered from 1 here"),
+        names_in_file=names,
     )
 
 
@@ -216,6 +237,20 @@ def _merge(sources: Sequence[Source]) -> Source:
         {key: owner.dtypes[key] for key, owner in owners.items()},
         [checkpoint for source in sources for checkpoint in source.checkpoints],
     )
+
+
+class _RenamedArrays(Mapping[str, np.ndarray]):
+    def __init__(self, source: Source, names: Mapping[str, str]) -> None:
+        self._source, self._names = source, names
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self._source[self._names[key]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class _MergedArrays(Mapping[str, np.ndarray]):

@@ -9,7 +9,8 @@
 * Keras .h5, .weights.h5 and .keras: memory-mapped unless compressed; for a .keras the CRC-32 is checked.
 * NumPy .npz: memory-mapped; CRC-32 as above. Also .npy, where caffe-tensorflow (kaffe) wrote its layers into it.
 * ONNX models, their data within or beside them: memory-mapped; no checksums in the format.
-* TensorFlow 1 checkpoints, in both forms: memory-mapped; their checksums are checked when first read.
+* TensorFlow 1 checkpoints, in both forms: memory-mapped; their checksums are checked when first read. Also the
+  constants of a frozen graph, under the names of their variables.
 * Folders of a model hub, and checkpoints in several files with an index: see `hub_folder`.
 
 The tensors may lie under wrapper keys and have a common prefix (`unwrapping.WRAPPERS`, `unwrapping.PREFIXES`): both
@@ -33,7 +34,8 @@ from converters.reading.numpy import kaffe, npz
 from converters.reading.onnx import model_file
 from converters.reading.onnx.model_file import OnnxGraph
 from converters.reading.pytorch import legacy_stream, module_tree, zip_file
-from converters.reading.tensorflow import checkpoint, paths
+from converters.reading.tensorflow import checkpoint, frozen_graph, graph_file, paths
+from converters.reading.tensorflow.frozen_graph import GraphNode
 from converters.reading.unwrapping import other_sets, strip, unwrap
 from converters.reading.zip_archive import Archive
 from converters.types import Path
@@ -51,6 +53,7 @@ class _Content(NamedTuple):
     saved: object
     files: tuple[Path, ...] = ()
     graph: OnnxGraph | None = None
+    nodes: Mapping[str, GraphNode] = {}
     header: Mapping[str, str] = {}
     keras_config: Mapping[str, Any] | None = None
 
@@ -98,6 +101,7 @@ def _read(path: str) -> Checkpoint:
             prefix=prefix,
             extras=extras,
             graph=content.graph,
+            nodes=content.nodes,
             header=content.header,
             keras_config=content.keras_config,
             labels=labels(content.saved),
@@ -148,6 +152,10 @@ def _load_hub(hub: HubFiles) -> _Content:
 
 def _load(path: str, data: memoryview) -> _Content:
     head = bytes(data[:512])
+    if graph_file.is_graph(head):
+        nodes = frozen_graph.read_nodes(data)
+        if constants := frozen_graph.load(nodes):
+            return _Content(frozen_graph.FORMAT, constants, nodes=nodes)
     strangers.refuse_foreign(head)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _load_zip(Archive(path, data))

@@ -11,6 +11,7 @@ from converters.errors import ConversionError
 from converters.reading.files import naming
 from converters.reading.onnx.model_file import OnnxGraph
 from converters.reading.pytorch.module_tree import ModuleTree
+from converters.reading.tensorflow.frozen_graph import GraphNode
 from converters.reading.tensors import AnyTensor, Tensor
 from converters.types import Path, Shape
 
@@ -24,13 +25,14 @@ class Checkpoint(Mapping[str, np.ndarray]):
         path: the file that was read, or the name of a checkpoint that consists of several files.
         files: the paths of all files that it consists of.
         format: "PyTorch zip", "PyTorch legacy stream", "pickle", "safetensors", "Caffe", "kaffe", "Keras HDF5",
-            "Keras zip", "ONNX", "TensorFlow checkpoint" or "NumPy npz".
+            "Keras zip", "ONNX", "TensorFlow checkpoint", "TensorFlow frozen graph" or "NumPy npz".
         wrapper: keys under which the tensors were found, outermost first, as ("model_state_dict",).
         prefix: text that was stripped from every key, as "module.".
         shapes, dtypes: {key: shape}, {key: NumPy dtype}; they load nothing.
         extras: {name: value} of what stood beside the tensors and was left out (epoch, optimizer). The value is None
             if it is neither text nor number.
         graph: the operations of an ONNX model, parsed once; None for every other format.
+        nodes: {name: node} of a frozen TensorFlow graph; empty for every other file.
         keras_config: the configuration of a whole Keras model, as plain data; None for every other file.
         header: {name: text} in the header of a safetensors file; {"tfseg": "model"} for a `.keras` file of tfseg.
         labels: {"args.arch": value} of the plain values that stood beside the tensors, at any depth.
@@ -57,6 +59,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         prefix: str = "",
         extras: Mapping[str, Any] | None = None,
         graph: OnnxGraph | None = None,
+        nodes: Mapping[str, GraphNode] | None = None,
         header: Mapping[str, str] | None = None,
         keras_config: Mapping[str, Any] | None = None,
         labels: Mapping[str, Any] | None = None,
@@ -67,7 +70,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         self.path, self.format = FilePath(path), format
         self.files = tuple(map(FilePath, files)) or (self.path,)
         self.wrapper, self.prefix, self.extras = wrapper, prefix, dict(extras or {})
-        self.graph = graph
+        self.graph, self.nodes = graph, dict(nodes or {})
         self.keras_config = keras_config
         self.header = dict(header or {})
         self.labels, self.documents = dict(labels or {}), dict(documents or {})

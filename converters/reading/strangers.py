@@ -72,9 +72,8 @@ _FOREIGN = (
     (rb"\x08[\x01-\x0f]\x12%b\x0a%b\x0a[\x01-\x7f][ -~]" % (_VARINT, _VARINT), _CORE_ML),
     (
         rb"(?s)\x0a%b(\x0a%b[\w./^-]+)\x12[\x01-\x40][A-Z_]\w+" % (_VARINT, _VARINT),
-        "is a frozen TensorFlow graph, a program with its weights as constants. convert (tfseg convert) builds its "
-        "network. For the weights alone, convert the TensorFlow 1 checkpoint from which it was frozen: public archives "
-        "have one beside it (model.ckpt.index and model.ckpt.data-*)",
+        "is a TensorFlow graph without weights among its constants. convert (tfseg convert) builds a frozen TensorFlow "
+        "graph; the weights of another one are in its checkpoint (model.ckpt.index and model.ckpt.data-*)",
     ),
     (
         rb"([\x81-\x8f]|\xde..|\xdf....)([\xa1-\xbf]|\xd9.)[A-Za-z_][\w.:/-]*[\x80-\x8f\xc7-\xc9\xd8\xde]",

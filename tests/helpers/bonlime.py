@@ -1,4 +1,4 @@
-"""bonlime's DeepLabs for Keras, narrow and random, under the names of its files."""
+"""bonlime's DeepLabs for Keras, and bubbliiiing's in the same names, narrow and random, under the names of its files."""
 
 import keras
 import tensorflow as tf
@@ -60,8 +60,16 @@ def _head(x, rates):
     return layers.ReLU()(_conv(layers.Concatenate()(branches), 256, 1, "concat_projection", 1e-5))
 
 
-def xception(width=1 / 16, classes=5):
-    """DeepLabV3+ on Xception-65, output stride 16."""
+def _decoder(x, low):
+    low = layers.ReLU()(_conv(low, 48, 1, "feature_projection0", 1e-5))
+    x = layers.Concatenate()([Resized()([x, low]), low])
+    for index in range(2):
+        x = _separable(x, 256, f"decoder_conv{index}", inside=True, epsilon=1e-5)
+    return x
+
+
+def xception(width=1 / 16, classes=5, logits="custom_logits_semantic"):
+    """DeepLabV3+ on Xception-65, output stride 16; without a name of its last layer bubbliiiing's."""
     count = lambda filters: max(1, round(filters * width))  # noqa: E731
     image = keras.Input((None, None, 3))
     x = layers.ReLU()(_conv(image, count(32), 3, "entry_flow_conv1_1", strides=2))
@@ -73,24 +81,18 @@ def xception(width=1 / 16, classes=5):
         x, _ = _module(x, (count(728),) * 3, f"middle_flow_unit_{unit}", "sum")
     x, _ = _module(x, tuple(map(count, (728, 1024, 1024))), "exit_flow_block1", "conv")
     x, _ = _module(x, tuple(map(count, (1536, 1536, 2048))), "exit_flow_block2", "none", rate=2)
-    x = _head(x, (6, 12, 18))
-    low = layers.ReLU()(_conv(low, 48, 1, "feature_projection0", 1e-5))
-    x = layers.Concatenate()([Resized()([x, low]), low])
-    for index in range(2):
-        x = _separable(x, 256, f"decoder_conv{index}", inside=True, epsilon=1e-5)
-    x = layers.Conv2D(classes, 1, name="custom_logits_semantic")(x)
+    x = layers.Conv2D(classes, 1, name=logits)(_decoder(_head(x, (6, 12, 18)), low))
     return randomize(keras.Model(image, Resized()([x, image])))
 
 
-def mobilenet(classes=21):
-    """DeepLabV3 on MobileNetV2, output stride 8."""
-    image = keras.Input((None, None, 3))
+def mobilenet_features(image, output_stride, kept_block=3):
+    """MobileNetV2's last map, and that of a block."""
     x = layers.ReLU(6)(_conv(image, 32, 3, "Conv", strides=2))
-    number, reached, rate = 0, 2, 1
+    number, reached, rate, low = 0, 2, 1, None
     for expansion, filters, repetitions, first in MOBILENET:
         for index in range(repetitions):
             strides = first if index == 0 else 1
-            kept = strides if reached < 8 else 1
+            kept = strides if reached < output_stride else 1
             name, before = "expanded_conv_" + (f"{number}_" if number else ""), x
             if expansion > 1:
                 x = layers.ReLU(6)(_conv(x, expansion * x.shape[-1], 1, f"{name}expand"))
@@ -99,5 +101,27 @@ def mobilenet(classes=21):
             x = _conv(x, filters, 1, f"{name}project")
             x = layers.Add()([x, before]) if strides == 1 and x.shape[-1] == before.shape[-1] else x
             number, reached, rate = number + 1, reached * kept, rate * strides // kept
+            low = x if number == kept_block else low
+    return x, low
+
+
+def mobilenet(classes=21):
+    """DeepLabV3 on MobileNetV2, output stride 8."""
+    image = keras.Input((None, None, 3))
+    x, _ = mobilenet_features(image, 8)
     x = layers.Conv2D(classes, 1, name="logits_semantic")(_head(x, ()))
     return randomize(keras.Model(image, Resized()([x, image])))
+
+
+def mobilenet_plus(classes=21, output_stride=16):
+    """bubbliiiing's DeepLabV3+ on MobileNetV2, whose last layer has no name."""
+    image = keras.Input((None, None, 3))
+    x, low = mobilenet_features(image, output_stride)
+    x = _decoder(_head(x, {16: (6, 12, 18), 8: (12, 24, 36)}[output_stride]), low)
+    x = layers.Conv2D(classes, 1)(x)
+    return randomize(keras.Model(image, Resized()([x, image])))
+
+
+def xception_plus(classes=21):
+    """bubbliiiing's DeepLabV3+ on Xception-65."""
+    return xception(classes=classes, logits=None)

@@ -16,12 +16,16 @@ MOBILENET = (
 )
 
 
+RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+
+
 class DeepLabNet(Tf1Net):
     """The layers that these networks share, and their heads."""
 
     def __init__(self, classes, output_stride):
         super().__init__(1e-3)
         self.classes, self.output_stride = classes, output_stride
+        self.pools_by_size = False  # as a graph for images of one size does
 
     def layer(self, x, filters, kernel_size, name, *, stride=1, activation=True, explicit=True):
         padding = "SAME"
@@ -45,14 +49,28 @@ class DeepLabNet(Tf1Net):
     def logits(self, x):
         return self.conv(x, self.classes, 1, "logits/semantic", bias=True)
 
+    def averaged(self, x):
+        if self.pools_by_size:
+            return tf.nn.avg_pool2d(x, x.shape[1:3], x.shape[1:3], "VALID")
+        return tf.reduce_mean(x, (1, 2), keepdims=True)
+
     def pyramid(self, x, rates):
-        self.epsilon = 1e-5
-        mean = self.layer(tf.reduce_mean(x, (1, 2), keepdims=True), 256, 1, "image_pooling")
+        trunk, self.epsilon = self.epsilon, 1e-5
+        mean = self.layer(self.averaged(x), 256, 1, "image_pooling")
         branches = [tf.compat.v1.image.resize_bilinear(mean, x.shape[1:3], align_corners=True)]
         branches.append(self.layer(x, 256, 1, "aspp0"))
         branches += [self.separable(x, 256, f"aspp{index}", rate=rate) for index, rate in enumerate(rates, 1)]
         x = self.layer(tf.concat(branches, 3), 256, 1, "concat_projection")
-        self.epsilon = 1e-3
+        self.epsilon = trunk
+        return x
+
+    def decoder(self, x, low):
+        trunk, self.epsilon = self.epsilon, 1e-5
+        low = self.layer(low, 48, 1, "decoder/feature_projection0")
+        x = tf.concat([self.enlarged(x, low.shape[1:3]), low], 3)
+        for index in range(2):
+            x = self.separable(x, 256, f"decoder/decoder_conv{index}")
+        self.epsilon = trunk
         return x
 
     def enlarged(self, x, size):
@@ -62,9 +80,9 @@ class DeepLabNet(Tf1Net):
 class Xception(DeepLabNet):
     """Xception with DeepLabV3+, or as a classifier."""
 
-    def __init__(self, depth, *, width=1 / 16, classes=7, output_stride=16):
+    def __init__(self, depth, *, width=1 / 16, classes=7, output_stride=16, rates=()):
         super().__init__(classes, output_stride)
-        self.depth, self.width = depth, width
+        self.depth, self.width, self.rates = depth, width, rates
 
     def channels(self, filters):
         return max(1, round(filters * self.width))
@@ -105,14 +123,7 @@ class Xception(DeepLabNet):
 
     def __call__(self, image):
         x, low = self.features(image, self.output_stride)
-        x = self.pyramid(x, {16: (6, 12, 18), 8: (12, 24, 36)}[self.output_stride])
-        self.epsilon = 1e-5
-        low = self.layer(low, 48, 1, "decoder/feature_projection0")
-        x = tf.concat([self.enlarged(x, low.shape[1:3]), low], 3)
-        for index in range(2):
-            x = self.separable(x, 256, f"decoder/decoder_conv{index}")
-        self.epsilon = 1e-3
-        x = self.logits(x)
+        x = self.logits(self.decoder(self.pyramid(x, self.rates or RATES[self.output_stride]), low))
         return x, self.enlarged(x, image.shape[1:3])
 
     def classify(self, image):
@@ -123,9 +134,9 @@ class Xception(DeepLabNet):
 class MobileNet(DeepLabNet):
     """MobileNetV2 with DeepLabV3's head without rates, or as a classifier; TensorFlow's own padding."""
 
-    def __init__(self, *, width=1.0, classes=7, output_stride=16):
+    def __init__(self, *, width=1.0, classes=7, output_stride=16, decodes=False):
         super().__init__(classes, output_stride)
-        self.width = width
+        self.width, self.decodes = width, decodes
 
     def channels(self, filters):
         rounded = max(8, int(filters * self.width + 4) // 8 * 8)
@@ -137,7 +148,7 @@ class MobileNet(DeepLabNet):
 
     def features(self, image, output_stride):
         x = self.layer(image, self.channels(32), 3, "MobilenetV2/Conv", stride=2, explicit=False)
-        number, reached, rate = 0, 2, 1
+        number, reached, rate, self.low = 0, 2, 1, None
         for expansion, filters, repetitions, first in MOBILENET:
             for index in range(repetitions):
                 stride = first if index == 0 else 1
@@ -146,13 +157,15 @@ class MobileNet(DeepLabNet):
                 if expansion > 1:
                     x = self.layer(x, expansion * x.shape[-1], 1, f"{name}/expand")
                 x = self.depthwise(x, f"{name}/depthwise", stride=kept, rate=rate, explicit=False)
+                self.low = x if number == 2 else self.low
                 x = self.layer(x, self.channels(filters), 1, f"{name}/project", activation=False)
                 x = x + before if stride == 1 and x.shape[-1] == before.shape[-1] else x
                 number, reached, rate = number + 1, reached * kept, rate * stride // kept
         return x
 
     def __call__(self, image):
-        x = self.logits(self.pyramid(self.features(image, self.output_stride), ()))
+        x = self.pyramid(self.features(image, self.output_stride), ())
+        x = self.logits(self.decoder(x, self.low) if self.decodes else x)
         return x, self.enlarged(x, image.shape[1:3])
 
     def classify(self, image):
@@ -164,17 +177,30 @@ class MobileNet(DeepLabNet):
 class Beta(Slim):
     """tf-slim's ResNet with three convolutions in place of the first one."""
 
-    def features(self, image, output_stride=32):
+    def begin(self, image):
         x = image
         for index, filters in enumerate((64, 64, 128), 1):
             x = self.layer(x, int(filters * self.width), 3, f"conv1_{index}", stride=2 if index == 1 else 1)
-        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
-        for block, count in enumerate(self.blocks, 1):
-            filters = int(64 * 2 ** (block - 1) * self.width)
-            for unit in range(1, count + 1):
-                stride = 2 if block < 4 and unit == count else 1
-                x = self.unit(x, filters, f"block{block}/unit_{unit}", stride, 1)
         return x
+
+
+class BetaPlus(DeepLabNet):
+    """DeepLabV3+ on that ResNet."""
+
+    def __init__(self, depth, *, classes=7, output_stride=16, aspp=True):
+        super().__init__(classes, output_stride)
+        self.epsilon, self.aspp = 1e-5, aspp
+        self.trunk = Beta(depth)
+        self.trunk.variables = self.variables
+        self.trunk.variable = lambda *name, **scale: self.variable(*name, **scale)
+
+    def __call__(self, image):
+        x = self.trunk.features(image, self.output_stride)
+        x = self.decoder(
+            self.pyramid(x, RATES[self.output_stride] if self.aspp else ()), self.trunk.residuals["block1/unit_2"]
+        )
+        x = self.logits(x)
+        return x, self.enlarged(x, image.shape[1:3])
 
 
 class Vgg(Tf1Net):

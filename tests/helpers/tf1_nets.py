@@ -78,6 +78,7 @@ class Slim(Tf1Net):
     def __init__(self, depth, width=1 / 8, classes=7):
         super().__init__(1e-5)
         self.scope, self.blocks, self.width, self.classes = f"resnet_v1_{depth}", BLOCKS[depth], width, classes
+        self.residuals = {}  # unit -> its result before the sum, which DeepLab's decoder reads
 
     def layer(self, x, filters, kernel_size, name, *, stride=1, rate=1, activation=True):
         name, padding = f"{self.scope}/{name}", "SAME"
@@ -89,18 +90,21 @@ class Slim(Tf1Net):
         return self.norm(x, f"{name}/BatchNorm", activation)
 
     def unit(self, x, filters, name, stride, rate):
-        name = f"{name}/bottleneck_v1"
+        unit, name = name, f"{name}/bottleneck_v1"
         if x.shape[-1] == 4 * filters:
             shortcut = x[:, ::stride, ::stride]
         else:
             shortcut = self.layer(x, 4 * filters, 1, f"{name}/shortcut", stride=stride, activation=False)
         x = self.layer(x, filters, 1, f"{name}/conv1")
         x = self.layer(x, filters, 3, f"{name}/conv2", stride=stride, rate=rate)
-        return tf.nn.relu(shortcut + self.layer(x, 4 * filters, 1, f"{name}/conv3", activation=False))
+        self.residuals[unit] = self.layer(x, 4 * filters, 1, f"{name}/conv3", activation=False)
+        return tf.nn.relu(shortcut + self.residuals[unit])
+
+    def begin(self, image):
+        return self.layer(image, int(64 * self.width), 7, "conv1", stride=2)
 
     def features(self, image, output_stride=32):
-        x = self.layer(image, int(64 * self.width), 7, "conv1", stride=2)
-        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        x = tf.nn.max_pool2d(self.begin(image), 3, 2, "SAME")
         reached, rate = 4, 1
         for block, count in enumerate(self.blocks, 1):
             filters = int(64 * 2 ** (block - 1) * self.width)
@@ -114,6 +118,33 @@ class Slim(Tf1Net):
     def __call__(self, image):
         x = tf.reduce_mean(self.features(image), (1, 2), keepdims=True)
         return self.conv(x, self.classes, 1, f"{self.scope}/logits", bias=True)[:, 0, 0]
+
+
+class SlimV2(Slim):
+    """tf-slim's resnet_v2: norms before the convolutions, biases on those that no norm follows."""
+
+    def __init__(self, depth, width=1 / 8, classes=7):
+        super().__init__(depth, width, classes)
+        self.scope = f"resnet_v2_{depth}"
+
+    def begin(self, image):
+        x = tf.pad(image, ((0, 0), (3, 3), (3, 3), (0, 0)))
+        filters = int(64 * self.width)
+        return self.conv(x, filters, 7, f"{self.scope}/conv1", stride=2, padding="VALID", bias=True)
+
+    def unit(self, x, filters, name, stride, rate):
+        name = f"{name}/bottleneck_v2"
+        inside = self.norm(x, f"{self.scope}/{name}/preact")
+        if x.shape[-1] == 4 * filters:
+            shortcut = x[:, ::stride, ::stride]
+        else:
+            shortcut = self.conv(inside, 4 * filters, 1, f"{self.scope}/{name}/shortcut", stride=stride, bias=True)
+        inside = self.layer(inside, filters, 1, f"{name}/conv1")
+        inside = self.layer(inside, filters, 3, f"{name}/conv2", stride=stride, rate=rate)
+        return shortcut + self.conv(inside, 4 * filters, 1, f"{self.scope}/{name}/conv3", bias=True)
+
+    def features(self, image, output_stride=32):
+        return self.norm(super().features(image, output_stride), f"{self.scope}/postnorm")
 
 
 class DrSleep(Tf1Net):

@@ -23,6 +23,7 @@ from tfseg.nets.decoders.lraspp import LRASPP
 from tfseg.nets.decoders.manet import MAnet
 from tfseg.nets.decoders.pan import PAN
 from tfseg.nets.decoders.segformer import SegFormer
+from tfseg.nets.decoders.segnet import SegNet
 from tfseg.nets.decoders.unet import Unet
 from tfseg.nets.decoders.unetplusplus import UnetPlusPlus
 from tfseg.nets.decoders.upernet import UPerNet
@@ -53,7 +54,7 @@ def build(name: str, **options: Any) -> keras.Model:
     * "fcn_resnet50": `FCN` on a ResNet of output stride 8. "deeplabv2_...", "deeplabv3_...", "deeplabv3plus_...",
       "pspnet_...": the other heads.
     * "unet_resnet50": `Unet` on a ResNet of output stride 32. "fpn_...", "linknet_...", "lraspp_..." (stride 16),
-      "manet_...", "pan_..." (stride 16), "segformer_...", "unetplusplus_...", "upernet_...": the other decoders.
+      "manet_...", "pan_..." (stride 16), "segformer_...", "segnet_...", "unetplusplus_...", "upernet_...": the others.
     * "drnseg_drn_d_22": `DRNSeg` on a DRN. "fcn_...", "deeplabv3_...", "pspnet_...": the other heads.
     * "unet_vgg16", "unet_mobilenet_v2", "unet_mit_b0" and so on: the decoders on every other backbone.
     * "unet" with `backbone="resnet50"` is "unet_resnet50", and so for every head and decoder.
@@ -176,6 +177,7 @@ _DECODERS: dict[str, Builder] = {
     "manet": MAnet,
     "pan": PAN,
     "segformer": SegFormer,
+    "segnet": SegNet,
     "unet": Unet,
     "unetplusplus": UnetPlusPlus,
     "upernet": UPerNet,

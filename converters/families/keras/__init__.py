@@ -1,5 +1,5 @@
 """Families whose files come from Keras."""
 
-from converters.families.keras import applications, bonlime, qubvel
+from converters.families.keras import applications, bonlime, bubbliiiing, divamgupta, pspnet, qubvel
 
-__all__ = ["applications", "bonlime", "qubvel"]
+__all__ = ["applications", "bonlime", "bubbliiiing", "divamgupta", "pspnet", "qubvel"]

@@ -58,7 +58,7 @@ _NAMES = (
     ("predictions", "predictions", "keras_dense"),
     ("probs", "predictions", "keras_dense"),  # in keras_applications 1.0.8, whose files are still in use
 )
-_OLD_NAMES = (
+OLD_NAMES = (
     ("conv1", "conv1_conv", "keras_conv"),
     ("bn_conv1", "conv1_bn", "keras_norm"),
     ("res{s}{b:a}_branch1", "conv{s}_block{b}_0_conv", "keras_conv"),
@@ -96,7 +96,7 @@ OLD_RESNET = dataclasses.replace(
     files="https://github.com/fchollet/deep-learning-models/releases/tag/v0.2",
     source="https://github.com/keras-team/keras-applications/blob/master/keras_applications/resnet50.py",
     license="MIT",
-    networks=(_resnet(50, _OLD_NAMES),),
+    networks=(_resnet(50, OLD_NAMES),),
     classes="fc1000/bias",
     options={"biases": "all", "epsilon": 1e-3, "stride_in": "1x1"},
     distinct="zeros around the first pooling",

@@ -49,20 +49,21 @@ _PYRAMID = (
     # The name where the number of classes is not that of the published weights.
     ("custom_logits_semantic", "logits", "keras_conv"),
 )
-_DECODER = (
+DECODER = (
     *_PYRAMID,
     *_separated("aspp{i}", "aspp_{i}"),
     *_unit("feature_projection0", "low_level"),
     *_separated("decoder_conv{i}", "decoder_{i+1}"),
 )
-_MOBILENET = (*_unit("Conv", "stem"), *inverted_rows("expanded_conv_", "expanded_conv_{b}_"))
+XCEPTION = _xception_rows()
+MOBILENET = (*_unit("Conv", "stem"), *inverted_rows("expanded_conv_", "expanded_conv_{b}_"))
 _STRIDE = "the tensors do not tell the output stride: it is 16, its default; it also builds output_stride=8"
 
 
 def _network(name: str) -> FamilyNetwork:
     (other,) = (network for network in deeplab.DEEPLAB.networks if network.name == name)
     fields: dict[str, Any] = {
-        "table": table((*_xception_rows(), *_DECODER)),
+        "table": table((*XCEPTION, *DECODER)),
         "first": "entry_flow_conv1_1/kernel",
         "variables": functools.partial(light_variables.xception, name="xception65"),
         "requires": {"feature_projection0/kernel": "", "aspp1_depthwise_BN/gamma": ""},
@@ -71,7 +72,7 @@ def _network(name: str) -> FamilyNetwork:
     }
     if name == "deeplabv3_mobilenet_v2":
         fields = {
-            "table": table((*_MOBILENET, *_PYRAMID)),
+            "table": table((*MOBILENET, *_PYRAMID)),
             "first": "Conv/kernel",
             "requires": {"image_pooling/kernel": "", "aspp0/kernel": ""},
             "options": {**other.options, "output_stride": 8},

@@ -21,7 +21,7 @@ _BILINEAR = (
     "UpSampling2D enlarges bilinearly as Keras does today; Keras 2 without tensorflow.keras aligned the corners of "
     "pixels: upsampling='bilinear_asymmetric'"
 )
-_POOLING = (
+POOLING = (
     "the pyramid takes averages, over windows as for the size of the image; a model that was built for one size has "
     "the windows of that size"
 )
@@ -125,7 +125,7 @@ def _networks(encoder: Encoder) -> Iterator[FamilyNetwork]:
         # Nothing is dilated: a PSPNet of tfseg has output stride 8 unless another one is asked for.
         form = {"features": tap, "output_stride": 32, "kernel_sizes": (1, 3), "dropout": 0.0}
         more = {
-            "assumed": f"{_ACTIVATION}. {_BILINEAR}. {_POOLING}",
+            "assumed": f"{_ACTIVATION}. {_BILINEAR}. {POOLING}",
             "variables": functools.partial(_beginning, encoder=encoder, end=end),
         }
         yield _network("pspnet", encoder, _PSPNET, "psp_level1_conv/kernel", _read_pspnet, form, **more)

@@ -115,7 +115,7 @@ def _resnetv2(*, of_google: bool) -> tuple[FamilyNetwork, ...]:
             requires={} if of_google else {"norm.running_mean": ""},
         )
         for name, spec in specs.PREACTIVATION_RESNETS.items()
-        if name.startswith("resnetv2") and spec.standardized == of_google
+        if name.startswith("resnetv2") and not spec.slim and spec.standardized == of_google
     )
 
 

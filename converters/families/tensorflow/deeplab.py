@@ -1,4 +1,4 @@
-"""TensorFlow's DeepLab on Xception and MobileNetV2, and the ImageNet networks that it begins from.
+"""TensorFlow's DeepLab on Xception, MobileNetV2 and ResNet, and the ImageNet networks that it begins from.
 
 Source of the facts: https://github.com/tensorflow/models/tree/master/research/deeplab, model.py,
 core/{xception,resnet_v1_beta,feature_extractor}.py and g3doc/model_zoo.md;
@@ -9,7 +9,6 @@ nets/vgg.py.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 from converters.families import light_variables
@@ -18,6 +17,7 @@ from converters.families.family import Family, FamilyNetwork
 from converters.families.tensorflow import slim
 from converters.families.trunks import network
 from converters.names.tables import Row, table
+from converters.types import Shapes
 from tfseg import specs
 
 _SOURCE = "https://github.com/tensorflow/models/tree/master/research/deeplab"
@@ -96,6 +96,14 @@ _DECODER = (
     *_separated("decoder/decoder_conv{i}", "decoder_{i+1}"),
 )
 _FORM: dict[str, Any] = {"pool_first": True, "upsampling": "bilinear_align_corners"}
+_DECODING: dict[str, Any] = {"decoder_convs": 2, "depthwise_norm": True}
+_FIRST_RATE = "aspp1_depthwise/depthwise_weights"
+_PROJECTED = "decoder/feature_projection0/weights"
+
+
+def _rates(shapes: Shapes) -> dict[str, Any]:
+    """No rates for a pyramid that has none of their branches."""
+    return {} if _FIRST_RATE in shapes else {"rates": ()}
 
 
 def _plus(name: str) -> FamilyNetwork:
@@ -108,22 +116,48 @@ def _plus(name: str) -> FamilyNetwork:
         f"{name.replace('xception', 'xception_')}/entry_flow/conv1_1/weights",
         functools.partial(light_variables.xception, name=name),
         complete=r"(stem|block\d+)_.*",
-        requires={"decoder/feature_projection0/weights": "", "aspp1_depthwise/depthwise_weights": ""},
-        options={"low_level": low_level, "decoder_convs": 2, "depthwise_norm": True},
+        requires={_PROJECTED: "", _FIRST_RATE: ""},
+        options={"low_level": low_level, **_DECODING},
         assumed=_ASSUMED,
+        assumed_stride=_ASSUMED_STRIDE,
+    )
+
+
+def _beta_trunk(depth: int) -> tuple[specs.ResNetSpec, list[Row], dict[str, Any]]:
+    """A ResNet of tf-slim with three convolutions in place of the first one: its numbers, rows and options."""
+    prefix = f"resnet_v1_{depth}"
+    spec = dataclasses.replace(specs.RESNETS[f"resnet{depth}"], stem=(64, 64, 128))
+    rows = [row for row in slim.resnet_rows(prefix) if not row[0].startswith(f"{prefix}/conv1")]
+    stem = [row for index in (1, 2, 3) for row in _unit(f"{prefix}/conv1_{index}", f"conv1_{index}")]
+    return spec, [*stem, *rows], {"stem": spec.stem, "stride_at": "last", "stem_pool": "same"}
+
+
+def _beta_plus(depth: int) -> FamilyNetwork:
+    spec, rows, form = _beta_trunk(depth)
+    return network(
+        f"deeplabv3plus_resnet{depth}",
+        spec,
+        [*(row for row in rows if row[1] != "predictions"), *_DECODER],
+        slim.MEAN,
+        requires={_PROJECTED: "", "image_pooling/weights": ""},
+        # The decoder reads the second unit before its sum.
+        options={"low_level": "conv2_block2_3_bn", **form, **_DECODING},
+        read=_rates,
+        assumed=f"{_ASSUMED}; the units of the last block have one rate, multi_grid=None",
         assumed_stride=_ASSUMED_STRIDE,
     )
 
 
 DEEPLAB = Family(
     name="tensorflow/deeplab",
-    covers="DeepLabV3+ on Xception-41, -65 and -71, DeepLabV3 on MobileNetV2: checkpoints (`model.ckpt-30000`) of "
-    "PASCAL VOC, Cityscapes and ADE20K",
+    covers="DeepLabV3+ on Xception-41, -65 and -71, on MobileNetV2 and on ResNet-50 and -101 with a deep stem "
+    "(`resnet_v1_50_beta`), DeepLabV3 on MobileNetV2: checkpoints (`model.ckpt-30000`) and frozen graphs "
+    "(`frozen_inference_graph.pb`) of PASCAL VOC, Cityscapes and ADE20K",
     files=_ZOO,
     proof="a twin in TensorFlow's own functions, 4.6e-7",
     source=_SOURCE,
     license="Apache-2.0",
-    formats=("TensorFlow checkpoint",),
+    formats=slim.FORMATS,
     preprocessing="inception",
     networks=(
         *map(_plus, ("xception65", "xception41", "xception71")),
@@ -138,10 +172,24 @@ DEEPLAB = Family(
             assumed=_ASSUMED,
             assumed_stride=_ASSUMED_STRIDE,
         ),
+        FamilyNetwork(
+            "deeplabv3plus_mobilenet_v2",
+            table((*_mobilenet_rows(), *_DECODER)),
+            "MobilenetV2/Conv/weights",
+            light_variables.mobilenet_v2_without_top,
+            complete=r"(stem|block\d+|top)_.*",
+            requires={_PROJECTED: "", "image_pooling/weights": ""},
+            # The decoder reads the third block inside, before its projection.
+            options={"top_conv": False, "low_level": "block3_activation", **_MOBILENET, **_DECODING},
+            read=_rates,
+            assumed=_ASSUMED,
+            assumed_stride=_ASSUMED_STRIDE,
+        ),
+        *map(_beta_plus, (50, 101)),
     ),
     classes="logits/semantic/weights",
-    head=r"(?!(stem|block\d+)_).*",
-    features=r"block\d+_(3_relu|project_bn)",
+    head=r"(?!(stem|block\d+|conv\d)_).*",
+    features=r"block\d+_(3_relu|project_bn)|conv5_block\d+_out",
     options={"output_stride": 16, **_FORM},
     conventions=("previous",),
     datasets=("voc", "cityscapes"),
@@ -163,13 +211,9 @@ def _classifier(name: str) -> FamilyNetwork:
 
 
 def _beta(depth: int) -> FamilyNetwork:
-    """A ResNet of tf-slim with three convolutions in place of the first one."""
-    prefix = f"resnet_v1_{depth}"
-    spec = dataclasses.replace(specs.RESNETS[f"resnet{depth}"], stem=(64, 64, 128))
-    rows: Iterator[Row] = (row for row in slim.resnet_rows(prefix) if not row[0].startswith(f"{prefix}/conv1"))
-    stem = [row for index in (1, 2, 3) for row in _unit(f"{prefix}/conv1_{index}", f"conv1_{index}")]
-    form = {"stem": spec.stem, "stride_at": "last", "stem_pool": "same"}
-    return network(f"resnet{depth}", spec, [*stem, *rows], slim.MEAN, classes=f"{prefix}/logits/weights", options=form)
+    spec, rows, form = _beta_trunk(depth)
+    classes = f"resnet_v1_{depth}/logits/weights"
+    return network(f"resnet{depth}", spec, rows, slim.MEAN, classes=classes, options=form)
 
 
 _MOBILENET_TOP = ("MobilenetV2/Logits/Conv2d_1c_1x1", "predictions", "tf_dense1x1")
@@ -181,7 +225,7 @@ BACKBONES = Family(
     proof="twins in TensorFlow's own functions, 4.1e-7",
     source=_SOURCE,
     license="Apache-2.0",
-    formats=("TensorFlow checkpoint",),
+    formats=slim.FORMATS,
     preprocessing="inception",
     networks=(
         *map(_classifier, ("xception65", "xception41", "xception71")),
@@ -227,7 +271,7 @@ VGG = dataclasses.replace(
     license="Apache-2.0",
     covers="VGG 16 and 19 (`vgg_16.ckpt`)",
     files="https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models",
-    formats=("TensorFlow checkpoint",),
+    formats=slim.FORMATS,
     preprocessing="slim",
     networks=tuple(map(_vgg, (16, 19))),
     options={},

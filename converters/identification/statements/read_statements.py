@@ -6,6 +6,7 @@ from typing import Any
 
 from converters.identification.statements import smp_config, timm_config, transformers_config
 from converters.identification.statements.file_labels import read_labels
+from converters.identification.statements.graph_statement import read_graph
 from converters.identification.statements.preprocessing import stated_preprocessing
 from converters.identification.statements.statement import Statement
 from converters.reading import Checkpoint
@@ -26,7 +27,8 @@ def read_statements(checkpoint: Checkpoint) -> list[Statement]:
     Args:
         checkpoint: the opened file or folder.
     """
-    return [*_read_documents(checkpoint), *read_labels(checkpoint.labels), *_read_file_name(checkpoint)]
+    stated = [*read_graph(checkpoint), *_read_documents(checkpoint)]
+    return [*stated, *read_labels(checkpoint.labels), *_read_file_name(checkpoint)]
 
 
 def _read_file_name(checkpoint: Checkpoint) -> Iterator[Statement]:

@@ -35,7 +35,16 @@ def graph_kind(path: Path) -> str | None:
         head = file.read(512)
     if text.endswith(".meta") and _META.match(head):
         return META_GRAPH
-    return FROZEN if _GRAPH.match(head) else None
+    return FROZEN if is_graph(head) else None
+
+
+def is_graph(head: bytes) -> bool:
+    """Whether a file begins as a GraphDef does.
+
+    Args:
+        head: its first 512 bytes.
+    """
+    return _GRAPH.match(head) is not None
 
 
 def saved_model_folder(path: Path) -> str:

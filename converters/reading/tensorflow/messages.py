@@ -6,13 +6,14 @@ core/util/saved_tensor_slice.proto
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from converters.errors import ConversionError
 from converters.reading.protobuf.wire import count_varints, fields, is_fixed, signed, text, varints
 from converters.reading.tensorflow.slice_keys import Extent
-from converters.reading.tensors import MAX_AXES
+from converters.reading.tensors import MAX_AXES, Block, Tensor, dtype_named
 from converters.types import Shape
 
 _DTYPES = {
@@ -145,8 +146,43 @@ def saved_bytes(message: memoryview, dtype: np.dtype, shape: Shape) -> memoryvie
         shape: sizes of the part.
     Raises: ConversionError for another number of elements.
     """
+    content = _content(_tensor_fields(message), dtype)
+    if len(content) != math.prod(shape) * dtype.itemsize:
+        raise ConversionError(
+            f"has {len(content)} bytes for shape {list(shape)} of {dtype}, which disagree; the file is damaged."
+        )
+    return content
+
+
+def read_tensor(message: memoryview) -> Tensor | None:
+    """The numbers of a TensorProto, which are looked at when asked for; None for texts and other things.
+
+    Args:
+        message: the TensorProto.
+    Raises: ConversionError for another number of elements than its shape has.
+    """
+    parts = list(fields(message))
+    stated = {number: value for number, value in parts if isinstance(value, int)}
+    entry = TensorEntry(code=stated.get(1, 0))
+    shape = next((_shape(value) for number, value in parts if number == 2 and isinstance(value, memoryview)), ())
+    if entry.dtype_name is None:
+        return None
+    dtype = dtype_named(entry.dtype_name)
+    content = _content(parts, dtype)
+    size = math.prod(shape)
+    if len(content) == size * dtype.itemsize:
+        return Tensor(Block.of(content), dtype, shape)
+    if len(content) == dtype.itemsize and size:  # a single number, which all elements have
+        return Tensor(Block.of(content), dtype, shape, (0,) * len(shape))
+    raise ConversionError(
+        f"has {len(content)} bytes for shape {list(shape)} of {dtype}, which disagree; the file is damaged."
+    )
+
+
+def _content(parts: Iterable[tuple[int, object]], dtype: np.dtype) -> memoryview:
+    """The bytes of the elements in the fields of a TensorProto."""
     chunks: list[memoryview] = []
-    for number, value in _tensor_fields(message):
+    for number, value in parts:
         if number == _CONTENT and isinstance(value, memoryview):
             chunks.append(value)
         elif number in _FIXED and isinstance(value, memoryview | np.ndarray):
@@ -156,12 +192,7 @@ def saved_bytes(message: memoryview, dtype: np.dtype, shape: Shape) -> memoryvie
                 chunks.append(_narrowed(varints(value), dtype))
         elif number in _VARIABLE and isinstance(value, int):
             chunks.append(_narrowed(np.array([signed(value)]), dtype))
-    content = chunks[0] if len(chunks) == 1 else memoryview(b"".join(chunks))
-    if len(content) != math.prod(shape) * dtype.itemsize:
-        raise ConversionError(
-            f"has {len(content)} bytes for shape {list(shape)} of {dtype}, which disagree; the file is damaged."
-        )
-    return content
+    return chunks[0] if len(chunks) == 1 else memoryview(b"".join(chunks))
 
 
 def _tensor_fields(message: memoryview) -> list[tuple[int, object]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.references import images, relative
-from helpers.tf1_nets import DrSleep, Slim, save
+from helpers.tf1_nets import DrSleep, Slim, SlimV2, save
 
 import converters
 import tfseg
@@ -42,6 +42,18 @@ def leads_back(model, family, net, tmp_path):
     back = converters.read(tmp_path / "back.safetensors")
     assert set(back) == {name for name in net.variables if not name.endswith("mean_rgb")}
     assert all(np.array_equal(value, net.variables[name]) for name, value in back.items())
+
+
+@pytest.mark.parametrize("depth", [50, *(pytest.param(depth, marks=pytest.mark.full) for depth in (101, 152))])
+def test_slim_classifies_with_norms_before_convolutions(depth, tmp_path, record):
+    net = SlimV2(depth)
+    model, receipt = converters.convert(saved(net, tmp_path))
+    assert (receipt.family, receipt.network) == ("tensorflow/slim-resnet-v2", f"resnetv2_{depth}_slim")
+    assert (receipt.untouched, receipt.others) == ({}, [])
+    check(lambda pixels: [model(pixels)], lambda pixels: [net(pixels)], record, model.name)
+    leads_back(model, receipt.family, net, tmp_path)
+    features, _ = converters.convert(saved(net, tmp_path), output_stride=8, include_top=False)
+    check(lambda pixels: [features(pixels)], lambda pixels: [net.features(pixels, 8)], record, f"{model.name} dilated")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.references import images, output, relative
-from helpers.tf1_deeplab import Beta, MobileNet, Vgg, Xception
+from helpers.tf1_deeplab import Beta, BetaPlus, MobileNet, Vgg, Xception
 from helpers.tf1_nets import save
 
 import converters
@@ -39,8 +39,15 @@ def leads_back(model, receipt, net, tmp_path):
         pytest.param(lambda: Xception(71, classes=151), "deeplabv3plus_xception71", marks=full),
         pytest.param(lambda: Xception(65, output_stride=8), "deeplabv3plus_xception65", marks=full),
         pytest.param(lambda: MobileNet(output_stride=8), "deeplabv3_mobilenet_v2", marks=full),
+        pytest.param(lambda: MobileNet(width=0.25, decodes=True), "deeplabv3plus_mobilenet_v2", marks=full),
+        (lambda: BetaPlus(50), "deeplabv3plus_resnet50"),
+        pytest.param(lambda: BetaPlus(101, classes=19, output_stride=8), "deeplabv3plus_resnet101", marks=full),
+        pytest.param(lambda: BetaPlus(50, aspp=False), "deeplabv3plus_resnet50", marks=full),
     ],
-    ids=["mobilenet", "narrow-mobilenet", "xception65", "xception41", "xception71", "stride-8", "mobilenet-stride-8"],
+    ids=[
+        *("mobilenet", "narrow-mobilenet", "xception65", "xception41", "xception71", "stride-8", "mobilenet-stride-8"),
+        *("mobilenet-decoder", "beta-50", "beta-101-stride-8", "beta-50-without-rates"),
+    ],
 )
 def test_deeplab(make, network, tmp_path, record):
     net = make()

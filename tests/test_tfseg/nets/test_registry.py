@@ -8,7 +8,18 @@ from helpers.references import images, output
 import tfseg
 from tfseg import specs
 
-DECODERS = ("fpn_", "linknet_", "lraspp_", "manet_", "pan_", "segformer_", "unet_", "unetplusplus_", "upernet_")
+DECODERS = (
+    "fpn_",
+    "linknet_",
+    "lraspp_",
+    "manet_",
+    "pan_",
+    "segformer_",
+    "segnet_",
+    "unet_",
+    "unetplusplus_",
+    "upernet_",
+)
 HEADS = ("fcn_", "deeplabv2_", "deeplabv3_", "deeplabv3plus_", "pspnet_", "drnseg_", *DECODERS)
 SLOW = "densenet(161|169|201)|resne|res2net|drn|efficientnet|mobilenet_v3|mit_|hrnet|xception|" + "|".join(
     name for name in DECODERS if name != "unet_"

@@ -22,7 +22,7 @@ def PreActivationResNet(
     channels: int = 3,
     name: str | None = None,
 ) -> keras.Model:
-    """ResNet version 2: qubvel's for Keras, timm's, and Big Transfer's with standardized kernels and GroupNorm.
+    """ResNet version 2: qubvel's for Keras, timm's, tf-slim's, and Big Transfer's with standardized kernels.
 
     Input `(batch, height, width, channels)` float32, preprocessed, any size. Output without the top: the last map after
     its norm and ReLU, `(batch, ceil(height / output_stride), ceil(width / output_stride), 2048)` (512 for 18 and 34).
@@ -35,8 +35,9 @@ def PreActivationResNet(
     In a dilated Big Transfer, GroupNorm averages all pixels. `tfseg.dilate` refuses it.
 
     Args:
-        spec: "preact_resnet18" (34, 50, 101, 152; qubvel's), "resnetv2_50" (18 to 152; timm's), "resnetv2_50x1_bit"
-            (50x3, 101x1, 101x3, 152x2, 152x4; Big Transfer), or a `tfseg.specs.PreActivationSpec`.
+        spec: "preact_resnet18" (34, 50, 101, 152; qubvel's), "resnetv2_50" (18 to 152; timm's), "resnetv2_50_slim"
+            (101, 152; tf-slim's), "resnetv2_50x1_bit" (50x3, 101x1, 101x3, 152x2, 152x4; Big Transfer), or a
+            `tfseg.specs.PreActivationSpec`.
         output_stride: input pixels per output pixel: 32, 16, 8 or 4. The stages after it are dilated instead of
             strided.
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
@@ -49,7 +50,8 @@ def PreActivationResNet(
     Raises:
         ValueError: an unknown spec, output stride or convention, or a width that is not positive.
     Reference: He et al. 2016, https://arxiv.org/abs/1603.05027, figure 4e; Kolesnikov et al. 2020,
-        https://arxiv.org/abs/1912.11370; code: https://github.com/qubvel/classification_models.
+        https://arxiv.org/abs/1912.11370; code: https://github.com/qubvel/classification_models;
+        https://github.com/google-research/tf-slim, nets/resnet_v2.py.
 
     Example:
         >>> model = tfseg.PreActivationResNet("preact_resnet18", output_stride=8, width=1 / 16)
@@ -64,7 +66,8 @@ def PreActivationResNet(
         x = BatchNormalization(momentum=spec.momentum, epsilon=spec.epsilon, scale=False, name="bn_data")(x)
     x = _stem(x, _filters(64, width, spec), spec)
     counts = [(stage, unit) for stage, count in enumerate(spec.blocks, 1) for unit in range(1, count + 1)]
-    steps = dilated([2 if unit == 1 and stage > 1 else 1 for stage, unit in counts], 4, output_stride, convention)
+    striding = {(stage, spec.blocks[stage - 1]) for stage in (1, 2, 3)} if spec.slim else {(2, 1), (3, 1), (4, 1)}
+    steps = dilated([2 if place in striding else 1 for place in counts], 4, output_stride, convention)
     for (stage, unit), step in zip(counts, steps, strict=True):
         filters = _filters(specs.RESNET_FILTERS[stage - 1], width, spec)
         x = _unit(x, filters, f"stage{stage}_unit{unit}", spec, step, is_first=unit == 1)
@@ -81,7 +84,9 @@ def _filters(count: int, width: float, spec: specs.PreActivationSpec) -> int:
 
 
 def _stem(x: Tensor, filters: int, spec: specs.PreActivationSpec) -> Tensor:
-    x = _conv(x, filters, 7, "conv0", spec, strides=2)
+    x = _conv(x, filters, 7, "conv0", spec, strides=2, use_bias=spec.slim)
+    if spec.slim:
+        return blocks.max_pool(LastMap(name="stem_out")(x), 3, "pooling0", padding="same")
     if spec.stem_norm:
         x = _norm_relu(x, "", 0, spec)
     elif not spec.standardized:
@@ -100,7 +105,9 @@ def _unit(x: Tensor, planes: int, name: str, spec: specs.PreActivationSpec, step
     outside = 4 * planes if spec.bottleneck else planes
     shortcut, x = x, _norm_relu(x, name, 1, spec)
     if is_first and not (spec.bare_shortcut and shortcut.shape[-1] == outside):
-        shortcut = _conv(x, outside, 1, f"{name}_sc", spec, strides=step.strides)
+        shortcut = _conv(x, outside, 1, f"{name}_sc", spec, strides=step.strides, use_bias=spec.slim)
+    elif step.strides > 1:
+        shortcut = blocks.max_pool(shortcut, 1, f"{name}_sc_pool")
     strided = {"strides": step.strides, "dilation_rate": step.freed_rate}
     if spec.bottleneck:
         convs = [(planes, 1, {}), (planes, 3, strided), (outside, 1, {})]
@@ -109,7 +116,8 @@ def _unit(x: Tensor, planes: int, name: str, spec: specs.PreActivationSpec, step
     for index, (filters, kernel_size, options) in enumerate(convs, 1):
         if index > 1:
             x = _norm_relu(x, name, index, spec)
-        x = _conv(x, filters, kernel_size, f"{name}_conv{index}", spec, **options)
+        last = spec.slim and index == len(convs)
+        x = _conv(x, filters, kernel_size, f"{name}_conv{index}", spec, use_bias=last, **options)
     return Add(name=f"{name}_add")([x, shortcut])
 
 
@@ -131,6 +139,9 @@ def _conv(
     *,
     strides: int = 1,
     dilation_rate: int = 1,
+    use_bias: bool = False,
 ) -> Tensor:
     kind = StandardizedConv2D if spec.standardized else keras.layers.Conv2D
-    return blocks.conv(x, filters, kernel_size, name, strides=strides, dilation_rate=dilation_rate, kind=kind)
+    return blocks.conv(
+        x, filters, kernel_size, name, strides=strides, dilation_rate=dilation_rate, use_bias=use_bias, kind=kind
+    )
