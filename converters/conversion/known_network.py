@@ -62,7 +62,7 @@ def convert_known(source: Source, request: Request) -> Conversion:
     receipt.notes += _head_notes(fit, model, target)
     if fit.network.assumed and target == fit.network.name and not live and not agreement.binding:
         receipt.notes.append(fit.network.assumed)
-    strides = form.output_stride is not None or "output_stride" in agreement.options
+    strides = form.output_stride is not None or "output_stride" in agreement.options or agreement.binding
     if fit.network.assumed_stride and target == fit.network.name and not live and not strides:
         receipt.notes.append(fit.network.assumed_stride)
     if request.prototxt is not None:

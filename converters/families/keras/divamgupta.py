@@ -87,5 +87,5 @@ SEGMENTERS = Family(
     features="pool4",
     dilates=False,
     conventions=(),
-    proof="a twin in Keras, 0",
+    proof="its code, 0",
 )

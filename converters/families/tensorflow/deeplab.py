@@ -154,7 +154,7 @@ DEEPLAB = Family(
     "(`resnet_v1_50_beta`), DeepLabV3 on MobileNetV2: checkpoints (`model.ckpt-30000`) and frozen graphs "
     "(`frozen_inference_graph.pb`) of PASCAL VOC, Cityscapes and ADE20K",
     files=_ZOO,
-    proof="a twin in TensorFlow's own functions, 4.6e-7",
+    proof="its export code, 8.9e-6",
     source=_SOURCE,
     license="Apache-2.0",
     formats=slim.FORMATS,

@@ -33,6 +33,7 @@ def test_deeplabs_frozen_graphs(name, tmp_path):
     assert (receipt.family, receipt.network) == ("tensorflow/deeplab", network)
     assert (receipt.untouched, receipt.ignored, receipt.others) == ({}, {}, [])
     assert receipt.options["output_stride"] == net.output_stride
+    assert not any("do not tell" in note for note in receipt.notes)
     assert receipt.parity["images"] == "129 x 129"
     assert receipt.parity["max relative difference"] <= 1e-5
     both = keras.Model(model.input, [model.get_layer("logits").output, model.output])
