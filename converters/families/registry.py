@@ -84,6 +84,7 @@ FAMILIES: dict[str, Family] = {
         caffe.deeplabv2.DEEPLABV2,
         caffe.pspnet.PSPNET,
         keras.applications.VGG,
+        keras.applications.MOBILENET_V2,
         keras.applications.RESNET,
         keras.applications.OLD_RESNET,
         keras.applications.OLDEST_RESNET,

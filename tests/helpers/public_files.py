@@ -13,6 +13,7 @@ from typing import Any
 from helpers import wrapped_files
 from helpers.deeplab_twins import DeepLab
 from helpers.fcn_twins import Mmseg
+from helpers.framework_files import FRAMEWORK_FILES, FrameworkFile
 from helpers.mmseg_twins import HRNetFCN, SegFormer
 from helpers.public_networks import PublicNetwork, build_public_network, drawn
 from helpers.references import randomized_state
@@ -115,11 +116,19 @@ def _mobilenet_deeplab() -> Any:
     return transformers.MobileNetV2ForSemanticSegmentation(transformers.MobileNetV2Config(output_stride=8))
 
 
+def _classifier(kind: str) -> Any:
+    """A classifier of transformers as it is by default."""
+    import_torchvision()
+    import transformers
+
+    return getattr(transformers, f"{kind}ForImageClassification")(getattr(transformers, f"{kind}Config")(num_labels=5))
+
+
 def _rows(package: str, names: str) -> list[PublicFile]:
     return [_network(package, name) for name in names.split()]
 
 
-FILES: list[PublicFile] = [
+FILES: list[PublicFile | FrameworkFile] = [
     *_rows(
         "torchvision", "resnet18 resnet50 resnext50_32x4d wide_resnet50_2 vgg11_bn alexnet squeezenet1_1 densenet121"
     ),
@@ -146,6 +155,8 @@ FILES: list[PublicFile] = [
     _network("smp", "DeepLabV3Plus-resnet18", _lightning, "DeepLabV3Plus-resnet18 in Lightning"),
     *_rows("transformers", "segformer upernet-convnext"),
     _twin("transformers", "mobilenetv2-deeplab", _mobilenet_deeplab),
+    _twin("transformers", "resnet-50", lambda: _classifier("ResNet")),
+    _twin("transformers", "mobilenet_v2_1.0_224", lambda: _classifier("MobileNetV2")),
     *_rows("papers", "BiSeNet ENet SegNet"),
     *(
         _twin("mmsegmentation", name, functools.partial(Mmseg, *numbers), _openmmlab)
@@ -162,4 +173,5 @@ FILES: list[PublicFile] = [
     _twin("mmsegmentation", "segformer_mit-b0", lambda: SegFormer("mit_b0"), _openmmlab),
     _twin("jfzhang95", "deeplab-drn", lambda: DeepLab("jfzhang95", "drn", output_stride=8)),
     _network("mmpretrain", "resnet50", lambda state: _openmmlab(_mmpretrain_names(state))),
+    *FRAMEWORK_FILES,
 ]

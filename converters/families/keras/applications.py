@@ -1,6 +1,7 @@
-"""keras.applications: VGG and ResNet, under today's layer names and under those of ResNet-50 until 2019.
+"""keras.applications: VGG, MobileNetV2 and ResNet, under today's layer names and under those of ResNet-50 until 2019.
 
-Source of the facts: https://github.com/keras-team/keras, keras/src/applications/vgg16.py, vgg19.py, resnet.py;
+Source of the facts: https://github.com/keras-team/keras, keras/src/applications/vgg16.py, vgg19.py, mobilenet_v2.py,
+resnet.py;
 https://github.com/keras-team/keras-applications, keras_applications/resnet50.py, where commit 36436f6 of August 2018
 added zeros around the pooling; and https://github.com/fchollet/deep-learning-models, resnet50.py.
 """
@@ -8,8 +9,9 @@ added zeros around the pooling; and https://github.com/fchollet/deep-learning-mo
 import dataclasses
 import functools
 
-from converters.families import variables
+from converters.families import light_variables, variables
 from converters.families.family import Family, FamilyNetwork
+from converters.families.keras.qubvel_encoders import MOBILENET_V2_ROWS
 from converters.families.trunks import network
 from converters.names.tables import Row, table
 from tfseg import specs
@@ -46,6 +48,31 @@ VGG = Family(
     head=r"fc[678]/.*",
     conventions=(),
     proof="keras.applications, 0",
+)
+
+# -------------------------------------------------------------------------------------------------------- MobileNetV2
+
+MOBILENET_V2 = dataclasses.replace(
+    VGG,
+    name="keras/mobilenet_v2",
+    covers="MobileNetV2, with and without top (`mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5`)",
+    files="https://keras.io/api/applications/mobilenet/",
+    source="https://github.com/keras-team/keras/blob/master/keras/src/applications/mobilenet_v2.py",
+    preprocessing="inception",
+    networks=(
+        FamilyNetwork(
+            "mobilenet_v2",
+            table((*MOBILENET_V2_ROWS, ("predictions", "predictions", "keras_dense"))),
+            "Conv1/kernel",
+            light_variables.mobilenet_v2,
+            widest=light_variables.MOBILENET_V2_WIDEST,
+            complete=r"(stem|block\d+|top)_.*",
+            options={"padding": "same", "epsilon": 1e-3},
+        ),
+    ),
+    head=r"predictions/.*",
+    conventions=("previous",),
+    proof="keras.applications, 1.9e-7",
 )
 
 # ------------------------------------------------------------------------------------------------------------- ResNet

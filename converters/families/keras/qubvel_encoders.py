@@ -100,15 +100,16 @@ def inverted_rows(first: str, block: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+MOBILENET_V2_ROWS: tuple[Row, ...] = (
+    ("Conv1", "stem_conv", "keras_conv"),
+    ("bn_Conv1", "stem_bn", "keras_norm"),
+    ("Conv_1", "top_conv", "keras_conv"),
+    ("Conv_1_bn", "top_bn", "keras_norm"),
+    *inverted_rows("expanded_conv_", "block_{b}_"),
+)
 _MOBILENET = Encoder(
     "mobilenet_v2",
-    (
-        ("Conv1", "stem_conv", "keras_conv"),
-        ("bn_Conv1", "stem_bn", "keras_norm"),
-        ("Conv_1", "top_conv", "keras_conv"),
-        ("Conv_1_bn", "top_bn", "keras_norm"),
-        *inverted_rows("expanded_conv_", "block_{b}_"),
-    ),
+    MOBILENET_V2_ROWS,
     "Conv1/kernel",
     light_variables.mobilenet_v2,
     r"(stem|block\d+|top)_.*",

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from helpers.qubvel_keras import save_weights
 from helpers.references import images, output, randomize, relative
 from keras import layers
 
@@ -57,6 +58,19 @@ def test_vgg16(tmp_path, record):
     assert (receipt.family, receipt.network, receipt.untouched) == ("keras/vgg", "vgg16", {})
     assert receipt.preprocessing == specs.PREPROCESSING["caffe"]
     check(public, model, SIZES, record, "VGG16")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("size", SIZES, ids=["odd", "even"])
+def test_mobilenet_v2(size, tmp_path, record):
+    """Built for a size, it pads odd maps on both sides, and even ones after them alone."""
+    public = application("MobileNetV2", input_shape=(*size, 3), classes=7, classifier_activation=None)
+    path = save_weights(public, tmp_path / "mobilenet_v2.h5")
+    model, receipt = converters.convert(path)
+    assert (receipt.family, receipt.network, receipt.untouched) == ("keras/mobilenet_v2", "mobilenet_v2", {})
+    assert receipt.preprocessing == specs.PREPROCESSING["inception"]
+    check(public, model, [size], record, "MobileNetV2")
+    check_round_trip(model, receipt, path, tmp_path)
 
 
 def test_resnet50(tmp_path, record):

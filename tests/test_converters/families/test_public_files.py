@@ -22,7 +22,7 @@ def test_the_page_holds_each_file_once():
     page = read_page(ROOT / PAGE)
     assert {f"{package}/{name}" for package, name in page} == set(labels)
     assert all(float(row.result) <= 1e-5 for row in page.values() if row.opened)
-    assert all(row.result.startswith("refused: of no family known here") for row in page.values() if not row.opened)
+    assert all(row.result.startswith("refused: ") for row in page.values() if not row.opened)
 
 
 @pytest.mark.quick_variants(1)
