@@ -38,6 +38,7 @@ from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.fcn_geometry import explain_geometry
 from tfseg.nets.heads import FCN
+from tfseg.nets.plain_segnet import PlainSegNet
 from tfseg.nets.plain_unet import PlainUnet
 from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.registry import build, list_models
@@ -83,6 +84,7 @@ __all__ = [
     "MobileNetV2",
     "MobileNetV3",
     "PSPNet",
+    "PlainSegNet",
     "PlainUnet",
     "PreActivationResNet",
     "ResNet",

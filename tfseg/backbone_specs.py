@@ -319,6 +319,33 @@ class XceptionBlock(NamedTuple):
     shortcut: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class XceptionForm:
+    """What differs between codes of DeepLab's Xception that have the same tensors.
+
+    Attributes:
+        epsilon: epsilon of every BatchNorm.
+        shortcut_relu: which shortcuts read a map after the ReLU that begins the block: "none" of them, the
+            "identities", or "all". In PyTorch, a ReLU that overwrites its input makes them so.
+        exit_relu: whether a ReLU stands before the last block.
+        depthwise_relu: whether ReLUs stand after the depthwise convolutions of the last block, too.
+        last_stride: whether the last block but one strides; if not, the network ends at stride 16.
+    """
+
+    epsilon: float = 1e-3
+    shortcut_relu: str = "none"
+    exit_relu: bool = False
+    depthwise_relu: bool = True
+    last_stride: bool = True
+
+
+XCEPTION_FORMS: dict[str, XceptionForm] = {
+    "tensorflow": XceptionForm(),
+    "jfzhang95": XceptionForm(epsilon=1e-5, shortcut_relu="all", exit_relu=True, depthwise_relu=False),
+    "bubbliiiing": XceptionForm(epsilon=1e-5, shortcut_relu="identities", last_stride=False),
+}
+
+
 def _xception(entry: tuple[tuple[int, int], ...], middle: int) -> tuple[XceptionBlock, ...]:
     return (
         *(XceptionBlock((filters,) * 3, strides) for filters, strides in entry),

@@ -8,6 +8,7 @@ Reference:
 * ResNeXt: https://arxiv.org/abs/1611.05431.
 * Wide ResNet: https://arxiv.org/abs/1605.07146.
 * ResNeSt: https://arxiv.org/abs/2004.08955.
+* SENet: https://arxiv.org/abs/1709.01507.
 * ResNet-RS: https://arxiv.org/abs/2103.07579.
 * Res2Net: https://arxiv.org/abs/1904.01169.
 * CLIP: https://arxiv.org/abs/2103.00020.
@@ -31,6 +32,7 @@ from tfseg.backbone_specs import MITS as MITS
 from tfseg.backbone_specs import MOBILENETS_V2 as MOBILENETS_V2
 from tfseg.backbone_specs import MOBILENETS_V3 as MOBILENETS_V3
 from tfseg.backbone_specs import PREACTIVATION_RESNETS as PREACTIVATION_RESNETS
+from tfseg.backbone_specs import XCEPTION_FORMS as XCEPTION_FORMS
 from tfseg.backbone_specs import XCEPTIONS as XCEPTIONS
 from tfseg.backbone_specs import DenseNetSpec as DenseNetSpec
 from tfseg.backbone_specs import EfficientNetSpec as EfficientNetSpec
@@ -39,6 +41,7 @@ from tfseg.backbone_specs import HRNetStage as HRNetStage
 from tfseg.backbone_specs import MiTSpec as MiTSpec
 from tfseg.backbone_specs import PreActivationSpec as PreActivationSpec
 from tfseg.backbone_specs import XceptionBlock as XceptionBlock
+from tfseg.backbone_specs import XceptionForm as XceptionForm
 from tfseg.backbone_specs import divisible as divisible
 from tfseg.palettes import CLASSES as CLASSES
 from tfseg.palettes import COLORS as COLORS
@@ -101,6 +104,42 @@ DEEPLAB_VGGS: dict[str, tuple[tuple[int, ...], bool]] = {
 
 UNETS: dict[str, tuple[int, ...]] = {"plain_unet": (64, 128, 256, 512, 1024)}  # channels at each stride
 
+
+@dataclasses.dataclass(frozen=True)
+class UnetForm:
+    """What differs between codes of the plain U-Net.
+
+    Attributes:
+        padding: zero pixels around the map that each 3x3 convolution reads; None: as many as keep the size. Without
+            zeros finer maps are cropped to the enlarged ones, and the scores are enlarged to the image.
+        decoder_norms: whether the convolutions of the decoder have BatchNorms.
+        half_first: whether the first of two convolutions has half as many channels.
+        pool_last: whether a stage pools after its convolutions, by the ceil rule, and not before them. Two more
+            convolutions then follow the coarsest map.
+        resize: whether an enlarged map of another size than the finer one is resized to it; if not, it gets a row or
+            column of zeros.
+    """
+
+    padding: int | None = None
+    decoder_norms: bool = True
+    half_first: bool = False
+    pool_last: bool = False
+    resize: bool = False
+
+
+UNET_FORMS: dict[str, UnetForm] = {
+    "milesial": UnetForm(),
+    "meetps": UnetForm(padding=0, decoder_norms=False),
+    "yassouali": UnetForm(half_first=True, pool_last=True, resize=True),
+}
+
+# ------------------------------------------------------------------------------------------------------------- SegNet
+
+# Channels of the decoder's convolutions, coarsest stage first; the scores come after the last one.
+SEGNETS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "plain_segnet": ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,)),
+}
+
 # ------------------------------------------------------------------------------------------------------------- ResNet
 
 
@@ -123,6 +162,8 @@ class ResNetSpec:
         stem_same: whether the stem's convolution of stride 2 follows TensorFlow's SAME; if not, both sides have the
             same padding.
         epsilon: epsilon of every BatchNorm.
+        norm: "batch"; or "affine" for a factor and a number that is added to each channel, into which a BatchNorm was
+            folded (Detectron's AffineChannel).
         stem: widths of three 3x3 convolutions, the first of stride 2; empty: one 7x7 convolution.
         stem_filters: filters of that 7x7 convolution.
         average_shortcut: "" or, for the "d" nets, an average pooling in place of the projection's stride. In a dilated
@@ -130,6 +171,10 @@ class ResNetSpec:
             drops it (PyTorch-Encoding, mmsegmentation). "valid" drops it, too, and leaves out an odd last row or column
             (CLIP).
         squeeze: how many times narrower the middle of squeeze-and-excite is; 0: no squeeze-and-excite.
+        squeeze_divisor: number of which the width of that middle is a multiple: 8 in timm, 1 in Cadene's.
+        squeeze_relu: whether a ReLU stands before squeeze-and-excite, too.
+        narrow_first: whether the first 1x1 convolution of a bottleneck is half as wide as the 3x3 one (SENet-154).
+        projection_kernel: rows, and columns, of the kernels of the projections that stride.
         radix: number of convolutions that split attention weighs against each other in place of each 3x3; 0: no split
             attention.
         scales: number of parts of the channels that Res2Net convolves one after the other in place of each 3x3; 0: one
@@ -159,10 +204,15 @@ class ResNetSpec:
     stem_pool: tuple[int, int] | str = (1, 1)
     stem_same: bool = False
     epsilon: float = 1e-5
+    norm: str = "batch"
     stem: tuple[int, ...] = ()
     stem_filters: int = 64
     average_shortcut: str = ""
     squeeze: int = 0
+    squeeze_divisor: int = 8
+    squeeze_relu: bool = False
+    narrow_first: bool = False
+    projection_kernel: int = 1
     radix: int = 0
     scales: int = 0
     biases: str = ""
@@ -234,6 +284,16 @@ def _variants() -> Iterator[tuple[str, ResNetSpec]]:
 
 
 RESNETS |= dict(_variants())
+# SENet-154 of the paper's authors, with timm's pooling.
+RESNETS["senet154"] = ResNetSpec(
+    (3, 8, 36, 3),
+    groups=64,
+    group_width=4,
+    stem=(64, 64, 128),
+    squeeze=16,
+    narrow_first=True,
+    projection_kernel=3,
+)
 _CLIP: dict[str, Any] = {"stem": (32, 32, 64), "average_shortcut": "valid", "antialias": "average_valid"}
 RESNETS |= {f"resnet{depth}_clip": dataclasses.replace(RESNETS[f"resnet{depth}"], **_CLIP) for depth in (50, 101)}
 
@@ -255,6 +315,36 @@ RESNET_DOUBLES: dict[str, tuple[str, dict[str, Any]]] = {
     },
 }
 RESNETS |= {name: dataclasses.replace(RESNETS[double], **changes) for name, (double, changes) in RESNET_DOUBLES.items()}
+
+
+def first_filters(filters: int, spec: ResNetSpec) -> int:
+    """The width of the first 1x1 convolution of a bottleneck.
+
+    Args:
+        filters: width of its 3x3 convolution.
+        spec: numbers of the network.
+
+    Example:
+        >>> tfseg.specs.first_filters(256, tfseg.specs.RESNETS["senet154"])
+        128
+    """
+    return max(spec.groups, filters // 2) if spec.narrow_first else filters
+
+
+def squeezed(filters: int, spec: ResNetSpec) -> int:
+    """The width of the middle of squeeze-and-excite.
+
+    Args:
+        filters: channels that it weighs.
+        spec: numbers of the network.
+
+    Example:
+        >>> tfseg.specs.squeezed(64, tfseg.specs.RESNETS["seresnet18"])
+        8
+    """
+    divisor = spec.squeeze_divisor
+    return max(divisor, (filters // spec.squeeze + divisor // 2) // divisor * divisor)
+
 
 # ---------------------------------------------------------------------------------------------------------------- DRN
 
@@ -356,7 +446,7 @@ def network_names() -> list[str]:
         >>> tfseg.specs.network_names() == tfseg.list_models()
         True
     """
-    return sorted([*BACKBONES, *SEGMENTERS, *FCNS, *DEEPLAB_VGGS, *UNETS])
+    return sorted([*BACKBONES, *SEGMENTERS, *FCNS, *DEEPLAB_VGGS, *UNETS, *SEGNETS])
 
 
 def scaled(filters: float, width: float) -> int:
@@ -462,6 +552,13 @@ PREPROCESSING: dict[str, ImagePreprocessing] = {
         "divisor": 1.0,
         "mean": (91.4953, 103.8827, 131.0912),
         "std": (1.0, 1.0, 1.0),
+    },
+    # meetps/pytorch-semseg on ADE20K and CamVid: a mean of Caffe's, then a divisor.
+    "meetps": {
+        "channel_order": "BGR",
+        "divisor": 1.0,
+        "mean": (104.00699, 116.66877, 122.67892),
+        "std": (255.0, 255.0, 255.0),
     },
     # Mean and deviation of PASCAL VOC as yassouali/pytorch-segmentation measured them.
     "yassouali_voc": {

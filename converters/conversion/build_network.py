@@ -104,9 +104,9 @@ def build_network(
     options = _family_options(known, request)
     if known.is_file_network:
         options |= fit.network.read(source.shapes)
-    options |= {key: value for key, value in (stated or {}).items() if known.is_file_network or key in _TRUNK}
-    _check_request(known, request, options)
     head = _has_head(known, request)
+    options |= _stated_options(known, stated or {}, head)
+    _check_request(known, request, options)
     options |= _requested_options(known, request, head, source.shapes)
     if not head and "multi_scale" in options:
         options["multi_scale"] = False
@@ -124,6 +124,16 @@ def build_network(
     if not head:
         drop.append((known.owner.head, "the head, left out: include_top=False"))
     return BuiltNetwork(model, options, drop)
+
+
+def _stated_options(known: _Target, stated: Mapping[str, Any], head: bool) -> dict[str, Any]:
+    """What a configuration decides of this network; without a head, what it says of another one's does not count."""
+    taken = None if head else registry.options_of(known.name)
+    return {
+        key: value
+        for key, value in stated.items()
+        if (known.is_file_network or key in _TRUNK) and (taken is None or key in taken)
+    }
 
 
 def _owner(target: str, fit: Fit) -> tuple[Family, FamilyNetwork]:

@@ -1,9 +1,9 @@
-"""The kernels that every file of an HRNet, a Xception or a ResNetV2 has, enumerated as in `variables`."""
+"""The kernels that every file of an HRNet, a Xception, a ResNetV2, a plain U-Net or a SegNet has, as in `variables`."""
 
 import functools
 import itertools
 
-from converters.families.variables import ANY
+from converters.families.variables import ANY, vgg
 from converters.types import Shape, Shapes
 from tfseg import specs
 
@@ -108,3 +108,55 @@ def resnetv2(width: float, *, spec: specs.PreActivationSpec) -> Shapes:
                 variables[f"{name}_conv{index}"] = (size, size, inputs, outputs)
             before = after
     return {f"{layer}/kernel": shape for layer, shape in variables.items()}
+
+
+@functools.cache
+def plain_unet(width: float, *, bilinear: bool = False, form: str = "milesial") -> Shapes:
+    """The kernels of a U-Net without a classifier inside, as `tfseg.PlainUnet` builds them.
+
+    Args:
+        width: multiplier of the channel counts.
+        bilinear: whether maps are enlarged bilinearly.
+        form: name in `tfseg.specs.UNET_FORMS`.
+    """
+    filters = [specs.scaled(count, width) for count in specs.UNETS["plain_unet"]]
+    if bilinear:
+        filters[-1] //= 2
+    kind = specs.UNET_FORMS[form]
+    variables: dict[str, Shape] = {}
+    before = ANY
+    for index, count in enumerate(filters):
+        variables |= _two(f"encoder_{index}", before, count, count, kind)
+        before = count
+    if kind.pool_last:
+        variables |= _two("middle", before, before, before, kind)
+    for index, beside in enumerate(reversed(filters[:-1])):
+        if not bilinear:
+            variables[f"decoder_{index}_up"] = (2, 2, before // 2, before)
+        after = beside // 2 if bilinear and index < len(filters) - 2 else beside
+        variables |= _two(f"decoder_{index}", beside + (before if bilinear else before // 2), beside, after, kind)
+        before = after
+    return {f"{layer}/kernel": shape for layer, shape in variables.items()}
+
+
+def _two(target: str, before: int, middle: int, after: int, form: specs.UnetForm) -> dict[str, Shape]:
+    middle = after // 2 if form.half_first else middle
+    return {f"{target}_conv1_conv": (3, 3, before, middle), f"{target}_conv2_conv": (3, 3, middle, after)}
+
+
+@functools.cache
+def segnet(width: float, *, last_convs: int) -> Shapes:
+    """The kernels of a SegNet on VGG16, without that of the scores.
+
+    Args:
+        width: multiplier of the channel counts.
+        last_convs: number of convolutions between the last unpooling and the scores.
+    """
+    variables = dict(vgg(width, depth=16))
+    before = specs.scaled(specs.VGG_FILTERS[-1], width)
+    *rows, last = specs.SEGNETS["plain_segnet"]
+    for stage, filters in zip(range(5, 0, -1), [*rows, last * last_convs], strict=True):
+        for index, count in enumerate(filters, 1):
+            variables[f"decoder_{stage}_{index}_conv/kernel"] = (3, 3, before, specs.scaled(count, width))
+            before = specs.scaled(count, width)
+    return variables

@@ -53,7 +53,9 @@ def deeplab_vgg(width: float, *, branches: tuple[str, ...]) -> Shapes:
 
 
 @functools.cache
-def fcn(width: float, *, name: str, heads: tuple[str, ...] = ("",), channel_scales: bool = False) -> Shapes:
+def fcn(
+    width: float, *, name: str, heads: tuple[str, ...] = ("",), channel_scales: bool = False, resized: bool = False
+) -> Shapes:
     """The convolutions of an FCN's VGG16, and the layers that tell the FCNs apart: scores of poolings and upscores.
 
     Args:
@@ -61,12 +63,14 @@ def fcn(width: float, *, name: str, heads: tuple[str, ...] = ("",), channel_scal
         name: name in `tfseg.specs.FCNS`.
         heads: endings of the layers' names, one for each head.
         channel_scales: whether the factors of the at-once variant are variables.
+        resized: whether scores are resized, without upscores.
     """
     variables = dict(vgg(width, depth=16))
     for upscore in specs.FCNS[name]:
         for head in heads:
             size = 2 * upscore.strides
-            variables[f"{upscore.name}{head}/kernel"] = (size, size, ANY, ANY)
+            if not resized:
+                variables[f"{upscore.name}{head}/kernel"] = (size, size, ANY, ANY)
             if upscore.skip:
                 variables[f"score_{upscore.skip}{head}/kernel"] = (1, 1, ANY, ANY)
         if upscore.skip and channel_scales:
@@ -94,6 +98,10 @@ def resnet(width: float, *, spec: specs.ResNetSpec) -> Shapes:
         for block in range(1, count + 1):
             variables |= _residual_block(spec, f"conv{stage}_block{block}", before, filters * width)
             before = specs.scaled(filters * width, spec.expansion)
+    if spec.norm == "affine":
+        filters_of = {path.removesuffix("_conv/kernel"): shape[-1] for path, shape in variables.items()}
+        variables |= {f"{layer}_affine/kernel": (1, 1, count, 1) for layer, count in filters_of.items()}
+        variables |= {f"{layer}_affine/bias": (count,) for layer, count in filters_of.items()}
     return variables
 
 
@@ -102,10 +110,11 @@ def _residual_block(spec: specs.ResNetSpec, block: str, before: int, planes: flo
     after = specs.scaled(planes, spec.expansion)
     inside = max(1, int(planes * spec.group_width / 64)) * spec.groups if spec.bottleneck else specs.scaled(planes, 1)
     parts = max(1, spec.scales)
-    sizes = [(1, before, inside * parts), (3, inside, inside), (1, inside * parts, after)]
+    first = specs.first_filters(inside, spec)
+    sizes = [(1, before, first * parts), (3, first, inside), (1, inside * parts, after)]
     kernels: dict[str, Shape] = {}
     if before != after:
-        kernels["0_conv"] = (1, 1, before, after)
+        kernels["0_conv"] = (*_projection(spec, block), before, after)
     for index, (size, inputs, outputs) in enumerate(
         sizes if spec.bottleneck else [(3, before, inside), (3, inside, after)], 1
     ):
@@ -120,12 +129,18 @@ def _residual_block(spec: specs.ResNetSpec, block: str, before: int, planes: flo
             yield from _biased(f"{block}_{index}_attention_1_conv", (1, 1, outputs, middle))
             yield from _biased(f"{block}_{index}_attention_2_conv", (1, 1, middle, outputs * copies))
     if spec.squeeze:
-        middle = max(8, (after // spec.squeeze + 4) // 8 * 8)
+        middle = specs.squeezed(after, spec)
         yield from _biased(f"{block}_se_1_conv", (1, 1, after, middle))
         yield from _biased(f"{block}_se_2_conv", (1, 1, middle, after))
     for layer, shape in kernels.items():
         variables = list(_biased(f"{block}_{layer}", shape))
         yield from variables if spec.biases == "all" else variables[:1]
+
+
+def _projection(spec: specs.ResNetSpec, block: str) -> tuple[int, int]:
+    """Rows and columns of a projection's kernel; the first stage does not stride."""
+    size = 1 if block.startswith("conv2") else spec.projection_kernel
+    return size, size
 
 
 def _biased(layer: str, shape: Shape) -> Iterator[tuple[str, Shape]]:

@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
         ("running_mean", "moving_mean", ("c -> c",)),
         ("running_var", "moving_variance", ("c -> c",)),
     ),
+    "prelu": (("weight", "alpha", ("c -> 1 1 c",)),),
     "group_norm": (("weight", "gamma", ("c -> c",)), ("bias", "beta", ("c -> c",))),
     # Caffe normalizes in two layers: BatchNorm, then Scale.
     "batchnorm": (("mean", "moving_mean", ("c -> c",)), ("variance", "moving_variance", ("c -> c",))),
@@ -48,6 +49,16 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
         ("variance", "moving_variance", ("c -> c",)),
     ),
     "scale": (("gamma", "gamma", ("c -> c",)), ("beta", "beta", ("c -> c",))),
+    # Caffe2's blobs: in Detectron's files a factor and a number to add, or the four tensors of a BatchNorm.
+    "blob_conv": (("_w", "kernel", ("o i h w -> h w i o",)),),
+    "blob_dense": (("_w", "kernel", ("o i -> i o", "o i -> 1 1 i o")), ("_b", "bias", ("o -> o",))),
+    "blob_affine": (("_s", "kernel", ("c -> 1 1 c 1",)), ("_b", "bias", ("c -> c",))),
+    "blob_norm": (
+        ("_gamma", "gamma", ("c -> c",)),
+        ("_beta", "beta", ("c -> c",)),
+        ("_running_mean", "moving_mean", ("c -> c",)),
+        ("_running_var", "moving_variance", ("c -> c",)),
+    ),
     # TensorFlow 1 and kaffe have the layout of Keras.
     "tf_conv": (("/weights", "kernel", ("h w i o -> h w i o",)), ("/biases", "bias", ("o -> o",))),
     "tf_dense": (("/weights", "kernel", ("i o -> i o", "i o -> 1 1 i o")), ("/biases", "bias", ("o -> o",))),

@@ -170,8 +170,8 @@ def _target_shape(layouts: tuple[str, ...], shape: Shape) -> Shape | None:
 
 
 def _joined(module: str, tensor: str) -> str:
-    """A tensor's key: PyTorch and Caffe put a dot before its last part; a kind whose names begin with / says so."""
-    return module + tensor if tensor.startswith("/") else f"{module}.{tensor}"
+    """A tensor's key: PyTorch and Caffe put a dot before its last part, but not before one that begins with / or _."""
+    return module + tensor if tensor.startswith(("/", "_")) else f"{module}.{tensor}"
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import dataclasses
 
 import torch
-from helpers import drn_twin
+from helpers import drn_twin, xception_twin
 from helpers.torchvision_cpu import import_torchvision
 from torch import nn
 from torch.nn import functional
@@ -86,6 +86,15 @@ STYLES = {
         late=True,
         twice=True,
         grid=True,
+    ),
+    "chenxi116": Style(
+        pairs(
+            *(f"aspp.aspp{branch} aspp{branch}_bn" for branch in (1, 2, 3, 4, 5)),
+            "aspp.conv2 bn2",
+        ),
+        "aspp.conv3",
+        plus=False,
+        nested=True,
     ),
     "yassouali": Style(
         pairs(
@@ -195,20 +204,20 @@ class DRN(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """DeepLabV3 or DeepLabV3+ in a style of `STYLES`, on "mobilenet", "drn" or a ResNet of torchvision."""
+    """DeepLabV3 or DeepLabV3+ in a style of `STYLES`, on "mobilenet", "drn", "xception" or a ResNet of torchvision."""
 
     def __init__(self, style, backbone="mobilenet", num_classes=5, output_stride=16):
         super().__init__()
-        self.style = style = STYLES[style]
-        light = backbone == "mobilenet"
-        self.backbone = (
-            MobileNet(style, output_stride)
-            if light
-            else DRN()
-            if backbone == "drn"
-            else resnet(backbone, output_stride, not style.nested, style.grid)
-        )
-        fine, inside = (24, 320) if light else (256, 512 if backbone == "drn" else 2048)
+        name, self.style = style, STYLES[style]
+        style = self.style
+        builders = {
+            "mobilenet": (24, 320, lambda: MobileNet(style, output_stride)),
+            "drn": (256, 512, DRN),
+            "xception": (xception_twin.FINE.get(name), 2048, lambda: xception_twin.Xception(name, output_stride)),
+        }
+        plain = (256, 2048, lambda: resnet(backbone, output_stride, not style.nested, style.grid))
+        fine, inside, build = builders.get(backbone, plain)
+        self.backbone = build()
         self.rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
         channels = [*((inside, 256),) * 5, (1280, 256)]
         channels += [(fine, 48), (304, 256), (256, 256)] if style.plus else [(256, 256)]

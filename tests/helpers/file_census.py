@@ -24,7 +24,6 @@ from helpers.references import images, relative
 import converters
 from converters import ConversionError
 
-SIZES = ((128, 160), (193, 135))
 _HEAD = """# Public files
 
 Each file holds a public network with random weights, alone or as its trainers and users wrap it. `tfseg convert` opens it
@@ -55,19 +54,15 @@ def measured(file):
     """The row of a file: opened exactly, or refused."""
     if isinstance(file, FrameworkFile):
         return _measured_elsewhere(file)
-    import torch
-
     module, content = file.make()
     with tempfile.TemporaryDirectory() as folder:
-        # As it is published: timm's names say which of two networks with the same tensors it is.
-        path = pathlib.Path(folder) / {"detectron2": file.name, "timm": f"{file.name}.pth"}.get(file.package, "net.pth")
-        torch.save(content, path)
+        path = file.save(module, content, pathlib.Path(folder))
         del content
         try:
-            model, receipt = converters.convert(path)
+            model, receipt = converters.convert(path, **file.options)
         except ConversionError as error:
             return FileRow("", _refusal(str(error)))
-    worst = max(difference(model, module, size) for size in SIZES)
+    worst = max(difference(model, module, size, file) for size in file.sizes)
     assert worst <= _TOLERANCE, f"{file.package}/{file.name} is wrong: {worst:.2g}"
     return FileRow(f"{receipt.family}: {receipt.network}", f"{worst:.1e}")
 
@@ -89,12 +84,12 @@ def _measured_elsewhere(file):
     return FileRow(opened, f"{worst:.1e}")
 
 
-def difference(model, module, size):
+def difference(model, module, size, file):
     """The relative difference at a size; at one that the module takes."""
     import torch
 
     for height, width in (size, tuple(64 * max(1, side // 64) for side in size)):
-        pixels = images(height, width)
+        pixels = images(height, width, channels=file.channels)
         with torch.no_grad():
             try:
                 reference = module(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))))
@@ -107,6 +102,7 @@ def difference(model, module, size):
     result = np.asarray(_first(model(pixels, training=False)), "float64")
     if result.ndim == 4:
         result = result.transpose(0, 3, 1, 2)
+        result = result if file.after is None else file.after(result)
     if result.ndim == 4 and reference.ndim == 2:  # a trunk without a head gives its map; the module, its average
         result = result.mean((2, 3))
     if reference.ndim == 4 and result.shape != reference.shape:

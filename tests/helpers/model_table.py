@@ -67,7 +67,7 @@ def sections():
             if f"{head}_{name}" in specs.SEGMENTERS
         ],
         "Backbones": tfseg.list_models("backbones"),
-        "Whole networks": [*specs.FCNS, *specs.DEEPLAB_VGGS, *specs.UNETS],
+        "Whole networks": [*specs.FCNS, *specs.DEEPLAB_VGGS, *specs.UNETS, *specs.SEGNETS],
     }
 
 

@@ -5,59 +5,21 @@ each file alone, without the package, and compares.
 """
 
 import copy
-import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from helpers import wrapped_files
-from helpers.deeplab_twins import DeepLab
-from helpers.fcn_twins import Mmseg
+from helpers.file_forms import PublicFile, State, named, openmmlab, twin
 from helpers.framework_files import FRAMEWORK_FILES, FrameworkFile
-from helpers.mmseg_twins import HRNetFCN, SegFormer
 from helpers.public_networks import PublicNetwork, build_public_network, drawn
-from helpers.references import randomized_state
+from helpers.renamed_states import detectron2_names
+from helpers.repository_files import REPOSITORY_FILES
 from helpers.torchvision_cpu import import_torchvision
-
-State = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class PublicFile:
-    """One row of the census.
-
-    Attributes:
-        package: who publishes such files.
-        name: what people call it.
-        make: gives the torch module in evaluation mode, and what is saved of it.
-    """
-
-    package: str
-    name: str
-    make: Callable[[], tuple[Any, Any]]
+from helpers.user_files import USER_FILES
 
 
 def _half(state: State) -> State:
     return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-
-
-def detectron2_names(state: State) -> Any:
-    """What `R-50.pkl` of detectron2 holds: its own names, arrays of NumPy."""
-    places = {"layer1": "res2", "layer2": "res3", "layer3": "res4", "layer4": "res5"}
-    result = {}
-    for key, value in state.items():
-        if "num_batches" in key:
-            continue
-        first, *rest = key.split(".")
-        text = ".".join([places.get(first, f"stem.{first}"), *rest])
-        for number in "123":
-            text = text.replace(f"bn{number}.", f"conv{number}.norm.")
-        result[text.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")] = value.numpy()
-    return {"model": result, "__author__": "torchvision", "matching_heuristics": True}
-
-
-def _openmmlab(state: State) -> Any:
-    return {"meta": {"epoch": 3, "mmseg_version": "0.30.0"}, "state_dict": dict(state)}
 
 
 def _mmpretrain_names(state: State) -> State:
@@ -82,7 +44,9 @@ def _network(package: str, name: str, form: Callable[[State], Any] = dict, label
             module.half().float()  # what the file holds, in the type in which both compute
         return module, content
 
-    return PublicFile(package, label or name, make)
+    # As it is published: timm's names say which of two networks with the same tensors it is.
+    title = {"detectron2": label, "timm": f"{name}.pth"}.get(package, "net.pth")
+    return PublicFile(package, label or name, make, named(title))
 
 
 def _wrapped(label: str, content: Any, has_head: bool) -> PublicFile:
@@ -96,16 +60,6 @@ def _wrapped(label: str, content: Any, has_head: bool) -> PublicFile:
         return module.eval(), copy.deepcopy(content)
 
     return PublicFile("ResNet-18 in", label, make)
-
-
-def _twin(package: str, name: str, build: Callable[[], Any], form: Callable[[State], Any] = dict) -> PublicFile:
-    """A file of a project that no package index has: a network in torch under its names."""
-
-    def make() -> tuple[Any, Any]:
-        module = randomized_state(build()).requires_grad_(False)
-        return module, form(module.state_dict())
-
-    return PublicFile(package, name, make)
 
 
 def _mobilenet_deeplab() -> Any:
@@ -142,36 +96,26 @@ FILES: list[PublicFile | FrameworkFile] = [
     _network("torchvision", "resnet50", _half, "resnet50 in float16"),
     _network("detectron2", "resnet50", detectron2_names, "R-50.pkl"),
     *_rows("timm", "resnetaa50 resnetblur18 resnet26 resnext50d_32x4d resnet50_clip_gap resnetv2_50 res2net50_26w_4s"),
+    *_rows("timm", "resnet50_clip legacy_seresnet18 legacy_senet154"),
     *_rows("timm", "legacy_seresnet50 seresnet50 resnest14d resnetrs50 tf_efficientnet_b0 efficientnet_b0"),
     *_rows("timm", "mobilenetv2_100 hrnet_w18 xception41 resnetv2_50x1_bit convnext_tiny"),
     *_rows("smp", "Unet-resnet18 UnetPlusPlus-resnet18 FPN-resnet18 PAN-resnet18 Linknet-resnet18 MAnet-resnet18"),
     *_rows("smp", "PSPNet-resnet18 DeepLabV3-resnet18 DeepLabV3Plus-resnet18 UPerNet-resnet18 Segformer-resnet18"),
     *_rows("smp", "Unet-resnet34 Unet-vgg16_bn Unet-mobilenet_v2 Unet-efficientnet-b0 Unet-mit_b0"),
     *_rows("smp", "Unet-timm-efficientnet-b0 Unet-se_resnet50 Unet-resnext50_32x4d Unet-densenet121 Unet-tu-resnet34"),
-    *_rows("smp", "DeepLabV3Plus-resnet50 DeepLabV3Plus-resnext50_32x4d DeepLabV3Plus-mobilenet_v2"),
+    *_rows("smp", "DeepLabV3Plus-resnet50 DeepLabV3Plus-resnext50_32x4d DeepLabV3Plus-resnext101_32x8d"),
+    *_rows("smp", "DeepLabV3Plus-mobilenet_v2"),
     *_rows("smp", "DeepLabV3Plus-efficientnet-b0 DeepLabV3Plus-timm-efficientnet-b0 DeepLabV3Plus-se_resnet50"),
     *_rows("smp", "DeepLabV3Plus-se_resnext50_32x4d DeepLabV3Plus-timm-resnest50d DeepLabV3Plus-mit_b0"),
     *_rows("smp", "DeepLabV3Plus-tu-resnet50 DeepLabV3Plus-tu-resnet50d DeepLabV3Plus-timm-regnetx_002"),
     _network("smp", "DeepLabV3Plus-resnet18", _lightning, "DeepLabV3Plus-resnet18 in Lightning"),
     *_rows("transformers", "segformer upernet-convnext"),
-    _twin("transformers", "mobilenetv2-deeplab", _mobilenet_deeplab),
-    _twin("transformers", "resnet-50", lambda: _classifier("ResNet")),
-    _twin("transformers", "mobilenet_v2_1.0_224", lambda: _classifier("MobileNetV2")),
+    twin("transformers", "mobilenetv2-deeplab", _mobilenet_deeplab),
+    twin("transformers", "resnet-50", lambda: _classifier("ResNet")),
+    twin("transformers", "mobilenet_v2_1.0_224", lambda: _classifier("MobileNetV2")),
     *_rows("papers", "BiSeNet ENet SegNet"),
-    *(
-        _twin("mmsegmentation", name, functools.partial(Mmseg, *numbers), _openmmlab)
-        for name, numbers in {
-            "fcn_r50-d8": (50, "c", "fcn"),
-            "pspnet_r50b-d8": (50, "", "pspnet"),
-            "deeplabv3_r50-d8": (50, "c", "deeplabv3"),
-            "deeplabv3plus_r50-d8": (50, "c", "deeplabv3plus"),
-            "upernet_r50": (50, "c", "upernet"),
-            "fpn_r50": (50, "c", "fpn"),
-        }.items()
-    ),
-    _twin("mmsegmentation", "fcn_hr18s", lambda: HRNetFCN("hrnet_w18_small_v2"), _openmmlab),
-    _twin("mmsegmentation", "segformer_mit-b0", lambda: SegFormer("mit_b0"), _openmmlab),
-    _twin("jfzhang95", "deeplab-drn", lambda: DeepLab("jfzhang95", "drn", output_stride=8)),
-    _network("mmpretrain", "resnet50", lambda state: _openmmlab(_mmpretrain_names(state))),
+    _network("mmpretrain", "resnet50", lambda state: openmmlab(_mmpretrain_names(state))),
+    *USER_FILES,
+    *REPOSITORY_FILES,
     *FRAMEWORK_FILES,
 ]

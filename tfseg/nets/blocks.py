@@ -195,6 +195,16 @@ def norm(x: Tensor, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> 
     return keras.layers.BatchNormalization(axis=-1, momentum=momentum, epsilon=epsilon, name=name)(x)
 
 
+def affine(x: Tensor, name: str) -> Tensor:
+    """Each channel times a factor, and a number added: the identity at the start.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        name: name of the layer.
+    """
+    return keras.layers.DepthwiseConv2D(1, depthwise_initializer="ones", data_format=CHANNELS_LAST, name=name)(x)
+
+
 def relu(x: Tensor, name: str) -> Tensor:
     """A ReLU.
 
@@ -220,6 +230,19 @@ def conv_norm_relu(
     """
     x = norm(conv(x, filters, kernel_size, f"{name}_conv", **options), f"{name}_bn", epsilon)
     return relu(x, f"{name}_relu")
+
+
+def conv_relu(x: Tensor, filters: int, kernel_size: int, name: str, **options: Any) -> Tensor:
+    """Convolution with a bias, and ReLU: layers `<name>_conv` and `<name>_relu`.
+
+    Args:
+        x: map `(batch, height, width, channels)`.
+        filters: number of output channels.
+        kernel_size: rows, and columns, of the kernel.
+        name: beginning of the layers' names.
+        options: further arguments of `conv`.
+    """
+    return relu(conv(x, filters, kernel_size, f"{name}_conv", use_bias=True, **options), f"{name}_relu")
 
 
 def separable_norm_relu(

@@ -1,5 +1,6 @@
 """The four FCNs on VGG16: FCN-32s, -16s, -8s and -8s-at-once, in the exact geometry of the paper's networks."""
 
+import functools
 from collections.abc import Mapping
 
 import keras
@@ -7,7 +8,7 @@ from keras.layers import Add, Conv2DTranspose, DepthwiseConv2D, Rescaling, Spati
 
 from tfseg import specs
 from tfseg.initializers import BilinearInitializer
-from tfseg.layers import CropLike
+from tfseg.layers import CropLike, ResizeLike
 from tfseg.nets import blocks
 from tfseg.nets.fcn_geometry import explain_geometry
 from tfseg.nets.vgg import stage_convs
@@ -23,6 +24,7 @@ def FCN32s(
     padding: int | str = 100,
     width: float = 1.0,
     channels: int = 3,
+    upsampling: str = "transposed_convolution",
     name: str | None = None,
 ) -> keras.Model:
     """FCN-32s on VGG16: one transposed convolution from stride 32 to the image's size.
@@ -41,10 +43,12 @@ def FCN32s(
             both; near the image's border their scores differ.
         width: factor of every channel count but `num_classes`.
         channels: channels of the input; 4 for color and depth.
+        upsampling: "transposed_convolution", or a name of `tfseg.specs.INTERPOLATIONS`: how scores are resized to those
+            of the next finer map and to the image, borders included (meetps/pytorch-semseg: "nearest").
         name: name of the model; None: "fcn32s".
     Returns: functional model.
     Raises:
-        ValueError: another padding, or no heads.
+        ValueError: another padding or upsampling, or no heads.
     Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211; `explain_geometry` derives the crops.
 
     Example:
@@ -52,7 +56,7 @@ def FCN32s(
         >>> tuple(model(np.zeros((1, 65, 83, 3))).shape)
         (1, 65, 83, 5)
     """
-    return _fcn("fcn32s", num_classes, padding, width, channels, name)
+    return _fcn("fcn32s", num_classes, padding, width, channels, name, upsampling=upsampling)
 
 
 def FCN16s(
@@ -61,6 +65,7 @@ def FCN16s(
     padding: int | str = 100,
     width: float = 1.0,
     channels: int = 3,
+    upsampling: str = "transposed_convolution",
     name: str | None = None,
 ) -> keras.Model:
     """FCN-16s on VGG16: `FCN32s` with the scores of pool4 added at stride 16.
@@ -72,17 +77,18 @@ def FCN16s(
         padding: 100, the paper's number of zero pixels around the image, or "same" (see `FCN32s`).
         width: factor of every channel count but `num_classes`.
         channels: channels of the input; 4 for color and depth.
+        upsampling: how scores are enlarged (see `FCN32s`).
         name: name of the model; None: "fcn16s".
     Returns: functional model.
     Raises:
-        ValueError: another padding, or no heads.
+        ValueError: another padding or upsampling, or no heads.
     Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211, section 4.2.
 
     Example:
         >>> tfseg.FCN16s(5, width=1 / 16).get_layer("score_pool4").filters
         5
     """
-    return _fcn("fcn16s", num_classes, padding, width, channels, name)
+    return _fcn("fcn16s", num_classes, padding, width, channels, name, upsampling=upsampling)
 
 
 def FCN8s(
@@ -91,6 +97,7 @@ def FCN8s(
     padding: int | str = 100,
     width: float = 1.0,
     channels: int = 3,
+    upsampling: str = "transposed_convolution",
     name: str | None = None,
 ) -> keras.Model:
     """FCN-8s on VGG16: `FCN32s` with the scores of pool4 added at stride 16 and those of pool3 at stride 8.
@@ -102,10 +109,11 @@ def FCN8s(
         padding: 100, the paper's number of zero pixels around the image, or "same" (see `FCN32s`).
         width: factor of every channel count but `num_classes`.
         channels: channels of the input; 4 for color and depth.
+        upsampling: how scores are enlarged (see `FCN32s`).
         name: name of the model; None: "fcn8s".
     Returns: functional model.
     Raises:
-        ValueError: another padding, or no heads.
+        ValueError: another padding or upsampling, or no heads.
     Reference: Shelhamer et al. 2017, https://arxiv.org/abs/1605.06211, section 4.2.
 
     Example:
@@ -113,7 +121,7 @@ def FCN8s(
         >>> [output.shape for output in model.outputs]
         [(None, None, None, 33), (None, None, None, 3)]
     """
-    return _fcn("fcn8s", num_classes, padding, width, channels, name)
+    return _fcn("fcn8s", num_classes, padding, width, channels, name, upsampling=upsampling)
 
 
 def FCN8sAtOnce(
@@ -156,11 +164,13 @@ def _fcn(
     channels: int,
     name: str | None,
     channel_scales: bool = False,
+    upsampling: str = "transposed_convolution",
 ) -> keras.Model:
     heads = num_classes if isinstance(num_classes, Mapping) else {"": num_classes}
     if not heads:
         raise ValueError('num_classes is a number, or one for each head: {"sem": 33, "geo": 3}. Received: {}')
     blocks.check_choice("padding", padding, (100, "same"))
+    blocks.check_choice("upsampling", upsampling, ("transposed_convolution", *specs.INTERPOLATIONS))
     blocks.check_width(width)
     same = padding == "same"
     image, x = blocks.image_input(channels, "fcn")
@@ -177,7 +187,10 @@ def _fcn(
     skips = {
         skip: _scaled(poolings[skip], skip, scale, channel_scales) for _, _, skip, scale in specs.FCNS[network] if skip
     }
-    scores = [_head(network, padding, x, skips, image, count, head and f"_{head}") for head, count in heads.items()]
+    finish = functools.partial(_head, network, padding)
+    if upsampling != "transposed_convolution":
+        finish = functools.partial(_resized_head, network, upsampling)
+    scores = [finish(x, skips, image, count, head and f"_{head}") for head, count in heads.items()]
     return keras.Model(image, scores if isinstance(num_classes, Mapping) else scores[0], name=name or network)
 
 
@@ -236,6 +249,26 @@ def _head(
             x = CropLike(crops[upscore], name=f"{upscore}{suffix}c")([x, y])
         else:
             y = CropLike(crops[f"score_{skip}"], name=f"score_{skip}{suffix}c")([y, x])
+        x = Add(name=f"fuse_{skip}{suffix}")([x, y])
+    return x
+
+
+def _resized_head(
+    network: str,
+    upsampling: str,
+    x: Tensor,
+    skips: Mapping[str, Tensor],
+    image: keras.KerasTensor,
+    num_classes: int,
+    suffix: str,
+) -> Tensor:
+    """Logits at the image's size, where scores are resized to those of the next finer map and nothing is cropped."""
+    x = _score(x, num_classes, f"score_fr{suffix}")
+    for name, _, skip, _ in specs.FCNS[network]:
+        if skip is None:
+            return ResizeLike(upsampling, name=f"score{suffix}", dtype="float32")([x, image])
+        y = _score(skips[skip], num_classes, f"score_{skip}{suffix}")
+        x = ResizeLike(upsampling, name=f"{name}{suffix}")([x, y])
         x = Add(name=f"fuse_{skip}{suffix}")([x, y])
     return x
 

@@ -22,6 +22,7 @@ def FCN(
     concat: bool = False,
     head_kernel: int = 3,
     head_reduction: int = 4,
+    head_rate: int = 1,
     aux_reduction: int = 4,
     upsampling: str = "bilinear",
     name: str | None = None,
@@ -42,6 +43,7 @@ def FCN(
         concat: whether one more convolution reads the features beside the output of those (mmsegmentation).
         head_kernel: rows, and columns, of those kernels (HRNet: 1).
         head_reduction: how many times fewer channels than the features they have (HRNet: 1).
+        head_rate: dilation rate of those kernels (mmsegmentation's "d6": 6). The second head has none.
         aux_reduction: how many times fewer channels the second head has inside than it reads (CSAILVision: 2).
         upsampling: how the map is enlarged to the input's size, a name of `tfseg.specs.UPSAMPLINGS`. "bilinear",
             "bilinear_align_corners", "bilinear_asymmetric" and "nearest" resize it. "transposed_convolution" enlarges
@@ -69,6 +71,7 @@ def FCN(
             convs=convs,
             concat=concat,
             kernel_size=head_kernel,
+            rate=head_rate,
         ),
         *auxiliary_logits(backbone, aux, aux_classes or num_classes, aux_reduction),
     ]
@@ -103,7 +106,9 @@ def logits(x: Tensor, num_classes: int, prefix: str = "", kernel_size: int = 1) 
     return blocks.conv(x, num_classes, kernel_size, f"{prefix}logits", use_bias=True)
 
 
-def auxiliary_logits(backbone: keras.Model, aux: bool | str, num_classes: int, reduction: int = 4) -> list[Tensor]:
+def auxiliary_logits(
+    backbone: keras.Model, aux: bool | str, num_classes: int, reduction: int = 4, filters: int | None = None
+) -> list[Tensor]:
     """`[logits]` of an FCN head on an earlier layer, or `[]` without one.
 
     Args:
@@ -111,13 +116,14 @@ def auxiliary_logits(backbone: keras.Model, aux: bool | str, num_classes: int, r
         aux: layer that the head reads; True: the last block of ResNet's `conv4` stage; False: no head.
         num_classes: number of classes.
         reduction: how many times fewer channels the head has inside than it reads.
+        filters: number of those channels instead.
     Raises:
         ValueError: the backbone has no such layer.
     """
     if not aux:
         return []
     x = tap(backbone, aux if isinstance(aux, str) else "conv4", "the auxiliary head", f"aux={aux!r}")
-    return [_fcn_logits(x, num_classes, "aux_", reduction=reduction)]
+    return [_fcn_logits(x, num_classes, "aux_", reduction=reduction, filters=filters)]
 
 
 def tap(backbone: keras.Model, layer: str, purpose: str, received: str) -> Tensor:
@@ -198,14 +204,16 @@ def _fcn_logits(
     prefix: str = "",
     *,
     reduction: int = 4,
+    filters: int | None = None,
     convs: int = 1,
     concat: bool = False,
     kernel_size: int = 3,
+    rate: int = 1,
 ) -> Tensor:
-    filters = max(1, features.shape[-1] // reduction)
-    x = blocks.conv_norm_relu(features, filters, kernel_size, f"{prefix}head")
+    filters = filters or max(1, features.shape[-1] // reduction)
+    x = blocks.conv_norm_relu(features, filters, kernel_size, f"{prefix}head", dilation_rate=rate)
     for index in range(2, convs + 1):
-        x = blocks.conv_norm_relu(x, filters, kernel_size, f"{prefix}head_{index}")
+        x = blocks.conv_norm_relu(x, filters, kernel_size, f"{prefix}head_{index}", dilation_rate=rate)
     if concat:
         x = Concatenate(name=f"{prefix}head_concat")([features, x])
         x = blocks.conv_norm_relu(x, filters, kernel_size, f"{prefix}head_cat")

@@ -33,6 +33,7 @@ from tfseg.nets.deeplabv3 import RATES, DeepLabV3, DeepLabV3Plus
 from tfseg.nets.drn import DRN, DRNSeg
 from tfseg.nets.fcn import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from tfseg.nets.heads import FCN
+from tfseg.nets.plain_segnet import PlainSegNet
 from tfseg.nets.plain_unet import PlainUnet
 from tfseg.nets.pspnet import PSPNet
 from tfseg.nets.resnet import ResNet
@@ -49,7 +50,7 @@ def build(name: str, **options: Any) -> keras.Model:
     The names stand for these functions:
 
     * "vgg16_bn": `VGG`. "fcn32s": `FCN32s`. "deeplab_largefov": `DeepLabLargeFOV`. "deeplabv2_vgg16": `DeepLabV2VGG`.
-      "plain_unet": `PlainUnet`.
+      "plain_unet": `PlainUnet`. "plain_segnet": `PlainSegNet`.
     * "resnet50": `ResNet`. "drn_d_22": `DRN`.
     * "fcn_resnet50": `FCN` on a ResNet of output stride 8. "deeplabv2_...", "deeplabv3_...", "deeplabv3plus_...",
       "pspnet_...": the other heads.
@@ -218,4 +219,5 @@ _BUILDERS: dict[str, Builder] = {
     **dict(zip(specs.FCNS, (FCN32s, FCN16s, FCN8s, FCN8sAtOnce), strict=True)),
     **dict(zip(specs.DEEPLAB_VGGS, (DeepLabLargeFOV, DeepLabV2VGG), strict=True)),
     **dict(zip(specs.UNETS, (PlainUnet,), strict=True)),
+    **dict(zip(specs.SEGNETS, (PlainSegNet,), strict=True)),
 }

@@ -19,8 +19,10 @@ def squeeze_and_excite(x: Tensor, name: str, spec: specs.ResNetSpec) -> Tensor:
         name: beginning of the layers' names.
         spec: what kind of block it is.
     """
+    if spec.squeeze_relu:
+        x = blocks.relu(x, f"{name}_before")
     y = GlobalAveragePooling(keepdims=True, name=f"{name}_pool")(x)
-    middle = max(8, (x.shape[-1] // spec.squeeze + 4) // 8 * 8)  # a multiple of 8, as in timm
+    middle = specs.squeezed(x.shape[-1], spec)
     y = blocks.conv(y, middle, 1, f"{name}_1_conv", use_bias=True)
     y = blocks.conv(blocks.relu(y, f"{name}_relu"), x.shape[-1], 1, f"{name}_2_conv", use_bias=True)
     return Multiply(name=f"{name}_scale")([x, Activation("sigmoid", name=f"{name}_sigmoid")(y)])
@@ -94,6 +96,8 @@ def scales(
 def conv_norm(x: Tensor, filters: int, kernel_size: int, name: str, spec: specs.ResNetSpec, **options: Any) -> Tensor:
     """A convolution and its BatchNorm, whose name ends with "_bn" where the convolution's ends with "_conv".
 
+    With `norm="affine"` a layer whose name ends with "_affine" stands in its place.
+
     Args:
         x: map `(batch, height, width, channels)`.
         filters: number of output channels.
@@ -104,4 +108,6 @@ def conv_norm(x: Tensor, filters: int, kernel_size: int, name: str, spec: specs.
     """
     use_bias = spec.biases == "all" or (spec.biases == "stem" and name.startswith("conv1_"))
     x = blocks.conv(x, filters, kernel_size, name, use_bias=use_bias, **options)
+    if spec.norm == "affine":
+        return blocks.affine(x, name.removesuffix("_conv") + "_affine")
     return blocks.norm(x, name.removesuffix("_conv") + "_bn", spec.epsilon)

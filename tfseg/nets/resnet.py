@@ -118,6 +118,7 @@ def ResNet(
 
 
 def _check_variant(spec: specs.ResNetSpec) -> None:
+    blocks.check_choice("norm", spec.norm, ("batch", "affine"))
     blocks.check_choice("antialias", spec.antialias, ("", "average", "average_valid", "blur"))
     if spec.antialias and (spec.stride_in, spec.stride_at, spec.stem_pool, spec.radix) != ("3x3", "first", (1, 1), 0):
         raise ValueError(
@@ -164,7 +165,11 @@ def residual_block(
             "dilation_rate": rate if in_1x1 else freed_rate,
             "groups": spec.groups,
         }
-        convs = [(inside, 1, {"strides": strides if in_1x1 else 1}), (inside, 3, in_3x3), (outside, 1, {})]
+        convs = [
+            (specs.first_filters(inside, spec), 1, {"strides": strides if in_1x1 else 1}),
+            (inside, 3, in_3x3),
+            (outside, 1, {}),
+        ]
     else:
         first = {"strides": conv_strides, "dilation_rate": freed_rate}
         convs = [(inside, 3, first), (outside, 3, {"dilation_rate": rate})]
@@ -172,7 +177,7 @@ def residual_block(
     if spec.stride_at == "last" and strides > 1 and x.shape[-1] == outside:
         shortcut = blocks.max_pool(x, 1, f"{name}_0_pool")
     elif strides > 1 or x.shape[-1] != outside:
-        shortcut = _projection(x, outside, f"{name}_0", spec, strides=strides, dilated=rate > 1)
+        shortcut = _projection(x, outside, f"{name}_0", spec, strides=strides, dilated=rate > 1, rate=freed_rate)
     for index, (filters, kernel_size, options) in enumerate(convs, 1):
         if spec.scales and kernel_size == 3:
             x = scales(x, f"{name}_{index}", spec, is_first=shortcut is not source, **options)
@@ -227,7 +232,12 @@ def _antialias(x: Tensor, name: str, spec: specs.ResNetSpec, *, strides: int, fr
     return x
 
 
-def _projection(x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, strides: int, dilated: bool) -> Tensor:
+def _projection(
+    x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, strides: int, dilated: bool, rate: int
+) -> Tensor:
+    kernel_size, options = 1, {}
+    if spec.projection_kernel > 1 and (strides > 1 or dilated):
+        kernel_size, options = spec.projection_kernel, {"dilation_rate": rate}
     if spec.average_shortcut:
         pool = functools.partial(AveragePooling2D, 2, data_format=blocks.CHANNELS_LAST, name=f"{name}_pool")
         if strides > 1:
@@ -237,7 +247,7 @@ def _projection(x: Tensor, filters: int, name: str, spec: specs.ResNetSpec, *, s
             x = ZeroPadding2D(((0, 1), (0, 1)), data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(x)
             x = pool(1)(x)
         strides = 1
-    return conv_norm(x, filters, 1, f"{name}_conv", spec, strides=strides)
+    return conv_norm(x, filters, kernel_size, f"{name}_conv", spec, strides=strides, **options)
 
 
 def _spec(spec: int | str | specs.ResNetSpec) -> tuple[str, specs.ResNetSpec]:

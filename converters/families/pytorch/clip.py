@@ -11,7 +11,7 @@ from tfseg import specs
 _TEXT = "text transformer token_embedding positional_embedding ln_final text_projection logit_scale logit_bias"
 _SIZES = "input_resolution context_length vocab_size"
 _OTHERS = (
-    (r"visual\.attnpool\..*", "an attention that pools the map to one embedding: the map itself is the result"),
+    (r"(visual\.)?attnpool\..*", "an attention that pools the map to one embedding: the map itself is the result"),
     (rf"({'|'.join(_TEXT.split())})(\..*)?", "the side of CLIP that reads text"),
     ("|".join(_SIZES.split()), "a number that CLIP's code keeps"),
 )
@@ -29,10 +29,12 @@ RESNET = Family(
         network(
             name,
             specs.RESNETS[name],
-            (*trunk(specs.RESNETS[name], "visual.", "numbered"), ("visual.classifier", "predictions", "dense")),
+            (*trunk(specs.RESNETS[name], prefix, "numbered"), (f"{prefix}classifier", "predictions", "dense")),
             _OTHERS,
-            requires={"visual.attnpool.positional_embedding": ""},
+            requires={f"{prefix}attnpool.positional_embedding": ""},
+            classes=f"{prefix}classifier.weight",
         )
+        for prefix in ("visual.", "")  # the visual side alone is saved without its name
         for name in ("resnet50_clip", "resnet101_clip")
     ),
     classes="visual.classifier.weight",  # of a head that was added here; no published file has one

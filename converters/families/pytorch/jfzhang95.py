@@ -1,7 +1,7 @@
-"""jfzhang95/pytorch-deeplab-xception: DeepLabV3+ on ResNet-101, MobileNetV2 and DRN-D-54.
+"""jfzhang95/pytorch-deeplab-xception: DeepLabV3+ on ResNet-101, MobileNetV2, Xception and DRN-D-54.
 
 Source of the facts: https://github.com/jfzhang95/pytorch-deeplab-xception: modeling/deeplab.py, aspp.py, decoder.py and
-backbone/*.py. Its Xception is another network than those here.
+backbone/*.py. The ReLUs of its Xception overwrite their inputs, so that the shortcuts read what is behind them.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from converters.families import variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.pytorch.drn import drn_rows
 from converters.families.pytorch.mobilenet_names import in_two_parts, mobilenet_v2_variables, plain_mobilenet_v2
+from converters.families.pytorch.xception_names import cadenes_xception, xception_variables
 from converters.families.trunks import network, trunk
 from converters.names.tables import Row, table
 from tfseg import specs
@@ -71,13 +72,23 @@ def _networks() -> Iterator[FamilyNetwork]:
         options={**_OPTIONS, "top_conv": False, "pad_first": True, "late_rates": True, "low_level": "block3_add"},
         **fields,
     )
+    yield FamilyNetwork(
+        "deeplabv3plus_xception65",
+        table((*cadenes_xception("backbone"), *head), (COUNTER,)),
+        "backbone.conv1.weight",
+        xception_variables,
+        complete=r"(stem|block\d+)_.*",
+        public="xception",
+        options={**_OPTIONS, "form": "jfzhang95", "convention": "one", "low_level": "block2_1_before"},
+        **fields,
+    )
 
 
 JFZHANG95 = Family(
     name="jfzhang95/pytorch-deeplab-xception",
-    covers="DeepLabV3+ on ResNet-101 and MobileNetV2",
+    covers="DeepLabV3+ on ResNet-101, MobileNetV2 and Xception",
     files=_SOURCE,
-    proof="its code, 2.5e-6",
+    proof="its code, 2.9e-6",
     source=_SOURCE,
     license="MIT",
     formats=("PyTorch zip", "PyTorch legacy stream"),
@@ -85,7 +96,7 @@ JFZHANG95 = Family(
     networks=tuple(_networks()),
     classes="decoder.last_conv.8.weight",
     head=r"(?!(conv[1-5]|stem|block\d+)_).*",
-    features=r"conv5_block\d+_out|block17_project_bn",
+    features=r"conv5_block\d+_out|block17_project_bn|block21_3_relu",
     options={"output_stride": 16},
     conventions=(),
     datasets=("voc", "cityscapes"),

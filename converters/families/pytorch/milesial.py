@@ -8,11 +8,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from converters.families import further_variables
 from converters.families.family import COUNTER, Family, FamilyNetwork
-from converters.families.variables import ANY
 from converters.names.tables import Row, table
-from converters.types import Shape, Shapes
-from tfseg import specs
+from converters.types import Shapes
 
 _SOURCE = "https://github.com/milesial/Pytorch-UNet"
 _STEPS = 4
@@ -34,30 +33,6 @@ def _two(source: str, target: str) -> Iterator[Row]:
         yield f"{source}.double_conv.{place + 1}", f"{target}_conv{number}_bn", "norm"
 
 
-@functools.cache
-def _variables(width: float, *, bilinear: bool) -> Shapes:
-    """The kernels of both forms, as `tfseg.PlainUnet` builds them."""
-    filters = [specs.scaled(count, width) for count in specs.UNETS["plain_unet"]]
-    if bilinear:
-        filters[-1] //= 2
-    variables: dict[str, Shape] = {}
-    before = ANY
-    for index, count in enumerate(filters):
-        variables |= _kernels(f"encoder_{index}", before, count, count)
-        before = count
-    for index, beside in enumerate(reversed(filters[:-1])):
-        if not bilinear:
-            variables[f"decoder_{index}_up/kernel"] = (2, 2, before // 2, before)
-        after = beside // 2 if bilinear and index < _STEPS - 1 else beside
-        variables |= _kernels(f"decoder_{index}", beside + (before if bilinear else before // 2), beside, after)
-        before = after
-    return variables
-
-
-def _kernels(target: str, before: int, middle: int, after: int) -> dict[str, Shape]:
-    return {f"{target}_conv1_conv/kernel": (3, 3, before, middle), f"{target}_conv2_conv/kernel": (3, 3, middle, after)}
-
-
 def _read(shapes: Shapes) -> dict[str, Any]:
     return {"biases": "inc.double_conv.0.bias" in shapes}
 
@@ -68,7 +43,7 @@ def _network(upsampling: str) -> FamilyNetwork:
         "plain_unet",
         table(tuple(_rows()), (COUNTER,)),
         "inc.double_conv.0.weight",
-        functools.partial(_variables, bilinear=bilinear),
+        functools.partial(further_variables.plain_unet, bilinear=bilinear),
         complete=r"decoder_\d_up",
         public="bilinear" if bilinear else "transposed",
         options={"upsampling": upsampling},

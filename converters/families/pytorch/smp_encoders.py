@@ -85,7 +85,13 @@ def _early_variables(width: float, *, encoder: Encoder) -> Shapes:
 
 
 def _resnet(
-    public: str, name: str, *, prefix: str = _PREFIX, names: Mapping[str, str] | None = None, **options: Any
+    public: str,
+    name: str,
+    *,
+    prefix: str = _PREFIX,
+    names: Mapping[str, str] | None = None,
+    stem: str = "sequence",
+    **options: Any,
 ) -> Encoder:
     """A ResNet.
 
@@ -94,10 +100,11 @@ def _resnet(
         name: name in `tfseg.specs.RESNETS`.
         prefix: text before every name.
         names: parts of torchvision's and timm's names -> what stands there instead.
+        stem: name in `converters.families.trunks.STEMS`.
         options: fields of `tfseg.specs.ResNetSpec` in which it differs from that row.
     """
     spec = specs.RESNETS[name]
-    rows = [(prefix + source, target, kind) for source, target, kind in renamed(trunk(spec), names or {})]
+    rows = [(prefix + source, target, kind) for source, target, kind in renamed(trunk(spec, stem=stem), names or {})]
     (first, *_) = (source for source, target, _ in rows if target in ("conv1_conv", "conv1_1_conv"))
     return Encoder(
         public,
@@ -187,7 +194,8 @@ def _counted(index: int) -> Encoder:
         return encoder
     # Of B0 alone, decoders read the first block of the fifth stage, and dilation begins after it.
     *fine, _, coarsest = encoder.taps
-    return dataclasses.replace(encoder, taps=(*fine, "block5a_project_bn", coarsest), dilates=False)
+    options = {**encoder.options, "early_block": "block5b"}
+    return dataclasses.replace(encoder, taps=(*fine, "block5a_project_bn", coarsest), options=options)
 
 
 def _timm_efficientnet(index: int) -> Encoder:
@@ -266,7 +274,10 @@ ENCODERS: tuple[Encoder, ...] = (
     *(_timm_efficientnet(index) for index in range(8)),
     *map(_mit, specs.MITS),
     *map(_densenet, specs.DENSENETS),
-    *(_resnet(f"se_{name}", f"se{name}", names=CADENE_NAMES, **options) for name, options in CADENE.items()),
+    *(
+        _resnet(re.sub("^se(?=res)", "se_", name), name, names=CADENE_NAMES, stem="numbered", **options)
+        for name, options in CADENE.items()
+    ),
 )
 
 

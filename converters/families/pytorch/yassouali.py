@@ -1,16 +1,19 @@
-"""yassouali/pytorch-segmentation: DeepLabV3+ and PSPNet on ResNets.
+"""yassouali/pytorch-segmentation: DeepLabV3+ and PSPNet on ResNets, FCN-8s, SegNet and U-Net.
 
-Source of the facts: https://github.com/yassouali/pytorch-segmentation: models/deeplabv3_plus.py, pspnet.py, resnet.py
-and dataloaders/voc.py. Its ResNet-18 and -34 are not here: they dilate both convolutions of each block.
+Source of the facts: https://github.com/yassouali/pytorch-segmentation: models/deeplabv3_plus.py, pspnet.py, resnet.py,
+fcn.py, segnet.py, unet.py and dataloaders/voc.py. Its ResNet-18 and -34 are not here: they dilate both convolutions of
+each block.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
-from converters.families.family import Family
+from converters.families import further_variables, variables
+from converters.families.family import COUNTER, Family, FamilyNetwork
 from converters.families.light_trunks import unit
 from converters.families.trunks import FEATURES, HEAD, network, renamed, trunk
-from converters.names.tables import Row
+from converters.names.tables import Row, table
 from converters.types import Shapes
 from tfseg import specs
 
@@ -69,7 +72,7 @@ DEEPLABV3PLUS = Family(
 )
 
 _PYRAMID = "master_branch.0"
-_PSPNET_HEAD: tuple[Row, ...] = (
+PSPNET_HEAD: tuple[Row, ...] = (
     *(row for i, bins in enumerate((1, 2, 3, 6)) for row in unit(f"{_PYRAMID}.stages.{i}", f"ppm_{bins}", "1", "2")),
     *unit(f"{_PYRAMID}.bottleneck", "head"),
     ("master_branch.1", "logits", "conv"),
@@ -92,7 +95,7 @@ PSPNET = dataclasses.replace(
         network(
             f"pspnet_resnet{depth}s",
             specs.RESNETS[f"resnet{depth}s"],
-            (*trunk(specs.RESNETS[f"resnet{depth}s"], stem="initial"), *_PSPNET_HEAD),
+            (*trunk(specs.RESNETS[f"resnet{depth}s"], stem="initial"), *PSPNET_HEAD),
             read=_read_pspnet,
             assumed=_MEANS,
         )
@@ -108,4 +111,132 @@ PSPNET = dataclasses.replace(
     },
     conventions=("previous",),
     dilates=False,
+)
+
+
+# ---------------------------------------------------------------------------------------- networks without a ResNet
+
+
+def _vgg_parts() -> tuple[Row, ...]:
+    """torchvision's VGG16 in three sequences, which end with pool3, pool4 and pool5."""
+    rows: list[Row] = []
+    places = {"pool3": (1, 2, 3), "pool4": (4,), "pool5": (5,)}
+    for part, stages in places.items():
+        index = 0
+        for stage in stages:
+            for conv in range(1, specs.VGG_CONVS[16][stage - 1] + 1):
+                rows.append((f"{part}.{index}", f"conv{stage}_{conv}", "conv"))
+                index += 2
+            index += 1
+    return tuple(rows)
+
+
+_FCN_HEAD: tuple[Row, ...] = (
+    ("output.0", "fc6", "conv"),
+    ("output.3", "fc7", "conv"),
+    ("output.6", "score_fr", "conv"),
+    ("adj_pool{i}", "score_pool{i}", "conv"),
+    ("up_output", "upscore2", "upconv"),
+    ("up_pool4_out", "upscore_pool4", "upconv"),
+    ("up_final", "upscore8", "upconv"),
+)
+FCN8S = dataclasses.replace(
+    DEEPLABV3PLUS,
+    name="yassouali/pytorch-segmentation/fcn8",
+    covers="FCN-8s at once",
+    proof="its code, 1.6e-6",
+    networks=(
+        FamilyNetwork(
+            "fcn8s_atonce",
+            table((*_vgg_parts(), *_FCN_HEAD)),
+            "pool3.0.weight",
+            functools.partial(variables.fcn, name="fcn8s_atonce"),
+            complete=r"score_pool\d|upscore.*",
+            assumed=_MEANS,
+        ),
+    ),
+    classes="output.6.weight",
+    head=r"(fc6|fc7|score_.*|upscore.*)/.*",
+    features="pool5",
+    options={},
+    conventions=(),
+    dilates=False,
+)
+
+
+def _pairs(source: str, target: str, count: int) -> tuple[Row, ...]:
+    """Convolutions and norms with a ReLU after each pair in one sequence; `{n}` of the target is their number."""
+    return tuple(
+        row
+        for index in range(count)
+        for row in (
+            (f"{source}.{3 * index}", target.replace("{n}", str(index + 1)) + "_conv", "conv"),
+            (f"{source}.{3 * index + 1}", target.replace("{n}", str(index + 1)) + "_bn", "norm"),
+        )
+    )
+
+
+def _segnet_rows() -> tuple[Row, ...]:
+    rows: list[Row] = []
+    for stage, count in enumerate(specs.VGG_CONVS[16], 1):
+        # A convolution of the encoder is called as its number.
+        pairs = _pairs(f"stage{stage}_encoder", f"conv{stage}_{{n}}", count)
+        rows += [(source, target.removesuffix("_conv"), kind) for source, target, kind in pairs]
+        rows += _pairs(f"stage{6 - stage}_decoder", f"decoder_{stage}_{{n}}", count)
+    return *rows, ("stage5_decoder.6", "logits", "conv")
+
+
+SEGNET = dataclasses.replace(
+    FCN8S,
+    name="yassouali/pytorch-segmentation/segnet",
+    covers="SegNet",
+    proof="its code, 8.6e-7",
+    networks=(
+        FamilyNetwork(
+            "plain_segnet",
+            table(_segnet_rows(), (COUNTER,)),
+            "stage1_encoder.0.weight",
+            functools.partial(further_variables.segnet, last_convs=2),
+            complete=r"decoder_.*",
+            assumed=_MEANS,
+            options={"last_convs": 2},
+        ),
+    ),
+    classes="stage5_decoder.6.weight",
+    head=r"logits/.*",
+    features="decoder_1_2_relu",
+)
+
+
+def _unet_rows() -> tuple[Row, ...]:
+    places = (
+        ("start_conv", "encoder_0"),
+        ("down{i}.down_conv", "encoder_{i}"),
+        ("middle_conv", "middle"),
+        ("up{i+1}.up_conv", "decoder_{i}"),
+    )
+    pairs = (row for source, target in places for row in _pairs(source, f"{target}_conv{{n}}", 2))
+    return *pairs, ("up{i+1}.up", "decoder_{i}_up", "upconv"), ("final_conv", "logits", "conv")
+
+
+UNET = dataclasses.replace(
+    FCN8S,
+    name="yassouali/pytorch-segmentation/unet",
+    covers="U-Net",
+    proof="its code, 1.4e-6",
+    networks=(
+        FamilyNetwork(
+            "plain_unet",
+            table(_unet_rows(), (COUNTER,)),
+            "start_conv.0.weight",
+            functools.partial(further_variables.plain_unet, form="yassouali"),
+            complete=r"decoder_\d_up|middle.*",
+            assumed=_MEANS,
+            options={"form": "yassouali"},
+            requires={"final_conv.weight": ""},
+        ),
+    ),
+    classes="final_conv.weight",
+    head=r"logits/.*",
+    features="decoder_3_conv2_relu",
 )

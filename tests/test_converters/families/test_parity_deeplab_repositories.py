@@ -1,4 +1,4 @@
-"""DeepLabs of VainF, jfzhang95, bubbliiiing and yassouali against twins of them with their key names, from the tensors alone."""
+"""DeepLabs of VainF, jfzhang95, bubbliiiing, yassouali and chenxi116 against twins of them with their key names, from the tensors alone."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 import converters
 from converters import ConversionError
 
-PUBLIC = "the DeepLabs of VainF, jfzhang95, bubbliiiing and yassouali (twins of them)"
+PUBLIC = "the DeepLabs of VainF, jfzhang95, bubbliiiing, yassouali and chenxi116 (twins of them)"
 TOLERANCE = 1e-5
 SIZES = ((65, 83), (96, 128))
 FAMILIES = {
@@ -17,13 +17,16 @@ FAMILIES = {
     "jfzhang95": "jfzhang95/pytorch-deeplab-xception",
     "bubbliiiing": "bubbliiiing/deeplabv3-plus-pytorch",
     "yassouali": "yassouali/pytorch-segmentation/deeplabv3plus",
+    "chenxi116": "chenxi116/DeepLabv3.pytorch",
 }
 NETS = [
     *(("vainf v3", name) for name in ("resnet50", "resnet101", "mobilenet")),
     *(("vainf v3+", name) for name in ("resnet50", "resnet101", "mobilenet")),
     ("jfzhang95", "resnet101"),
     ("jfzhang95", "mobilenet"),
+    ("jfzhang95", "xception"),
     ("bubbliiiing", "mobilenet"),
+    ("bubbliiiing", "xception"),
     ("yassouali", "resnet50"),
 ]
 
@@ -43,8 +46,10 @@ def check(module, style, source, record, sizes=SIZES, **options):
 
 
 def named(style, module):
-    """The tensors of a twin; yassouali's stem lies in one more sequence."""
+    """The tensors of a twin; yassouali's stem lies in one more sequence, and chenxi116's backbone in none."""
     state = dict(module.state_dict())
+    if style == "chenxi116":
+        return {key.removeprefix("backbone."): value for key, value in state.items()}
     if style != "yassouali":
         return state
     stem = (("backbone.conv1.", "backbone.layer0.0."), ("backbone.bn1.", "backbone.layer0.1."))
@@ -82,6 +87,18 @@ def test_every_network(style, backbone, output_stride, tmp_path, record):
         expected = {key: value for key, value in expected.items() if not key.startswith("backbone.features")}
     assert back.keys() == expected.keys()
     assert all((back[key] == value.numpy()).all() for key, value in expected.items())
+
+
+@pytest.mark.full
+def test_one_output_stride_and_no_decoder(tmp_path, record):
+    module = twin("chenxi116", "resnet101")
+    state = named("chenxi116", module)
+    model, receipt = check(module, "chenxi116", state, record)
+    assert receipt.network == "deeplabv3_resnet101"
+    converters.export_weights(model, tmp_path / "back.safetensors", family=receipt.family)
+    back = load_file(tmp_path / "back.safetensors")
+    assert back.keys() == {key for key in state if "num_batches" not in key}
+    assert all((back[key] == state[key].numpy()).all() for key in back)
 
 
 @pytest.mark.full

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 import torch
-from helpers.public_files import detectron2_names
 from helpers.references import images, output, relative, torch_output, torchvision_net
+from helpers.renamed_states import detectron2_names
 
 import converters
 from converters import ConversionError

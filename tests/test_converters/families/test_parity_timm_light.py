@@ -1,11 +1,10 @@
 """timm's EfficientNets and CLIP's ResNets from the file alone, under timm's and OpenAI's names."""
 
-import re
-
 import pytest
 import torch
 from helpers.backbones import timm_features, torch_map
 from helpers.references import images, output, relative, timm_net, torch_output
+from helpers.renamed_states import openai_names
 from safetensors.numpy import load_file
 
 import converters
@@ -15,23 +14,6 @@ from converters.families.pytorch.timm_light import CLIP_RESNET, EFFICIENTNET, TF
 PUBLIC = "timm"
 SIZES = ((64, 96), (96, 128))
 QUICK = "efficientnet_b0"
-
-
-def openai_names(state):
-    """The tensors of timm's ResNet of CLIP under the names of OpenAI, with what stands beside them in CLIP."""
-    result = {}
-    for key, value in state.items():
-        text = re.sub(r"^stem\.conv(\d)\.conv\.", r"conv\1.", key)
-        text = re.sub(r"^stem\.conv(\d)\.bn\.", r"bn\1.", text)
-        text = re.sub(r"^stages\.(\d)\.", lambda match: f"layer{int(match[1]) + 1}.", text)
-        text = text.replace("shortcut.conv.conv", "downsample.0").replace("shortcut.conv.bn", "downsample.1")
-        text = re.sub(r"conv(\d)_(?:1x1|kxk)\.conv", r"conv\1", text)
-        text = re.sub(r"conv(\d)_(?:1x1|kxk)\.bn", r"bn\1", text)
-        if not key.startswith("head."):
-            result[f"visual.{text}"] = value
-    beside = {"visual.attnpool.positional_embedding": (50, 2048), "visual.attnpool.q_proj.weight": (2048, 2048)}
-    beside |= {"token_embedding.weight": (100, 512), "transformer.resblocks.0.ln_1.weight": (512,), "logit_scale": ()}
-    return result | {key: torch.ones(shape) for key, shape in beside.items()}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ DECODERS = (
     "upernet_",
 )
 HEADS = ("fcn_", "deeplabv2_", "deeplabv3_", "deeplabv3plus_", "pspnet_", "drnseg_", *DECODERS)
-SLOW = "densenet(161|169|201)|resne|res2net|drn|efficientnet|mobilenet_v3|mit_|hrnet|xception|" + "|".join(
+SLOW = "densenet(161|169|201)|resne|res2net|drn|efficientnet|mobilenet_v3|mit_|hrnet|xception|senet154|" + "|".join(
     name for name in DECODERS if name != "unet_"
 )
 
@@ -36,7 +36,7 @@ SLOW = "densenet(161|169|201)|resne|res2net|drn|efficientnet|mobilenet_v3|mit_|h
     ],
 )
 def test_every_listed_network_is_built(name):
-    segments = name in (*specs.FCNS, *specs.DEEPLAB_VGGS, *specs.UNETS) or name.startswith(HEADS)
+    segments = name in (*specs.FCNS, *specs.DEEPLAB_VGGS, *specs.UNETS, *specs.SEGNETS) or name.startswith(HEADS)
     model = tfseg.build(name, width=1 / 32, num_classes=3, channels=2, **({} if segments else {"include_top": True}))
     assert model.name == name
     assert model.input_shape == (None, None, None, 2)
@@ -49,7 +49,7 @@ def test_the_groups_are_sorted_and_complete():
     assert tfseg.list_models() == sorted([*backbones, *networks]) == specs.network_names()
     assert {*specs.VGGS, *specs.RESNETS, *specs.DRNS, *specs.FURTHER_BACKBONES} == {*backbones}
     assert decoders == sorted(head.removesuffix("_") for head in HEADS)
-    whole = {*specs.FCNS, *specs.DEEPLAB_VGGS, *specs.UNETS}
+    whole = {*specs.FCNS, *specs.DEEPLAB_VGGS, *specs.UNETS, *specs.SEGNETS}
     assert whole <= {*networks}
     assert {f"unet_{name}" for name in backbones} <= {*networks}
     assert {specs.SEGMENTERS[name][0] for name in networks if name not in whole} == {*decoders}

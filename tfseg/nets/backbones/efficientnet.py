@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import keras
 
@@ -9,7 +10,7 @@ from tfseg import specs
 from tfseg.nets import blocks
 from tfseg.nets.backbones.inverted_residuals import InvertedResidual, Norms, classifier, inverted_residual, unit
 from tfseg.nets.backbones.named import named_spec
-from tfseg.nets.backbones.strides import check_dilation, dilated
+from tfseg.nets.backbones.strides import Step, check_dilation, dilated
 
 PADDINGS = ("symmetric", "same")
 
@@ -23,6 +24,7 @@ def EfficientNet(
     convention: str = "previous",
     width: float = 1.0,
     top_conv: bool = True,
+    early_block: str | None = None,
     include_top: bool = False,
     num_classes: int = 1000,
     channels: int = 3,
@@ -52,13 +54,15 @@ def EfficientNet(
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
         width: factor of every channel count, which stays a multiple of 8.
         top_conv: whether the last 1x1 convolution is there; without it the last map of B0 has 320 channels.
+        early_block: block from which a dilated network has the rate of the next stage already, such as "block5b"
+            (segmentation_models.pytorch's B0); None: each stage has its own.
         include_top: whether an average over the map, dropout and the layer `predictions` follow.
         num_classes: units of `predictions`.
         channels: channels of the input.
         name: name of the model; None: the name of the spec, such as "efficientnet_b0".
     Returns: functional model.
     Raises:
-        ValueError: an unknown spec, padding, output stride or convention, or a width that is not positive.
+        ValueError: an unknown spec, padding, output stride, convention or block, or a width that is not positive.
     Reference: Tan and Le 2019, https://arxiv.org/abs/1905.11946, section 4; code:
         https://docs.pytorch.org/vision/stable/models/efficientnet.html; TensorFlow's in PyTorch:
         https://github.com/huggingface/pytorch-image-models, `tf_efficientnet_b0`.
@@ -77,7 +81,9 @@ def EfficientNet(
     image, x = blocks.image_input(channels, "torch")
     x = unit(x, specs.divisible(32 * scale), 3, "stem", norms, "silu", strides=2, padding=pads.next(3, 2))
     rows = _rows(x.shape[-1], spec, scale)
-    steps = dilated([row.strides for row in rows.values()], 2, output_stride, convention)
+    steps = list(dilated([row.strides for row in rows.values()], 2, output_stride, convention))
+    if early_block is not None:
+        _dilate_early(steps, rows, early_block)
     for (block, row), step in zip(rows.items(), steps, strict=True):
         x = inverted_residual(x, row, block, norms, step, pads.next(row.kernel_size, row.strides))
     if top_conv:
@@ -107,6 +113,16 @@ def _rows(before: int, spec: specs.EfficientNetSpec, scale: float) -> dict[str, 
             )
             before = filters
     return rows
+
+
+def _dilate_early(steps: list[Step], rows: Mapping[str, InvertedResidual], block: str) -> None:
+    """Gives the blocks from one on, up to the next that strides, the rate after that one."""
+    blocks.check_choice("early_block", block, tuple(rows))
+    strides = [row.strides for row in rows.values()]
+    first = tuple(rows).index(block)
+    after = next((index for index in range(first, len(strides)) if strides[index] > 1), len(strides))
+    rate = steps[min(after, len(steps) - 1)].rate
+    steps[first:after] = [Step(1, rate, rate, rate)] * (after - first)
 
 
 @dataclasses.dataclass

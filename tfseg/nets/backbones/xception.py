@@ -9,8 +9,6 @@ from tfseg.nets import blocks
 from tfseg.nets.backbones.strides import Step, check_dilation, dilated
 from tfseg.types import Tensor
 
-EPSILON = 1e-3
-
 
 def Xception(
     spec: str = "xception65",
@@ -18,6 +16,7 @@ def Xception(
     output_stride: int = 32,
     convention: str = "previous",
     width: float = 1.0,
+    form: str = "tensorflow",
     stem_same: bool = False,
     include_top: bool = False,
     num_classes: int = 1000,
@@ -39,6 +38,8 @@ def Xception(
             strided.
         convention: rate of the layer that lost its stride: "previous", "new" or "one", see `ResNet`.
         width: factor of every channel count.
+        form: whose code it is, a name of `tfseg.specs.XCEPTION_FORMS`: they differ in their ReLUs, epsilon and last
+            stride.
         stem_same: whether the first convolution pads as TensorFlow's SAME does (bonlime/keras-deeplab-v3-plus); if not,
             both sides have the same padding.
         include_top: whether an average over the map and the layer `predictions` follow.
@@ -47,9 +48,10 @@ def Xception(
         name: name of the model; None: the spec.
     Returns: functional model.
     Raises:
-        ValueError: an unknown spec, output stride or convention, or a width that is not positive.
+        ValueError: an unknown spec, output stride, convention or form, or a width that is not positive.
     Reference: Chen et al. 2018, https://arxiv.org/abs/1802.02611, section 3.2; code:
-        https://github.com/tensorflow/models/blob/master/research/deeplab/core/xception.py, and timm's `xception65`.
+        https://github.com/tensorflow/models/blob/master/research/deeplab/core/xception.py, and timm's `xception65`;
+        https://github.com/jfzhang95/pytorch-deeplab-xception; https://github.com/bubbliiiing/deeplabv3-plus-pytorch.
 
     Example:
         >>> model = tfseg.Xception("xception41", output_stride=16, width=1 / 16)
@@ -59,26 +61,37 @@ def Xception(
     blocks.check_choice("spec", spec, specs.XCEPTIONS)
     check_dilation(output_stride, convention)
     blocks.check_width(width)
+    blocks.check_choice("form", form, specs.XCEPTION_FORMS)
+    kind, rows = specs.XCEPTION_FORMS[form], specs.XCEPTIONS[spec]
     image, x = blocks.image_input(channels, "torch")
-    x = _unit(x, 32 * width, 3, "stem_1", strides=2, relu=True, padding="same" if stem_same else None)
-    x = _unit(x, 64 * width, 3, "stem_2", relu=True)
-    rows = specs.XCEPTIONS[spec]
-    steps = dilated([row.strides for row in rows], 2, output_stride, convention)
-    for index, (row, step) in enumerate(zip(rows, steps, strict=True), 1):
-        x = _block(x, row, step, width, f"block{index}")
+    padding: blocks.Padding = "same" if stem_same else None
+    x = _unit(x, 32 * width, 3, "stem_1", kind.epsilon, strides=2, relu=True, padding=padding)
+    x = _unit(x, 64 * width, 3, "stem_2", kind.epsilon, relu=True)
+    strides = [row.strides for row in rows]
+    if not kind.last_stride:
+        strides[-2] = 1
+    for index, (row, step) in enumerate(zip(rows, dilated(strides, 2, output_stride, convention), strict=True), 1):
+        x = _block(x, row, step, width, f"block{index}", kind)
     if include_top:
         x = GlobalAveragePooling(name="avg_pool")(x)
         x = blocks.dense(x, num_classes, "predictions")
     return keras.Model(image, x, name=name or spec)
 
 
-def _block(x: Tensor, row: specs.XceptionBlock, step: Step, width: float, name: str) -> Tensor:
-    shortcut, after = x, specs.scaled(row.filters[-1], width)
-    if row.shortcut and (row.strides > 1 or x.shape[-1] != after):
-        shortcut = _unit(x, after, 1, f"{name}_0", strides=step.strides)
+def _block(
+    x: Tensor, row: specs.XceptionBlock, step: Step, width: float, name: str, form: specs.XceptionForm
+) -> Tensor:
+    after = specs.scaled(row.filters[-1], width)
+    projected = row.shortcut and (row.strides > 1 or x.shape[-1] != after)
+    begun = blocks.relu(x, f"{name}_1_before") if row.shortcut or form.exit_relu else x
+    overwritten = form.shortcut_relu == "all" or (form.shortcut_relu == "identities" and not projected)
+    shortcut = begun if overwritten else x
+    if projected:
+        shortcut = _unit(shortcut, after, 1, f"{name}_0", form.epsilon, strides=step.strides)
+    x = begun
     for index, filters in enumerate(row.filters, 1):
         last = index == len(row.filters)
-        if row.shortcut:
+        if row.shortcut and index > 1:
             x = blocks.relu(x, f"{name}_{index}_before")
         x = blocks.depthwise(
             x,
@@ -87,10 +100,10 @@ def _block(x: Tensor, row: specs.XceptionBlock, step: Step, width: float, name: 
             strides=step.strides if last else 1,
             dilation_rate=step.freed_rate if last else step.rate_before,
         )
-        x = blocks.norm(x, f"{name}_{index}_depthwise_bn", EPSILON)
-        if not row.shortcut:
+        x = blocks.norm(x, f"{name}_{index}_depthwise_bn", form.epsilon)
+        if form.depthwise_relu and not row.shortcut:
             x = blocks.relu(x, f"{name}_{index}_depthwise_relu")
-        x = _unit(x, filters * width, 1, f"{name}_{index}", relu=not row.shortcut)
+        x = _unit(x, filters * width, 1, f"{name}_{index}", form.epsilon, relu=not row.shortcut)
     return Add(name=f"{name}_add")([shortcut, x]) if row.shortcut else x
 
 
@@ -99,11 +112,12 @@ def _unit(
     filters: float,
     kernel_size: int,
     name: str,
+    epsilon: float,
     *,
     strides: int = 1,
     relu: bool = False,
     padding: blocks.Padding = None,
 ) -> Tensor:
     x = blocks.conv(x, specs.scaled(filters, 1), kernel_size, f"{name}_conv", strides=strides, padding=padding)
-    x = blocks.norm(x, f"{name}_bn", EPSILON)
+    x = blocks.norm(x, f"{name}_bn", epsilon)
     return Activation("relu", name=f"{name}_relu")(x) if relu else x

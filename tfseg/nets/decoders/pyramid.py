@@ -88,11 +88,12 @@ def steps(sources: Sequence[Level], image: Tensor) -> list[Level]:
 
     Args:
         sources: the backbone's maps, finest first.
-        image: the image, which is the last step, without a map.
+        image: the image, which is the last step; without a map, unless the finest of them has its size.
     """
     *rest, deepest = sources
     way, stride = [], deepest.stride
-    for level in [*reversed(rest), Level(1, None)]:
+    ends = [] if rest and rest[0].stride == 1 else [Level(1, None)]
+    for level in [*reversed(rest), *ends]:
         while stride > 2 * level.stride:
             stride //= 2
             way.append(Level(stride, None))
