@@ -104,6 +104,8 @@ FAMILIES: dict[str, Family] = {
         *keras.qubvel.SEGMENTERS,
         keras.bonlime.DEEPLAB,
         keras.bubbliiiing.DEEPLAB,
+        keras.bubbliiiing.PSPNET,
+        keras.bubbliiiing.UNET,
         keras.pspnet.PSPNET,
         keras.pspnet.PACKAGE_PSPNET,
         keras.divamgupta.SEGMENTERS,

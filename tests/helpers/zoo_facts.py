@@ -102,6 +102,24 @@ _GROUPS = (
         """,
     ),
     (
+        "bubbliiiing/pspnet-keras",
+        "mIoU",
+        f"{_GITHUB}/bubbliiiing/pspnet-keras",
+        """
+        pspnet_mobilenetv2.h5 | pspnet_mobilenet_v2 | PASCAL VOC | 21 | 71.04 (val)
+        pspnet_resnet50.h5 | pspnet_resnet50 | PASCAL VOC | 21 | 79.92 (val)
+        """,
+    ),
+    (
+        "bubbliiiing/unet-keras",
+        "mIoU",
+        f"{_GITHUB}/bubbliiiing/unet-keras",
+        """
+        unet_vgg_voc.h5 | unet_vgg16 | PASCAL VOC | 21 | 45.48 (val)
+        unet_resnet_voc.h5 | unet_resnet50 | PASCAL VOC | 21 | 64.12 (val)
+        """,
+    ),
+    (
         "Vladkryvoruchko/PSPNet-Keras-tensorflow",
         "",
         f"{_GITHUB}/Vladkryvoruchko/PSPNet-Keras-tensorflow",
