@@ -25,7 +25,6 @@ from converters.types import Path
 _BEFORE = PASSING | {"Pad", "PadV2"}  # of the first convolution: they belong to it
 _AFTER = frozenset(("BiasAdd", "Add", "AddV2"))
 _ANY_SIZE = (65, 97)
-_FACTOR = 5  # what rounding may add in a network of many layers; another network differs by hundreds of times that
 _LEAST_MAP = 3  # sides of windows that are no longer those of a pooling inside of a network
 
 
@@ -181,7 +180,7 @@ def _compare(path: Path, model: keras.Model, ends: _Ends) -> tuple[dict[str, Any
             )
         scale = max(float(np.abs(reference).max()), 1e-30)
         worst, last = max(worst, float(np.abs(ours.reshape(reference.shape) - reference).max()) / scale), name
-    if not worst <= _FACTOR * TOLERANCE:
+    if not worst <= TOLERANCE:
         raise ConversionError(
             f"has the weights of {model.name} and computes something else: its node {last!r} differs by "
             f"{worst:.2g} of the largest value on random images of {height} x {width} pixels."
