@@ -1,6 +1,7 @@
 """How well each network fits a file: what in the file speaks against it, and which fit is the best."""
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -196,14 +197,21 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
     networks = networks_of(families)
     begun = [network for network in networks if network.first in shapes]
     known = known_keys(begun, source.shapes) if begun else index_of(networks).known(source.shapes)
+
+    @functools.cache  # a table serves several networks
+    def counted(table: Table) -> tuple[_Strangers, int]:
+        strangers = _Strangers(shapes, known[table])
+        if len(views) == 1:
+            return strangers, 0
+        return strangers, _Strangers(source.shapes, known[table]).number - strangers.number
+
     for family in families:
         for network in family.networks:
             absent: tuple[str, ...] = (f"has no {network.first}",)
             if begun and network.first not in shapes:
                 fits.append(Fit(family, network, absent, len(shapes)))
                 continue
-            strangers = _Strangers(shapes, known[network.table])
-            skipped = _Strangers(source.shapes, known[network.table]).number - strangers.number
+            strangers, skipped = counted(network.table)
             differences = absent
             if network.first in shapes:
                 parts = (_part(network, view, known) for view in views)
@@ -213,8 +221,7 @@ def _fits(source: Source, shapes: Shapes, families: Sequence[Family]) -> list[Fi
                 strangers = _Strangers(shapes, index_of([head.network]).known(shapes)[head.network.table])
             headless = not (differences or strangers.number) and _is_headless(family, network, source)
             if strangers.number:
-                others = f"has {strangers.number} tensors of other names ({some(strangers.first)})"
-                differences = (*differences, others)
+                differences = (*differences, strangers.text)
             more = (headless, head.other, head.note)
             fits.append(Fit(family, head.network, differences, strangers.number, skipped, *more))
     return fits
@@ -229,11 +236,12 @@ def _part(network: FamilyNetwork, shapes: Shapes, known: Mapping[Table, Collecti
 
 
 class _Strangers:
-    """The tensors that a table does not know: how many, and the first few, for a list that ends with dots."""
+    """The tensors that a table does not know: how many, and a sentence with the first few."""
 
     def __init__(self, shapes: Shapes, known: Collection[str]) -> None:
         self.number = len(shapes) - len(shapes.keys() & known)
-        self.first = list(itertools.islice((key for key in shapes if key not in known), LISTED + 1))
+        first = list(itertools.islice((key for key in shapes if key not in known), LISTED + 1))
+        self.text = f"has {self.number} tensors of other names ({some(first)})"
 
 
 def _head(family: Family, network: FamilyNetwork, views: Sequence[Shapes]) -> Head:
