@@ -75,7 +75,7 @@ def main():
     from converters.reading import hdf5_process
 
     seeds_root, scratch = map(pathlib.Path, sys.argv[1:3])
-    seeds, warm = {}, set()
+    seeds, warm, written = {}, set(), None
     started = fork_from_now_on()
     forked = hdf5_process._start
     answers = os.fdopen(os.dup(1), "w")
@@ -88,7 +88,8 @@ def main():
             outcome(entry, name, seeds[name].honest())
             warm.add((name, entry))
         hdf5_process._start = forked if int(number) % _STARTED else started
-        path = seeds[name].write(int(number), scratch)
+        if (name, number) != written:  # its entries follow each other
+            path, written = seeds[name].write(int(number), scratch), (name, number)
         files = [path] if path.is_file() else []
         size = sum(file.stat().st_size for file in {*files, *scratch.iterdir()} if file.is_file())
         _forget_peak()
