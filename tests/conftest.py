@@ -29,16 +29,25 @@ def pytest_collection_modifyitems(items):
 
 
 def _leave_variants_to_the_full_run(items):
-    """`quick_variants("a", "b")`: `make test` runs these variants of a test, or with a number so many; others are full."""
+    """Marks the variants of a test as full that `make test` leaves out.
+
+    `quick_variants("a", "b")` keeps these, `quick_variants(2)` the first two, `quick_variants(every=3)` each third.
+    """
     seen = collections.Counter()
     for item in items:
         mark = item.get_closest_marker("quick_variants")
         if mark is None or item.get_closest_marker("full"):
             continue
         test = item.nodeid.partition("[")[0]
+        number = seen[test]
         seen[test] += 1
-        quick = mark.args if isinstance(mark.args[0], str) else range(1, mark.args[0] + 1)
-        if (item.callspec.id if isinstance(mark.args[0], str) else seen[test]) not in quick:
+        if every := mark.kwargs.get("every"):
+            is_quick = number % every == 0
+        elif isinstance(mark.args[0], str):
+            is_quick = item.callspec.id in mark.args
+        else:
+            is_quick = number < mark.args[0]
+        if not is_quick:
             item.add_marker("full")
 
 

@@ -70,10 +70,20 @@ def folder(tmp_path_factory):
 
 
 # Those of many layers, and those of which others do the same: several seconds each.
-LONG = """converters.reports.write_report.write_report tfseg.engines.compile.compile tfseg.exporting.directory.export
-tfseg.loading.load tfseg.nets.backbones.densenet.DenseNet tfseg.nets.backbones.efficientnet.EfficientNet
-tfseg.nets.backbones.hrnet.HRNet tfseg.nets.backbones.xception.Xception tfseg.nets.decoders.unetplusplus.UnetPlusPlus
-tfseg.prediction.class_maps.class_map tfseg.training.loop.train tfseg.training.rates.find_rate""".split()
+LONG = """converters.conversion.warm_start.warm_start converters.reports.write_report.write_report
+converters.weights.export_weights.export_weights tfseg.data.pipeline.batches tfseg.engines.compile.compile
+tfseg.evaluation.draw_pair tfseg.exporting.directory.export tfseg.exporting.directory.summary
+tfseg.exporting.keras_file.save_keras tfseg.loading.load tfseg.nets.backbones.densenet.DenseNet
+tfseg.nets.backbones.efficientnet.EfficientNet tfseg.nets.backbones.hrnet.HRNet tfseg.nets.backbones.mit.MiT
+tfseg.nets.backbones.mobilenet.MobileNetV2 tfseg.nets.backbones.mobilenet.MobileNetV3
+tfseg.nets.backbones.xception.Xception tfseg.nets.decoders.fpn.FPN tfseg.nets.decoders.linknet.Linknet
+tfseg.nets.decoders.lraspp.LRASPP tfseg.nets.decoders.manet.MAnet tfseg.nets.decoders.pan.PAN
+tfseg.nets.decoders.segformer.SegFormer tfseg.nets.decoders.unetplusplus.UnetPlusPlus
+tfseg.nets.decoders.upernet.UPerNet tfseg.nets.deeplabv2.DeepLabV2 tfseg.nets.deeplabv3.DeepLabV3Plus
+tfseg.nets.drn.DRNSeg tfseg.nets.plain_segnet.PlainSegNet tfseg.nets.plain_unet.PlainUnet tfseg.nets.pspnet.PSPNet
+tfseg.prediction.class_maps.class_map tfseg.specs.ResNetSpec tfseg.surgery.adapt_channels.adapt_channels
+tfseg.surgery.check_dilation.check_dilation tfseg.surgery.renew_head.renew_head tfseg.surgery.take_weights.take_weights
+tfseg.training.configurations.described tfseg.training.loop.train tfseg.training.rates.find_rate""".split()
 each_example = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in sorted(examples())]
 )

@@ -130,7 +130,7 @@ def test_training_step_uses_native_operations():
     assert ("SpaceToBatchND" in names) != has_dilated_gradients()
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("onednn", [0, 1])
 def test_only_a_build_without_dilated_gradients_keeps_the_operations_of_keras(onednn):
     """On a CPU, TensorFlow without oneDNN has no gradients of dilated convolutions."""

@@ -232,6 +232,7 @@ def test_ctrl_c_while_the_library_is_loaded_ends_without_words(model_file, photo
     assert run_command.finish(process) == (130, "", "")
 
 
+@pytest.mark.full
 def test_ctrl_c_leaves_whole_files_and_no_traceback(model_file, photos, tmp_path):
     with Image.open(photos / "a.jpg") as image:
         picture = image.resize((600, 400))

@@ -51,6 +51,7 @@ def test_sigterm_stops_the_server_after_the_requests_it_has_begun(folder):
         call(port, "/health")
 
 
+@pytest.mark.full
 def test_silent_connections_do_not_delay_the_end(folder):
     process = run_command.start(COMMAND, folder, "--port=0", "--log_format=json")
     try:

@@ -19,6 +19,22 @@ _PASSING = frozenset(("Identity", "PlaceholderWithDefault", "StopGradient", "Ens
 _DEEPEST = 64  # functions that call each other
 
 
+class _Attributes(dict[str, Any]):
+    """The attributes of a node. A damaged graph may lack any of them.
+
+    Args:
+        node: type and name of the node.
+        values: its attributes.
+    """
+
+    def __init__(self, node: str, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._node = node
+
+    def __missing__(self, name: str) -> Any:
+        raise ConversionError(f"{self._node} has no attribute {name!r}; the file is damaged.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Definition:
     """A GraphDef, opened.
@@ -115,7 +131,7 @@ class _Flattening:
     # ---- functions
 
     def _add(self, node: Any, name: str, inputs: list[str], depth: int) -> None:
-        attributes = dict(node.attr.items())
+        attributes = _Attributes(f"the {node.op} {name!r}", node.attr)
         self.nodes[name] = OnnxNode(node.op, name, inputs, [name], attributes, str(depth) if depth else "")
 
     def _write_out(self, name: str) -> bool:

@@ -60,6 +60,7 @@ def run(module, image):
 QUICK = {"ResNeSt", "test_efficientnet"}
 
 
+@pytest.mark.quick_variants(every=2)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in NETWORKS]
 )
@@ -206,6 +207,7 @@ SMALL = {
 }
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", SMALL)
 def test_single_steps(name):
     module = randomized_state(SMALL[name]())
@@ -357,6 +359,7 @@ def test_what_no_noise_shows_is_refused(function):
         converters.convert(randomized_state(Function(function)))
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(
     "function",
     [

@@ -263,6 +263,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("case", REFUSED)
 def test_folders_that_are_not_what_they_say_are_refused(folder, case):
     config, way = REFUSED[case]

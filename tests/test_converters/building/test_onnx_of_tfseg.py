@@ -20,6 +20,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name == "fcn_resnet18" else pytest.mark.full) for name in NETWORKS]
 )

@@ -397,6 +397,7 @@ CASES = {
 }
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", CASES)
 def test_operators_compute_the_same(tmp_path, name):
     nodes, tensors, *opset = CASES[name]

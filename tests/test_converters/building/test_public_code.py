@@ -69,6 +69,7 @@ def test_a_file_in_lightnings_form_without_tied_weights_computes_what_its_code_d
     assert tfseg.metadata(model)["classes"] == list("abcd")
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(
     ("public", "way"),
     [

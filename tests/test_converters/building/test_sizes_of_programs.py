@@ -159,6 +159,7 @@ def test_branches_that_no_single_program_has_are_refused(function):
         converters.convert(randomized_state(Net(function)))
 
 
+@pytest.mark.full
 def test_a_network_that_states_its_size_is_built_for_it_where_no_other_can_be():
     module = randomized_state(Net(lambda net, x: x.roll(x.shape[2] // 2, 2)))
     with pytest.raises(ConversionError, match=r"step roll"):

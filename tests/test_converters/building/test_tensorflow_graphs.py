@@ -1,6 +1,7 @@
 """Whole networks of TensorFlow: frozen graphs, SavedModels and MetaGraphs, compared with TensorFlow itself."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import tf1_graphs
 from helpers.random_weights import randomize_weights
+from tensorflow.python.framework import op_def_registry
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import converters
@@ -304,6 +306,30 @@ def test_graph_without_weights_and_damaged_files(tmp_path):
     folder = tf1_graphs.saved_model(tf1_graphs.classifier, tmp_path / "saved")
     (tmp_path / "saved" / "variables" / "variables.index").unlink()
     assert "files of its weights are missing" in refusal(folder)
+
+
+@pytest.mark.quick_variants(every=6)
+@pytest.mark.parametrize(
+    ("kind", "attribute"),
+    [
+        ("Const", "value"), ("Const", "dtype"), ("Placeholder", "dtype"), ("Placeholder", "shape"),
+        ("Conv2D", "strides"), ("Conv2D", "padding"), ("Conv2D", "T"), ("Conv2D", "data_format"),
+        ("MaxPool", "ksize"), ("MaxPool", "strides"), ("MaxPool", "padding"), ("Mean", "T"),
+    ],
+)  # fmt: skip
+def test_a_missing_attribute_is_told_or_has_a_default(kind, attribute, tmp_path):
+    path = tf1_graphs.frozen(tf1_graphs.classifier, tmp_path / "graph.pb")
+    definition = v1.GraphDef.FromString((tmp_path / "graph.pb").read_bytes())
+    node = next(node for node in definition.node if node.op == kind)
+    assert attribute in node.attr
+    del node.attr[attribute]
+    (tmp_path / "graph.pb").write_bytes(definition.SerializeToString())
+    known = next(known for known in op_def_registry.get(kind).attr if known.name == attribute)
+    if known.HasField("default_value"):
+        model, _ = converters.convert(path)
+        assert model.output_shape == (None, 5)
+    else:
+        assert re.search("attribute|attr|axis|axes|pools over", refusal(path))
 
 
 def test_options_are_refused_where_they_do_not_apply(tmp_path):

@@ -74,6 +74,7 @@ def strides_in_the_first(module):
         stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["pickled", pytest.param("live", marks=FULL)])
 def test_public_class_in_a_doubles_form_is_that_double(tmp_path, kind):
     module = onnx_files.net("resnet50")

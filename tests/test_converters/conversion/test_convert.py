@@ -171,6 +171,7 @@ def without(state, *keys):
 RESNET, SEGMENTATION = "torchvision/resnet", "torchvision/segmentation"
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [

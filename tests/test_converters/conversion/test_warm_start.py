@@ -39,7 +39,7 @@ def own_file(tmp_path_factory, whole):
     return path
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("network", [None, "deeplabv3_resnet18"])
 def test_preprocessing_that_is_given_counts_for_a_file_of_ones_own(own_file, network):
     model, _, _ = converters.warm_start(own_file, 3, network=network, preprocessing="caffe")
@@ -80,7 +80,7 @@ def test_the_head_is_replaced_for_other_classes(request, whole, kind):
     assert receipt is None or notes[0] in str(receipt)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("classes", [3, 7])
 def test_frozen_layers_of_a_file_stay_frozen_and_are_named(tmp_path, whole, classes):
     model = keras.models.clone_model(whole)

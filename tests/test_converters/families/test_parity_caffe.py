@@ -59,7 +59,7 @@ def test_fcn(network, tmp_path, record):
         assert receipt.family == "shelhamer/fcn.berkeleyvision.org"
 
 
-@pytest.mark.quick_variants("50")
+@pytest.mark.full
 @pytest.mark.parametrize("depth", [50, 101])
 def test_resnet(depth, tmp_path, record):
     for size in ((224, 224), (225, 225)):
@@ -68,7 +68,7 @@ def test_resnet(depth, tmp_path, record):
         assert (receipt.family, receipt.network) == ("KaimingHe/deep-residual-networks", f"resnet{depth}")
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(("output_stride", "dilations"), [(16, (1, 1, 1, 2)), (8, (1, 1, 2, 4))])
 def test_dilated_resnet(output_stride, dilations, tmp_path, record):
     for size in ((97, 129), (96, 128)):

@@ -125,7 +125,7 @@ ROUND = {
 }
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.full if "vgg_face2" in name else ()) for name in ROUND]
 )

@@ -158,6 +158,7 @@ def test_other_number_of_classes_needs_skip():
     assert len(receipt.untouched) == 8
 
 
+@pytest.mark.full
 def test_invalid_options_are_refused():
     module, _, _ = converted(Kazuto)
     with pytest.raises(ConversionError, match=r"multi_scale is True, False or sizes .*Received: \(0.5, -1\)"):

@@ -155,6 +155,7 @@ def test_each_is_told_from_the_others(name):
         assert [table.backward(path)[0] for path in places] == used
 
 
+@pytest.mark.full
 def test_a_training_file_says_that_it_is_a_drn_a(tmp_path):
     """Under `module.`, as its training writes it; without a label its tensors are a ResNet-50's, with another's rates."""
     tensors = state(classifier("drn_a_50", num_classes=7))

@@ -73,6 +73,7 @@ def test_mobilenet_v2(size, tmp_path, record):
     check_round_trip(model, receipt, path, tmp_path)
 
 
+@pytest.mark.full
 def test_resnet50(tmp_path, record):
     public = application("ResNet50", include_top=False)
     model, receipt = converters.convert(save(public, tmp_path / "resnet50.keras"))

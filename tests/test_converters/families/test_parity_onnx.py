@@ -102,6 +102,7 @@ def test_exports_at_full_width(name, form, tmp_path, record):
     check_case(name, form, tmp_path, record, (name, folded, form == "anonymous"), width=1)
 
 
+@pytest.mark.full
 def test_onnxruntime_computes_the_same(tmp_path, record):
     runtime = pytest.importorskip("onnxruntime")
     path = export(net("fcn_resnet50"), tmp_path / "net.onnx", "anonymous")

@@ -76,7 +76,7 @@ def test_every_decoder_on_vgg(decoder, encoder, record):
     check(decoder, encoder, {}, record)
 
 
-@pytest.mark.quick_variants("Linknet")
+@pytest.mark.full
 @pytest.mark.parametrize("decoder", TITLES)
 def test_export_is_bit_identical(tmp_path, decoder):
     module = net(decoder)

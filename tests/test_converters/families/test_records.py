@@ -33,6 +33,7 @@ def test_record_is_complete(family):
     assert {network.name for network in family.networks} <= set(tfseg.list_models())
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", BUILT)
 def test_enumerated_variables_are_those_of_the_built_network(name):
     options, enumerate_variables = BUILT[name]

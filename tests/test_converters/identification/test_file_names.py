@@ -59,7 +59,7 @@ def test_without_such_a_name_torchvisions_network_is_taken(tmp_path, state, name
     assert all(len(other.split()) <= 35 for other in receipt.others)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["resnet50_caffe.pth", "ResNet50-Caffe.pth", "cafferesnet50.pth", "resnet50_msra.pth"])
 def test_caffe_is_two_networks(tmp_path, state, name):
     path = checkpoints.save(tmp_path / name, state)

@@ -97,6 +97,7 @@ def test_subtrees_that_were_not_looked_at_are_told():
         converters.identify(arrays)
 
 
+@pytest.mark.full
 def test_an_index_knows_what_tables_know():
     tables = [network.table for family in FAMILIES.values() for network in family.networks]
     keys = [

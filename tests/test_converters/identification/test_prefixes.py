@@ -28,6 +28,7 @@ def assert_same(source, state):
     assert all(np.array_equal(source[key], tensor.numpy()) for key, tensor in state.items())
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifier_stands_under_any_prefix(tmp_path, name):
     candidates, fit = identified(CLASSIFIERS[name], tmp_path)
@@ -36,6 +37,7 @@ def test_classifier_stands_under_any_prefix(tmp_path, name):
     assert_same(candidates.source, resnet())
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", TRUNKS)
 def test_trunk_of_training_is_its_features(tmp_path, name):
     candidates, fit = identified(TRUNKS[name], tmp_path)
@@ -122,6 +124,7 @@ DECODERS = {
 }
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", DECODERS)
 def test_trunk_of_another_network_is_taken_only_if_asked_for(tmp_path, name):
     content = DECODERS[name]
@@ -245,6 +248,7 @@ def with_its_own_head(content, tmp_path):
     fit.check_head(candidates.source)
 
 
+@pytest.mark.full
 def test_what_training_keeps_is_left_out(tmp_path):
     for name, size in HARMLESS:
         candidates, fit = identified(under("model.") | {name: ZEROS(size)}, tmp_path)
@@ -253,6 +257,7 @@ def test_what_training_keeps_is_left_out(tmp_path):
         assert any(f"left out: {name}" in note for note in candidates.source.notes)
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("name", TELLING)
 def test_a_number_that_may_count_is_refused_with_the_ways_out(tmp_path, name):
     content = under("model.") | {name: ZEROS(1)}

@@ -127,7 +127,7 @@ def test_import_into_a_model_of_another_form_is_refused(tmp_path):
     assert difference(model, module) < 1e-5
 
 
-@pytest.mark.quick_variants("resnetblur18")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["resnet18", "resnetblur18"])
 def test_import_into_a_double_of_the_stated_network_is_refused(tmp_path, name):
     save_timm(tmp_path, name)
@@ -283,6 +283,7 @@ def labeled(tmp_path, family="torchvision/resnet", **labels):
     return checkpoints.save(tmp_path / "checkpoint.pth", {"state_dict": checkpoints.state(family)} | labels)
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(
     "labels",
     [

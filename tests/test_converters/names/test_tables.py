@@ -64,6 +64,7 @@ def shapes_of(family_name, public, stride):
     return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
+@pytest.mark.quick_variants(every=3)
 @each_public_network
 def test_every_public_key_has_exactly_one_place_and_comes_back(family, network):
     shapes = public_shapes(family, network)
@@ -93,6 +94,7 @@ def tensors(network):
     return {network.table.key(path): shape for path, shape in network.variables(1.0).items()}
 
 
+@pytest.mark.quick_variants(every=3)
 @each_public_network
 def test_public_keys_are_identified(family, network):
     shapes = public_shapes(family, network)

@@ -129,6 +129,7 @@ MUTATIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(("name", "layer", "change_", "named", "message"), MUTATIONS)
 def test_every_change_of_a_prototxt_is_refused_and_named(name, layer, change_, named, message, built, tmp_path):
     text, model, _ = built(name)

@@ -51,6 +51,7 @@ def signatures(exported):
     return loaded.signatures, loaded  # the signatures do not keep it alive
 
 
+@pytest.mark.full
 def test_progress_counts_formats(exported, counts):
     assert counts == [(0, 3), (1, 3), (2, 3), (3, 3)]
 

@@ -18,6 +18,7 @@ def sampled(tensor, step):
     return keras.ops.convert_to_numpy(tensor)[:, ::step, ::step]
 
 
+@pytest.mark.quick_variants(every=4)
 @every_stride
 @every_rate
 @pytest.mark.parametrize("pool_size", [1, 2, 3, (1, 4)])
@@ -31,6 +32,7 @@ def test_dilated_pooling_is_strided_pooling_on_the_old_grid(mode, padding, pool_
         assert relative(sampled(ours, rate * strides), reference) <= (0 if mode == "max" else TOLERANCE)
 
 
+@pytest.mark.quick_variants(every=4)
 @every_stride
 @every_rate
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, (5, 2)])

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 functional = torch.nn.functional
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("size", [(1, 1), (4, 5), (9, 13), (12, 7), (65, 83), (224, 1), (3, 200)])
 @pytest.mark.parametrize("source", [(9, 13), (1, 1), (3, 28), (64, 40)])
 def test_resize_like_is_torchs_interpolate(source, size):
@@ -45,6 +46,7 @@ def test_rescale_with_aligned_corners_is_torchs(source, scale):
     check_layer(Rescale(scale, "bilinear_align_corners", 1), from_torch(reference), pixels)
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("grid", [1, 2, 6, 7])
 @pytest.mark.parametrize("size", [(7, 7), (14, 21), (1, 1), (2, 3), (6, 8), (13, 50)])
 def test_adaptive_average_pooling_is_torchs(size, grid):

@@ -8,6 +8,7 @@ from helpers.small_nets import SMALL, narrow_resnet
 import tfseg
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("channels", [1, pytest.param(4, marks=pytest.mark.full)])
 def test_outputs_have_the_documented_shapes(channels):
     nets = {kind: build(channels=channels) for kind, build in SMALL.items()}

@@ -45,6 +45,7 @@ GATED = {  # heads that read all of a larger image, or its padding: only equal a
 }
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_every_window_of_a_larger_image_is_classified(head):
     model = classifier(head)

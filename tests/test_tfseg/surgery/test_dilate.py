@@ -26,6 +26,7 @@ SHORT = {
 # ------------------------------------------------------------------------------------------------------------- the law
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(
     "window", [(1, 2, "valid"), (2, 2, "valid"), (3, 2, "same"), ((4, 3), 1, "same"), (5, 2, "valid")], ids=str
 )
@@ -231,6 +232,7 @@ def test_names_and_weights_survive_and_the_original_is_not_changed(model):
     assert tfseg.dilate(model, 16, name="other").name == "other"
 
 
+@pytest.mark.full
 def test_dilated_model_survives_saving(model, tmp_path):
     dilated = tfseg.dilate(model, 8)
     dilated.save(tmp_path / "dilated.keras")

@@ -218,7 +218,7 @@ def results(tmp_path_factory):
     return Results(tmp_path_factory.mktemp("backends"))
 
 
-@pytest.fixture(params=["jax", pytest.param("torch", marks=pytest.mark.full)])
+@pytest.fixture(params=[pytest.param("jax", marks=pytest.mark.full), pytest.param("torch", marks=pytest.mark.full)])
 def backend(request):
     return request.param
 
