@@ -342,8 +342,10 @@ def _takes_batches(module: Any, taken: _FileInputs) -> bool:
         alone = [results[index] for results in single]
         if not hasattr(result, "shape") or result.dim() == 0 or any(part.shape[:1] != (1,) for part in alone):
             return False
-        joined = torch.cat(alone)
+        joined, result = torch.cat(alone).double(), result.double()  # masks of bool have no distance
+        if joined.shape != result.shape or not torch.isfinite(joined).all():  # of NaN nothing can be told
+            return False
         scale = float(joined.abs().max()) if joined.numel() else 0.0
-        if joined.shape != result.shape or not torch.allclose(joined, result, rtol=0, atol=1e-4 * scale):
+        if not torch.allclose(joined, result, rtol=0, atol=1e-4 * scale):
             return False
     return True

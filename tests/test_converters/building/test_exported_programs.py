@@ -124,6 +124,19 @@ def test_layers_and_tensors_have_the_names_of_the_module_that_was_exported(tmp_p
     converters.compare(model, module, images(40, 50)).assert_close(1e-5)
 
 
+class NotFinite(Classifier):
+    """A classifier with a NaN among its numbers."""
+
+    def forward(self, image):
+        return super().forward(image) + float("nan")
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    saved(tmp_path / "net.pt2", NotFinite(), batch=1)
+    with pytest.raises(ConversionError, match=r"not finite|NaN|infinit"):
+        converters.convert(tmp_path / "net.pt2")
+
+
 def test_options_of_families_and_training_mode_are_refused(tmp_path):
     saved(tmp_path / "net.pt2", Segmenter(), train=True)
     with pytest.raises(ConversionError, match=r"net.pt2: was exported in training mode.*module.eval\(\)"):
