@@ -17,22 +17,11 @@ CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 BRANCHES = frozenset(("If", "StatelessIf"))
 _PASSING = frozenset(("Identity", "PlaceholderWithDefault", "StopGradient", "EnsureShape"))
 _DEEPEST = 64  # functions that call each other
-
-
-class _Attributes(dict[str, Any]):
-    """The attributes of a node. A damaged graph may lack any of them.
-
-    Args:
-        node: type and name of the node.
-        values: its attributes.
-    """
-
-    def __init__(self, node: str, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
-        self._node = node
-
-    def __missing__(self, name: str) -> Any:
-        raise ConversionError(f"{self._node} has no attribute {name!r}; the file is damaged.")
+# TensorFlow's word for the type of an attribute -> the field that holds it.
+_ATTRIBUTE_KINDS = {
+    **{"string": "s", "int": "i", "float": "f", "bool": "b"},
+    **{name: name for name in ("type", "shape", "tensor", "func")},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +120,7 @@ class _Flattening:
     # ---- functions
 
     def _add(self, node: Any, name: str, inputs: list[str], depth: int) -> None:
-        attributes = _Attributes(f"the {node.op} {name!r}", node.attr)
+        attributes = _attributes(node, name)
         self.nodes[name] = OnnxNode(node.op, name, inputs, [name], attributes, str(depth) if depth else "")
 
     def _write_out(self, name: str) -> bool:
@@ -205,15 +194,40 @@ class _Flattening:
 
 
 @functools.cache
+def _known(op: str) -> Any:
+    from tensorflow.python.framework import op_def_registry
+
+    return op_def_registry.get(op)
+
+
+def _attributes(node: Any, name: str) -> dict[str, Any]:
+    """The attributes of a node, of the kinds that TensorFlow describes; a damaged graph may have others, or lack some.
+
+    Raises:
+        ConversionError: naming the node and the attribute.
+    """
+    attributes = dict(node.attr.items())
+    for known in getattr(_known(node.op), "attr", ()):
+        value = attributes.get(known.name)
+        if value is None and known.HasField("default_value"):
+            continue
+        expected = "list" if known.type.startswith("list(") else _ATTRIBUTE_KINDS[known.type]
+        kind = value.WhichOneof("value") if value is not None else None
+        if kind not in (expected, "placeholder"):  # a function's body may leave it to its call
+            raise ConversionError(
+                f"the node {name!r}, {node.op}, should have an attribute {known.name!r} of type {known.type}; the "
+                "file is damaged."
+            )
+    return attributes
+
+
 def definition_of(op: str) -> Any:
     """TensorFlow's own description of an operation: its inputs, results and attributes.
 
     Raises:
         ConversionError: TensorFlow does not know it.
     """
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(op)
+    definition = _known(op)
     if definition is None:
         raise ConversionError(
             f"has nodes of the operation {op}, which is not TensorFlow's: a library of its own defines it. Freeze a "
