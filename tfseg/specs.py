@@ -152,7 +152,8 @@ class ResNetSpec:
         bottleneck: whether a block is 1x1, 3x3, 1x1 with a fourfold output, or two 3x3.
         groups: groups of the 3x3 convolutions of a bottleneck.
         group_width: width of one group where `planes` is 64.
-        stride_in: convolution of a block that strides: "3x3" (v1.5) or "1x1" (v1, Caffe); or one for each stage.
+        stride_in: convolution of a block that strides: "3x3" (v1.5) or "1x1" (v1, Caffe); "1x1_or_3x3" for the 1x1 one
+            where the stage strides, and the 3x3 one where it is dilated instead; or one for each stage.
         stride_at: block of a stage that strides: its "first"; or its "last" on behalf of the next stage, as tf-slim
             has it. There the shortcut keeps every second pixel.
         stem_pool: zero pixels before and after each axis of the 3x3 stride-2 pooling. (0, 1) is Caffe's ceil rule
@@ -180,6 +181,8 @@ class ResNetSpec:
         scales: number of parts of the channels that Res2Net convolves one after the other in place of each 3x3; 0: one
             convolution. `group_width` is then the width of one part.
         biases: which convolutions before a BatchNorm have a bias: "", "stem" or "all".
+        one_rate: whether all convolutions of a block have the rate of the one that lost its stride; if not, only that
+            one has it (Lextal's ResNet-18 and -34 have it).
         antialias: "" or what reduces a map after a convolution of stride 1, in place of a stride: "average", the means
             of 2x2 pixels, or "blur" (`tfseg.layers.BlurPooling`). The stem then has that average alone, or a maximum
             pooling of stride 1 before the blur. In a dilated stage the average is left out, and the blur keeps all
@@ -216,6 +219,7 @@ class ResNetSpec:
     radix: int = 0
     scales: int = 0
     biases: str = ""
+    one_rate: bool = False
     antialias: str = ""
 
     @property

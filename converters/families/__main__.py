@@ -13,6 +13,7 @@ _SUFFIXES = {
     "Keras zip": ".keras",
     "ONNX": ".onnx",
     "kaffe": ".npy",
+    "NumPy npz": ".npz",
     "TensorFlow checkpoint": ".ckpt",
     "TensorFlow frozen graph": ".pb",
 }

@@ -120,6 +120,7 @@ FAMILIES: dict[str, Family] = {
         caffe.deeplab_vgg.ASPP,
         tensorflow.slim.RESNET,
         tensorflow.slim.RESNET_V2,
+        tensorflow.big_transfer.BIT,
         tensorflow.deeplab.DEEPLAB,
         tensorflow.deeplab.BACKBONES,
         tensorflow.deeplab.VGG,

@@ -98,6 +98,9 @@ KINDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
         ("/bias", "bias", ("c -> c",)),
     ),
     "keras_norm": _KERAS_NORM,
+    # Big Transfer's, under names of Keras.
+    "keras_group_norm": (("/gamma", "gamma", ("c -> c",)), ("/beta", "beta", ("c -> c",))),
+    "keras_dense1x1": (("/kernel", "kernel", ("1 1 i o -> i o",)), ("/bias", "bias", ("o -> o",))),
 }
 """Kind -> `(tensor of the module, variable of the layer, layouts)` of each tensor.
 

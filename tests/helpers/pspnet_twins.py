@@ -43,7 +43,8 @@ class Lextal(nn.Module):
         self.feats.bn1 = nn.BatchNorm2d(int(64 * width))
         features = add_stages(self.feats, depth, width, dilated=True, new=False, stem_width=64)
         for stage in (self.feats.layer3, self.feats.layer4):  # the first block of a stage has no rate
-            stage[0].conv2.dilation = stage[0].conv2.padding = (1, 1)
+            for conv in (stage[0].conv1, stage[0].conv2) if depth < 50 else (stage[0].conv2,):
+                conv.dilation = conv.padding = (1, 1)
         widths = [int(count * width) for count in (1024, 256, 64, 64)]
         self.psp = nn.Module()
         self.psp.stages = nn.ModuleList(

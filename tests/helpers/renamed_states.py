@@ -66,6 +66,10 @@ def openai_names(state):
     return result | {key: torch.ones(shape) for key, shape in beside.items()}
 
 
+def mmpretrain_names(state):
+    return {f"head.{key}" if key.startswith("fc.") else f"backbone.{key}": value for key, value in state.items()}
+
+
 def of_meetps(key):
     for pattern, name in (
         (r"layer0\.([03])\.", lambda m: f"convbnrelu1_{int(m[1]) // 3 + 1}.cbr_unit.0."),
@@ -101,3 +105,23 @@ def of_yassouali(key):
     ):
         key = re.sub(pattern, name, key)
     return key
+
+
+def google_names(state):
+    """The tensors of timm's ResNet of Big Transfer as Google's `.npz` has them."""
+    result = {}
+    for key, value in state.items():
+        text = key.replace("stem.conv.", "root_block.conv0.").replace("head.fc.", "head.conv2d.")
+        text = re.sub(r"stages\.(\d+)\.blocks\.(\d+)\.", _google_unit, text)
+        text = text.replace("downsample.conv.", "a.proj.conv0.")
+        text = re.sub(r"(conv|norm)([123])\.", lambda match: f"{'abc'[int(match[2]) - 1]}.{match[1]}0.", text)
+        text = text.replace("norm0.", "norm.").replace("conv0.", "standardized_conv2d.")
+        text = re.sub(r"norm\.weight$", "group_norm.gamma", text)
+        text = re.sub(r"norm\.bias$", "group_norm.beta", text).replace("weight", "kernel")
+        array = value.numpy()
+        result["resnet/" + text.replace(".", "/")] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+    return result
+
+
+def _google_unit(match):
+    return f"block{int(match[1]) + 1}.unit{int(match[2]) + 1:02d}."

@@ -108,7 +108,7 @@ def ResNet(
                 f"conv{stage + 2}_block{block + 1}",
                 dataclasses.replace(spec, stride_in=stride_place),
                 strides=strides,
-                rate=rate * factor,
+                rate=(freed_rate if spec.one_rate else rate) * factor,
                 freed_rate=freed_rate * factor,
             )
     if include_top:
@@ -159,7 +159,7 @@ def residual_block(
     convs: list[tuple[int, int, dict[str, Any]]]  # filters, kernel size and options
     conv_strides = 1 if spec.antialias else strides
     if spec.bottleneck:
-        in_1x1 = spec.stride_in == "1x1"
+        in_1x1 = spec.stride_in == "1x1" or (spec.stride_in == "1x1_or_3x3" and strides > 1)
         in_3x3: dict[str, Any] = {
             "strides": 1 if in_1x1 else conv_strides,
             "dilation_rate": rate if in_1x1 else freed_rate,

@@ -24,10 +24,6 @@ _STRIDE = (
     "the tensors do not tell the output stride: it is 16 here, the default of downsample_factor. If the network was "
     "trained with 8, give output_stride=8 (--output_stride=8)"
 )
-_ONE_STRIDE = (
-    "the tensors do not tell the output stride: it is 16 here, the default of downsample_factor. Weights that were "
-    "trained with 8 belong to a network that is not built here: its rates are others"
-)
 # Keras counts layers without a name; the logits are the only convolution among them.
 _LOGITS: tuple[Row, ...] = tuple((name, "logits", "keras_conv") for name in ("conv2d", "conv2d_{n}"))
 
@@ -111,15 +107,9 @@ PSPNET = dataclasses.replace(
             _SPEC,
             (*_DEEP_STEM, *_PYRAMID),
             _AUX,
-            # The last stage, which is dilated, keeps the old rate in its first block.
-            options={
-                "stem": _SPEC.stem,
-                "stride_in": ("1x1", "1x1", "1x1", "3x3"),
-                "epsilon": 1e-3,
-                "filters": 512,
-            },
-            dilates=False,
-            **{**_POOLED, "assumed_stride": _ONE_STRIDE},
+            # A dilated stage keeps the old rate in its first block; where it strides, its 1x1 convolution does.
+            options={"stem": _SPEC.stem, "stride_in": "1x1_or_3x3", "epsilon": 1e-3, "filters": 512},
+            **_POOLED,
         ),
         FamilyNetwork(
             "pspnet_mobilenet_v2",

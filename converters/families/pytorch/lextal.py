@@ -1,7 +1,7 @@
 """Lextal/pspnet-pytorch: PSPNet on ResNets whose scores are enlarged in three steps.
 
-Source of the facts: https://github.com/Lextal/pspnet-pytorch: pspnet.py, extractors.py and train.py. Its ResNet-18 and
--34 are not here: they dilate both convolutions of a block. Nor are its DenseNet and its SqueezeNet.
+Source of the facts: https://github.com/Lextal/pspnet-pytorch: pspnet.py, extractors.py and train.py. Its DenseNet
+and its SqueezeNet are not here.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _read(shapes: Shapes) -> dict[str, Any]:
 
 PSPNET = Family(
     name="Lextal/pspnet-pytorch",
-    covers="PSPNet on ResNet-50, -101 and -152, enlarged in three steps",
+    covers="PSPNet on ResNet-18 to -152, enlarged in three steps",
     files=_SOURCE,
     proof="its code, 3.2e-6",
     source=_SOURCE,
@@ -56,8 +56,10 @@ PSPNET = Family(
             requires={"psp.bottleneck.weight": "", "up_3.conv.2.weight": "", "final.0.weight": ""},
             read=_read,
             assumed=_ASSUMED,
+            # No convolution of a dilated stage's first block is dilated; a bottleneck has only one that could be.
+            options={"one_rate": True} if depth < 50 else {},
         )
-        for depth in (50, 101, 152)
+        for depth in (18, 34, 50, 101, 152)
     ),
     classes="final.0.weight",
     head=HEAD,

@@ -1,8 +1,7 @@
 """yassouali/pytorch-segmentation: DeepLabV3+ and PSPNet on ResNets, FCN-8s, SegNet and U-Net.
 
 Source of the facts: https://github.com/yassouali/pytorch-segmentation: models/deeplabv3_plus.py, pspnet.py, resnet.py,
-fcn.py, segnet.py, unet.py and dataloaders/voc.py. Its ResNet-18 and -34 are not here: they dilate both convolutions of
-each block.
+fcn.py, segnet.py, unet.py and dataloaders/voc.py.
 """
 
 import dataclasses
@@ -86,21 +85,26 @@ def _read_pspnet(shapes: Shapes) -> dict[str, Any]:
     return {"filters": shapes[key][0]} if key in shapes else {}
 
 
+def _pspnet(depth: int) -> FamilyNetwork:
+    """PSPNet on a ResNet with a deep stem, which has a name of its own from 50 layers on."""
+    name = f"resnet{depth}" if depth < 50 else f"resnet{depth}s"
+    spec = dataclasses.replace(specs.RESNETS[name], stem=specs.RESNETS["resnet50s"].stem)
+    return network(
+        f"pspnet_{name}",
+        spec,
+        (*trunk(spec, stem="initial"), *PSPNET_HEAD),
+        read=_read_pspnet,
+        assumed=_MEANS,
+        options={"stem": spec.stem} if depth < 50 else {},
+    )
+
+
 PSPNET = dataclasses.replace(
     DEEPLABV3PLUS,
     name="yassouali/pytorch-segmentation/pspnet",
-    covers="PSPNet on ResNet-50, -101 and -152 with a deep stem, auxiliary head",
+    covers="PSPNet on ResNet-18 to -152 with a deep stem, auxiliary head",
     proof="its code, 4.0e-6",
-    networks=tuple(
-        network(
-            f"pspnet_resnet{depth}s",
-            specs.RESNETS[f"resnet{depth}s"],
-            (*trunk(specs.RESNETS[f"resnet{depth}s"], stem="initial"), *PSPNET_HEAD),
-            read=_read_pspnet,
-            assumed=_MEANS,
-        )
-        for depth in _DEPTHS
-    ),
+    networks=tuple(map(_pspnet, (18, 34, *_DEPTHS))),
     classes="master_branch.1.weight",
     aux="auxiliary_branch.4.weight",
     options={

@@ -1,5 +1,5 @@
 """Families whose files come from TensorFlow 1."""
 
-from converters.families.tensorflow import deeplab, drsleep_deeplabv2, kaffe, pspnet, slim
+from converters.families.tensorflow import big_transfer, deeplab, drsleep_deeplabv2, kaffe, pspnet, slim
 
-__all__ = ["deeplab", "drsleep_deeplabv2", "kaffe", "pspnet", "slim"]
+__all__ = ["big_transfer", "deeplab", "drsleep_deeplabv2", "kaffe", "pspnet", "slim"]

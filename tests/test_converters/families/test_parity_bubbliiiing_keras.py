@@ -59,7 +59,9 @@ def test_bubbliiiings_unets(backbone, tmp_path, record):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("backbone", "output_stride"), [("mobilenet", 16), ("mobilenet", 8), ("resnet50", 16)])
+@pytest.mark.parametrize(
+    ("backbone", "output_stride"), [("mobilenet", 16), ("mobilenet", 8), ("resnet50", 16), ("resnet50", 8)]
+)
 def test_bubbliiiings_pspnets(backbone, output_stride, tmp_path, record):
     """At 473 pixels the windows of the public code are the pyramid's; the auxiliary head is left out."""
     twin = bubbliiiing_keras.pspnet(backbone, output_stride=output_stride)

@@ -34,7 +34,7 @@ def test_both_strides_of_bubbliiiing(backbone, output_stride, record, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("depth", [50, 101])
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
 def test_lextals_steps(depth, record, tmp_path):
     module = randomized_state(Lextal(depth, width=1 / 16))
     state = dict(module.state_dict())
@@ -66,6 +66,7 @@ REPOSITORIES = {
         ("meetps/pytorch-semseg", 50, 1 / 16),
         *(pytest.param(family, 50, 1 / 16, marks=pytest.mark.full) for family in list(REPOSITORIES)[1:]),
         *(pytest.param(family, 101, 1 / 16, marks=pytest.mark.full) for family in REPOSITORIES),
+        *(("yassouali/pytorch-segmentation/pspnet", depth, 1 / 4) for depth in (18, 34)),
     ],
 )
 def test_pspnets(family, depth, width, record, tmp_path):
@@ -74,7 +75,7 @@ def test_pspnets(family, depth, width, record, tmp_path):
     state = {names(key): value for key, value in module.state_dict().items()}
     assert len(state) == len(module.state_dict())
     model, receipt = converters.convert(state)
-    assert (receipt.family, receipt.network) == (family, f"pspnet_resnet{depth}s")
+    assert (receipt.family, receipt.network) == (family, f"pspnet_resnet{depth}{'s' if depth >= 50 else ''}")
     worst = max(relative(output(model, images(*size)), torch_output(module, images(*size))) for size in SIZES)
     record(f"{family} {receipt.network}", worst)
     assert worst <= TOLERANCE

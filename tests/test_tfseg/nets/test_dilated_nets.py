@@ -1,11 +1,14 @@
 """Networks built with an output stride: which of them have the old map on the old grid."""
 
+import dataclasses
 import functools
 
 import keras
 import pytest
 from helpers.references import copy_weights, images, output, randomize, relative
 from helpers.small_nets import SHORT_RESNEXT, SHORT_V1, narrow_resnet, narrow_vgg
+
+from tfseg import specs
 
 TOLERANCE = 1e-5
 
@@ -84,3 +87,26 @@ def test_multi_grid_multiplies_the_rates_of_the_last_stage(options, rates):
         if isinstance(layer, keras.layers.Conv2D):
             expected = plain.get_layer(layer.name).dilation_rate
             assert layer.dilation_rate == ((changed[layer.name],) * 2 if layer.name in changed else expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "expected"),
+    [
+        # A basic block: by default the second convolution of the first block is dilated.
+        (specs.RESNETS["resnet18"], {}, {"conv4_block1_1": (1, 1), "conv4_block1_2": (1, 2), "conv4_block2_1": (1, 2)}),
+        (
+            dataclasses.replace(specs.RESNETS["resnet18"], one_rate=True),
+            {},
+            {"conv4_block1_1": (1, 1), "conv4_block1_2": (1, 1), "conv4_block2_1": (1, 2), "conv5_block1_2": (1, 1)},
+        ),
+        (
+            dataclasses.replace(SHORT_V1, stride_in="1x1_or_3x3"),
+            {"output_stride": 16, "convention": "previous"},
+            {"conv4_block1_1": (2, 1), "conv4_block1_2": (1, 1), "conv5_block1_1": (1, 1), "conv5_block1_2": (1, 1)},
+        ),
+    ],
+)
+def test_places_of_strides_and_rates(spec, options, expected):
+    model = narrow_resnet(spec, **{"output_stride": 8, "convention": "one"} | options)
+    layers = {name: model.get_layer(f"{name}_conv") for name in expected}
+    assert {name: (layer.strides[0], layer.dilation_rate[0]) for name, layer in layers.items()} == expected
