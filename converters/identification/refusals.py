@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from converters.identification import signatures
 from converters.identification.listing import some
-from converters.identification.signature_rows import KERAS, LIVE, READ
+from converters.identification.signature_rows import CAFFE, GRAPH, KERAS, LIVE
 
 if TYPE_CHECKING:
     from converters.identification.fit import Fit
@@ -65,4 +65,6 @@ def _way(source: "Source") -> str:
     formats = {checkpoint.format for checkpoint in source.checkpoints}
     if any(name.startswith("Keras") for name in formats):
         return KERAS
-    return READ if any(name.startswith(("TensorFlow", "Caffe")) for name in formats) else LIVE
+    if any(name.startswith("TensorFlow") for name in formats):
+        return GRAPH
+    return CAFFE if any(name.startswith("Caffe") for name in formats) else LIVE

@@ -15,11 +15,22 @@ READ = (
     "converters.read(path) gives its arrays by name: build the network in Keras and assign them, or convert a network "
     "that tfseg.list_models() has"
 )
+# Programs of other frameworks, from which the network is built.
+GRAPH = (
+    "convert builds its program: put the checkpoint's .meta file beside it, or give the frozen graph (.pb) or the "
+    "SavedModel. converters.read(path) gives the arrays by name"
+)
+CAFFE = (
+    "convert builds the network from its own layers, or from its prototxt: prototxt='deploy.prototxt' (--prototxt). "
+    "converters.read(path) gives the arrays by name"
+)
 LIVE = (
     "Convolutional networks of any kind convert with their own torch code: name it, public='module:callable' "
     "(--public), which runs it; or load these weights into the module and pass it: converters.convert(module). Or give "
     "its ONNX export. converters.read(path) gives the arrays by name"
 )
+# For libraries whose folders say which module to build, after LIVE.
+FOLDER = "The folder with its config.json opens, too, with that library installed; so does hf://owner/name"
 KERAS = (
     "A network of Keras needs no conversion: build it in Keras and load these weights, model.load_weights(path). A "
     "whole model of Keras's own layers, model.save(path), converts as it is"
@@ -327,10 +338,10 @@ BACKBONES = (
         "block#_conv#/kernel conv#d_transpose_#/kernel",
         way=_WHOLE_KERAS,
     ),
-    Signature("DeepLab on MobileNetV3 of TensorFlow", "MobilenetV#/expanded_conv_#/squeeze_excite/", way=READ),
-    Signature("a network of TensorFlow's DeepLab on Xception", "xception_#/entry_flow/block#", way=READ),
+    Signature("DeepLab on MobileNetV3 of TensorFlow", "MobilenetV#/expanded_conv_#/squeeze_excite/", way=GRAPH),
+    Signature("a network of TensorFlow's DeepLab on Xception", "xception_#/entry_flow/block#", way=GRAPH),
     Signature(
-        "a MobileNet of TensorFlow", "MobilenetV#/expanded_conv_#/depthwise/depthwise_weights", "MobileNetV2", READ
+        "a MobileNet of TensorFlow", "MobilenetV#/expanded_conv_#/depthwise/depthwise_weights", "MobileNetV2", GRAPH
     ),
     Signature(
         "MobileNetV2 of keras.applications", "block_#_depthwise/ block_#_project/ bn_Conv#/", "MobileNetV2", KERAS
@@ -356,13 +367,13 @@ BACKBONES = (
     Signature(
         "a network of TensorFlow's DeepLab on ResNet",
         "resnet_v#_#/conv#_#/weights resnet_v#_#/block# logits/semantic",
-        way=READ,
+        way=GRAPH,
     ),
     Signature(
         "ResNet v2 of TensorFlow",
         "resnet_v#_#/postnorm resnet_v#_#/block#/unit_#/bottleneck_v#/preact",
         "ResNet50V2",
-        READ,
+        GRAPH,
     ),
     Signature("a ResNet of detectron2", "stem.conv#.weight res#.#.conv#.weight res#.#.conv#.norm"),
     Signature("a ResNet of Caffe2 (Detectron)", "conv#_w res#_#_branch#a_w", way=READ),

@@ -4,9 +4,19 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from converters.identification.signature_rows import BACKBONES, EQUIVALENT, HEADS, STATES, TRUNK, Signature
+from converters.identification.signature_rows import (
+    BACKBONES,
+    EQUIVALENT,
+    FOLDER,
+    HEADS,
+    LIVE,
+    STATES,
+    TRUNK,
+    Signature,
+)
 from converters.types import Shapes
 
+_LIBRARIES = re.compile(r"\((timm|transformers)\)|segmentation_models_pytorch")
 _RESNET = ("conv#.weight", "bn#.running_mean", "layer#.#.conv#.weight", "layer#.#.bn#.running_mean")
 
 
@@ -36,15 +46,16 @@ def look(shapes: Shapes, *, known: bool = False) -> Likeness | None:
     parts = [part for rows in (HEADS, BACKBONES) if (part := _first(rows, text, shapes))]
     if not parts or (all(part.known for part in parts) and not (known and len(parts) == 2)):
         return None
-    name = " on ".join(part.name for part in parts)
+    name, way = " on ".join(part.name for part in parts), parts[0].way
+    if way is LIVE and _LIBRARIES.search(name):
+        way = f"{way}. {FOLDER}"
     if len(parts) == 2:
-        return Likeness(name, parts[0].way)
-    (part,) = parts
-    if part.keras:
-        return Likeness(name, f"{EQUIVALENT.format(name=part.keras)}. {part.way}")
+        return Likeness(name, way)
+    if equivalent := parts[0].keras:
+        return Likeness(name, f"{EQUIVALENT.format(name=equivalent)}. {way}")
     if prefix := _resnet(text):
-        return Likeness(f"{name} on a ResNet", f"{TRUNK.format(prefix=prefix)}. {part.way}")
-    return Likeness(name, part.way)
+        return Likeness(f"{name} on a ResNet", f"{TRUNK.format(prefix=prefix)}. {way}")
+    return Likeness(name, way)
 
 
 def _first(signatures: Iterable[Signature], text: str, shapes: Shapes) -> Signature | None:

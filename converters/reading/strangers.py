@@ -40,7 +40,8 @@ _MXNET = (
 )
 _PADDLE = (
     "is a checkpoint of Paddle, whose networks are of no family known here. paddle2onnx exports a network to ONNX, "
-    f"which converts if it is one of torchvision's. paddle.load(path, return_numpy=True) gives its arrays: {_MAPPING}"
+    "whose graph convert builds, or names the step that it cannot. paddle.load(path, return_numpy=True) gives its "
+    f"arrays: {_MAPPING}"
 )
 
 _VARINT = rb"[\x80-\xff]*[\x00-\x7f]"

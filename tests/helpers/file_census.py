@@ -2,21 +2,25 @@
 
     PYTHONPATH=tests python -m helpers.file_census docs/public_files.md [PATTERN ...]
 
-Each file is written with random weights, and `converters.convert(path)` opens it. Without patterns, all are tried, which
-takes about twenty minutes. With patterns such as "smp/.*", only those are; the other rows of the page stay. The page is
-written again after each file. A file that opens as another function gets no row, and ends the command with exit code 1.
+Each file is written with random weights, and `converters.convert(path)` opens it. Where it is refused, the door that the
+refusal names is opened and compared. Without patterns, all are tried, which takes about twenty minutes. With patterns
+such as "smp/.*", only those are; the other rows of the page stay. The page is written again after each file. A file that
+opens as another function gets no row, and ends the command with exit code 1.
 """
 
-import dataclasses
 import gc
 import pathlib
 import re
 import sys
 import tempfile
 import warnings
+from typing import Any
 
 import keras
-import numpy as np
+from helpers.file_differences import first_output, worst_difference
+from helpers.file_doors import door_of
+from helpers.file_forms import PublicFile
+from helpers.file_page import FileRow, read_page, refused_as, write_page
 from helpers.framework_files import FrameworkFile
 from helpers.public_files import FILES
 from helpers.references import images, relative
@@ -24,36 +28,20 @@ from helpers.references import images, relative
 import converters
 from converters import ConversionError
 
-_HEAD = """# Public files
-
-Each file holds a public network with random weights, alone or as its trainers and users wrap it. `tfseg convert` opens it
-with no code of its package. The difference is the largest one at two sizes of images, by the largest value of the output,
-in float32. What is refused says what it is and which door opens it. This page is generated:
-`PYTHONPATH=tests python -m helpers.file_census docs/public_files.md`.
-
-"""
-_COLUMNS = "| file | package | opens as | largest difference, or the refusal |\n|---|---|---|---|\n"
-_ROW = re.compile(r"\| (.+?) \| (.+?) \| (.*?) \| (.*?) \|")
 _TOLERANCE = 1e-5
 
 
-@dataclasses.dataclass(frozen=True)
-class FileRow:
-    """What became of one file.
+def measured(file: PublicFile | FrameworkFile) -> FileRow:
+    """The row of a file: opened exactly, or refused.
 
-    Attributes:
-        opened: family and network; empty where it is refused.
-        result: largest relative difference, or what the refusal says.
+    Args:
+        file: row of the census.
+    Raises: AssertionError if it opens as another function, or if its refusal names no door or one that does not open.
     """
-
-    opened: str
-    result: str
+    return _of_another_framework(file) if isinstance(file, FrameworkFile) else _of_torch(file)
 
 
-def measured(file):
-    """The row of a file: opened exactly, or refused."""
-    if isinstance(file, FrameworkFile):
-        return _measured_elsewhere(file)
+def _of_torch(file: PublicFile) -> FileRow:
     module, content = file.make()
     with tempfile.TemporaryDirectory() as folder:
         path = file.save(module, content, pathlib.Path(folder))
@@ -61,14 +49,23 @@ def measured(file):
         try:
             model, receipt = converters.convert(path, **file.options)
         except ConversionError as error:
-            return FileRow("", _refusal(str(error)))
-    worst = max(difference(model, module, size, file) for size in file.sizes)
-    assert worst <= _TOLERANCE, f"{file.package}/{file.name} is wrong: {worst:.2g}"
+            return _refused(file, error, module, path, pathlib.Path(folder))
+    worst = worst_difference(file, model, module)
+    _check(file, worst)
     return FileRow(f"{receipt.family}: {receipt.network}", f"{worst:.1e}")
 
 
-def _measured_elsewhere(file):
-    """The row of a file that another framework computes."""
+def _refused(file: Any, error: ConversionError, module: Any, path: Any, folder: pathlib.Path) -> FileRow:
+    """The row of a file that is refused; the door that its refusal names is tried."""
+    door, difference = door_of(str(error)), ""
+    if door.opens:
+        worst = door.opens(file, module, path, folder)
+        _check(file, worst)
+        difference = f"{worst:.1e}"
+    return FileRow("", difference, refused_as(str(error)), door.name)
+
+
+def _of_another_framework(file: FrameworkFile) -> FileRow:
     opened, worst = "", 0.0
     for size in file.sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -76,82 +73,25 @@ def _measured_elsewhere(file):
             try:
                 model, receipt = converters.convert(path)
             except ConversionError as error:
-                return FileRow("", _refusal(str(error)))
+                return _refused(file, error, None, path, pathlib.Path(folder))
             opened = f"{receipt.family}: {receipt.network}"
             pixels = images(*size)
-            worst = max(worst, relative(keras.ops.convert_to_numpy(_first(model(pixels))), compute(pixels)))
-    assert worst <= _TOLERANCE, f"{file.package}/{file.name} is wrong: {worst:.2g}"
+            worst = max(worst, relative(keras.ops.convert_to_numpy(first_output(model(pixels))), compute(pixels)))
+    _check(file, worst)
     return FileRow(opened, f"{worst:.1e}")
 
 
-def difference(model, module, size, file):
-    """The relative difference at a size; at one that the module takes."""
-    import torch
-
-    for height, width in (size, tuple(64 * max(1, side // 64) for side in size)):
-        pixels = images(height, width, channels=file.channels)
-        with torch.no_grad():
-            try:
-                reference = module(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))))
-            except Exception:  # the module takes multiples of its strides only
-                continue
-        break
-    else:
-        raise ValueError(f"{size}: the network takes neither this size nor multiples of 64")
-    reference = _first(reference).double().numpy()
-    result = np.asarray(_first(model(pixels, training=False)), "float64")
-    if result.ndim == 4:
-        result = result.transpose(0, 3, 1, 2)
-        result = result if file.after is None else file.after(result)
-    if result.ndim == 4 and reference.ndim == 2:  # a trunk without a head gives its map; the module, its average
-        result = result.mean((2, 3))
-    if reference.ndim == 4 and result.shape != reference.shape:
-        return relative(*_at_one_size(result, reference))
-    return relative(result, reference)
+def _check(file: PublicFile | FrameworkFile, worst: float) -> None:
+    assert worst <= _TOLERANCE, f"{file.package}/{file.name} is wrong: {worst:.2g}"
 
 
-def _first(result):
-    """The main output."""
-    while not hasattr(result, "shape"):
-        result = next(iter(result.values())) if hasattr(result, "values") else result[0]
-    return result
+def main(page: str, *patterns: str) -> None:
+    """Tries the files whose "package/name" matches a pattern, and writes the page after each.
 
-
-def _at_one_size(result, reference):
-    """Logits of the image's size and those of the last map: enlarged as the library's own processor does."""
-    import torch
-
-    larger = torch.nn.functional.interpolate(
-        torch.from_numpy(reference), size=result.shape[2:], mode="bilinear", align_corners=False
-    )
-    return result, larger.numpy()
-
-
-def _refusal(text):
-    text = re.sub(r"Received: .*?\. (?=[A-Z`])", "", text.replace("|", "/").replace("\n", " "))
-    return f"refused: {text.partition(' is ')[2][:300].strip()}"
-
-
-def read_page(path):
-    """`{(package, name): row}` of a page that was written before."""
-    if not path.exists():
-        return {}
-    matches = (_ROW.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {(m[2], m[1]): FileRow(m[3], m[4]) for m in matches if m and m[2] not in ("package", "---")}
-
-
-def write_page(path, rows):
-    """Writes the page: the counts, what opens, and what is refused."""
-    known = [(file, row) for file in FILES if (row := rows.get((file.package, file.name)))]
-    lines = [f"| {file.name} | {file.package} | {row.opened} | {row.result} |" for file, row in known]
-    opened = sum(bool(row.opened) for _, row in known)
-    words = f"{len(known)} of {len(FILES)} files are tried: {opened} open exactly, {len(known) - opened} are refused."
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{_HEAD}{words}\n\n{_COLUMNS}" + "\n".join(lines) + "\n", encoding="utf-8")
-
-
-def main(page, *patterns):
-    """Tries the files whose "package/name" matches a pattern, and writes the page after each."""
+    Args:
+        page: path of the page.
+        patterns: regular expressions; all files if there are none.
+    """
     warnings.simplefilter("ignore")  # the packages' own
     path, failures = pathlib.Path(page), []
     for file in FILES:
@@ -165,7 +105,7 @@ def main(page, *patterns):
             print(f"{label}: {type(error).__name__}: {error}", flush=True)
             continue
         write_page(path, read_page(path) | {(file.package, file.name): row})
-        print(f"{label}: {row.opened} {row.result}", flush=True)
+        print(f"{label}: {row.opened or row.refusal} {row.difference}", flush=True)
         keras.backend.clear_session()
         gc.collect()
     if failures:

@@ -6,11 +6,12 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from helpers.references import randomized_state
 
 State = dict[str, Any]
-Save = Callable[[Any, Any, pathlib.Path], pathlib.Path]
-"""Writes a file into a folder, from the module and what is saved of it; returns what is opened."""
+Save = Callable[[Any, Any, pathlib.Path], pathlib.Path | State]
+"""Writes a file into a folder, from the module and what is saved of it; returns what is opened: a path, or arrays."""
 
 
 def _torch_file(module: Any, content: Any, folder: pathlib.Path) -> pathlib.Path:
@@ -32,6 +33,20 @@ def named(name: str) -> Save:
             (folder / name).write_bytes(pickle.dumps(content, protocol=2))
             return folder / name
         return _torch_file(module, content, folder).rename(folder / name)
+
+    return save
+
+
+def archive(name: str) -> Save:
+    """Writes a NumPy archive of that name.
+
+    Args:
+        name: name of the file.
+    """
+
+    def save(module: Any, content: Any, folder: pathlib.Path) -> pathlib.Path:
+        np.savez(folder / name, **content)
+        return folder / name
 
     return save
 

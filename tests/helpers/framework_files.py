@@ -6,6 +6,7 @@ A row writes a file, and gives what its network computes in the framework that t
 
 import dataclasses
 import pathlib
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from helpers.references import output, randomize
 Sizes = tuple[tuple[int, int], ...]
 Written = tuple[pathlib.Path, Callable[[np.ndarray], Any]]
 _SIZES: Sizes = ((128, 160), (193, 135))
+_APPLICATION: Sizes = ((224, 224),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,32 @@ def _keras(package: str, name: str, build: Callable[[], Any], file: str, sizes: 
         return path, lambda pixels: output(model, pixels)
 
     return FrameworkFile(package, name, write, sizes)
+
+
+def _classifier(depth: int) -> FrameworkFile:
+    """A ResNet of image-classifiers, which ends in a softmax: `save_weights`, and its scores before that."""
+
+    def write(folder: pathlib.Path, size: tuple[int, int]) -> Written:
+        qubvel_keras.segmentation_models()
+        from classification_models.tfkeras import Classifiers
+
+        model = randomize(Classifiers.get(f"resnet{depth}")[0]((*size, 3), weights=None, classes=7))
+        scores = keras.Model(model.input, model.get_layer("fc1").output)
+        path = qubvel_keras.save_weights(model, folder / f"resnet{depth}_imagenet_1000.h5")
+        return path, lambda pixels: output(scores, pixels)
+
+    return FrameworkFile("image-classifiers", f"resnet{depth} .h5", write)
+
+
+def _saved_model(name: str) -> FrameworkFile:
+    """The folder that Keras exports: a program of TensorFlow with its variables."""
+
+    def write(folder: pathlib.Path, size: tuple[int, int]) -> Written:
+        model = _application(name)()
+        model.export(folder / "net", verbose=False)
+        return folder / "net", lambda pixels: output(model, pixels)
+
+    return FrameworkFile("others", "SavedModel", write, _APPLICATION)
 
 
 def _application(name: str) -> Callable[[], Any]:
@@ -115,17 +143,20 @@ def _segmenter(title: str, backbone: str) -> Callable[[], Any]:
     return lambda: qubvel_keras.public_segmenter(title, backbone)
 
 
-_APPLICATION: Sizes = ((224, 224),)
+# What PaddleClas saves: dense layers lie the other way round in it, and a key says where its tensors come from.
+_PADDLE = {"conv1._conv.weight": np.ones((64, 3, 7, 7), "f4"), "StructuredToParameterName@@": {}}
 FRAMEWORK_FILES: list[FrameworkFile] = [
     _keras("keras.applications", "VGG16 .h5", _application("VGG16"), "vgg16_weights.h5", _APPLICATION),
     _keras("keras.applications", "ResNet50 .h5", _application("ResNet50"), "resnet50_weights.h5", _APPLICATION),
     _keras("keras.applications", "MobileNetV2 .keras", _application("MobileNetV2"), "mnv2.keras", _APPLICATION),
     _keras("keras.applications", "MobileNetV2 .h5", _application("MobileNetV2"), "mnv2.h5", _APPLICATION),
+    _keras("keras.applications", "MobileNetV2 .weights.h5", _application("MobileNetV2"), "m.weights.h5", _APPLICATION),
     _keras("bonlime", "mobilenetv2 .h5", bonlime.mobilenet, "deeplabv3_mobilenetv2_tf.h5"),
     _keras("bonlime", "xception .h5", bonlime.xception, "deeplabv3_xception_tf.h5"),
     _keras("bubbliiiing", "deeplabv3_mobilenetv2.h5", bonlime.mobilenet_plus, "deeplabv3_mobilenetv2.h5"),
     _keras("bubbliiiing", "deeplabv3_xception.h5", bonlime.xception_plus, "deeplabv3_xception.h5"),
     _keras("Vladkryvoruchko", "pspnet50_ade20k.h5", pspnet, "pspnet50_ade20k.h5", ((473, 473),)),
+    _classifier(18),
     _keras(
         "segmentation_models",
         "PSPNet-resnet50 .h5",
@@ -150,6 +181,8 @@ FRAMEWORK_FILES: list[FrameworkFile] = [
     _caffe("fcn8s", lambda *size: caffe_nets.fcn("fcn8s", *size)),
     _caffe("deeplab_largefov", lambda *size: caffe_nets.deeplab_vgg(*size, enlarge=True), ((129, 161), (193, 137))),
     _caffe("SE-ResNet-50", lambda *size: caffe_nets.senet(50, *size)),
+    _saved_model("MobileNetV2"),
     _nothing("others", "tflite", "model.tflite", b"\x1c\0\0\0TFL3\x14\0\x20\0"),
     _nothing("others", "MatConvNet .mat", "net.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(128) + b"\0\1IM"),
+    _nothing("others", "Paddle .pdparams", "net.pdparams", pickle.dumps(_PADDLE, 2)),
 ]

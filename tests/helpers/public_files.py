@@ -12,7 +12,7 @@ from helpers import wrapped_files
 from helpers.file_forms import PublicFile, State, named, openmmlab, twin
 from helpers.framework_files import FRAMEWORK_FILES, FrameworkFile
 from helpers.public_networks import PublicNetwork, build_public_network, drawn
-from helpers.renamed_states import detectron2_names
+from helpers.renamed_states import detectron2_names, mmpretrain_names
 from helpers.repository_files import REPOSITORY_FILES
 from helpers.torchvision_cpu import import_torchvision
 from helpers.user_files import USER_FILES
@@ -20,10 +20,6 @@ from helpers.user_files import USER_FILES
 
 def _half(state: State) -> State:
     return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-
-
-def _mmpretrain_names(state: State) -> State:
-    return {f"head.{key}" if key.startswith("fc.") else f"backbone.{key}": value for key, value in state.items()}
 
 
 def _lightning(state: State) -> Any:
@@ -93,7 +89,7 @@ FILES: list[PublicFile | FrameworkFile] = [
     *_rows("torchvision.segmentation", "lraspp_mobilenet_v3_large"),
     *[_wrapped(name, content, True) for name, content in wrapped_files.CLASSIFIERS.items()],
     *[_wrapped(name, content, False) for name, content in wrapped_files.TRUNKS.items()],
-    _network("torchvision", "resnet50", _half, "resnet50 in float16"),
+    _network("torchvision", "resnet18", _half, "resnet18 in float16"),
     _network("detectron2", "resnet50", detectron2_names, "R-50.pkl"),
     *_rows("timm", "resnetaa50 resnetblur18 resnet26 resnext50d_32x4d resnet50_clip_gap resnetv2_50 res2net50_26w_4s"),
     *_rows("timm", "resnet50_clip legacy_seresnet18 legacy_senet154"),
@@ -114,7 +110,7 @@ FILES: list[PublicFile | FrameworkFile] = [
     twin("transformers", "resnet-50", lambda: _classifier("ResNet")),
     twin("transformers", "mobilenet_v2_1.0_224", lambda: _classifier("MobileNetV2")),
     *_rows("papers", "BiSeNet ENet SegNet"),
-    _network("mmpretrain", "resnet50", lambda state: openmmlab(_mmpretrain_names(state))),
+    _network("mmpretrain", "resnet50", lambda state: openmmlab(mmpretrain_names(state))),
     *USER_FILES,
     *REPOSITORY_FILES,
     *FRAMEWORK_FILES,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from helpers import wrapped_files
-from helpers.file_forms import PublicFile, State, named
+from helpers.file_forms import PublicFile, State, archive, named, openmmlab
 from helpers.public_networks import drawn
-from helpers.renamed_states import openai_names
+from helpers.renamed_states import google_names, mmpretrain_names, openai_names
 from helpers.torchvision_cpu import import_torchvision
 
 _SIZE = (128, 160)
@@ -16,6 +16,10 @@ _SIZE = (128, 160)
 
 def _resnet18(**options: Any) -> Any:
     return import_torchvision().models.resnet18(weights=None, **options)
+
+
+def _resnet50(**options: Any) -> Any:
+    return import_torchvision().models.resnet50(weights=None, **options)
 
 
 def _trunk_of(module: Any) -> Any:
@@ -66,8 +70,26 @@ def _user_file(
     return PublicFile(package, name, make, **fields)
 
 
-def _places(state: State) -> Any:
-    return {"arch": "resnet18", "epoch": 90, "state_dict": wrapped_files.under("module.", state), "best_prec1": 56.0}
+def _places(arch: str, state: State) -> Any:
+    return {"arch": arch, "epoch": 90, "state_dict": wrapped_files.under("module.", state), "best_prec1": 56.0}
+
+
+def _mmpretrain(state: State) -> Any:
+    """mmpretrain's trunk, and a head of other names beside it."""
+    return openmmlab(
+        {key.replace("head.fc.", "head.classifier."): value for key, value in mmpretrain_names(state).items()}
+    )
+
+
+def _queries_and_keys(state: State) -> Any:
+    """What MoCo's trainer keeps: two networks and a queue."""
+    keys = wrapped_files.under("encoder_k.", state)
+    return keys | _beside({"queue": (128, 16), "queue_ptr": (1,)}, "encoder_q.", state)
+
+
+def _arrays(module: Any, content: Any, folder: pathlib.Path) -> State:
+    """No file: arrays by name, as a program has them after it renamed them."""
+    return {key: value.numpy() for key, value in content.items() if not key.endswith("num_batches_tracked")}
 
 
 def _without(state: State, *parts: str) -> State:
@@ -117,26 +139,33 @@ def _exported(module: Any, content: Any, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _resnets() -> Iterator[PublicFile]:
-    yield _user_file("Places365", functools.partial(_resnet18, num_classes=365), _places)
+    for arch, build in (("resnet18", _resnet18), ("resnet50", _resnet50)):
+        form = functools.partial(_places, arch)
+        package = f"people's ResNet-{arch[-2:]}"
+        yield _user_file("Places365", functools.partial(build, num_classes=365), form, package=package)
     yield _user_file("torch.save of the module", _resnet18, save=_whole)
     yield _user_file("TorchScript", _resnet18, save=_traced)
     yield _user_file("torch.export", _resnet18, save=_exported)
     yield _user_file("model and model_ema", _resnet18, _reference)
-    yield _user_file("one channel, four classes", _one_channel, channels=1)
+    yield _user_file("one channel and four classes", _one_channel, channels=1)
     yield _user_file("a dropout before the classes", _dropout_before_the_classes)
     for prefix in ("backbone.", "encoder."):
         form = functools.partial(_lightning, prefix)
-        yield _user_file(f"Lightning, {prefix} without classes", _resnet18, form, has_head=False)
+        yield _user_file(f"Lightning with {prefix} without classes", _resnet18, form, has_head=False)
     form = functools.partial(_beside, {"module.prototypes.weight": (30, 16)}, "module.")
     yield _user_file("skip=prototypes", _resnet18, form, options={"skip": ["prototypes"]})
     form = functools.partial(_beside, {"model.criterion.weight": (3,)}, "model.")
     yield _user_file("skip=criterion", _resnet18, form, options={"skip": ["criterion"]})
-    form = functools.partial(_beside, {"queue": (128, 16), "queue_ptr": (1,)}, "encoder_q.")
-    yield _user_file("skip=queue", _resnet18, form, has_head=False, options={"skip": ["queue"]})
+    form = functools.partial(_beside, {"n_averaged": ()}, "module.")
+    yield _user_file("skip=n_averaged", _resnet18, form, options={"skip": ["n_averaged"]})
+    skip = {"skip": ["encoder_k", "queue"]}
+    yield _user_file("skip=encoder_k and queue", _resnet18, _queries_and_keys, has_head=False, options=skip)
+    yield _user_file("skip=head", _resnet18, _mmpretrain, has_head=False, options={"skip": ["head"]})
+    yield _user_file("arrays by name", _resnet18, save=_arrays)
     yield _user_file("features alone", _vgg_features, package="people's VGG16-BN")
 
 
-# ---------------------------------------------------------------------------------------------------------------- CLIP
+# ----------------------------------------------------------------------------------------------------------- CLIP, BiT
 
 
 def _clip(stripped: bool) -> tuple[Any, Any]:
@@ -148,6 +177,14 @@ def _clip(stripped: bool) -> tuple[Any, Any]:
     if stripped:
         content = {key.removeprefix("visual."): value for key, value in content.items() if key.startswith("visual.")}
     return module.requires_grad_(False), content
+
+
+def _big_transfer() -> tuple[Any, Any]:
+    import_torchvision()
+    import timm
+
+    module = drawn(timm.create_model("resnetv2_50x1_bit", pretrained=False, num_classes=5).eval(), 0)
+    return module.requires_grad_(False), google_names(module.state_dict())
 
 
 # ----------------------------------------------------------------------------------------------------------------- smp
@@ -187,5 +224,6 @@ USER_FILES = (
     *_resnets(),
     PublicFile("OpenAI", "RN50", functools.partial(_clip, False), named("RN50.pt")),
     PublicFile("OpenAI", "RN50 without visual.", functools.partial(_clip, True)),
+    PublicFile("google-research", "BiT-M-R50x1.npz", _big_transfer, archive("BiT-M-R50x1.npz")),
     *_smp_files(),
 )

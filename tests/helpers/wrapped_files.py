@@ -128,6 +128,8 @@ TRUNKS = {
     },
     "lightly": {"state_dict": under("backbone.", numbered()) | mlp("projection_head.layers", 512, 16)},
     "children": numbered(),
+    "DINO's backbone": trunk(),
+    "DenseCL's extracted backbone": {"state_dict": trunk(), "author": "DenseCL"},
     "fastai": {"model": under("0.", numbered())},
     "VICReg": under("backbone.", trunk()) | mlp("projector", 512, 16),
 }

@@ -152,6 +152,19 @@ def test_keras_equivalent_is_named_and_exists():
         assert not signature.keras or hasattr(keras.applications, signature.keras)
 
 
+@pytest.mark.parametrize(
+    ("keys", "door"),
+    [
+        (("stages.0.blocks.0.gamma", "stages.0.blocks.0.conv_dw.weight"), r"hf://owner/name"),
+        (("encoder.stages.0.layers.0.dwconv.weight",), r"config\.json"),
+        (("MobilenetV3/expanded_conv_3/depthwise/depthwise_weights",), r"\.meta file.*frozen graph"),
+        (("conv1.weight", "bn1.running_mean", "fire2.squeeze.weight"), r"converters\.convert\(module\).*ONNX export"),
+    ],
+)
+def test_the_door_is_that_of_the_library(keys, door):
+    assert re.search(door, refusal(named(*keys)))
+
+
 def test_refusal_of_many_tensors_is_quick():
     shapes = named(*(f"net.part{a}.unit{b}.step{c}.weight" for a in range(20) for b in range(10) for c in range(10)))
     refusal(shapes)
