@@ -1,12 +1,14 @@
 """Programs of TensorFlow: which sources are one, and what builds it."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from converters.errors import ConversionError
 from converters.identification.sources import Source
 from converters.reading.tensorflow.graph_file import META_GRAPH, graph_kind
+from converters.storing_keras import require_computing
 from converters.types import Path
 
 if TYPE_CHECKING:
@@ -90,9 +92,32 @@ def build_graph(path: Path, *, results: GraphResults, for_families: bool, allow_
             f"{path} is a program of TensorFlow and is built as it stands. The options for networks of the families "
             "(family=, network=, num_classes=, output_stride=, skip= and so on) do not apply to it."
         )
-    from converters.building.tensorflow.build import build_from_tensorflow  # most conversions do without it
+    with running_tensorflow(path):
+        from converters.building.tensorflow.build import build_from_tensorflow  # most conversions do without it
 
-    return build_from_tensorflow(path, **results._asdict(), allow_nonfinite=allow_nonfinite)
+        return build_from_tensorflow(path, **results._asdict(), allow_nonfinite=allow_nonfinite)
+
+
+@contextlib.contextmanager
+def running_tensorflow(path: Path) -> Iterator[None]:
+    """Inside, TensorFlow runs a graph; an installation without it is told so.
+
+    Args:
+        path: path of the graph.
+    Raises:
+        ConversionError: TensorFlow is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "tensorflow":
+            raise
+        require_computing()  # where Keras only holds weights, the command starts again with TensorFlow
+        raise ConversionError(
+            f"{os.fspath(path)} is a program of TensorFlow, which runs it: what is built is compared with it. "
+            f"Received: an installation without TensorFlow ({error}). Install it: pip install tensorflow. A checkpoint "
+            "(model.ckpt-*) of the same network is read without it."
+        ) from error
 
 
 def check_graph_options(results: GraphResults) -> None:

@@ -12,6 +12,7 @@ from converters.building.tensorflow.inputs import Image
 from converters.building.tensorflow.open_program import open_program
 from converters.building.tensorflow.runtime import runner
 from converters.building.verify import TOLERANCE, reporting
+from converters.conversion.convert_graph import running_tensorflow
 from converters.conversion.known_network import convert_known
 from converters.conversion.requests import Conversion, Request
 from converters.errors import ConversionError
@@ -79,7 +80,8 @@ def convert_frozen(path: Path, request: Request) -> Conversion | None:
         receipt.notes.append("it is not compared with its graph, since another form is asked for")
         return Conversion(model, receipt)
     ends = _ends(source, fit)
-    receipt.parity, last = _compare(path, model, ends)
+    with running_tensorflow(path):
+        receipt.parity, last = _compare(path, model, ends)
     receipt.notes.append(
         f"the network is what the graph computes from {ends.image} to {last}: the graph's own preparation of the image "
         "before it, and what follows, are left out"

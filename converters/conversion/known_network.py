@@ -60,7 +60,7 @@ def convert_known(source: Source, request: Request) -> Conversion:
         receipt.preprocessing = agreement.preprocessing
     receipt.notes += [*agreement.notes, *candidates.name_notes(fit.network.name), *checked]
     receipt.notes += _head_notes(fit, model, target)
-    if fit.network.assumed and target == fit.network.name and not live and not agreement.binding:
+    if fit.network.assumed and target == fit.network.name and not live and not agreement.complete:
         receipt.notes.append(fit.network.assumed)
     strides = form.output_stride is not None or "output_stride" in agreement.options or agreement.binding
     if fit.network.assumed_stride and target == fit.network.name and not live and not strides:

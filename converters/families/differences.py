@@ -196,16 +196,18 @@ def _other_shapes(network: FamilyNetwork, expected: Trunk, paths: Mapping[str, s
     groups = [group for kind, group in expected.kinds.items() if kind.endswith("/kernel")]
     for group in groups + [[path] for path in expected.others]:
         present = [path for path in group if path in kernels]
-        if present and all(not _alike(kernels[path], variables[path]) for path in present):
+        if present and all(not _alike(kernels[path], variables.get(path)) for path in present):
             first, others = present[0], len(present) - 1
             shape = kernels[first] or shapes[paths[first]]
             more = f", and {others} more like it" if others else ""
-            yield f"has {paths[first]} of {_written(shape)} instead of {_written(variables[first])}{more}"
+            # A shortcut that changes no number of channels is none: at some widths a network has fewer.
+            usual = f" instead of {_written(variables[first])}" if first in variables else ", which has none there"
+            yield f"has {paths[first]} of {_written(shape)}{usual}{more}"
 
 
-def _alike(shape: Shape | None, expected: Shape) -> bool:
+def _alike(shape: Shape | None, expected: Shape | None) -> bool:
     """Whether a shape is the expected one. A tensor of another rank is of another kind of layer."""
-    if shape is None or len(shape) != len(expected):
+    if shape is None or expected is None or len(shape) != len(expected):
         return False
     return all(size in (0, other) for size, other in zip(expected, shape, strict=True))
 

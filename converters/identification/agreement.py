@@ -28,6 +28,7 @@ class Agreement:
         evidence: sentences that say what stands where.
         notes: sentences for the receipt.
         binding: whether a configuration of these very weights agrees.
+        complete: whether they tell what the tensors leave open.
     """
 
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -36,6 +37,7 @@ class Agreement:
     evidence: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     binding: bool = False
+    complete: bool = False
 
 
 def source_statements(source: Source) -> tuple[Statement, ...]:
@@ -103,6 +105,7 @@ def agree(
     classes: tuple[str, ...] = ()
     notes: list[str] = []
     evidence: list[str] = []
+    complete = False
     for statement in statements:
         why = _contradiction(statement, fit, sizes, head and sizes.include_top)
         if why and (statement.binding or network is None):
@@ -112,6 +115,7 @@ def agree(
             continue
         decided = _decided(statement, fit)
         options |= decided
+        complete = complete or statement.complete or statement.binding
         preprocessing = statement.preprocessing if sizes.channels == 3 and statement.preprocessing else preprocessing
         classes = statement.classes or classes
         built = f": built with {', '.join(f'{key}={value!r}' for key, value in decided.items())}" if decided else ""
@@ -120,7 +124,7 @@ def agree(
     if len(classes) != sizes.num_classes:
         classes = ()
     binding = any(statement.binding for statement in statements)
-    return Agreement(options, preprocessing, classes, tuple(evidence), tuple(dict.fromkeys(notes)), binding)
+    return Agreement(options, preprocessing, classes, tuple(evidence), tuple(dict.fromkeys(notes)), binding, complete)
 
 
 def _form(fit: "Fit") -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _refuse(source: Source, statement: Statement, fit: "Fit | None", why: str | 
             f"If the label is wrong or means something else, name the network: network={named!r} "
             f"(--network={named}). {_LIVE}"
         )
-        if "output_stride" in statement.options or statement.dilated is not None:
+        if why == (_other_dilation(statement, fit) if fit else ""):
             way = f"Name what you want: output_stride=... with network={named!r}. {_LIVE}"
     raise ConversionError(
         f"{source.name}: {statement.origin} says {statement.says}, which cannot be converted so: {why}.{fits}{like} "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from converters.identification import signatures
-from converters.identification.listing import some
+from converters.identification.listing import LISTED, some
 from converters.identification.signature_rows import CAFFE, GRAPH, KERAS, LIVE
 
 if TYPE_CHECKING:
@@ -54,10 +54,19 @@ def describe_refusal(
         names = "none of its tensors has" if not known else f"{known} of its {len(keys)} tensors have"
         return f"{what}: {names} a name known here. {received}. {_way(source)}. For your own names, see register()."
     return (
-        f"{what}. Nearest: {' '.join(nearest.names)}, but the file {'; '.join(nearest.differences) or 'fits that'}. "
+        f"{what}. Nearest: {' '.join(nearest.names)}, but {_differences(nearest.differences)}. "
         f"{received}. Name the family and the network (family=, network=) to see all that does not fit, or pass "
         f"skip=[...] for tensors of your own. {_way(source)}."
     )
+
+
+def _differences(differences: Sequence[str]) -> str:
+    """The first few of many differences of a file, as a sentence."""
+    if not differences:
+        return "the file fits that"
+    owner = "the file" if differences[0].startswith("has ") else "the file's"
+    more = f"; and {len(differences) - LISTED} more differences" if len(differences) > LISTED else ""
+    return f"{owner} {'; '.join(differences[:LISTED])}{more}"
 
 
 def _way(source: "Source") -> str:

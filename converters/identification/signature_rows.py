@@ -266,7 +266,7 @@ BACKBONES = (
     Signature("YOLOv5 or YOLOv8 (Ultralytics)", "#.conv.weight #.cv#.conv.weight #.m.#.cv#.conv.weight"),
     Signature("YOLOv8 (Ultralytics)", "model.#.conv model.#.cv#.#.#.conv model.#.dfl.conv"),
     Signature("HRNet", "stage#.#.branches.#.#.conv# stage#.#.fuse_layers.#.#.# transition#.#.#", known=True),
-    Signature("DenseNet", "features.denseblock#.denselayer#.norm# features.transition#.conv", "DenseNet121"),
+    Signature("DenseNet", "features.denseblock#.denselayer#.norm# features.transition#.conv", known=True),
     Signature("SqueezeNet (torchvision)", "features.#.squeeze features.#.expand#x#"),
     Signature("MNASNet (torchvision)", "layers.#.weight layers.#.#.layers.#"),
     Signature("ShuffleNetV2 (torchvision)", "stage#.#.branch#.# conv#.#.weight"),

@@ -49,6 +49,30 @@ def freeze(net, path, *, crop=(129, 129), rescaled=(1.0,)):
     return os.fspath(path)
 
 
+def meta_graph(net, path, *, side=65):
+    """Writes the MetaGraph of a training, which also saves, draws and differentiates the variables.
+
+    side: height and width of the images.
+    """
+    original, variables = net.variable, {}
+
+    def variable(name, *shape, **scale):
+        if name not in variables:
+            variables[name] = v1.Variable(original(name, *shape, **scale), name=name, use_resource=False)
+        return variables[name]
+
+    with tf.Graph().as_default():
+        net.variable = variable
+        image = v1.placeholder(tf.float32, (1, side, side, 3), name="image")
+        loss = tf.reduce_mean(net(image)[0]) + tf.add_n([tf.nn.l2_loss(part) for part in variables.values()])
+        v1.train.MomentumOptimizer(0.1, 0.9).minimize(loss)
+        for name, part in variables.items():
+            v1.summary.histogram(name, part)
+        v1.train.Saver()
+        v1.train.export_meta_graph(filename=os.fspath(path))
+    del net.variable
+
+
 def classes_of(path, image):
     """What TensorFlow says of the classes of an image of bytes `(height, width, 3)`."""
     graph = v1.GraphDef()

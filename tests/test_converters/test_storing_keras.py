@@ -17,6 +17,7 @@ from helpers.run_command import Ended, finish, start
 import converters
 from converters import storing_keras
 from converters.conversion.save import save
+from tfseg_cli.storing import storing_or_computing
 
 OUTPUTS = (".weights.h5", ".safetensors", ".keras")
 CONVERT = "tfseg_cli.convert"
@@ -34,6 +35,14 @@ for line in sys.stdin.read().splitlines():
     for output in outputs:
         save(model, output, receipt=receipt)
 assert sys.modules["tensorflow"] is None and not {"jax", "torch"} & set(sys.modules)
+"""
+BARRED = """
+import sys
+class Barred:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Barred())
 """
 LOADED = "import atexit; atexit.register(lambda: print('loaded:', sys.modules.get('tensorflow') is not None))"
 
@@ -125,6 +134,30 @@ def test_a_program_is_built_with_tensorflow(tmp_path):
     ended, _ = convert(tmp_path, "net.onnx", "--output=net.weights.h5")
     assert ended.code == 0, ended.err
     assert "ONNX" in ended.out
+    assert (tmp_path / "net.weights.h5").is_file()
+
+
+def test_a_command_does_not_start_again_for_ever():
+    """Keras with a backend is loaded here: a fresh process would lack TensorFlow, too."""
+
+    def command():
+        raise ModuleNotFoundError("No module named 'tensorflow.core'", name="tensorflow.core")
+
+    with pytest.raises(ModuleNotFoundError, match=r"tensorflow\.core"):
+        storing_or_computing(command, CONVERT)
+
+
+@pytest.mark.full
+def test_without_tensorflow_another_backend_computes(tmp_path, monkeypatch):
+    """The command starts again with PyTorch; the file bars TensorFlow in both processes."""
+    monkeypatch.delenv(storing_keras.BACKEND, raising=False)
+    barred = tmp_path / "sitecustomize.py"
+    barred.write_text(BARRED, encoding="utf-8")
+    before = f"import os; exec(open({str(barred)!r}).read()); os.environ['PYTHONPATH'] = {str(tmp_path)!r}"
+    kernel = np.ones((4, 3, 3, 3), "float32")
+    onnx_graphs.write(tmp_path / "net.onnx", [("Conv", "x kernel", "y", {"pads": [1] * 4})], {"kernel": kernel})
+    ended = finish(start(CONVERT, "net.onnx", "--output=net.weights.h5", before=before, cwd=tmp_path))
+    assert ended.code == 0, ended.err
     assert (tmp_path / "net.weights.h5").is_file()
 
 

@@ -1,7 +1,8 @@
 """chenxi116/DeepLabv3.pytorch: DeepLabV3 on ResNet-101.
 
-Source of the facts: https://github.com/chenxi116/DeepLabv3.pytorch: deeplab.py and utils.py. Its networks with weight
-standardization have GroupNorms, and those with a deep stem three convolutions in one name: they are others.
+Source of the facts: https://github.com/chenxi116/DeepLabv3.pytorch: deeplab.py and utils.py. Its published network
+with weight standardization has GroupNorms, and one with a deep stem has three convolutions in one name: both are other
+networks.
 """
 
 from converters.families.family import Family
@@ -11,6 +12,10 @@ from converters.names.tables import Row
 from tfseg import specs
 
 _SOURCE = "https://github.com/chenxi116/DeepLabv3.pytorch"
+_ASSUMED = (
+    "the tensors do not tell whether the code standardizes its kernels: it does not, as without --weight_std; the "
+    "output stride is 16, its only one"
+)
 _HEAD: tuple[Row, ...] = (
     *(
         row
@@ -37,6 +42,7 @@ DEEPLABV3 = Family(
             specs.RESNETS[f"resnet{depth}"],
             (*trunk(specs.RESNETS[f"resnet{depth}"]), *_HEAD),
             requires={"aspp.conv3.weight": "", "aspp.aspp1_bn.running_mean": "", "bn1.running_mean": ""},
+            assumed=_ASSUMED,
         )
         for depth in (50, 101, 152)
     ),

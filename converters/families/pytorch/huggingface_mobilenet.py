@@ -16,6 +16,7 @@ from converters.names.tables import Row, table
 
 SEGMENTER_CLASS = "MobileNetV2ForSemanticSegmentation"
 CLASSIFIER_CLASS = "MobileNetV2ForImageClassification"
+TRUNK_CLASS = "MobileNetV2Model"
 _NET, _HEAD = "mobilenet_v2", "segmentation_head"
 _FORM: dict[str, Any] = {"padding": "same", "epsilon": 1e-3}
 _ASSUMED = (
@@ -122,7 +123,6 @@ CLASSIFIER = Family(
             light_variables.mobilenet_v2,
             widest=light_variables.MOBILENET_V2_WIDEST,
             complete=r"(stem|block\d+|top)_.*",
-            requires={"classifier.weight": ""},
             public=CLASSIFIER_CLASS,
             assumed=_ASSUMED,
         ),

@@ -15,9 +15,9 @@ from tfseg import specs
 
 _SOURCE = "https://github.com/Lextal/pspnet-pytorch"
 _ASSUMED = (
-    "the tensors do not tell whether maps were enlarged with aligned corners: they were not, as with PyTorch 0.4 and "
-    "later. Logits come out, of which its code gives the log-softmax. Its preprocessing is the trainer's own: "
-    "ImageNet's is assumed"
+    "the tensors do not tell the pools, which have 1, 2, 3 and 6 bins a side, or whether maps were enlarged with "
+    "aligned corners: they were not, as with PyTorch 0.4 and later. Logits come out, of which its code gives the "
+    "log-softmax. Its preprocessing is the trainer's own: ImageNet's is assumed"
 )
 _UNREAD = (r"classifier\..*", "the classifier of the whole image, with which the network is trained")
 _BINS = (1, 2, 3, 6)

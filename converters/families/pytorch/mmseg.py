@@ -108,7 +108,20 @@ _UPERNET = (
     ),
     ("decode_head.conv_seg", "logits", "conv"),
 )
+_FCN_CONV = "decode_head.convs.0.conv.weight"
 _BOTTLENECK = "decode_head.bottleneck.conv.weight"
+
+
+def _read_fcn(shapes: Shapes) -> dict[str, Any]:
+    """Sizes of the two convolutions: channels, which divide those of the features, and kernels."""
+    if _FCN_CONV not in shapes:
+        return {}
+    filters, features, kernel = shapes[_FCN_CONV][:3]
+    return {"head_kernel": kernel} | ({"head_reduction": features // filters} if features % filters == 0 else {})
+
+
+def _read_filters(shapes: Shapes) -> dict[str, Any]:
+    return {"filters": shapes[_BOTTLENECK][0]} if _BOTTLENECK in shapes else {}
 
 
 def _read_pspnet(shapes: Shapes) -> dict[str, Any]:
@@ -119,10 +132,6 @@ def _read_pspnet(shapes: Shapes) -> dict[str, Any]:
 def _read_deeplabv3plus(shapes: Shapes) -> dict[str, Any]:
     keys = {"filters": _BOTTLENECK, "low_level_filters": "decode_head.c1_bottleneck.conv.weight"}
     return {option: shapes[key][0] for option, key in keys.items() if key in shapes}
-
-
-def _read_upernet(shapes: Shapes) -> dict[str, Any]:
-    return {"filters": shapes[_BOTTLENECK][0]} if _BOTTLENECK in shapes else {}
 
 
 def on_resnets(
@@ -155,12 +164,13 @@ MMSEG = Family(
     formats=("PyTorch zip", "PyTorch legacy stream"),
     preprocessing="torch",
     networks=(
-        *on_resnets("fcn", (*_FCN, *_AUX), {"convs": 2, "concat": True}),
+        *on_resnets("fcn", (*_FCN, *_AUX), {"convs": 2, "concat": True}, read=_read_fcn),
         *on_resnets("pspnet", (*_PSPNET, *_AUX), {}, read=_read_pspnet),
         *on_resnets(
             "deeplabv3",
             (*_DEEPLABV3, *_AUX),
             {"filters": 512, "pool_first": True, "project_kernel": 3, "head_kernel": None},
+            read=_read_filters,
         ),
         *on_resnets(
             "deeplabv3plus",
@@ -193,7 +203,7 @@ MMSEG_UPERNET = dataclasses.replace(
             _UPERNET,
             {"normalize": False, "upsampling": "bilinear", "taps": ("conv2", "conv3", "conv4", "conv5")},
             UNREAD_AUX,
-            read=_read_upernet,
+            read=_read_filters,
             requires={"decode_head.fpn_bottleneck.conv.weight": ""},
             dilates=False,
         )

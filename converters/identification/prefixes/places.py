@@ -15,6 +15,12 @@ _RESNET_PLACES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "
 _RESNET_TOP = {"9": "fc", "10": "fc"}
 _VGG_PLACES = {"0": "features", "2": "classifier"}  # 1 is a pooling
 
+# transformers' models without the heads around them: first key -> prefix that the heads give, beginnings of the keys.
+_BARE = {
+    "embedder.embedder.convolution.weight": ("resnet.", ("embedder.", "encoder.")),
+    "conv_stem.first_conv.convolution.weight": ("mobilenet_v2.", ("conv_stem.", "layer.", "conv_1x1.")),
+}
+
 _LEAST_KERNELS = 8  # no network known here has fewer
 _MOST_PLACES = 50
 _MOST_LEVELS = 20  # of modules around a network; hostile keys have thousands
@@ -120,7 +126,7 @@ def _beginnings() -> dict[str, tuple[str, ...]]:
     beginnings: dict[str, tuple[str, ...]] = {
         "0.weight": ("children", "features", "vgg"),
         "0.0.weight": ("children", "features", "vgg"),
-        "embedder.embedder.convolution.weight": ("transformers",),
+        **{first: (prefix,) for first, (prefix, _) in _BARE.items()},
     }
     beginnings |= {network.first: ("plain",) for network in networks if _has_levels(network.first)}
     return {key: beginnings[key] for key in sorted(beginnings, key=len, reverse=True)}
@@ -138,6 +144,10 @@ def _renamed(places: Mapping[str, str]) -> Callable[[str], str]:
     return name
 
 
+def _prefixed(prefix: str, beginnings: tuple[str, ...]) -> Callable[[str], str]:
+    return lambda key: f"{prefix}{key}" if key.startswith(beginnings) else key
+
+
 def _all_are(pattern: str) -> Callable[[Names, str], bool]:
     compiled = re.compile(pattern)
     return lambda names, prefix: all(compiled.fullmatch(key) for key in names.under(prefix))
@@ -145,11 +155,7 @@ def _all_are(pattern: str) -> Callable[[Names, str], bool]:
 
 _READINGS = {
     "plain": Reading(lambda names, prefix: True, lambda key: key),
-    # transformers' ResNetModel, without the classifier around it.
-    "transformers": Reading(
-        lambda names, prefix: True,
-        lambda key: f"resnet.{key}" if key.startswith(("embedder.", "encoder.")) else key,
-    ),
+    **{prefix: Reading(lambda names, prefix: True, _prefixed(prefix, parts)) for prefix, parts in _BARE.values()},
     # nn.Sequential(*resnet.children())
     "children": Reading(
         lambda names, prefix: names.has(f"{prefix}4.0.conv1.weight"), _renamed(_RESNET_PLACES | _RESNET_TOP)

@@ -1,27 +1,36 @@
-"""What a frozen graph of TensorFlow's DeepLab says of its form: the output stride, and the rates of its pyramid."""
+"""What a graph of TensorFlow's DeepLab says of its form: the output stride, and the rates of its pyramid.
 
+It is the file itself, if that is a frozen graph, or the `.meta` beside a checkpoint: the graph of the training.
+"""
+
+import contextlib
+import os
 from collections.abc import Iterator, Mapping
 
+from converters.errors import ConversionError
 from converters.identification.statements.statement import Statement
 from converters.reading import Checkpoint
 from converters.reading.tensorflow.frozen_graph import GraphNode, source_of
+from converters.reading.tensorflow.graph_file import META_GRAPH, graph_kind
+from converters.reading.tensorflow.meta_graph import read_meta_graph
 
 _FIRST_BRANCH = "aspp0/weights"  # it reads the last features
 _BRANCHES = ("aspp{}_depthwise/depthwise_weights", "aspp{}/weights")
 _RATES = (6, 12, 18)  # of output stride 16
+_CONVOLVING = frozenset(("Conv2D", "DepthwiseConv2dNative"))
 _STRIDING = frozenset(("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"))
 _TO_BLOCKS = "SpaceToBatchND"
 
 
 def read_graph(checkpoint: Checkpoint) -> Iterator[Statement]:
-    """The statement of a graph whose constants have the names of DeepLab's variables; nothing for others.
+    """The statement of a graph with the names of DeepLab's variables; nothing for others.
 
     Args:
         checkpoint: the opened file.
     """
-    if _FIRST_BRANCH not in checkpoint or not checkpoint.nodes:
+    if _FIRST_BRANCH not in checkpoint:
         return
-    nodes = checkpoint.nodes
+    origin, nodes = ("the graph", checkpoint.nodes) if checkpoint.nodes else _graph_beside(checkpoint)
     branch = reader_of(_FIRST_BRANCH, nodes)
     if branch is None:
         return
@@ -33,11 +42,23 @@ def read_graph(checkpoint: Checkpoint) -> Iterator[Statement]:
         says += f" and rates {'/'.join(map(str, rates))}"
     if rates and rates != tuple(rate * 16 // stride for rate in _RATES):
         options["rates"] = rates
-    yield Statement("the graph", says, binding=True, options=options)
+    yield Statement(origin, says, binding=bool(checkpoint.nodes), options=options)
+
+
+def _graph_beside(checkpoint: Checkpoint) -> tuple[str, Mapping[str, GraphNode]]:
+    """The name and the nodes of the graph of the training, which lies beside a checkpoint; none where it does not."""
+    for file in checkpoint.files:
+        path = f"{os.fspath(file).removesuffix('.index')}.meta"
+        if graph_kind(path) == META_GRAPH:
+            with contextlib.suppress(ConversionError):  # a damaged one says nothing; the weights are whole
+                return os.path.basename(path), read_meta_graph(path)
+    return "", {}
 
 
 def reader_of(constant: str, nodes: Mapping[str, GraphNode]) -> GraphNode | None:
-    """The one node that has a constant as its weights; None where it is not one.
+    """The one convolution that has a constant or a variable as its kernel; None where it is not one.
+
+    A graph of a training also reads its variables where it saves, draws and differentiates.
 
     Args:
         constant: name of the constant.
@@ -46,7 +67,9 @@ def reader_of(constant: str, nodes: Mapping[str, GraphNode]) -> GraphNode | None
     readers = [
         node
         for node in nodes.values()
-        if len(node.inputs) > 1 and any(source_of(name, nodes) == constant for name in node.inputs[1:])
+        if node.op in _CONVOLVING
+        and len(node.inputs) > 1
+        and any(source_of(name, nodes) == constant for name in node.inputs[1:])
     ]
     return readers[0] if len(readers) == 1 else None
 

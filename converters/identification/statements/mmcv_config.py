@@ -9,45 +9,37 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from converters.identification.statements.mmcv_parts import (
+    BACKBONES,
+    HEADS,
+    NECKS,
+    RESNETS,
+    UNREAD,
+    Fields,
+    kind_of,
+    unusual,
+)
 from converters.identification.statements.preprocessing import stated_preprocessing
 from converters.identification.statements.statement import Statement
 
 # Strides and dilations of the four stages -> output stride.
-_STRIDES = {
+_STRIDES: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {
     ((1, 2, 1, 1), (1, 1, 2, 4)): 8,
     ((1, 2, 2, 1), (1, 1, 1, 2)): 16,
     ((1, 2, 2, 2), (1, 1, 1, 1)): 32,
 }
+_DEFAULTS = {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
 # Heads whose maps are all enlarged in one way here: `upsampling` says which.
 _ALIGNING = ("FCNHead", "PSPHead", "ASPPHead", "DepthwiseSeparableASPPHead")
 _ROOTS = ("model", "student", "algorithm")
-_BATCH_NORMS = ("BN", "SyncBN", "BN2d", "MMSyncBN")
-# What no tensor tells: kind of part -> field -> `(value where the field is left out, value that networks here have)`.
-_USUAL: dict[str, dict[str, tuple[Any, Any]]] = {
-    "PSPHead": {"pool_scales": ((1, 2, 3, 6),) * 2},
-    "UPerHead": {"pool_scales": ((1, 2, 3, 6),) * 2},
-    "SegformerHead": {"interpolate_mode": ("bilinear",) * 2},
-    "FPNHead": {"feature_strides": (None, (4, 8, 16, 32))},
-    "FPN": {
-        "start_level": (0, 0),
-        "no_norm_on_lateral": (False, False),
-        "upsample_cfg": ({"mode": "nearest"},) * 2,
-        "act_cfg": (None, None),
-    },
-    "MixVisionTransformer": {
-        "num_heads": ((1, 2, 4, 8), (1, 2, 5, 8)),
-        "patch_sizes": ((7, 3, 3, 3),) * 2,
-        "strides": ((4, 2, 2, 2),) * 2,
-        "sr_ratios": ((8, 4, 2, 1),) * 2,
-        "act_cfg": ({"type": "GELU"},) * 2,
-        "norm_cfg": ({"type": "LN", "eps": 1e-6},) * 2,
-    },
-}
 _PYRAMIDS = ("ASPPHead", "DepthwiseSeparableASPPHead")
 
 
 def read_text(text: str, origin: str) -> Iterator[Statement]:
     """What backbone, neck, head and preprocessing of a configuration say; nothing for another text.
+
+    Nothing is said by a text that takes the rest from other files: a field that it leaves out need not have the default
+    of the code.
 
     Args:
         text: the configuration.
@@ -55,87 +47,94 @@ def read_text(text: str, origin: str) -> Iterator[Statement]:
     """
     parts = _parts(text)
     model = next((parts[root] for root in _ROOTS if _has_backbone(parts.get(root))), None)
-    if model is None:
+    if model is None or "_base_" in parts or "_base_" in model:
         return
     yield from _aligned(model.get("decode_head"), origin)
     yield from _head(model, origin)
-    yield from _images(model.get("data_preprocessor") or parts.get("img_norm_cfg"), origin)
+    for place in ("data_preprocessor", "img_norm_cfg"):
+        yield from _images(model.get(place, parts.get(place)), origin, flipped=place == "img_norm_cfg")
     backbone = model["backbone"]
-    if "ResNet" in str(backbone.get("type")):
-        yield _resnet(backbone, origin)
-    elif unusual := list(_unusual(backbone)):
-        yield Statement(origin, f"backbone {backbone.get('type')}", refusals=tuple(unusual))
+    kind = kind_of(backbone)
+    if kind in RESNETS:
+        yield _resnet(backbone, kind, origin)
+    elif strange := list(_strange(backbone, BACKBONES)):
+        yield Statement(origin, f"backbone {kind}", refusals=tuple(strange))
 
 
-def _resnet(backbone: Mapping[str, Any], origin: str) -> Statement:
-    strides, dilations = (_four(backbone.get(key)) for key in ("strides", "dilations"))
-    says = f"backbone {backbone.get('type')}-{backbone.get('depth')}"
-    refusals = []
+def _resnet(backbone: Mapping[str, Any], kind: str, origin: str) -> Statement:
+    says = f"backbone {kind}-{backbone.get('depth')}"
+    refusals = list(unusual(backbone, BACKBONES[kind]))
     options: dict[str, Any] = {}
-    if strides or dilations:
-        key = (strides or (1, 2, 2, 2), dilations or (1, 1, 1, 1))
-        says += f" with strides {key[0]} and dilations {key[1]}"
-        if key in _STRIDES:
-            options["output_stride"] = _STRIDES[key]
-        else:
-            refusals.append(f"strides {key[0]} with dilations {key[1]} are not known here")
-        if key[1] != (1, 1, 1, 1) and not backbone.get("contract_dilation"):
-            refusals.append("contract_dilation=False: the first block of a dilated stage has its own rate")
+    strides, dilations = (_four(backbone.get(field, default)) for field, default in _DEFAULTS.items())
+    says += f" with strides {strides} and dilations {dilations}" if _DEFAULTS.keys() & backbone.keys() else ""
+    if strides and dilations and (strides, dilations) in _STRIDES:
+        options["output_stride"] = _STRIDES[strides, dilations]
+    else:
+        refusals.append(f"strides {strides} with dilations {dilations} are not known here")
+    if dilations != (1, 1, 1, 1) and not backbone.get("contract_dilation"):
+        refusals.append("contract_dilation=False: the first block of a dilated stage has its own rate")
     names = frozenset[str]()
-    if backbone.get("style", "pytorch") == "caffe" and backbone["type"] == "ResNet":
+    if backbone.get("style", "pytorch") == "caffe" and kind == "ResNet":
         names = frozenset([f"resnet{backbone.get('depth')}_caffe_padded"])
         says += " in the caffe style"
     elif backbone.get("style", "pytorch") != "pytorch":
         refusals.append(f"style={backbone['style']!r}: the first 1x1 convolution of a stage strides")
-    for option in ("dcn", "plugins", "multi_grid"):
-        if backbone.get(option) is not None:
-            refusals.append(f"{option}={backbone[option]!r} is not known here")
-    refusals += _norms(backbone)
     return Statement(origin, says, names=names, options=options, refusals=tuple(refusals))
 
 
 def _head(model: Mapping[str, Any], origin: str) -> Iterator[Statement]:
     """What head and neck say beyond their tensors: rates, and what cannot be built."""
-    for part in (model.get("decode_head"), model.get("neck")):
+    for place, known in (("decode_head", HEADS), ("neck", NECKS)):
+        part = model.get(place)
         if not isinstance(part, Mapping):
             continue
-        kind, options = part.get("type"), dict[str, Any]()
-        unusual = [*_unusual(part), *_norms(part)]
-        if part.get("act_cfg", {"type": "ReLU"}) != {"type": "ReLU"} and kind != "FPN":
-            unusual.append(f"act_cfg={part['act_cfg']!r}: ReLUs follow the convolutions here")
+        kind, options = kind_of(part), dict[str, Any]()
+        strange = list(_strange(part, known))
         if kind == "FCNHead" and part.get("dilation", 1) != 1:
             options["head_rate"] = part["dilation"]
         rates = part.get("dilations", (1, 6, 12, 18)) if kind in _PYRAMIDS else None
         if rates and (_four(rates) is None or rates[0] != 1):
-            unusual.append(f"dilations={rates!r}: the pyramid has a 1x1 convolution and three rates here")
+            strange.append(f"dilations={rates!r}: the pyramid has a 1x1 convolution and three rates here")
         elif rates:
             options["rates"] = tuple(rates[1:])
-        if unusual:
-            yield Statement(origin, f"{kind} with {'; '.join(unusual)}", head="; ".join(unusual))
-        elif options:
-            yield Statement(origin, f"{kind} with {options}", options=options)
+        if strange:
+            yield Statement(origin, f"{kind} with {'; '.join(strange)}", head="; ".join(strange))
+        else:
+            says = f"{kind} with {options}" if options else kind
+            yield Statement(origin, says, options=options, complete=place == "decode_head")
+    second = model.get("auxiliary_head")
+    if isinstance(second, Mapping) and (strange := [*_strange(second, HEADS), *_rate(second)]):
+        yield Statement(
+            origin, "a second head", notes=(f"{origin} has {'; '.join(strange)}: aux=True builds a plain second head",)
+        )
 
 
-def _unusual(part: Mapping[str, Any]) -> Iterator[str]:
-    """The fields of a part in which it differs from the networks here."""
-    for field, (default, usual) in _USUAL.get(str(part.get("type")), {}).items():
-        stated = part.get(field, default)
-        if stated != usual:
-            yield f"{field}={stated!r}: it is {usual!r} here"
+def _rate(head: Mapping[str, Any]) -> Iterator[str]:
+    if head.get("dilation", 1) != 1:
+        yield f"dilation={head['dilation']!r} in the second head: it has none here"
 
 
-def _norms(part: Mapping[str, Any]) -> Iterator[str]:
-    """What a part's BatchNorms have that no tensor tells."""
-    norm = part.get("norm_cfg")
-    if isinstance(norm, Mapping) and norm.get("type") in _BATCH_NORMS and norm.get("eps", 1e-5) != 1e-5:
-        yield f"norm_cfg with eps={norm['eps']!r}: it is 1e-05 here"
+def _strange(part: Mapping[str, Any], known: Mapping[str, Fields]) -> Iterator[str]:
+    """What of a part is not known here: its kind, or the fields in which it differs."""
+    kind = kind_of(part)
+    if kind in known:
+        yield from unusual(part, known[kind])
+    elif "type" in part:
+        yield f"type={part['type']!r}: such a part is not known here"
 
 
-def _images(stated: object, origin: str) -> Iterator[Statement]:
-    """What is done with an image before the network sees it."""
+def _images(stated: object, origin: str, *, flipped: bool) -> Iterator[Statement]:
+    """What is done with an image, read as BGR, before the network sees it.
+
+    Args:
+        stated: fields of the normalization.
+        origin: where it stands, for messages.
+        flipped: whether the channels are flipped where no field says so.
+    """
     if not isinstance(stated, Mapping):
         return
-    rgb = bool(stated.get("bgr_to_rgb", stated.get("to_rgb", "to_rgb" not in stated and "bgr_to_rgb" not in stated)))
+    said = [bool(stated[field]) for field in ("bgr_to_rgb", "rgb_to_bgr", "to_rgb") if field in stated]
+    rgb = any(said) if said else flipped
     mean, std = _numbers(stated.get("mean")), _numbers(stated.get("std"))
     divisor = 1.0
     if std and min(std) > 1:  # written in the numbers of pixels
@@ -155,8 +154,8 @@ def _aligned(head: object, origin: str) -> Iterator[Statement]:
     """What a head says of aligned corners, which no tensor tells."""
     if not (isinstance(head, dict) and head.get("align_corners") is True):
         return
-    says = f"decode_head {head.get('type')} with align_corners=True"
-    if head.get("type") in _ALIGNING and not head.get("input_transform"):
+    says = f"decode_head {kind_of(head)} with align_corners=True"
+    if kind_of(head) in _ALIGNING and not head.get("input_transform"):
         yield Statement(origin, says, options={"upsampling": "bilinear_align_corners"})
     else:
         yield Statement(origin, says, head="this head is built without aligned corners")
@@ -167,7 +166,7 @@ def _has_backbone(model: object) -> bool:
 
 
 def _parts(text: str) -> dict[str, Any]:
-    """The assignments of a configuration whose values can be read."""
+    """The assignments of a configuration, with UNREAD in place of values that are not plain."""
     try:
         tree = ast.parse(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -175,20 +174,31 @@ def _parts(text: str) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            parts.setdefault(node.targets[0].id, _value(node.value))
+            parts[node.targets[0].id] = _value(node.value, parts)
     return parts
 
 
-def _value(node: ast.expr) -> Any:
-    """The value of `dict(key=value)`, of a literal, or of lists of those; None for anything else."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        return {item.arg: _value(item.value) for item in node.keywords if item.arg}
+def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
+    """The value of `dict(key=value)`, of a literal, of a name with a known value, or of lists of those; else UNREAD."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
+        return {item.arg: _value(item.value, known) for item in node.keywords if item.arg}
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return {key.value: _value(value) for key, value in pairs if isinstance(key, ast.Constant)}
+        return {key.value: _value(value, known) for key, value in pairs if isinstance(key, ast.Constant)}
     if isinstance(node, ast.List | ast.Tuple):
-        return tuple(_value(item) for item in node.elts)
-    return node.value if isinstance(node, ast.Constant) else None
+        return tuple(_value(item, known) for item in node.elts)
+    if isinstance(node, ast.Name):
+        return _flat(known.get(node.id, UNREAD))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        number = node.operand.value
+        return -number if isinstance(number, int | float) else UNREAD
+    return node.value if isinstance(node, ast.Constant) else UNREAD
+
+
+def _flat(value: Any) -> Any:
+    """A value that a name stands for; UNREAD for lists of lists, of which a short text can make very long ones."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else ()
+    return UNREAD if any(isinstance(item, Mapping | tuple) for item in items) else value
 
 
 def _four(value: object) -> tuple[int, ...] | None:

@@ -6,7 +6,13 @@ Reference: https://github.com/huggingface/transformers: models/mobilenet_v2/conf
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from converters.families.pytorch.huggingface_mobilenet import CLASSIFIER, CLASSIFIER_CLASS, DEEPLABV3, SEGMENTER_CLASS
+from converters.families.pytorch.huggingface_mobilenet import (
+    CLASSIFIER,
+    CLASSIFIER_CLASS,
+    DEEPLABV3,
+    SEGMENTER_CLASS,
+    TRUNK_CLASS,
+)
 from converters.identification.statements.statement import Statement
 from converters.identification.statements.transformers_labels import class_names, num_classes
 
@@ -20,6 +26,7 @@ _USUAL: dict[str, Any] = {
     "hidden_act": "relu6",
 }
 _STRIDES = (8, 16, 32)
+_FAMILIES = {SEGMENTER_CLASS: DEEPLABV3.name, CLASSIFIER_CLASS: CLASSIFIER.name, TRUNK_CLASS: CLASSIFIER.name}
 
 
 def read_config(config: Mapping[str, Any], named: Sequence[str], origin: str) -> Statement:
@@ -31,11 +38,11 @@ def read_config(config: Mapping[str, Any], named: Sequence[str], origin: str) ->
         origin: where it stands, for messages.
     """
     stride = config.get("output_stride", 32)
-    families = {SEGMENTER_CLASS: DEEPLABV3.name, CLASSIFIER_CLASS: CLASSIFIER.name}
     return Statement(
         origin,
         f"{named[0] if named else 'MobileNetV2'} of transformers with output_stride {stride!r}",
-        families=tuple(family for name, family in families.items() if name in named) or tuple(families.values()),
+        families=tuple(family for name, family in _FAMILIES.items() if name in named)
+        or (DEEPLABV3.name, CLASSIFIER.name),
         binding=True,
         options={
             "output_stride": stride,
@@ -59,5 +66,5 @@ def _refusals(config: Mapping[str, Any], named: Sequence[str], stride: object) -
         yield f"layer_norm_eps={config['layer_norm_eps']!r} is no number"
     if config.get("quantization_config"):
         yield "quantization_config: the weights are quantized"
-    if strangers := [name for name in named if name not in (SEGMENTER_CLASS, CLASSIFIER_CLASS)]:
-        yield f"architectures={strangers!r}: its classes here are {SEGMENTER_CLASS} and {CLASSIFIER_CLASS}"
+    if strangers := [name for name in named if name not in _FAMILIES]:
+        yield f"architectures={strangers!r}: its classes here are {', '.join(_FAMILIES)}"

@@ -15,7 +15,8 @@ from converters.reading.hub_folder import has_hub_name
 # Names that a family of networks gives its tensors, where a document beside a file of any name may be about others.
 _NAMES = {
     "smp": r"(.*\.)?segmentation_head\.0\.weight",
-    "transformers": r"(.*\.)?(embedder\.embedder\.convolution|(stages\.0\.)?patch_embeddings(\.0)?\.proj)\.weight",
+    "transformers": r"(.*\.)?(embedder\.embedder\.convolution|(stages\.0\.)?patch_embeddings(\.0)?\.proj|"
+    r"conv_stem\.first_conv\.convolution)\.weight",
     "VainF": r"(.*\.)?classifier\.(classifier\.0|aspp)\.project\.0\.weight",
 }
 _STRIDE = re.compile(r"_os(8|16)(?![a-z0-9])")  # the end of the names that VainF's main.py gives to its files

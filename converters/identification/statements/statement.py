@@ -30,6 +30,7 @@ class Statement:
         notes: further sentences for the receipt.
         head: what cannot be built if the network has its head, in words.
         dilated: whether the network's last stages are dilated, where nothing says how.
+        complete: whether it tells what the tensors leave open of the network and its head.
     """
 
     origin: str
@@ -48,6 +49,7 @@ class Statement:
     notes: tuple[str, ...] = ()
     head: str = ""
     dilated: bool | None = None
+    complete: bool = False
 
     def agrees(self, family: Family, network: FamilyNetwork) -> bool:
         """Whether the statement may mean this network, or its trunk.

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from helpers.references import images, relative
 from helpers.tf1_deeplab import BetaPlus, MobileNet, Xception
-from helpers.tf1_frozen import classes_of, freeze
+from helpers.tf1_frozen import classes_of, freeze, meta_graph
+from helpers.tf1_nets import save
 
 import converters
 import tfseg
+from converters.conversion.convert_graph import running_tensorflow
 
 full = pytest.mark.full
 NETWORKS = {
@@ -104,3 +106,26 @@ def test_a_graph_that_computes_something_else(tmp_path):
     path = freeze(Other(width=0.25), tmp_path / "graph.pb")
     with pytest.raises(converters.ConversionError, match="computes something else"):
         converters.convert(path)
+
+
+@full
+def test_the_graph_of_the_training_beside_a_checkpoint_says_its_form(tmp_path):
+    net = MobileNet(classes=21, width=0.25, output_stride=8)
+    pixels = images(65, 65)
+    expected = net(pixels)[1]
+    path = save(tmp_path / "model.ckpt-7", net.variables)
+    meta_graph(net, tmp_path / "model.ckpt-7.meta")
+    model, receipt = converters.convert(path)
+    assert receipt.options["output_stride"] == 8
+    assert any(note.startswith("model.ckpt-7.meta says output stride 8: built") for note in receipt.notes)
+    assert relative(keras.ops.convert_to_numpy(model(pixels)), expected) <= 1e-5
+    assert converters.convert(path, output_stride=16)[1].options["output_stride"] == 16
+    (tmp_path / "model.ckpt-7.meta").write_bytes(b"\x0a\x02\x0a\x00" + bytes(99))
+    assert converters.convert(path)[1].options["output_stride"] == 16
+
+
+def test_without_tensorflow_a_graph_is_refused_in_words():
+    with pytest.raises(converters.ConversionError, match="without TensorFlow"), running_tensorflow("graph.pb"):
+        raise ModuleNotFoundError("No module named 'tensorflow.core'", name="tensorflow.core")
+    with pytest.raises(ModuleNotFoundError, match="scipy"), running_tensorflow("graph.pb"):
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")

@@ -140,3 +140,15 @@ def test_tensors_that_a_network_does_not_compute_tell_its_depth():
     assert describe_differences(records[50], shapes(records[101].whole)) == ["conv4 has 23 blocks instead of 6"]
     assert describe_differences(records[50], shapes(records[50].whole)) == []
     assert describe_differences(records[50], shapes(records[101])) == []
+
+
+def test_kernels_in_another_order_of_axes_have_another_shape():
+    """They suggest widths at which some networks lack layers that the file has."""
+    file = shapes(network("open-mmlab/mmsegmentation", "fcn_resnet50c"))
+    turned = {
+        key: tuple(shape[axis] for axis in (2, 3, 1, 0)) if len(shape) == 4 else shape for key, shape in file.items()
+    }
+    records = [record for family in FAMILIES.values() for record in family.networks if record.first in file]
+    assert len(records) > 9
+    for record in records:
+        assert describe_differences(record, turned), record.name

@@ -46,6 +46,22 @@ def test_the_file_alone_has_output_stride_8(record):
     assert difference <= TOLERANCE
 
 
+def test_the_model_without_a_head_gives_its_features(tmp_path, record):
+    """Its keys have no prefix, and its configuration is heard beside a file of any name."""
+    module = published("MobileNetV2Model", depth_multiplier=0.35, tf_padding=False, output_stride=16)
+    module.save_pretrained(tmp_path / "hub")
+    path = (tmp_path / "hub" / "model.safetensors").rename(tmp_path / "hub" / "street.safetensors")
+    model, receipt = converters.convert(path)
+    assert (receipt.family, receipt.options["include_top"]) == (CLASSIFIER.name, False)
+    assert (receipt.options["padding"], receipt.options["output_stride"]) == ("symmetric", 16)
+    pixels = images(*SIZES[0])
+    with torch.no_grad():
+        features = module(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())).last_hidden_state
+    difference = relative(output(model, pixels), features.permute(0, 2, 3, 1))
+    record("mobilenet_v2, features, width 0.35", difference)
+    assert difference <= TOLERANCE
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["MobileNetV2ForSemanticSegmentation", "MobileNetV2ForImageClassification"])
 @pytest.mark.parametrize(

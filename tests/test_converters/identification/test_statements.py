@@ -13,7 +13,6 @@ from helpers.torchvision_cpu import import_torchvision
 import converters
 import tfseg
 from converters import ConversionError
-from converters.identification.statements import mmcv_config
 
 import_torchvision()
 smp = pytest.importorskip("segmentation_models_pytorch")
@@ -357,16 +356,6 @@ def test_short_names_are_understood(tmp_path, family, network, label):
     assert converters.identify(path).network == network
 
 
-def test_caffe_style_of_openmmlabs_configuration_is_built(tmp_path):
-    path = labeled(tmp_path, meta={"config": "model = dict(backbone=dict(type='ResNet', depth=50, style='caffe'))"})
-    model, receipt = converters.convert(path)
-    assert (model.name, receipt.family) == ("resnet50_caffe_padded", "open-mmlab/mmcv")
-    with pytest.raises(ConversionError, match=r"the label meta.config says backbone ResNet-101 in the caffe style"):
-        converters.identify(
-            labeled(tmp_path, meta={"config": "model = dict(backbone=dict(type='ResNet', depth=101, style='caffe'))"})
-        )
-
-
 def test_label_chooses_among_networks_with_the_same_tensors(tmp_path):
     assert converters.identify(labeled(tmp_path, arch="resnetaa50")).network == "resnetaa50"
     identification = converters.identify(labeled(tmp_path, args=argparse.Namespace(model="resnetaa50")))
@@ -400,91 +389,3 @@ def test_head_in_a_label_is_held_against_the_file(tmp_path):
     for labels in ({"arch": "deeplabv3_resnet50"}, {"backbone": "resnet101"}, {"arch": "DeepLab"}):
         with pytest.raises(ConversionError, match=r"the label .* says .* network='fcn_resnet50'"):
             converters.identify(labeled(tmp_path, family, **labels))
-
-
-MMCV = """norm_cfg = dict(type='SyncBN', requires_grad=True)
-model = dict(
-    type='EncoderDecoder',
-    backbone=dict(type='ResNetV1c', depth=50, strides={0}, dilations={1}, style={2!r}, contract_dilation={3}))
-"""
-
-
-@pytest.mark.parametrize(
-    ("facts", "stride"),
-    [
-        (((1, 2, 1, 1), (1, 1, 2, 4), "pytorch", True), 8),
-        (((1, 2, 2, 1), (1, 1, 1, 2), "pytorch", True), 16),
-        (((1, 2, 1, 1), (1, 1, 2, 4), "caffe", True), None),
-        (((1, 2, 1, 1), (1, 1, 2, 4), "pytorch", False), None),
-        (((1, 1, 1, 1), (1, 1, 2, 4), "pytorch", True), None),
-    ],
-)
-def test_text_of_openmmlabs_configuration_is_obeyed(tmp_path, facts, stride):
-    path = labeled(tmp_path, meta={"config": MMCV.format(*facts), "epoch": 3})
-    if stride is None:
-        with pytest.raises(ConversionError, match=r"the label meta.config says backbone ResNetV1c-50"):
-            converters.convert(path, include_top=False)
-    else:
-        assert converters.convert(path, include_top=False)[1].options["output_stride"] == stride
-
-
-def _mmseg_text(head, neck="", before="", backbone="type='ResNetV1c', depth=50"):
-    return f"{before}model = dict(backbone=dict({backbone}),{neck} decode_head=dict({head}))"
-
-
-PIXELS = "img_norm_cfg = dict(mean=[10.0, 20.0, 30.0], std=[50.0, 60.0, 70.0], to_rgb=False)\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "head", "preprocessing"),
-    [
-        (_mmseg_text("type='FCNHead', dilation=6"), {"head_rate": 6}, "", None),
-        (_mmseg_text("type='ASPPHead', dilations=(1, 6, 12, 18)"), {"rates": (6, 12, 18)}, "", None),
-        (_mmseg_text("type='ASPPHead', dilations=(2, 6, 12, 18)"), {}, "dilations=", None),
-        (_mmseg_text("type='PSPHead', pool_scales=(1, 2, 4, 8)"), {}, "pool_scales=", None),
-        (_mmseg_text("type='FCNHead', act_cfg=dict(type='GELU')"), {}, "act_cfg=", None),
-        (_mmseg_text("type='FCNHead', norm_cfg=dict(type='BN', eps=1e-3)"), {}, "eps=0.001", None),
-        (_mmseg_text("type='FPNHead', feature_strides=[4, 8, 16, 16]"), {}, "feature_strides=", None),
-        (
-            _mmseg_text("type='FPNHead', feature_strides=[4, 8, 16, 32]", "neck=dict(type='FPN', act_cfg=dict()),"),
-            {},
-            "act_cfg=",
-            None,
-        ),
-        (_mmseg_text("type='FCNHead'", before=PIXELS), {}, "", (10.0, 20.0, 30.0)),
-    ],
-)
-def test_what_a_head_of_openmmlab_says_is_read(text, options, head, preprocessing):
-    statements = list(mmcv_config.read_text(text, "meta.config"))
-    decided = {key: value for statement in statements for key, value in statement.options.items()}
-    assert decided == options
-    assert head in "".join(statement.head for statement in statements)
-    assert bool(head) == any(statement.head for statement in statements)
-    means = [statement.preprocessing for statement in statements if statement.preprocessing]
-    assert bool(means) == bool(preprocessing)
-    if means:
-        stated = [number * means[0]["divisor"] for number in means[0]["mean"]]
-        assert stated == pytest.approx(list(preprocessing))
-        assert means[0]["channel_order"] == "BGR"
-
-
-@pytest.mark.parametrize(
-    ("backbone", "refused"),
-    [
-        ("num_heads=[1, 2, 5, 8]", ""),
-        ("num_heads=[2, 4, 10, 16]", "num_heads=(2, 4, 10, 16)"),
-        ("", "num_heads=(1, 2, 4, 8)"),  # the default of its code
-        ("num_heads=[1, 2, 5, 8], sr_ratios=[4, 4, 2, 1]", "sr_ratios=(4, 4, 2, 1)"),
-        ("num_heads=[1, 2, 5, 8], strides=[4, 2, 2, 1]", "strides=(4, 2, 2, 1)"),
-    ],
-)
-def test_what_a_backbone_of_openmmlab_says_is_read(backbone, refused):
-    text = _mmseg_text("type='SegformerHead'", backbone=f"type='MixVisionTransformer', {backbone}")
-    refusals = [refusal for said in mmcv_config.read_text(text, "meta.config") for refusal in said.refusals]
-    assert [refusal.partition(": ")[0] for refusal in refusals] == ([refused] if refused else [])
-
-
-def test_a_trunk_does_not_take_what_is_said_of_a_head(tmp_path):
-    text = _mmseg_text("type='ASPPHead', dilations=(1, 6, 12, 18)")
-    _, receipt = converters.convert(labeled(tmp_path, meta={"config": text}), include_top=False)
-    assert "rates" not in receipt.options
