@@ -262,7 +262,7 @@ def double_precision() -> Iterator[None]:
 def _pairs(result: Any, reference: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The tensors of the model's result, each with the source's, in the source's order of axes."""
     if isinstance(reference, np.ndarray):
-        value = np.asarray(result, "float64")
+        value = np.asarray(keras.ops.convert_to_numpy(result), "float64")
         yield value.transpose(0, 3, 1, 2) if value.ndim == 4 else value, reference.astype("float64")
     elif isinstance(reference, Mapping):
         for key, part in reference.items():

@@ -132,7 +132,7 @@ def convert_graph(
     try:
         model, receipt = build_graph(path, results=results, **options)
     except ConversionError as error:
-        if refusal is None:
+        if refusal is None or str(error) == str(refusal):
             raise
         raise ConversionError(f"{error}\nIt was not converted as a known network either: {refusal}") from error
     return _with_facts(model, receipt, request)

@@ -73,7 +73,7 @@ def read_labels(labels: Mapping[str, Any], origin: str = "the label") -> Iterato
         last = last.lower()
         if any(_OTHERS.search(part) for part in (*owners, last)):
             continue
-        if isinstance(value, str) and last in ("config", "cfg") and "dict(" in value:
+        if isinstance(value, str) and last in ("config", "cfg") and "backbone" in value:
             yield from mmcv_config.read_text(value, f"{origin} {name}")
         elif last in _FIXED:
             yield from _read_fixed(name, last, value, origin)

@@ -171,8 +171,10 @@ def _parts(text: str) -> dict[str, Any]:
         tree = ast.parse(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return {}
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"true": True, "false": False, "null": None}  # as JSON writes them
     for node in tree.body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Dict):
+            parts |= _value(node.value, parts)
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             parts[node.targets[0].id] = _value(node.value, parts)
     return parts

@@ -1,11 +1,14 @@
 """What OpenMMLab's configuration, which its runner keeps in a checkpoint, says of the network."""
 
+import numpy as np
 import pytest
 from helpers import checkpoints
 
 import converters
 from converters import ConversionError
+from converters.families import get_family
 from converters.identification.statements import mmcv_config
+from converters.weights.foreign_weights import foreign_weights
 
 
 def labeled(tmp_path, text):
@@ -142,6 +145,13 @@ def test_openmmlabs_network_without_strides_is_at_stride_32(tmp_path):
     assert not any("do not tell" in note for note in converters.convert(path)[1].notes)
 
 
+@pytest.mark.parametrize("text", ['model = {"backbone": BACKBONE}', '{"model": {"backbone": BACKBONE, "neck": null}}'])
+def test_openmmlabs_configuration_in_braces_is_read(tmp_path, text):
+    text = text.replace("BACKBONE", '{"type": "ResNet", "depth": 50, "conv_cfg": {"type": "ConvWS"}}')
+    with pytest.raises(ConversionError, match="conv_cfg="):
+        converters.convert(labeled(tmp_path, text))
+
+
 def test_openmmlabs_text_that_leaves_the_rest_to_other_files_says_nothing():
     text = "_base_ = ['fcn_r50-d8.py']\n" + _mmseg_text("type='FCNHead'", backbone="depth=101")
     assert list(mmcv_config.read_text(text, "meta.config")) == []
@@ -181,3 +191,18 @@ def test_a_trunk_does_not_take_what_is_said_of_a_head(tmp_path):
     text = _mmseg_text("type='ASPPHead', dilations=(1, 6, 12, 18)")
     _, receipt = converters.convert(labeled(tmp_path, text), include_top=False)
     assert "rates" not in receipt.options
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [("fcn_resnet50c", {"head_kernel": 1, "head_reduction": 8}), ("deeplabv3_resnet50c", {"filters": 16})],
+)
+def test_heads_of_openmmlab_may_have_other_sizes(network, options):
+    family = get_family("open-mmlab/mmsegmentation")
+    form = {**family.options, **family.network(network).options, **options}
+    built = checkpoints.model(network, width=1 / 8, num_classes=3, **form)
+    weights = {key: np.array(value) for key, value in foreign_weights(built, family.name).items()}
+    model, receipt = converters.convert(weights)
+    assert receipt.network == network
+    assert options.items() <= receipt.options.items()
+    assert [tuple(weight.shape) for weight in model.weights] == [tuple(weight.shape) for weight in built.weights]
