@@ -3,6 +3,7 @@
 What only an engine does is not tested here: the base image, the user of few rights, the compose file's limits.
 """
 
+import contextlib
 import http.client
 import json
 import re
@@ -91,7 +92,7 @@ def test_the_ignored_files_do_not_hide_what_is_copied():
 def test_the_installed_server_answers_and_ends_at_the_stop_signal(image, tmp_path):
     home, model, port = tmp_path / "home", tmp_path / "model", free_port()
     home.mkdir()
-    write_folder(model)
+    write_folder(model, name="model")
     command = json.loads(texts("ENTRYPOINT")[0]) + json.loads(texts("CMD")[0])
     changes = {"/model": str(model), "--host=0.0.0.0": "--host=127.0.0.1", "--port=8501": f"--port={port}"}
     assert set(changes) <= set(command)
@@ -110,7 +111,7 @@ def test_the_installed_server_answers_and_ends_at_the_stop_signal(image, tmp_pat
             time.sleep(1)
         answer = ask(port, "localhost")
         assert answer == [[[1, 0], [2, 0]]], "the strongest color of each pixel"
-        assert ask(port, "elsewhere.example.org") is None, "only the allowed name"
+        assert "elsewhere.example.org" in str(ask(port, "elsewhere.example.org")), "only the allowed name is answered"
     finally:
         server.send_signal(getattr(signal, texts("STOPSIGNAL")[0]))
         code = server.wait(timeout=60)
@@ -119,13 +120,12 @@ def test_the_installed_server_answers_and_ends_at_the_stop_signal(image, tmp_pat
 
 
 def ask(port, host):
-    """The classes of two by two pixels; None if the server does not answer this host."""
+    """The classes of two by two pixels; or what the server says instead."""
     image = [[[9, 255, 9], [255, 9, 9]], [[9, 9, 255], [255, 9, 9]]]
     body = json.dumps({"signature_name": "classes", "instances": [image]})
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(
-        "POST", "/v1/models/model:predict", body, {"Content-Type": "application/json", "Host": f"{host}:{port}"}
-    )
-    response = connection.getresponse()
-    content = response.read()
-    return json.loads(content)["predictions"] if response.status == 200 else None
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        headers = {"Content-Type": "application/json", "Host": f"{host}:{port}"}
+        connection.request("POST", "/v1/models/model:predict", body, headers)
+        response = connection.getresponse()
+        content = json.loads(response.read())
+    return content.get("predictions", content)

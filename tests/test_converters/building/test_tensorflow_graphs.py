@@ -324,7 +324,7 @@ def _of_another_kind(node, name):
 
 @pytest.mark.parametrize("damage", [_absent, _of_no_kind, _of_another_kind])
 def test_damaged_attributes_are_told(damage, tmp_path):
-    """Of each operation of a graph, each attribute: it is told by name, or it has a default."""
+    """Each attribute of each operation of a graph is told by name, or has a default."""
     path = tf1_graphs.frozen(tf1_graphs.classifier, tmp_path / "graph.pb")
     content = (tmp_path / "graph.pb").read_bytes()
     kinds = {node.op: node for node in v1.GraphDef.FromString(content).node}
