@@ -204,9 +204,10 @@ def test_killed_at_system_calls(inputs, tmp_path, command):
             out.mkdir()
             ended = killed.end_command_at_call(f"tfseg_cli.{command}", words_of(work, inputs, out), out, call, count)
             check_nothing_half(work, out, wanted)
-            if ended.code != -signal.SIGKILL:
-                assert ended.code == 0, ended
+            if ended.code == 0:
                 break
+            # The call may be that of a process which the command has started: then the command says so.
+            assert ended.code == -signal.SIGKILL or "ended by signal 9" in ended.err, ended
             kills += 1
         check_end(work, inputs, out, wanted)
     assert kills > 5

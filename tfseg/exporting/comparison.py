@@ -114,8 +114,11 @@ class ArtifactComparison:
             ) from error
         if process.returncode:
             lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+            why = lines[-1]
+            if process.returncode < 0:  # its last line then is a log's
+                why = f"its process was ended by signal {-process.returncode}, as where memory runs out"
             raise ValueError(
-                f"{artifact.name} was written, but {runtime.name} does not run it: {lines[-1]}. Nothing was exported."
+                f"{artifact.name} was written, but {runtime.name} does not run it: {why}. Nothing was exported."
             )
         with np.load(results) as arrays:
             return dict(arrays)

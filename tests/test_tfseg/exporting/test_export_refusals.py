@@ -198,3 +198,13 @@ def test_artifact_that_computes_something_else_is_not_exported(model, tmp_path, 
     with pytest.raises(ValueError, match=message):
         tfseg.export(model, tmp_path / "model", ["onnx"])
     assert names(tmp_path) == []
+
+
+def test_runtime_that_is_killed_is_told(model, tmp_path, monkeypatch):
+    script = tmp_path / "killed.py"
+    script.write_text("import os, signal, sys\nprint('a log', file=sys.stderr)\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setattr(comparison, "_SCRIPT", script)
+    with_writer(monkeypatch, "keras", lambda job, path: path.touch())
+    with pytest.raises(ValueError, match=r"model.keras was written, but keras does not run it: .*ended by signal 9"):
+        tfseg.export(model, tmp_path / "model", ["keras"])
+    assert names(tmp_path) == ["killed.py"]
