@@ -24,6 +24,7 @@ from tfseg import data, losses, training
 from tfseg.training import configurations
 
 HERE = pathlib.Path(__file__).parent
+pytestmark = pytest.mark.full  # three backends, each in a process that compiles
 # Without TensorFlow: what the others need of it would end in an error.
 OTHER_PROCESS = """
 import os, sys
@@ -218,14 +219,12 @@ def results(tmp_path_factory):
     return Results(tmp_path_factory.mktemp("backends"))
 
 
-@pytest.fixture(params=[pytest.param("jax", marks=pytest.mark.full), pytest.param("torch", marks=pytest.mark.full)])
+@pytest.fixture(params=["jax", "torch"])
 def backend(request):
     return request.param
 
 
-@pytest.mark.parametrize(
-    "group", ["quick", *(pytest.param(name, marks=pytest.mark.full) for name in CASES if name != "quick")]
-)
+@pytest.mark.parametrize("group", CASES)
 def test_five_steps_have_equal_losses(results, backend, group):
     expected, actual = results("tensorflow", group), results(backend, group)
     for name in CASES[group]:
@@ -233,14 +232,12 @@ def test_five_steps_have_equal_losses(results, backend, group):
         assert len(set(expected[name][:EPOCHS])) == EPOCHS
 
 
-@pytest.mark.full
 def test_losses_are_equal(results, backend):
     expected, actual = (results(name, "small")["values of losses"] for name in ("tensorflow", backend))
     for name, value in expected.items():
         assert actual[name] == pytest.approx(value, rel=1e-5), name
 
 
-@pytest.mark.full
 def test_an_interrupted_run_resumes_bit_identically(results, backend):
     assert results(backend, "small")["resumed differs"] is False
 
