@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from converters.building.from_torch import GRIDS, Grid, Traced, trace_sizes
 from converters.building.module_inputs import InputForm, ModuleInputs, sides_of
 from converters.building.mutations import plain_name
+from converters.building.sizeless_steps import is_sizeless
 from converters.errors import ConversionError
 from converters.proof.module_arguments import Arguments
 from converters.reading.files import naming
@@ -23,15 +24,6 @@ _FREE = (
     "to export it for any size: torch.export.export(module, (image,), dynamic_shapes=({0: torch.export.Dim.AUTO, "
     "2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO},))"
 )
-# Steps whose arguments have no size of a map: at another size of the image they are the same.
-_SIZELESS = frozenset(
-    "batch_norm relu relu6 sigmoid tanh silu hardswish hardsigmoid hardtanh gelu leaky_relu elu selu mish softplus cat "
-    "add sub mul div linear dropout feature_dropout alpha_dropout adaptive_avg_pool2d flatten softmax log_softmax "
-    "prelu getitem layer_norm group_norm mean chunk split split_with_sizes pixel_shuffle permute transpose".split()
-)
-# The same where the numbers are those of one of torch's own modules. A function may compute them from the size.
-_OF_MODULES = frozenset("conv2d conv_transpose2d max_pool2d avg_pool2d upsample_nearest2d upsample_bilinear2d".split())
-_MODULES = "torch.nn.modules."
 # Sizes of images for programs that take no large ones.
 _SMALL = Grid(1, ((2, 97, 127), (3, 128, 113), (5, 111, 96), (7, 121, 107)), ((98, 75), (84, 117)))
 _IMAGE_RANK = 4
@@ -80,7 +72,7 @@ def open_exported(path: Path) -> ExportedModule:
         guarded, bare = program.module(), _unguarded(program)
         for module in (guarded, bare):
             type(module).__name__ = _class_name(program)
-        return _traced(guarded, bare, inputs, _is_sizeless(program))
+        return _traced(guarded, bare, inputs, is_sizeless(program))
 
 
 def _check_pickle(path: Path, pickle: bytes) -> None:
@@ -229,29 +221,6 @@ def _class_name(program: Any) -> str:
             if path == "":
                 return str(kind).rpartition(".")[2] or "Network"
     return "Network"
-
-
-def _is_sizeless(program: Any) -> bool:
-    """Whether no step says a size of a map, so that at another size of the image the steps are the same."""
-    return all(_says_no_size(node) for node in program.graph.nodes if node.op == "call_function")
-
-
-def _says_no_size(node: Any) -> bool:
-    name, rest = plain_name(node.target), list(node.args[1:])
-    if name in _OF_MODULES:
-        stack = list((node.meta.get("nn_module_stack") or {}).values())
-        return bool(stack) and str(stack[-1][1]).startswith(_MODULES)
-    if name not in _SIZELESS:
-        return False
-    if name in ("add", "sub", "mul", "div"):  # a number may have been computed from the size
-        return not node.kwargs and all(hasattr(argument, "meta") for argument in node.args)
-    if name == "adaptive_avg_pool2d":
-        return list(rest[0]) == [1, 1]
-    if name == "flatten":
-        return rest in ([1], [1, -1], [2], [2, -1])
-    if name in ("chunk", "split", "split_with_sizes"):
-        return rest[1:] == [1]
-    return True
 
 
 def _traced(guarded: Any, bare: Any, taken: _FileInputs, sizeless: bool) -> ExportedModule:
