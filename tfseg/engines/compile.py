@@ -4,8 +4,8 @@ import keras
 
 from tfseg.engines.runner import EngineRunner
 from tfseg.engines.table import AUTO
-from tfseg.layers.metadata import size_multiple
 from tfseg.prediction.model import check_segmenter
+from tfseg.prediction.sizes import sizes_like
 from tfseg.types import Size
 
 _SIDE = 512  # pixels of the image with which "auto" measures a model that takes any size
@@ -51,7 +51,6 @@ def compile(
     """
     check_segmenter(model)
     runner = EngineRunner(model, engine, dtype=dtype, size=size, explain=explain, patience=0)
-    step = size_multiple(model)
-    height, width = size or tuple(side or -(-_SIDE // step) * step for side in model.input_shape[1:3])
+    ((height, width),) = [size] if size else sizes_like(model, [(_SIDE, _SIDE)], model.input_shape[1:3])
     runner.prepare((1, height, width, model.input_shape[-1]))
     return runner

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from tfseg.engines.job import EngineError, Run
-from tfseg.layers.metadata import metadata, size_multiple
+from tfseg.layers.metadata import metadata
+from tfseg.prediction.sizes import sizes_like
 from tfseg.preprocessing import is_stored, preprocess
 from tfseg.types import Array, Preprocessing, Size
 
@@ -48,13 +49,7 @@ def compared_sizes(model: keras.Model, size: Size, fixed: bool) -> list[Size]:
     """
     if fixed or None not in model.input_shape[1:3]:
         return [size]
-    step = size_multiple(model)
-    sides = [
-        (given or -(-tall // step) * step, width or -(-wide // step) * step)
-        for tall, wide in SMALL
-        for given, width in [model.input_shape[1:3]]
-    ]
-    return list(dict.fromkeys([size, *sides]))
+    return list(dict.fromkeys([size, *sizes_like(model, SMALL, model.input_shape[1:3])]))
 
 
 def size_class(shape: tuple[int, ...]) -> int:

@@ -11,7 +11,7 @@ from keras import ops
 
 from tfseg.exporting.formats import Format, Runtime
 from tfseg.exporting.job import ExportJob, resize
-from tfseg.layers.metadata import size_multiple
+from tfseg.prediction.sizes import sizes_like
 from tfseg.prediction.windows import softmax
 from tfseg.types import Array, Size
 
@@ -36,9 +36,7 @@ class ArtifactComparison:
     def __init__(self, job: ExportJob, folder: pathlib.Path) -> None:
         self._job, self._folder = job, folder
         batch_size, height, width, _ = job.shape
-        step = size_multiple(job.model)
-        sizes = [(-(-tall // step) * step, -(-wide // step) * step) for tall, wide in SIZES]
-        self.sizes: list[Size] = list(dict.fromkeys((height or tall, width or wide) for tall, wide in sizes))
+        self.sizes: list[Size] = sizes_like(job.model, SIZES, (height, width))
         examples: dict[str, Any] = {}
         self._logits: list[Array] = []
         for index, size in enumerate(self.sizes):

@@ -22,6 +22,7 @@ class ExportedFolder:
         colors: `[red, green, blue]` of each class, 0 to 255; None if unknown.
         preprocessing: dictionary as in `tfseg.specs.PREPROCESSING`; None if unknown.
         outputs: what the artifacts of other runtimes than TensorFlow give: "logits", "classes" or "probabilities".
+        least_side: smallest height and width of an image, in pixels; 1 for folders of older versions.
     """
 
     path: pathlib.Path
@@ -31,6 +32,7 @@ class ExportedFolder:
     colors: list[list[int]] | None
     preprocessing: dict[str, Any] | None
     outputs: str = "logits"
+    least_side: int = 1
 
     @property
     def saved_model(self) -> pathlib.Path:
@@ -72,8 +74,9 @@ def read_exported_folder(path: Path) -> ExportedFolder:
     try:
         facts = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         known = {key: facts[key] for key in ("name", "num_classes", "classes", "colors")}
-        outputs = facts.get("outputs", "logits")
-        return ExportedFolder(folder, **known, preprocessing=facts.get("preprocessing"), outputs=outputs)
+        outputs, least = facts.get("outputs", "logits"), int(facts.get("least_side", 1))
+        prepared = facts.get("preprocessing")
+        return ExportedFolder(folder, **known, preprocessing=prepared, outputs=outputs, least_side=least)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{str(folder / METADATA)!r} is not what tfseg.export writes: {error!r}. Export the model again."

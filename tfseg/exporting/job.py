@@ -19,6 +19,7 @@ from tfseg.images import IMAGE_SUFFIXES, read_image
 from tfseg.layers.metadata import metadata
 from tfseg.outputs import logits_of
 from tfseg.prediction.model import check_channels, check_segmenter, preprocessing_of
+from tfseg.prediction.sizes import least_side
 from tfseg.preprocessing import is_stored, preprocess, preprocessing_entries
 from tfseg.rewrites.optimize import optimize
 from tfseg.stored_channels import SUFFIXES, read_channels
@@ -122,6 +123,11 @@ class ExportJob:
         return "float32" if self.outputs == "logits" or self.is_stored else "uint8"
 
     @functools.cached_property
+    def least_side(self) -> int:
+        """The smallest height and width of an image, in pixels: of smaller ones, a map inside the network is empty."""
+        return least_side(self.model)
+
+    @functools.cached_property
     def metadata(self) -> dict[str, Any]:
         """The content of metadata.json."""
         import tensorflow as tf
@@ -136,6 +142,7 @@ class ExportJob:
             "colors": facts["colors"],
             "preprocessing": self.preprocessing if is_known else None,
             "outputs": self.outputs,
+            "least_side": self.least_side,
             "receipt": None if self._receipt is None else str(self._receipt),
             "versions": {"tfseg": tfseg_version, "keras": keras.__version__, "tensorflow": tf.__version__},
         }

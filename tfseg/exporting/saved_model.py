@@ -33,6 +33,9 @@ def write(job: ExportJob, path: pathlib.Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec(job.shape, tf.float32)])
     def network(images: Tensor) -> Tensor:  # one trace for all signatures
+        if job.least_side > 1:  # TensorFlow computes with empty maps, and does not complain
+            side = tf.reduce_min(tf.shape(images)[1:3])
+            tf.debugging.assert_greater_equal(side, job.least_side, "images of fewer pixels leave a map without any")
         return model(images, training=False)
 
     def logits(images: Tensor) -> dict[str, Tensor]:

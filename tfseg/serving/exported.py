@@ -17,6 +17,9 @@ from tfseg.serving.engine import BY_LOGITS, ServedEngine, inputs_of, served_engi
 from tfseg.serving.errors import Refused
 from tfseg.types import Path
 
+_TRIAL_SIDE = 64  # pixels
+_IMAGE_RANK = 4
+
 
 class ExportedModel:
     """The SavedModel of an exported folder, and what its metadata says.
@@ -51,6 +54,7 @@ class ExportedModel:
         self._changes_values = self.channels is None and _changes_values(prepared)
         self.classes = _class_names(exported)
         self.colors = drawing.color_table(exported.colors, exported.num_classes)[: exported.num_classes].tolist()
+        self._least_side = exported.least_side
         path = exported.saved_model
         self.version = path.name
         self.engine = "tensorflow"
@@ -58,7 +62,8 @@ class ExportedModel:
         try:
             self._load(path)
             *size, channels = self._image_spec().shape[1:]
-            trial = np.zeros([*(side or 64 for side in size), channels], self._image_spec().dtype.as_numpy_dtype)
+            side = max(_TRIAL_SIDE, self._least_side)
+            trial = np.zeros([*(fixed or side for fixed in size), channels], self._image_spec().dtype.as_numpy_dtype)
             classes = self.segment(trial)  # the first run takes longer: no client should wait for it
         except Exception as error:  # for a damaged file TensorFlow raises nearly anything
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -140,6 +145,12 @@ class ExportedModel:
             shape = self.signatures[signature][name].shape
             if not shape.is_compatible_with(value.shape):
                 raise Refused(400, f"{name} has the shape {shape}, as TensorFlow writes it. Received: {value.shape}")
+            if value.ndim == _IMAGE_RANK and min(value.shape[1:3]) < self._least_side:
+                raise Refused(
+                    400,
+                    f"The model takes images of at least {self._least_side} x {self._least_side} pixels, because of "
+                    f"smaller ones a map inside it has none left. Received: {value.shape[1]} x {value.shape[2]}",
+                )
             if signature in ("serving_default", "logits") and self._changes_values and _is_photograph(value):
                 raise Refused(
                     400,

@@ -67,7 +67,14 @@ def test_folder_has_metadata_and_the_report_of_the_comparison(exported):
     assert sorted(path.name for path in exported.parent.iterdir()) == ["street"]
     facts = json.loads((exported / "metadata.json").read_text())
     assert facts.pop("versions").keys() == {"keras", "tensorflow", "tfseg"}
-    expected = {"name": "small", "num_classes": 3, "receipt": "from a checkpoint", "outputs": "logits", **METADATA}
+    expected = {
+        "name": "small",
+        "num_classes": 3,
+        "receipt": "from a checkpoint",
+        "outputs": "logits",
+        "least_side": 1,
+        **METADATA,
+    }
     assert facts == json.loads(json.dumps(expected))
     report = json.loads((exported / "export.json").read_text())
     assert {name: entry["artifact"] for name, entry in report.items()} == {
