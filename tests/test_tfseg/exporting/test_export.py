@@ -72,7 +72,7 @@ def test_folder_has_metadata_and_the_report_of_the_comparison(exported):
         "num_classes": 3,
         "receipt": "from a checkpoint",
         "outputs": "logits",
-        "least_side": 1,
+        "least_side": 3,
         **METADATA,
     }
     assert facts == json.loads(json.dumps(expected))

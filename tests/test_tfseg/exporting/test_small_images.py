@@ -1,4 +1,4 @@
-"""Of a small image, a map inside a network can have no pixels: TensorFlow computes with it, and does not complain."""
+"""Small images: a map inside a network can have no pixels. TensorFlow computes with it, and does not complain."""
 
 import json
 
