@@ -59,6 +59,7 @@ def write(job: Deployment, path: pathlib.Path) -> None:
     model = onnx.load(path)
     _fill(model.graph, dict(zip(list(shapes)[1:], weights, strict=True)))
     _set_padding(model.graph)
+    _keep_zeros(model.graph)
     _name_tensors(model.graph, job.outputs)
     onnx.helper.set_model_props(model, {"tfseg": job.metadata_text})
     onnx.checker.check_model(model)
@@ -128,6 +129,40 @@ def _set_padding(graph: "onnx.GraphProto") -> None:
             attributes["pads"] = [total // 2 for total in padding] + [total - total // 2 for total in padding]
             del node.attribute[:]
             node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+
+
+def _keep_zeros(graph: "onnx.GraphProto") -> None:
+    """Names the axes of zeros around a maximum, without which ONNX Runtime takes them for no pixels at all.
+
+    Its optimizer joins such a Pad with the MaxPool after it, whose own padding never is the maximum. Where all other
+    numbers are negative, zero is. A Pad with axes stays.
+    """
+    from onnx import numpy_helper
+
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+
+    def is_maximized(name: str) -> bool:
+        return any(
+            user.op_type == "MaxPool" or (user.op_type == "Transpose" and is_maximized(user.output[0]))
+            for user in users.get(name, [])
+        )
+
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Pad" or node.input[1] not in constants or not is_maximized(node.output[0]):
+            continue
+        widths = numpy_helper.to_array(constants[node.input[1]]).reshape(2, -1)
+        axes = widths.any(axis=0).nonzero()[0]
+        names = (f"{node.output[0]}_widths", f"{node.output[0]}_axes")
+        values = (widths[:, axes].ravel(), axes.astype("int64"))
+        graph.initializer.extend(map(numpy_helper.from_array, values, names))
+        node.input[:] = [node.input[0], names[0], *(node.input[2:3] or [""]), names[1]]
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def _name_tensors(graph: "onnx.GraphProto", outputs: str) -> None:
