@@ -169,8 +169,8 @@ class ResNetSpec:
         stem_filters: filters of that 7x7 convolution.
         average_shortcut: "" or, for the "d" nets, an average pooling in place of the projection's stride. In a dilated
             stage, which strides no more, "same" keeps the pooling, 2x2 with zeros at the far side (timm). There "none"
-            drops it (PyTorch-Encoding, mmsegmentation). "valid" drops it, too, and leaves out an odd last row or column
-            (CLIP).
+            drops it (PyTorch-Encoding, mmsegmentation). "valid" (CLIP) strides without an odd last row or column,
+            and keeps the pooling where an earlier stage is dilated, too (timm).
         squeeze: how many times narrower the middle of squeeze-and-excite is; 0: no squeeze-and-excite.
         squeeze_divisor: number of which the width of that middle is a multiple: 8 in timm, 1 in Cadene's.
         squeeze_relu: whether a ReLU stands before squeeze-and-excite, too.

@@ -243,7 +243,7 @@ def _projection(
         if strides > 1:
             # The ceil rule; the padding does not count.
             x = pool(strides, padding="valid" if spec.average_shortcut == "valid" else "same")(x)
-        elif dilated and spec.average_shortcut == "same":
+        elif dilated and (spec.average_shortcut == "same" or (spec.average_shortcut == "valid" and rate > 1)):
             x = ZeroPadding2D(((0, 1), (0, 1)), data_format=blocks.CHANNELS_LAST, name=f"{name}_pool_pad")(x)
             x = pool(1)(x)
         strides = 1
