@@ -60,6 +60,7 @@ def loaded_without_tensorflow(*paths):
     return [float(line) for line in done.stdout.split()], expected
 
 
+@pytest.mark.full
 def test_the_sample_is_loaded_without_tensorflow():
     actual, expected = loaded_without_tensorflow(EXAMPLES / "fcn_resnet18_w50_os8_camvid.pth")
     assert actual == pytest.approx(expected, rel=1e-9)

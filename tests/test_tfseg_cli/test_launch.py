@@ -99,6 +99,7 @@ def test_unknown_command_is_one_line(word, message):
     assert result.err.count("\n") == 1
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("words", [["-m", "tfseg", "--version"], ["-m", "tfseg_cli.main", "--version"]])
 def test_version(words):
     import tfseg

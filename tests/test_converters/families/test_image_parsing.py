@@ -22,6 +22,7 @@ def checkpoint(tmp_path_factory):
     return net, net.save(tmp_path_factory.mktemp("image_parsing") / "classifier.npy")
 
 
+@pytest.mark.full
 def test_image_parsing_classifier_converts_in_both_conventions(checkpoint):
     net, path = checkpoint
     classifier, receipt = converters.convert(path, include_top=False)

@@ -13,6 +13,7 @@ PUBLIC = "a twin in Keras"
 TOLERANCE = 1e-5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "network"),
     [

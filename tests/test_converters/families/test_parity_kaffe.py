@@ -74,6 +74,7 @@ def test_pspnet(depth, file, tmp_path, record):
     check(builder, "hellochick/PSPNet-tensorflow", f"pspnet_resnet{depth}", sizes, tmp_path / file, record)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("depth", [50, pytest.param(101, marks=pytest.mark.full)])
 def test_classifier(depth, tmp_path, record):
     def builder(net, pixels):

@@ -201,6 +201,7 @@ def test_dilated_it_has_its_old_map_on_the_old_grid(output_stride, old, record):
     assert difference <= TOLERANCE
 
 
+@pytest.mark.full
 def test_keras_resnet_into_a_segmenter(old):
     _, path = old
     model, receipt = converters.convert(path, network="fcn_resnet50", num_classes=5, output_stride=8)

@@ -76,7 +76,7 @@ def test_a_training_file(tmp_path):
     assert ignored == {key for key in module.state_dict() if key.startswith("aux.") and not key.endswith("tracked")}
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(("num_classes", "name"), [(21, "person"), (19, "bus"), (150, "table")])
 def test_semseg_classes_of_three_data_sets(num_classes, name):
     model, _ = converters.convert(net(SemsegPSPNet, 50, width=1 / 16, num_classes=num_classes))

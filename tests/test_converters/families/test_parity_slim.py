@@ -44,6 +44,7 @@ def leads_back(model, family, net, tmp_path):
     assert all(np.array_equal(value, net.variables[name]) for name, value in back.items())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("depth", [50, *(pytest.param(depth, marks=pytest.mark.full) for depth in (101, 152))])
 def test_slim_classifies_with_norms_before_convolutions(depth, tmp_path, record):
     net = SlimV2(depth)

@@ -68,6 +68,7 @@ def test_deeplab(make, network, tmp_path, record):
     leads_back(model, receipt, net, tmp_path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("make", "network"),
     [

@@ -64,7 +64,7 @@ def test_dilated_classifiers(output_stride, size, record):
     check_classifier("resnet50", output_stride, [size], record)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["vgg11", "resnet18"])
 def test_features(name, record):
     check_features(name, TWO_SIZES, record)

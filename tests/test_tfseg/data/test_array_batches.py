@@ -28,7 +28,7 @@ AUGMENTATIONS = {
 }
 
 
-@pytest.mark.quick_variants("all", "larger crop")
+@pytest.mark.quick_variants("all")
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_batches_are_tensorflows(tmp_path, name):
     dataset = data.folder(pairs(tmp_path, 5), num_classes=3)

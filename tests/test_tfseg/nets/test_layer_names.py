@@ -16,6 +16,7 @@ VGG16_CONVS = {
 TRUNK = VGG16_CONVS | {"fc6", "fc7", "score_fr"}
 
 
+@pytest.mark.full
 def test_resnet50_has_the_names_and_values_of_keras_applications():
     """Keras has version 1: strides in the 1x1, another epsilon, and biases, which are set to zero here."""
     reference = randomize(keras.applications.ResNet50(weights=None, include_top=False))

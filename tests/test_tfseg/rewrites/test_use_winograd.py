@@ -40,6 +40,7 @@ def test_winograds_matrices_make_four_results_of_a_kernel_of_three():
     assert np.count_nonzero(b) == 2 * 3 + 4 * 4  # rounding leaves no spurious terms to add up
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("size", "rate", "padding"),
