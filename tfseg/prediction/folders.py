@@ -3,6 +3,7 @@
 What is said of every image is text and numbers: objects for a million images would take a minute and a gigabyte.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,9 +101,10 @@ class Tasks(Sequence[ImageTask]):
         for image, wanted in self._wanted.items():
             folder = self._folders[image]
             prefix = "" if folder == os.curdir else folder + os.sep
-            for name in _names(image.rpartition(os.sep)[2], wanted):
-                if name:
-                    yield prefix + name
+            start = prefix + stem_and_suffix(image.rpartition(os.sep)[2])[0]
+            for ending in _endings(wanted):
+                if ending:
+                    yield start + ending
 
 
 def result_directory(output: pathlib.Path, folder: str) -> str:
@@ -115,16 +117,22 @@ def result_directory(output: pathlib.Path, folder: str) -> str:
     return str(output / folder)
 
 
-def _names(image: str, wanted: int) -> tuple[str | None, str | None, str | None]:
-    """The names of mask, overlay and probabilities: `<stem>.png`, `<stem>_overlay.jpg`, `<stem>_probabilities.npy`.
+def _names(image: str, wanted: int) -> list[str | None]:
+    """The names of mask, overlay and probabilities; None where it is not wanted."""
+    stem, _ = stem_and_suffix(image)
+    return [ending and stem + ending for ending in _endings(wanted)]
+
+
+@functools.cache  # a handful, for millions of names
+def _endings(wanted: int) -> tuple[str | None, str | None, str | None]:
+    """What follows the stem of an image: `.png`, `_overlay.jpg`, `_probabilities.npy`.
 
     The mask of a GeoTIFF is `<stem>.tif`, which says where on Earth its pixels lie.
     """
-    stem, _ = stem_and_suffix(image)
     return (
-        f"{stem}{'.tif' if wanted & _AS_TIFF else '.png'}" if wanted & _MASK else None,
-        f"{stem}_overlay.jpg" if wanted & _OVERLAY else None,
-        f"{stem}_probabilities.npy" if wanted & _PROBABILITIES else None,
+        (".tif" if wanted & _AS_TIFF else ".png") if wanted & _MASK else None,
+        "_overlay.jpg" if wanted & _OVERLAY else None,
+        "_probabilities.npy" if wanted & _PROBABILITIES else None,
     )
 
 
