@@ -32,6 +32,9 @@ def public_timm(name: str, *, num_classes: int, output_stride: int, aux: bool) -
 # -------------------------------------------------------------------------------------------------------- EfficientNet
 
 
+_EPSILON = 1e-5
+
+
 def _efficientnets(*, of_tensorflow: bool) -> tuple[FamilyNetwork, ...]:
     distinct = (
         "it pads as TensorFlow does, more on the right and below, and its norms have an epsilon of 1e-3"
@@ -47,6 +50,8 @@ def _efficientnets(*, of_tensorflow: bool) -> tuple[FamilyNetwork, ...]:
             public=name,
             complete=r"(stem|block\d+[a-z]?|top)_.*",
             distinct=distinct,
+            # torchvision's largest ones, which `tfseg.build` gives, have TensorFlow's epsilon; timm's have not.
+            options={} if of_tensorflow or spec.epsilon == _EPSILON else {"epsilon": _EPSILON},
         )
         for name, spec in specs.EFFICIENTNETS.items()
         if name.startswith("tf_") == of_tensorflow
