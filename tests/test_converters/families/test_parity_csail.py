@@ -42,7 +42,7 @@ def check(depth, decoder, width, record):
         comparison.assert_close(TOLERANCE)
 
 
-@pytest.mark.quick_variants("18-ppm_deepsup")
+@pytest.mark.full
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("depth", [18, 50])
 def test_encoder_and_decoder(depth, decoder, record):

@@ -36,6 +36,7 @@ def worst(model, module, sizes=SIZES):
     return max(differences)
 
 
+@pytest.mark.full
 def test_the_file_alone_has_output_stride_8(record):
     module = published(output_stride=8)
     model, receipt = converters.convert(module.state_dict())

@@ -33,7 +33,7 @@ def check(depth, letter, head, width, record):
         comparison.assert_close(TOLERANCE)
 
 
-@pytest.mark.quick_variants(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("depth", "letter", "head"),
     [

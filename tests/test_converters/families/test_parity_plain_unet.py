@@ -64,6 +64,7 @@ def test_a_net_with_other_widths_is_refused():
         converters.convert(state)
 
 
+@pytest.mark.full
 def test_features_are_the_last_map_before_the_scores():
     model, _ = converters.convert(dict(twin("transposed", base=4).state_dict()), include_top=False)
     assert model.output_shape == (None, None, None, 4)

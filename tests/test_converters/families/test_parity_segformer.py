@@ -78,6 +78,7 @@ def test_every_layer_is_transformers():
         comparison.assert_close(TOLERANCE)
 
 
+@pytest.mark.full
 def test_a_folder_has_the_names_of_published_files_and_its_configuration(tmp_path):
     names = {0: "road", 1: "sky"}
     labels = {"num_labels": 2, "id2label": names, "label2id": {"road": 0, "sky": 1}}

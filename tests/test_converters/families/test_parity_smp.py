@@ -46,7 +46,7 @@ def check(head, encoder, output_stride, record):
         comparison.assert_close(TOLERANCE)
 
 
-@pytest.mark.quick_variants("PSPNet-8")
+@pytest.mark.full
 @pytest.mark.parametrize(("head", "output_stride"), SIZES)
 def test_heads_on_the_smallest_encoder(head, output_stride, record):
     check(head, "resnet18", output_stride, record)

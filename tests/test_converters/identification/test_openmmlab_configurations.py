@@ -32,6 +32,7 @@ model = dict(
 """
 
 
+@pytest.mark.quick_variants(every=2)
 @pytest.mark.parametrize(
     ("facts", "stride"),
     [
@@ -193,6 +194,7 @@ def test_a_trunk_does_not_take_what_is_said_of_a_head(tmp_path):
     assert "rates" not in receipt.options
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(
     ("network", "options"),
     [("fcn_resnet50c", {"head_kernel": 1, "head_reduction": 8}), ("deeplabv3_resnet50c", {"filters": 16})],
