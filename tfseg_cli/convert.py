@@ -109,6 +109,7 @@ _REPORT = path_flags.output_file(
     suffixes=(".html",),
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that exist.")
+flags.adopt_module_key_flags(trust_flags)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ _PREFIX = flag_types.text(
 )
 _PUBLIC = path_flags.public_code()
 _KEYS = flags.DEFINE_bool("keys", False, "List every tensor: its name, type and shape.")
+flags.adopt_module_key_flags(trust_flags)
 _PROGRAM = "(tfseg convert) builds its network"  # what the refusal of a program says
 
 

@@ -18,7 +18,7 @@ _RECIPE = flag_types.choice(
     "recipe",
     None,
     choices.RECIPES,
-    "How to train; by default the recipe of the network: poly for ResNets, vgg for VGG16, else adamw.",
+    "How to train; by default the recipe of the network: poly for BatchNorm in the trunk, vgg for VGG16, else adamw.",
 )
 _BATCH_SIZE = flag_types.integer("batch_size", None, "Photographs per step; by default the recipe's number.", least=1)
 _CROP = flag_types.size("crop", "Height and width of the random crop of each photograph, in pixels.")

@@ -60,7 +60,7 @@ def programs(graph: OnnxGraph, name: str) -> Iterator[TracedGraph]:
     """
     if graph.opset < _OLDEST:
         raise ConversionError(
-            f"states version {graph.opset} of ONNX's operators; 9 to 21 are known here. Export the network again, with "
+            f"states version {graph.opset} of ONNX's operators; 7 to 21 are known here. Export the network again, with "
             "opset_version=17."
         )
     graph = split_fused(inlined(graph))

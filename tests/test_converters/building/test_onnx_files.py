@@ -384,5 +384,5 @@ def test_an_old_opset_is_refused(tmp_path):
     def change(model):
         model.opset_import[0].version = 6
 
-    with pytest.raises(ConversionError, match="version 6 of ONNX's operators; 9 to 21"):
+    with pytest.raises(ConversionError, match="version 6 of ONNX's operators; 7 to 21"):
         converters.convert(edited(tmp_path / "net.onnx", change))
