@@ -53,7 +53,12 @@ def write(job: Deployment, path: pathlib.Path) -> None:
     network = Network()
     network.built = True
     add_operations()
-    with _as_one_graph(), native_operations(job.network, gradients=False), warnings.catch_warnings():
+    with (
+        _as_one_graph(),
+        _with_plain_constants(job.network),
+        native_operations(job.network, gradients=False),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", FutureWarning)  # from the way in which Keras adapts tf2onnx to NumPy 2
         network.export(path, format="onnx", verbose=False, input_signature=[signature], opset_version=_OPSET)
     model = onnx.load(path)
@@ -80,6 +85,29 @@ def _as_one_graph() -> Iterator[None]:
         yield
     finally:
         tf.config.run_functions_eagerly(eager)
+
+
+@contextlib.contextmanager
+def _with_plain_constants(network: "keras.Model") -> Iterator[None]:
+    """A context in which layers hold arrays in place of tensors: those would become inputs of the ONNX graph.
+
+    Keras's Normalization holds its mean and its variance so.
+    """
+    import tensorflow as tf
+
+    held = [
+        (vars(layer), name, value)
+        for layer in network._flatten_layers()
+        for name, value in vars(layer).items()
+        if isinstance(value, tf.Tensor)
+    ]
+    for attributes, name, value in held:
+        attributes[name] = value.numpy()
+    try:
+        yield
+    finally:
+        for attributes, name, value in held:
+            attributes[name] = value
 
 
 def _fill(graph: "onnx.GraphProto", weights: Mapping[str, "keras.Variable"]) -> None:
