@@ -70,7 +70,9 @@ _NO_DATA = flag_types.no_data(
 _PALETTE = path_flags.existing_file(
     "palette", "For a folder with masks in colors: a text file with a line `red green blue name` for each color."
 )
-_SBD = path_flags.existing_directory("sbd", "Directory `dataset` of SBD, for the split trainaug of VOC.")
+_SBD = path_flags.existing_directory(
+    "sbd", "Directory `dataset` of SBD, for the split trainaug of VOC, and for the protocol voc2011-seg11valid."
+)
 
 
 flags.adopt_module_key_flags(annotation_flags)

@@ -1,7 +1,7 @@
 """Trains a segmenter on your own masks, starting from a checkpoint, and resumes an interrupted run.
 
     tfseg train mine --num_classes=5 --split=train --val_split=val --model=fcn8s --weights=vgg16-397923af.pth \
-        --crop=320,320 --run=runs/mine
+--crop=320,320 --run=runs/mine
 
     tfseg train mine --num_classes=5 --model=unet --options=backbone=mobilenet_v2 --run=runs/unet
 
