@@ -84,7 +84,7 @@ class Budget:
         return ConversionError(
             f"unfolds into more than {self._expansion:g} times its own size in memory, which a file of weights hardly "
             "does; it is damaged or hostile. If you trust its author, allow more: max_expansion=100 "
-            "(--max_expansion=100)."
+            "(tfseg convert --max_expansion=100)."
         )
 
 

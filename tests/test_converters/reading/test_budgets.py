@@ -265,7 +265,7 @@ def test_an_author_who_is_trusted_may_unfold_more(tmp_path):
     """Honest zeros, compressed: their tensors are there once more is allowed."""
     arrays = {f"w{index}": np.zeros((3 << 20,), "float32") for index in range(8)}
     np.savez_compressed(tmp_path / "x.npz", **arrays)
-    refused(tmp_path / "x.npz", r"max_expansion=100 \(--max_expansion=100\)")
+    refused(tmp_path / "x.npz", r"max_expansion=100 \(tfseg convert --max_expansion=100\)")
     checkpoint = converters.read(tmp_path / "x.npz", max_expansion=1100)
     assert not checkpoint["w7"].any()
     with limits.allowing(1100):
