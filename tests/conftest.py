@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: more thread
 
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401  (after tensorflow, its import can crash)
+    import triton  # noqa: F401  (the same; only PyTorch's packages for CUDA have it)
 
 # With `make test` a free worker takes the next file. With these first, no long file is left for the end.
 FIRST = """test_train test_readme test_dilated_nets test_registry test_saved_nets test_backends test_dilate_random test_export

@@ -54,8 +54,11 @@ from tfseg.surgery.convolutionalize import convolutionalize
 from tfseg.surgery.dilate import dilate
 from tfseg.surgery.last_maps import last_maps
 from tfseg.surgery.renew_head import renew_head
+from tfseg.triton import keep_triton_out
 
 __version__ = "0.1.0"
+
+keep_triton_out()
 
 __all__ = [
     "DRN",
