@@ -299,8 +299,8 @@ def _tell_shared(dataset: Dataset, validation: Dataset, report: Report) -> None:
     shared = shared_photographs(dataset, validation)
     if shared:
         report.say(
-            f"{len(shared)} photographs are in the training ({dataset.name}) and in the validation ({validation.name}), "
-            "so that its scores say little: "
+            f"{len(shared)} photographs are in training ({dataset.name}) and in validation ({validation.name}): "
+            "its scores say little: "
             f"{shared[0][1].image.name}{', ...' if len(shared) > 1 else ''}"
         )
 
