@@ -93,7 +93,7 @@ def test_the_long_examples_are_there():
     assert set(LONG) <= set(examples())
 
 
-@pytest.mark.quick_variants(every=2)
+@pytest.mark.quick_variants(every=3)
 @each_example
 def test_example(name, folder, tmp_path, monkeypatch):
     for path in folder.iterdir():

@@ -80,6 +80,7 @@ def test_sample_predicts_classes():
     assert tfseg.predict(loaded, EXAMPLES / "street.png").shape == (360, 480)
 
 
+@pytest.mark.quick_variants(every=3)
 @pytest.mark.parametrize(
     ("name", "message"),
     [

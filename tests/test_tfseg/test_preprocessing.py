@@ -47,6 +47,7 @@ def test_tensors_of_a_wrong_number_of_channels_are_refused():
             tfseg.preprocess(batch, "torch")
 
 
+@pytest.mark.full
 def test_arrays_are_prepared_without_tensorflow():
     pytest.importorskip("torch")
     script = (

@@ -23,6 +23,7 @@ for name in LARGE:
 """
 
 
+@pytest.mark.full
 def test_large_packages_are_imported_on_first_use_and_classes_are_registered_at_once():
     files = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tfseg").rglob("*.py"))
     names = re.findall(r'register_keras_serializable\("tfseg"\)\nclass (\w+)', files)

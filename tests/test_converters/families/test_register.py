@@ -89,7 +89,7 @@ def test_registered_name_is_replaced_only_with_overwrite():
     assert list(FAMILIES) == order
 
 
-@pytest.mark.quick_variants(12)
+@pytest.mark.quick_variants(5)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -203,6 +203,7 @@ def test_unknown_fields_are_skipped(tmp_path):
     assert np.array_equal(converters.read(path)["c.weight"], CONV[0])
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("version", [1, 2])
 def test_truncated_file_is_refused_or_lacks_layers(tmp_path, version, packed):

@@ -71,7 +71,7 @@ def replaced(monkeypatch, name, change):
 # ----------------------------------------------------------------------------------------------------------- parity
 
 
-@pytest.mark.quick_variants("tensorflow", "openvino")
+@pytest.mark.quick_variants("openvino")
 @pytest.mark.parametrize("name", INSTALLED)
 def test_logits_are_the_models_at_several_sizes_and_batches(model, name):
     network = EngineRunner(model, name)

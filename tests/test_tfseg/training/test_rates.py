@@ -9,6 +9,7 @@ from helpers.training_models import RECIPE, small_model
 from tfseg import training
 
 
+@pytest.mark.full
 def test_the_proposal_is_below_the_rate_that_diverges(tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=1.0, momentum=0.0)
     rates = training.find_rate(small_model(), scenes(tmp_path), recipe=recipe, steps=30, factor=1e4)
