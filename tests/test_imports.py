@@ -248,9 +248,8 @@ def test_no_module_hides_behind_a_function(package):
 
 def loaded_by(*statements):
     """The third-party packages in a fresh process after each statement."""
-    script = "import sys\n" + "".join(
-        f"{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})\n" for statement in statements
-    )
+    names = "{name.partition('.')[0] for name, module in list(sys.modules.items()) if module}"  # None: it is kept out
+    script = "import sys\n" + "".join(f"{statement}\nprint(*{names})\n" for statement in statements)
     lines = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True, timeout=120
     ).stdout.splitlines()
