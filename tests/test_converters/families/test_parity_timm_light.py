@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 import converters
 from converters import ConversionError
 from converters.families.pytorch.timm_light import CLIP_RESNET, EFFICIENTNET, TF_EFFICIENTNET
+from tfseg import specs
 
 PUBLIC = "timm"
 SIZES = ((64, 96), (96, 128))
@@ -72,3 +73,11 @@ def test_another_visual_side_is_refused(tmp_path):
     state["visual.layer1.0.se.fc1.weight"] = torch.ones(4, 4)
     with pytest.raises(ConversionError):
         converters.convert(state)
+
+
+def test_timms_own_efficientnets_have_one_epsilon():
+    """torchvision's three largest ones have another, which files of the same names and shapes do not tell."""
+    stated = {
+        network.options.get("epsilon", specs.EFFICIENTNETS[network.name].epsilon) for network in EFFICIENTNET.networks
+    }
+    assert stated == {1e-5}

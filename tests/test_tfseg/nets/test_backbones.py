@@ -62,6 +62,13 @@ def test_dilated_backbone_is_timms(name, output_stride, record):
     assert_equal(FULL[name], record, f"{name} of stride {output_stride}", output_stride=output_stride)
 
 
+@pytest.mark.parametrize(("output_stride", "kept"), [(16, False), (8, True)])
+def test_clip_keeps_the_pooling_of_a_shortcut_after_a_dilated_stage(output_stride, kept):
+    """timm's rule; without it the map is another one by half of its size, with the same weights."""
+    names = {layer.name for layer in tfseg.ResNet("resnet50_clip", output_stride=output_stride, width=1 / 16).layers}
+    assert ("conv5_block1_0_pool" in names) is kept
+
+
 @pytest.mark.full
 def test_dilated_mobilenet_v3_is_torchvisions(record):
     """torchvision's backbone of DeepLabV3 and LRASPP: stride 16, and the new rate where the stride was."""
