@@ -9,6 +9,7 @@ and `/metrics` with numbers for Prometheus.
 """
 
 import errno
+import gc
 import importlib.util
 import ipaddress
 import logging
@@ -134,7 +135,7 @@ def _serve() -> NoReturn:
 
         from tfseg.serving import monitoring
         from tfseg.serving.access import Access
-        from tfseg.serving.app import Server
+        from tfseg.serving.app import HOW_TO_RUN, Server
         from tfseg.serving.exported import ExportedModel
         from tfseg.serving.limits import Limits
 
@@ -162,15 +163,17 @@ def _serve() -> NoReturn:
         print(f"{exported.name}, version {exported.version}: http://{address}", flush=True)
         print(f"computed by {exported.engine}", flush=True)
         monitoring.write_log(_LOG_FORMAT.value, _LOG_LEVEL.value)
+        app = Server(exported, limits, access, sample).app()
+        gc.freeze()  # to look through all that was loaded stops every answer for half a second, and frees nothing
         web.run_app(
-            Server(exported, limits, access, sample).app(),
+            app,
             sock=listening,
             print=None,
             backlog=backlog,
             shutdown_timeout=limits.timeout,
-            handler_cancellation=True,  # a client that hangs up does not keep others waiting
             access_log=monitoring.REQUESTS,
             access_log_class=monitoring.RequestLog,
+            **HOW_TO_RUN,
         )
         logging.shutdown()
         sys.stdout.flush()

@@ -16,7 +16,7 @@ from aiohttp import web
 from PIL import Image
 
 from tfseg.serving.access import Access
-from tfseg.serving.app import Server
+from tfseg.serving.app import HOW_TO_RUN, Server
 from tfseg.serving.limits import Limits
 
 CLASSES = ["red", "green", "</script><script>alert(1)</script>", "dark & <b>dull</b>"]
@@ -111,7 +111,7 @@ def serving(exported, access=None, sample=None, **limits):
 
     async def start():
         app = Server(exported, Limits(**limits), access or Access(), sample).app()
-        runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
+        runner = web.AppRunner(app, shutdown_timeout=1, **HOW_TO_RUN)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
         return runner

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError, TransferEncodingError
+from aiohttp.http_exceptions import TransferEncodingError
 
-from tfseg.serving import forms
+from tfseg.serving import encodings, forms
 from tfseg.serving.errors import Refused
 from tfseg.serving.limits import Limits
 
@@ -56,14 +56,17 @@ class Admission:
             self.held -= body.size
 
     async def _received(self, request: web.Request, body: "_Body") -> bytes:
-        is_form = request.content_type.startswith("multipart/")
+        is_form, encoding = request.content_type.startswith("multipart/"), request.headers.get("Content-Encoding", "")
         try:
             async with asyncio.timeout(self.limits.body_timeout):
                 content = await _whole(request, body)
         except TimeoutError as error:
             raise Refused(408, f"The body took longer than {self.limits.body_timeout:g} s.") from error
-        except (web.RequestPayloadError, ContentEncodingError, TransferEncodingError) as error:
+        except (web.RequestPayloadError, TransferEncodingError) as error:
             raise Refused(400, f"The body cannot be read: {_reason(error)}") from error
+        if encoding:
+            content = await asyncio.to_thread(encodings.unpacked, content, encoding, self.limits.max_bytes)
+            body.count(max(0, len(content) - body.size))
         return forms.file_of(content, request.headers["Content-Type"]) if is_form else content
 
     def _check_size(self, size: int) -> None:

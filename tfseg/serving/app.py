@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from aiohttp import web, web_response
@@ -31,6 +31,11 @@ Result = TypeVar("Result")
 
 # Answers to what is no HTTP pass no middleware, and would tell the versions of Python and aiohttp.
 web_response.SERVER_SOFTWARE = "tfseg"
+
+HOW_TO_RUN: Final = {
+    "auto_decompress": False,  # aiohttp unpacks a body to its end, refused or not, and answers nobody meanwhile
+    "handler_cancellation": True,  # a client that hangs up does not keep others waiting
+}
 
 _LOG = logging.getLogger("tfseg.serving")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -77,7 +82,7 @@ class Server:
         }
 
     def app(self) -> web.Application:
-        """The application, for `aiohttp.web.run_app`."""
+        """The application, for `aiohttp.web.run_app(app, **HOW_TO_RUN)`."""
         app = web.Application(middlewares=[self._measure, self._answer_errors, self._guard])
         for path in self._pages:
             app.router.add_get(path, self._show_page)

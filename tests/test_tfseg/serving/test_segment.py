@@ -223,12 +223,44 @@ def test_a_compressed_body_is_bounded_while_it_is_unpacked(port):
     assert (status, answer) == (413, {"error": "A request has at most 400000 bytes here. Received: more"})
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_body_that_is_not_as_compressed_as_it_says_is_refused(port, encoding, caplog):
-    status, _, answer = call(port, "/segment", b"no such thing" * 50, {"Content-Encoding": encoding})
-    assert status == 400
-    assert answer["error"].startswith("The body cannot be read: ")
-    assert call(port, "/health")[0] == 200  # so that what the server logs after the answer is there
+GOOD = encoded(photograph())
+DEFLATE = zlib.compress(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(GOOD), "gzip"),
+        (gzip.compress(GOOD), " GZIP"),
+        (DEFLATE, "deflate"),
+        (DEFLATE[2:-4], "deflate"),  # without head and checksum
+        (GOOD, "identity"),
+    ],
+)
+def test_a_compressed_body_is_answered_as_any_other(port, body, encoding):
+    status, _, mask = call(port, "/segment", body, {"Content-Encoding": encoding})
+    assert (status, mask) == (200, call(port, "/segment", GOOD)[2])
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "message"),
+    [
+        (b"no such thing" * 50, "gzip", 400, "The body cannot be read: it is not gzip"),
+        (b"no such thing" * 50, "deflate", 400, "The body cannot be read: it is not deflate"),
+        (b"", "gzip", 400, "The body cannot be read: its gzip is cut off."),
+        (b"", "deflate", 400, "The body cannot be read: its deflate is cut off."),
+        (gzip.compress(GOOD)[:-9], "gzip", 400, "The body cannot be read: its gzip is cut off."),
+        (gzip.compress(GOOD) * 2, "gzip", 400, "The body cannot be read: more follows after the end of its gzip."),
+        (GOOD, "br", 415, "The Content-Encoding of a body is gzip or deflate here. Received: br"),
+        (GOOD, "gzip, gzip", 415, "The Content-Encoding of a body is gzip or deflate here. Received: gzip, gzip"),
+    ],
+)
+def test_a_body_that_is_not_as_compressed_as_it_says_is_refused(port, body, encoding, status, message, caplog):
+    answered_status, _, answer = call(port, "/segment", body, {"Content-Encoding": encoding})
+    assert answered_status == status
+    assert answer["error"].startswith(message)
+    facts = call(port, "/metrics")[2]  # so that what the server logs after the answer is there
+    assert "tfseg_held_bytes 0.0" in str(facts)
     assert "Unhandled" not in caplog.text
 
 
