@@ -241,14 +241,15 @@ class Load:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             self.end = time.monotonic() + 60
             await asyncio.gather(self.rounds(session), self.attack(session))  # the first of each kind fills caches
-            silent = [await asyncio.open_connection(host, int(port)) for _ in range(SILENT)]
-            for _, writer in silent[: SILENT // 2]:
-                writer.write(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nslow")
-            self.end = time.monotonic() + 60 * minutes
             # In a process of its own, because this one is busy.
             context = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+                await asyncio.wrap_future(pool.submit(time.time))  # it has started
+                self.end = time.monotonic() + 60 * minutes
                 watched = pool.submit(watch, self.address, time.time() + 60 * minutes)
+                silent = [await asyncio.open_connection(host, int(port)) for _ in range(SILENT)]
+                for _, writer in silent[: SILENT // 2]:
+                    writer.write(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nslow")
                 weights, *_ = await asyncio.gather(self.weigh(), self.rounds(session), self.attack(session))
                 times = await asyncio.wrap_future(watched)
             for _, writer in silent:

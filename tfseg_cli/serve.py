@@ -131,11 +131,9 @@ def _serve() -> NoReturn:
             if importlib.util.find_spec(package) is None:
                 raise ValueError(f'Serving needs {package}: pip install "tfseg[serve]"')
         load_library()
-        from aiohttp import web
-
-        from tfseg.serving import monitoring
+        from tfseg.serving import monitoring, running
         from tfseg.serving.access import Access
-        from tfseg.serving.app import HOW_TO_RUN, Server
+        from tfseg.serving.app import Server
         from tfseg.serving.exported import ExportedModel
         from tfseg.serving.limits import Limits
 
@@ -163,18 +161,9 @@ def _serve() -> NoReturn:
         print(f"{exported.name}, version {exported.version}: http://{address}", flush=True)
         print(f"computed by {exported.engine}", flush=True)
         monitoring.write_log(_LOG_FORMAT.value, _LOG_LEVEL.value)
-        app = Server(exported, limits, access, sample).app()
+        server = Server(exported, limits, access, sample)
         gc.freeze()  # to look through all that was loaded stops every answer for half a second, and frees nothing
-        web.run_app(
-            app,
-            sock=listening,
-            print=None,
-            backlog=backlog,
-            shutdown_timeout=limits.timeout,
-            access_log=monitoring.REQUESTS,
-            access_log_class=monitoring.RequestLog,
-            **HOW_TO_RUN,
-        )
+        running.run(server, listening)
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)  # threads may still compute for clients that hung up, and Python would wait for them

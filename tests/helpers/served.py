@@ -6,17 +6,18 @@ import contextlib
 import http.client
 import io
 import json
+import socket
 import struct
 import threading
 import time
 import zlib
 
 import numpy as np
-from aiohttp import web
 from PIL import Image
 
+from tfseg.serving import running
 from tfseg.serving.access import Access
-from tfseg.serving.app import HOW_TO_RUN, Server
+from tfseg.serving.app import Server
 from tfseg.serving.limits import Limits
 
 CLASSES = ["red", "green", "</script><script>alert(1)</script>", "dark & <b>dull</b>"]
@@ -110,20 +111,19 @@ def serving(exported, access=None, sample=None, **limits):
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
 
     async def start():
-        app = Server(exported, Limits(**limits), access or Access(), sample).app()
-        runner = web.AppRunner(app, shutdown_timeout=1, **HOW_TO_RUN)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        return runner
+        server = Server(exported, Limits(**limits), access or Access(), sample)
+        await stack.enter_async_context(running.served(server, listening, patience=1))
 
-    runner = run(start())
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        run(runner.cleanup())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        stack = contextlib.AsyncExitStack()
+        run(start())
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            run(stack.aclose())
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 def call(port, path, body=None, headers=(), method=None):

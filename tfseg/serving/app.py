@@ -10,12 +10,12 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from aiohttp import web, web_response
 
-from tfseg.serving import answers, openapi, page, rest, uploads
+from tfseg.serving import answers, monitoring, openapi, page, rest, uploads
 from tfseg.serving.access import Access
 from tfseg.serving.admission import Admission, Stock
 from tfseg.serving.batches import Batches
@@ -31,11 +31,6 @@ Result = TypeVar("Result")
 
 # Answers to what is no HTTP pass no middleware, and would tell the versions of Python and aiohttp.
 web_response.SERVER_SOFTWARE = "tfseg"
-
-HOW_TO_RUN: Final = {
-    "auto_decompress": False,  # aiohttp unpacks a body to its end, refused or not, and answers nobody meanwhile
-    "handler_cancellation": True,  # a client that hangs up does not keep others waiting
-}
 
 _LOG = logging.getLogger("tfseg.serving")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -82,7 +77,7 @@ class Server:
         }
 
     def app(self) -> web.Application:
-        """The application, for `aiohttp.web.run_app(app, **HOW_TO_RUN)`."""
+        """The application, for `tfseg.serving.running`."""
         app = web.Application(middlewares=[self._measure, self._answer_errors, self._guard])
         for path in self._pages:
             app.router.add_get(path, self._show_page)
@@ -100,6 +95,27 @@ class Server:
         app.cleanup_ctx.append(self._running)
         app.on_shutdown.append(self._stop)
         return app
+
+    def health(self) -> dict[str, Any]:
+        """What `/health` tells."""
+        return {"status": "ok", "model": self.exported.name, "requests": self.admission.places}
+
+    def note_health_check(self, remote: str, asked: tuple[str, ...], status: int, size: int, seconds: float) -> None:
+        """Counts and logs a health check that no handler here has answered.
+
+        Args:
+            remote: address of the client.
+            asked: method, path and version of the request.
+            status: HTTP status of the answer.
+            size: bytes of its body.
+            seconds: what it took.
+        """
+        self._numbers.count("/health", status, seconds)
+        monitoring.log_request(remote, asked, status, size, seconds)
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every answer, wherever it is made."""
+        return {"Server": web_response.SERVER_SOFTWARE, **_HEADERS}
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
         await self._json.start()
@@ -125,8 +141,7 @@ class Server:
         return web.Response(body=self._sample, content_type="application/octet-stream")
 
     async def _health(self, request: web.Request) -> web.Response:
-        facts = {"status": "ok", "model": self.exported.name, "requests": self.admission.places}
-        return web.json_response(facts)
+        return web.json_response(self.health())
 
     async def _ready(self, request: web.Request) -> web.Response:
         if self._stopping or self.admission.places >= self.limits.queue:

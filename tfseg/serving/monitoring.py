@@ -81,17 +81,31 @@ class RequestLog(abc.AbstractAccessLogger):
             response: its answer.
             time: seconds that it took.
         """
-        facts = {
-            "remote": request.remote,
-            "method": request.method,
-            "path": request.path_qs,
-            "status": response.status,
-            "bytes": response.body_length,
-            "seconds": round(time, 6),
-        }
-        asked = f"{request.method} {request.path_qs} HTTP/{request.version.major}.{request.version.minor}"
-        line = f'{request.remote} "{asked}" {response.status} {response.body_length} bytes'
-        REQUESTS.info("%s %.6f s", line.encode("unicode_escape").decode(), time, extra={"facts": facts})
+        asked = request.method, request.path_qs, f"HTTP/{request.version.major}.{request.version.minor}"
+        log_request(request.remote, asked, response.status, response.body_length, time)
+
+
+def log_request(remote: str | None, asked: tuple[str, ...], status: int, size: int, seconds: float) -> None:
+    """Writes the line of a request.
+
+    Args:
+        remote: address of the client.
+        asked: method, path and version, as in the first line of the request.
+        status: HTTP status of the answer.
+        size: bytes of its body.
+        seconds: what it took.
+    """
+    method, path, *_ = asked
+    facts = {
+        "remote": remote,
+        "method": method,
+        "path": path,
+        "status": status,
+        "bytes": size,
+        "seconds": round(seconds, 6),
+    }
+    line = f'{remote} "{" ".join(asked)}" {status} {size} bytes'
+    REQUESTS.info("%s %.6f s", line.encode("unicode_escape").decode(), seconds, extra={"facts": facts})
 
 
 class _AsJson(logging.Formatter):

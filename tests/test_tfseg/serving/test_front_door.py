@@ -1,0 +1,127 @@
+"""Connections come in by a thread that answers health checks itself."""
+
+import os
+import pathlib
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("aiohttp")
+if os.name != "posix":
+    pytest.skip("Connections come in by the event loop here.", allow_module_level=True)
+
+from helpers.served import call, serving, until
+
+from tfseg.serving import running
+
+PROBE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def exchange(port, *parts):
+    """What a server says until it hangs up, to a client that says its parts one after the other."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.1)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+@pytest.fixture
+def busy(port, monkeypatch):
+    """The event loop of the server does nothing while a test runs."""
+    begun, end = threading.Event(), threading.Event()
+
+    def work(*_):
+        begun.set()
+        end.wait(60)
+
+    monkeypatch.setattr("tfseg.serving.access.Access.check", work)  # runs in the event loop
+    client = threading.Thread(target=call, args=(port, "/ready"))
+    client.start()
+    assert begun.wait(60)
+    yield end
+    end.set()
+    client.join()
+
+
+def test_health_is_answered_while_the_event_loop_is_busy(port, busy):
+    status, headers, answer = call(port, "/health")
+    assert not busy.is_set()
+    assert (status, answer) == (200, {"status": "ok", "model": "colors", "requests": 0})
+    assert (headers["Content-Type"], headers["Server"]) == ("application/json", "tfseg")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_event_loop_that_is_lost_is_told(port, busy, monkeypatch):
+    monkeypatch.setattr(running, "_STUCK", 0.2)
+    until(lambda: call(port, "/health")[0] == 503)
+    assert call(port, "/health")[2] == {"status": "stuck"}
+    busy.set()
+    until(lambda: call(port, "/health")[0] == 200)
+
+
+@pytest.mark.parametrize(
+    ("parts", "answers"),
+    [
+        ([PROBE], [b"200 OK"]),
+        ([PROBE.replace(b"1.1", b"1.0")], [b"200 OK"]),
+        ([PROBE[:7], PROBE[7:]], [b"200 OK"]),  # in two parts
+        ([PROBE[:-2], PROBE[-2:]], [b"200 OK"]),
+        ([PROBE * 2], [b"200 OK", b"200 OK"]),  # the second before the answer to the first
+        ([PROBE.replace(b"GET", b"HEAD")], [b"200 OK"]),
+        ([PROBE.replace(b"GET", b"POST")], [b"405 Method Not Allowed"]),
+        ([PROBE.replace(b"health", b"healthy")], [b"404 Not Found"]),
+        ([PROBE.replace(b"Host", b"Origin: http://a.example\r\nHost")], [b"200 OK"]),
+        ([PROBE.replace(b"1.1", b"1.x y z")], [b"400 Bad Request"]),
+        ([PROBE.replace(b"Host: ", b"Host")], [b"400 Bad Request"]),
+        ([b"\r\n\r\n"], []),
+        ([b"\xff" * 9000], [b"400 Bad Request"]),
+    ],
+)
+def test_what_is_no_plain_health_check_is_answered_by_the_application(port, parts, answers):
+    said = exchange(port, *parts)
+    assert re.findall(rb"HTTP/1\.[01] (\d+ [\w ]+)\r", said) == answers
+
+
+def test_health_checks_are_counted_and_logged(port, caplog):
+    def count():
+        lines = call(port, "/metrics")[2].decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith('tfseg_requests_total{route="/health"'))
+
+    before = count()
+    with caplog.at_level("INFO", "tfseg.serving.requests"):
+        assert exchange(port, PROBE)
+        until(lambda: '"GET /health HTTP/1.1" 200' in caplog.text)
+    assert count() == before + 1
+
+
+def test_silent_connections_that_end_leave_nothing(port):
+    def open_files():
+        return len(list(pathlib.Path("/proc/self/fd").iterdir()))
+
+    if not pathlib.Path("/proc/self/fd").exists():
+        pytest.skip("Open files cannot be counted here.")
+    before = open_files()
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+    until(lambda: open_files() >= before + 100)
+    for connection in silent:
+        connection.close()
+    until(lambda: open_files() <= before)
+
+
+def test_what_has_come_before_the_end_is_answered(exported):
+    with socket.socket() as client:
+        with serving(exported) as port:
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
