@@ -39,6 +39,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
+REST = 10  # seconds, until the last answers have come
 CLIENTS, SILENT, SIZES = 200, 2000, ((90, 120), (120, 90), (96, 96))
 
 
@@ -241,6 +242,8 @@ class Load:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             self.end = time.monotonic() + 60
             await asyncio.gather(self.rounds(session), self.attack(session))  # the first of each kind fills caches
+            await asyncio.sleep(REST)
+            at_rest = [memory(self.process)]
             # In a process of its own, because this one is busy.
             context = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -254,6 +257,8 @@ class Load:
                 times = await asyncio.wrap_future(watched)
             for _, writer in silent:
                 writer.close()
+            await asyncio.sleep(REST)
+            at_rest.append(memory(self.process))
         print(f"{len(hostile())} hostile kinds, {SILENT} silent connections, {minutes:g} minutes")
         print(f"photographs: {self.right} right, {self.wrong} wrong, {self.lost} lost")
         print("statuses:", ", ".join(f"{name}: {count}" for name, count in sorted(self.statuses.items())))
@@ -262,6 +267,7 @@ class Load:
             f"99 % {times[int(0.99 * len(times))]:.3f} s, longest {times[-1]:.3f} s"
         )
         print(f"memory at each minute, in MB: {', '.join(f'{weight:.0f}' for weight in weights)}")
+        print(f"memory at rest, before and after, in MB: {at_rest[0]:.0f}, {at_rest[1]:.0f}")
 
 
 async def throughput(address: str, clients: int, seconds: float) -> float:

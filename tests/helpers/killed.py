@@ -1,9 +1,11 @@
 """Ends a command at a chosen moment: by a signal, or at the Nth system call of a kind."""
 
+import collections
 import functools
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -54,11 +56,38 @@ def end_command_at_call(module: str, words: list[str], cwd: pathlib.Path, call: 
         call: name of a system call.
         count: which of them ends the process; 1 is the first.
     """
+    return _traced(module, words, cwd, [*_injection(call, count), "-o", os.devnull])
+
+
+def writes_of_command(module: str, words: list[str], cwd: pathlib.Path, folder: pathlib.Path) -> list[tuple[str, int]]:
+    """Runs a command, and returns its system calls that write into files of a folder: name, and number in its thread.
+
+    Args:
+        module: module of the command, such as "tfseg_cli.convert".
+        words: words of the command line.
+        cwd: working directory.
+        folder: folder that the command writes into.
+    """
+    calls = set()
+    with tempfile.TemporaryDirectory() as logs:
+        log = pathlib.Path(logs) / "log"
+        ended = _traced(module, words, cwd, ["-y", "-s", "0", "-e", f"trace={','.join(WRITES)}", "-o", str(log)])
+        assert ended.code == 0, ended
+        counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        for thread, call, file in re.findall(r"^(\d+) +(\w+)\(\d+<([^>]*)>", log.read_text(), re.MULTILINE):
+            counts[thread, call] += 1
+            if pathlib.Path(file).is_relative_to(folder):
+                calls.add((call, counts[thread, call]))
+    return sorted(calls)
+
+
+def _traced(module: str, words: list[str], cwd: pathlib.Path, options: list[str]) -> run_command.Ended:
+    """How a command ends that strace watches from its first line on."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = pathlib.Path(folder)
         gate = outputs / "gate"
         process = run_command.begin(run_command.script_of(module), *words, cwd=cwd, outputs=outputs, gate=gate)
-        traced = ["strace", "-f", "-o", os.devnull, *_injection(call, count), "-p", str(process.pid)]
+        traced = ["strace", "-f", *options, "-p", str(process.pid)]
         with subprocess.Popen(traced, stderr=subprocess.DEVNULL) as tracer:
             while "TracerPid:\t0" in pathlib.Path(f"/proc/{process.pid}/status").read_text():
                 assert tracer.poll() is None

@@ -18,6 +18,7 @@ _OTHERWISE = re.compile(rb"\n(?:origin|content-length|transfer-encoding|expect|u
 _LONGEST = 8192  # a head that is longer is none of a health check
 _ACCEPTED_AT_ONCE = 64
 _BEAT = 1.0
+_SILENCE = 75.0  # seconds until a connection that says nothing is closed; as long as aiohttp keeps one between requests
 
 Answer = Callable[[float], tuple[int, dict[str, str], bytes]]
 
@@ -72,8 +73,9 @@ class FrontDoor:
         self._next_beat = self._loop.call_later(_BEAT, self._beat)
 
     def _serve(self) -> None:
+        swept = time.monotonic()
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_SILENCE / 15):
                 if key.fileobj is self._stopped:
                     self._leave()
                     return
@@ -85,6 +87,16 @@ class FrontDoor:
                         self._greet(key.fileobj)
                 except Exception:  # of one connection; the others go on
                     _LOG.exception("A connection failed.")
+            if time.monotonic() - swept > _SILENCE / 15:
+                swept = time.monotonic()
+                self._close_silent(swept - _SILENCE)
+
+    def _close_silent(self, since: float) -> None:
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None and key.data < since:
+                assert isinstance(key.fileobj, socket.socket)
+                self._selector.unregister(key.fileobj)
+                key.fileobj.close()
 
     def _leave(self) -> None:
         for key in list(self._selector.get_map().values()):
@@ -103,7 +115,7 @@ class FrontDoor:
                 time.sleep(0.05)
                 return
             connection.setblocking(False)
-            self._selector.register(connection, selectors.EVENT_READ)
+            self._selector.register(connection, selectors.EVENT_READ, data=time.monotonic())
 
     def _greet(self, connection: socket.socket) -> None:
         """Answers or hands over a connection that has said something."""

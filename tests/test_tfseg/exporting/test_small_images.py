@@ -22,7 +22,7 @@ def network():
 
 
 def test_exported_folders_say_the_least_side_and_refuse_smaller_images(network, tmp_path):
-    folder = tfseg.export(network, tmp_path / "pan", preprocessing="torch")
+    folder = tfseg.export(network, tmp_path / "pan", preprocessing="torch", formats=("saved_model",))
     assert json.loads((folder / "metadata.json").read_text())["least_side"] == LEAST
     signature = tf.saved_model.load(str(folder / "1")).signatures["classes"]
     served = ExportedModel(folder)

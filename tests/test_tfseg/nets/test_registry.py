@@ -26,7 +26,6 @@ SLOW = "densenet(161|169|201)|resne|res2net|drn|efficientnet|mobilenet_v3|mit_|h
 )
 
 
-@pytest.mark.quick_variants(every=2)
 @pytest.mark.quick_variants(12)
 @pytest.mark.parametrize(
     "name",

@@ -41,7 +41,6 @@ def test_winograds_matrices_make_four_results_of_a_kernel_of_three():
 
 
 @pytest.mark.quick_variants(1)
-@pytest.mark.quick_variants(2)
 @pytest.mark.parametrize(
     ("size", "rate", "padding"),
     [

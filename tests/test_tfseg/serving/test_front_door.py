@@ -16,7 +16,7 @@ if os.name != "posix":
 
 from helpers.served import call, serving, until
 
-from tfseg.serving import running
+from tfseg.serving import front_door, running
 
 PROBE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -115,6 +115,13 @@ def test_silent_connections_that_end_leave_nothing(port):
     for connection in silent:
         connection.close()
     until(lambda: open_files() <= before)
+
+
+def test_a_connection_that_stays_silent_is_closed(exported, monkeypatch):
+    monkeypatch.setattr(front_door, "_SILENCE", 0.3)
+    with serving(exported) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as silent:
+        assert silent.recv(1) == b""
+        assert call(port, "/health")[0] == 200
 
 
 def test_what_has_come_before_the_end_is_answered(exported):
