@@ -21,6 +21,7 @@ def network():
     return tfseg.PAN(tfseg.ResNet(18, output_stride=16, width=1 / 16), 5, filters=8)
 
 
+@pytest.mark.full
 def test_exported_folders_say_the_least_side_and_refuse_smaller_images(network, tmp_path):
     folder = tfseg.export(network, tmp_path / "pan", preprocessing="torch", formats=("saved_model",))
     assert json.loads((folder / "metadata.json").read_text())["least_side"] == LEAST

@@ -35,6 +35,17 @@ def test_classes_without_names_or_colors_get_defaults(folder, tmp_path):
     assert served.colors == [list(color) for color in tfseg.specs.VOC_PALETTE[:4]]
 
 
+def test_images_that_leave_a_map_without_pixels_are_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    facts = json.loads((folder / "metadata.json").read_text()) | {"least_side": 32}
+    (tmp_path / "model" / "metadata.json").write_text(json.dumps(facts))
+    with serving(ExportedModel(tmp_path / "model")) as port:
+        status, _, answer = call(port, "/segment", encoded(photograph(size=(31, 48))))
+        assert (status, "at least 32 x 32 pixels" in answer["error"]) == (400, True)
+        assert predict(port, signature_name="classes", inputs=np.zeros((1, 40, 31, 3)).tolist())[0] == 400
+        assert call(port, "/segment", encoded(photograph(size=(32, 32))))[0] == 200
+
+
 def test_a_model_of_one_size_refuses_others(tmp_path):
     image = photograph(size=(32, 48))
     with serving(ExportedModel(write_folder(tmp_path, size=(32, 48)))) as port:
