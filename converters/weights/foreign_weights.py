@@ -17,6 +17,7 @@ from converters.names.layouts import Layout
 from converters.names.tables import Table
 from converters.types import Shape, Shapes
 from converters.weights.fill_model import variable_shapes
+from converters.weights.forms import differences, options_of
 
 
 class _Origin(NamedTuple):
@@ -120,6 +121,7 @@ def foreign_weights(
     for candidate, network in networks:
         problem = _problem(network, shapes)
         if problem is None:
+            candidate, network = _computed(model, candidate, network, asked=record is not None, format=format)
             return ForeignWeights(model, candidate.name, network.name, network.table, dtype)
         problems.append(problem)
     raise ConversionError(
@@ -127,6 +129,52 @@ def foreign_weights(
         f"Nearest: {min(problems)[1]}. "
         f'To write the variables by their own paths, pass family="{BY_PATH}".'
     )
+
+
+def _computed(
+    model: keras.Model, family: Family, network: FamilyNetwork, *, asked: bool, format: str | None
+) -> tuple[Family, FamilyNetwork]:
+    """A network with a model's variables, or another one that computes what the model does, where this one does not.
+
+    Args:
+        model: the model.
+        family: family of the network.
+        network: the network.
+        asked: whether the caller asks for this family.
+        format: one of `Family.formats`: only families with such files are considered.
+    Raises:
+        ConversionError: the caller asks for a family whose network computes something else than the model.
+    """
+    shapes = variable_shapes(model)
+    form = _form(family, network, shapes)
+    rivals = [
+        (other, each)
+        for other in FAMILIES.values()
+        if format in (None, *other.formats)
+        for each in other.networks
+        if each.name == network.name and {**other.options, **each.options} != {**family.options, **network.options}
+    ]
+    rivals = [(other, each) for other, each in rivals if _problem(each, shapes) is None]
+    found = differences(model, *form) if rivals else []
+    if not found:
+        return family, network
+    for other, each in rivals:
+        theirs = differences(model, *_form(other, each, shapes))
+        if len(theirs) < len(found):
+            if not asked:
+                return other, each
+            listed = [difference for difference in found if difference not in theirs]
+            raise ConversionError(
+                f"The model {model.name!r} computes {other.name} {each.name}, not {family.name} {network.name}, which "
+                f"has the same tensors: there, {some(listed)}. Received: family={family.name!r}. Write it as "
+                f"family={other.name!r}, or leave the family out."
+            )
+    return family, network
+
+
+def _form(family: Family, network: FamilyNetwork, shapes: Shapes) -> tuple[str, dict[str, Any]]:
+    """Name and options of what `tfseg.build` builds for a network."""
+    return network.name, options_of(family, network, dict(_foreign_shapes(network.table, shapes)))
 
 
 def _problem(network: FamilyNetwork, shapes: Shapes) -> tuple[int, str] | None:

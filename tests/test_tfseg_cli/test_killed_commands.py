@@ -24,6 +24,9 @@ from helpers import killed, run_command
 from helpers.data_sets import scenes
 from helpers.paths import ROOT
 
+import converters
+import tfseg
+
 MOMENTS = 50
 SAMPLE = ROOT / "examples" / "fcn_resnet18_w50_os8_camvid.pth"
 
@@ -115,6 +118,23 @@ WORKS = {
 }  # fmt: skip
 
 
+def saved_model(path: pathlib.Path) -> Any:
+    files = sorted(str(file.relative_to(path)) for file in path.rglob("*"))
+    variables = converters.read(path / "1")
+    return files, (path / "metadata.json").read_text(), {key: variables[key].tobytes() for key in variables}
+
+
+# Commands that write less than those above: they are killed at each of these writes.
+SMALL_WORKS = WORKS | {
+    "convert": dataclasses.replace(
+        WORKS["convert"], words=("{inputs}/small.safetensors", "--output={out}/street.keras")
+    ),
+    "export": Work(
+        "export", ("{inputs}/last.keras", "--output={out}/street", "--format=saved_model"), "street", saved_model
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """A folder with the sample model, photographs, a data set, and a network that was trained on it."""
@@ -127,6 +147,9 @@ def inputs(tmp_path_factory):
     for command in ("convert", "train"):
         assert run(WORKS[command], folder, folder).code == 0
     shutil.copy(folder / "run" / "last.keras", folder)
+    converters.export_weights(
+        tfseg.VGG(11, width=1 / 16, include_top=True, num_classes=2), folder / "small.safetensors"
+    )
     return folder
 
 
@@ -213,7 +236,7 @@ def test_killed_at_writes(inputs, tmp_path, command):
     """At every call that writes into a file of the result, finished or not."""
     if not killed.can_trace():
         pytest.skip("strace may not end processes here")
-    work, out = WORKS[command], tmp_path / "out"
+    work, out = SMALL_WORKS[command], tmp_path / "out"
     wanted, _ = undisturbed(work, inputs, tmp_path / "whole")
     out.mkdir()
     calls = killed.writes_of_command(f"tfseg_cli.{command}", words_of(work, inputs, out), out, out)

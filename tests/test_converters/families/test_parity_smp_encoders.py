@@ -79,6 +79,7 @@ OTHERS = [
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore:`timm-` encoders are deprecated")
 @pytest.mark.parametrize("public", OTHERS)
 def test_every_encoder(public, record):
     check(public, record)

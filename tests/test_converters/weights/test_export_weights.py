@@ -119,3 +119,32 @@ def test_pth_without_torch_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConversionError, match=r'pip install "tfseg\[torch\]"'):
         converters.export_weights(resnet50(), tmp_path / "a.pth")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_family_is_that_of_the_function(tmp_path):
+    """Two FCNs with the same tensors enlarge their logits otherwise."""
+    usual, aligned = (
+        tfseg.build("fcn_resnet50", num_classes=3, width=1 / 16, upsampling=upsampling)
+        for upsampling in ("bilinear", "bilinear_align_corners")
+    )
+    assert converters.export_weights(usual, tmp_path / "a.safetensors").family == "torchvision/segmentation"
+    receipt = converters.export_weights(aligned, tmp_path / "b.safetensors")
+    again, _ = converters.convert(tmp_path / "b.safetensors", family=receipt.family)
+    image = images(65, 65)
+    np.testing.assert_allclose(again(image), aligned(image), atol=1e-6)
+    with pytest.raises(ConversionError, match=rf"computes {receipt.family} .*family='torchvision/segmentation'"):
+        converters.export_weights(aligned, tmp_path / "c.safetensors", family="torchvision/segmentation")
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("family", "options"), [("torchvision/efficientnet", {}), ("timm/efficientnet", {"epsilon": 1e-5})]
+)
+def test_the_epsilon_tells_the_family_of_an_efficientnet(tmp_path, family, options):
+    model = tfseg.EfficientNet("b5", include_top=True, num_classes=3, **options)
+    assert converters.export_weights(model, tmp_path / "a.safetensors").family == family
+    assert converters.export_weights(model, tmp_path / "b.safetensors", family=family).family == family
+    other = {"torchvision/efficientnet": "timm/efficientnet"}.get(family, "torchvision/efficientnet")
+    with pytest.raises(ConversionError, match=rf"computes {family} .*epsilon of .* is .*family='{family}'"):
+        converters.export_weights(model, tmp_path / "c.safetensors", family=other)
