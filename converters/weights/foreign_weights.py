@@ -155,21 +155,22 @@ def _computed(
         if each.name == network.name and {**other.options, **each.options} != {**family.options, **network.options}
     ]
     rivals = [(other, each) for other, each in rivals if _problem(each, shapes) is None]
-    found = differences(model, *form) if rivals else []
-    if not found:
+    otherwise = differences(model, *form) if rivals else []
+    if not otherwise:
         return family, network
-    for other, each in rivals:
-        theirs = differences(model, *_form(other, each, shapes))
-        if len(theirs) < len(found):
-            if not asked:
-                return other, each
-            listed = [difference for difference in found if difference not in theirs]
-            raise ConversionError(
-                f"The model {model.name!r} computes {other.name} {each.name}, not {family.name} {network.name}, which "
-                f"has the same tensors: there, {some(listed)}. Received: family={family.name!r}. Write it as "
-                f"family={other.name!r}, or leave the family out."
-            )
-    return family, network
+    remaining = [differences(model, *_form(*rival, shapes)) for rival in rivals]
+    least = min(remaining, key=len)
+    if len(least) >= len(otherwise):
+        return family, network
+    other, each = rivals[remaining.index(least)]
+    if asked:
+        listed = [difference for difference in otherwise if difference not in least]
+        raise ConversionError(
+            f"The model {model.name!r} computes {other.name} {each.name}, not {family.name} {network.name}, which has "
+            f"the same tensors: there, {some(listed)}. Received: family={family.name!r}. Write it as "
+            f"family={other.name!r}, or leave the family out."
+        )
+    return other, each
 
 
 def _form(family: Family, network: FamilyNetwork, shapes: Shapes) -> tuple[str, dict[str, Any]]:

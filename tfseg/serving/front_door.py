@@ -15,7 +15,7 @@ _LOG = logging.getLogger("tfseg.serving")
 # One whole request, and nothing after it.
 _PROBE = re.compile(rb"(GET) (/health) (HTTP/1\.[01])\r\n(?:[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e]*\r\n)*\r\n")
 _OTHERWISE = re.compile(rb"\n(?:origin|content-length|transfer-encoding|expect|upgrade):", re.IGNORECASE)
-_LONGEST = 8192  # a head that is longer is none of a health check
+_LONGEST = 8192  # no health check has a longer head
 _ACCEPTED_AT_ONCE = 64
 _BEAT = 1.0
 _SILENCE = 75.0  # seconds until a connection that says nothing is closed; as long as aiohttp keeps one between requests

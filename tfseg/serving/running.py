@@ -40,7 +40,7 @@ async def served(server: Server, listening: socket.socket, patience: float) -> A
     runner = web.AppRunner(
         server.app(),
         shutdown_timeout=patience,
-        auto_decompress=False,  # aiohttp unpacks a body to its end, refused or not, and answers nobody meanwhile
+        auto_decompress=False,  # aiohttp unpacks a body to its end, refused or not, and answers no one meanwhile
         handler_cancellation=True,  # a client that hangs up does not keep others waiting
         access_log=monitoring.REQUESTS,
         access_log_class=monitoring.RequestLog,
