@@ -1,7 +1,7 @@
 """Converted networks compute what timm's compute, in timm's own dilated form too."""
 
 import pytest
-from helpers.references import SIZES, images, timm_net
+from helpers.references import SIZES, filled_module, images, timm_net
 
 import converters
 from converters.families import FAMILIES
@@ -10,9 +10,17 @@ PUBLIC = "timm"
 TOLERANCE = 1e-5
 
 
+def wide_resnext(output_stride):
+    """A row of WSL's that `timm.create_model` does not have."""
+    from timm.models import resnet
+
+    options = {"layers": [3, 4, 23, 3], "cardinality": 32, "base_width": 48, "output_stride": output_stride}
+    return filled_module(lambda: resnet.ResNet(resnet.Bottleneck, **options), 0, 1.0)
+
+
 def check(name, output_stride, sizes, record):
-    module = timm_net(name, output_stride=output_stride)
-    model, receipt = converters.convert(module, family="timm/resnet", output_stride=output_stride)
+    module = wide_resnext(output_stride) if name == "resnext101_32x48d" else timm_net(name, output_stride=output_stride)
+    model, receipt = converters.convert(module, family="timm/resnet", network=name, output_stride=output_stride)
     assert receipt.network == name
     weighted = {layer.name for layer in model.layers if layer.weights}
     for size in sizes:
@@ -32,7 +40,8 @@ def test_stems_projections_and_squeezes(name, output_stride, record):
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 @pytest.mark.parametrize("name", [network.name for network in FAMILIES["timm/resnet"].networks])
 def test_every_network(name, output_stride, record):
-    check(name, output_stride, SIZES[:2], record)
+    # Where sides become odd, timm's averages and its shortcuts do not fit together.
+    check(name, output_stride, ((64, 96), (66, 98)) if "aa" in name else SIZES[:2], record)
 
 
 @pytest.mark.full
