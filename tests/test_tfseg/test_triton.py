@@ -19,6 +19,7 @@ else:
 """
 
 
+@pytest.mark.quick_variants(1)
 @pytest.mark.parametrize(("first", "printed"), [("keras", "kept out"), ("triton", "loaded here")])
 def test_triton_is_loaded_before_tensorflow_or_not_at_all(first, printed, tmp_path):
     (tmp_path / "triton.py").write_text('word = "here"\n')

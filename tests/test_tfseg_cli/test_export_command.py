@@ -42,6 +42,7 @@ def test_export_writes_the_folder(folder):
     assert names(folder) == ["receipt.json", "street", "street.keras"]
 
 
+@pytest.mark.full
 def test_a_long_export_tells_its_formats_in_lines_of_a_log(folder):
     """Each format seems to take a minute; what is not a terminal gets no bar."""
     before = "import tfseg.progress as p; p.ProgressLine.__init__.__kwdefaults__['clock'] = iter(range(0, 6000, 60)).__next__"
