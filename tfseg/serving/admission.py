@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import concurrent.futures
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -28,6 +29,8 @@ class Admission:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.places = self.held = 0
+        # One, because each thread keeps the memory of the largest body that it has unpacked.
+        self._unpacking = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="unpacking")
 
     @contextlib.asynccontextmanager
     async def admitted(self, request: web.Request) -> AsyncIterator[bytes]:
@@ -65,7 +68,8 @@ class Admission:
         except (web.RequestPayloadError, TransferEncodingError) as error:
             raise Refused(400, f"The body cannot be read: {_reason(error)}") from error
         if encoding:
-            content = await asyncio.to_thread(encodings.unpacked, content, encoding, self.limits.max_bytes)
+            unpack = self._unpacking.submit(encodings.unpacked, content, encoding, self.limits.max_bytes)
+            content = await asyncio.wrap_future(unpack)
             body.count(max(0, len(content) - body.size))
         return forms.file_of(content, request.headers["Content-Type"]) if is_form else content
 
