@@ -158,11 +158,13 @@ def _computed(
     otherwise = differences(model, *form) if rivals else []
     if not otherwise:
         return family, network
-    remaining = [differences(model, *_form(*rival, shapes)) for rival in rivals]
-    least = min(remaining, key=len)
-    if len(least) >= len(otherwise):
+    least, other, each = otherwise, family, network
+    for rival, candidate in rivals:
+        remaining = differences(model, *_form(rival, candidate, shapes))
+        if remaining is not None and len(remaining) < len(least):
+            least, other, each = remaining, rival, candidate
+    if least is otherwise:
         return family, network
-    other, each = rivals[remaining.index(least)]
     if asked:
         listed = [difference for difference in otherwise if difference not in least]
         raise ConversionError(

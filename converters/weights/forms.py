@@ -30,11 +30,11 @@ def options_of(family: Family, network: FamilyNetwork, shapes: Shapes) -> dict[s
     return {**family.options, **network.options, **network.read(shapes)}
 
 
-def differences(model: keras.Model, name: str, options: dict[str, Any]) -> list[str]:
+def differences(model: keras.Model, name: str, options: dict[str, Any]) -> list[str] | None:
     """What a model's layers do otherwise than those of a network that `tfseg.build` builds, in words.
 
-    Strides, rates of dilation and paddings are not compared: surgery may have changed them. Nothing is said of a
-    network that needs more than these options.
+    Strides, rates of dilation and paddings are not compared: surgery may have changed them. None for a network that
+    cannot be built of these options alone.
 
     Args:
         model: a Keras model.
@@ -45,7 +45,7 @@ def differences(model: keras.Model, name: str, options: dict[str, Any]) -> list[
         with blocks.blank_weights(lazy_zeros):
             usual = {layer.name: layer for layer in tfseg.build(name, **options).layers}
     except ValueError:
-        return []
+        return None
     return [text for layer in model.layers if layer.name in usual for text in _differences(layer, usual[layer.name])]
 
 

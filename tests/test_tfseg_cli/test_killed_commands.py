@@ -160,6 +160,13 @@ def inputs(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def strace():
+    """Skips a test where strace may not end processes."""
+    if not killed.can_trace():
+        pytest.skip("strace may not end processes here")
+
+
 def words_of(work, inputs, out):
     words = [word.format(inputs=inputs, out=out) for word in work.words]
     return [*words, *(work.again if (out / work.result).exists() else ())]
@@ -219,11 +226,10 @@ def test_killed_at_random_moments(inputs, tmp_path, command):
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("strace")
 @pytest.mark.parametrize("command", WORKS)
 def test_killed_at_system_calls(inputs, tmp_path, command):
     """At every call that changes names or waits for the disk."""
-    if not killed.can_trace():
-        pytest.skip("strace may not end processes here")
     work, out = WORKS[command], tmp_path / "out"
     wanted, _ = undisturbed(work, inputs, tmp_path / "whole")
     kills = 0
@@ -238,11 +244,10 @@ def test_killed_at_system_calls(inputs, tmp_path, command):
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("strace")
 @pytest.mark.parametrize("command", WORKS)
 def test_killed_at_writes(inputs, tmp_path, command):
     """At every call that writes into a file of the result, finished or not."""
-    if not killed.can_trace():
-        pytest.skip("strace may not end processes here")
     work, out = SMALL_WORKS[command], tmp_path / "out"
     wanted, _ = undisturbed(work, inputs, tmp_path / "whole")
     out.mkdir()

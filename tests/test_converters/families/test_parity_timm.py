@@ -5,6 +5,7 @@ from helpers.references import SIZES, filled_module, images, timm_net
 
 import converters
 from converters.families import FAMILIES
+from tfseg import specs
 
 PUBLIC = "timm"
 TOLERANCE = 1e-5
@@ -20,7 +21,8 @@ def wide_resnext(output_stride):
 
 def check(name, output_stride, sizes, record):
     module = wide_resnext(output_stride) if name == "resnext101_32x48d" else timm_net(name, output_stride=output_stride)
-    model, receipt = converters.convert(module, family="timm/resnet", network=name, output_stride=output_stride)
+    network = name if name in specs.RESNET_DOUBLES else None  # others have their tensors
+    model, receipt = converters.convert(module, family="timm/resnet", network=network, output_stride=output_stride)
     assert receipt.network == name
     weighted = {layer.name for layer in model.layers if layer.weights}
     for size in sizes:

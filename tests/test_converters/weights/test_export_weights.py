@@ -137,6 +137,14 @@ def test_the_family_is_that_of_the_function(tmp_path):
     assert not (tmp_path / "c.safetensors").exists()
 
 
+def test_a_network_that_cannot_be_compared_is_not_chosen(tmp_path, monkeypatch):
+    """The usual network differs, and the other one with these tensors cannot be built of its options."""
+    replies = iter([["epsilon of bn is 1e-3, not 1e-5"], *[None] * 50])
+    monkeypatch.setattr("converters.weights.foreign_weights.differences", lambda *_: next(replies))
+    model = tfseg.build("fcn_resnet50", num_classes=3, width=1 / 16)
+    assert converters.export_weights(model, tmp_path / "a.safetensors").family == "torchvision/segmentation"
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("family", "options"), [("torchvision/efficientnet", {}), ("timm/efficientnet", {"epsilon": 1e-5})]
