@@ -27,8 +27,12 @@ def model(name, **options):
 def state(family, network=None, **options):
     """A network's weights by the family's keys, as a fresh dictionary of arrays."""
     name, defaults = BUILDS[family]
-    built = model(network or name, **(options or defaults))
-    return {key: np.array(value) for key, value in foreign_weights(built, family).items()}
+    return {key: np.array(value) for key, value in _weights(family, network or name, **(options or defaults)).items()}
+
+
+@functools.cache
+def _weights(family, name, **options):
+    return foreign_weights(model(name, **options), family)
 
 
 def save(path, content):

@@ -58,11 +58,11 @@ def findings(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     if path.suffix == ".md":
         yield from _markdown(text)
         return
-    tree = ast.parse(text)
-    yield from _docstrings(tree, tests="tests" in path.relative_to(ROOT).parts)
-    yield from _texts(tree)
+    nodes = list(ast.walk(ast.parse(text)))  # once, because it takes most of the time
+    yield from _docstrings(nodes, tests="tests" in path.relative_to(ROOT).parts)
+    yield from _texts(nodes)
     yield from _comments(text)
-    yield from _names(tree)
+    yield from _names(nodes)
 
 
 def complaints(text: str, *, length: bool = True) -> Iterator[str]:
@@ -77,8 +77,8 @@ def complaints(text: str, *, length: bool = True) -> Iterator[str]:
             yield f"{len(words)} words in one sentence: {' '.join(words[:8])} ..."
 
 
-def _docstrings(tree: ast.Module, tests: bool) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _docstrings(nodes: list[ast.AST], tests: bool) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         text = ast.get_docstring(node)
@@ -121,9 +121,9 @@ def _undocumented(node: ast.FunctionDef, text: str) -> list[str]:
     ]
 
 
-def _texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _texts(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
     """Texts that a user sees: those of exceptions and of flags."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             calls = [node.exc]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("flags.DEFINE"):
@@ -160,8 +160,8 @@ def _comments(text: str) -> Iterator[tuple[int, str]]:
     yield from ((start, complaint) for complaint in complaints(" ".join(block)))
 
 
-def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _names(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         name = None
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             name = node.id

@@ -28,7 +28,7 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.places = self.held = 0
+        self.places = self.held = self._most_held = 0
         # One, because each thread keeps the memory of the largest body that it has unpacked.
         self._unpacking = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="unpacking")
 
@@ -57,6 +57,20 @@ class Admission:
             raise Refused(504, f"The request took longer than {self.limits.timeout:g} s.") from error
         finally:
             self.held -= body.size
+
+    def hold(self, size: int) -> None:
+        """Counts bytes that have come.
+
+        Args:
+            size: their number.
+        """
+        self.held += size
+        self._most_held = max(self._most_held, self.held)
+
+    def most_held(self) -> int:
+        """The largest value of `held` since the last call."""
+        most, self._most_held = self._most_held, self.held
+        return most
 
     async def _received(self, request: web.Request, body: "_Body") -> bytes:
         is_form, encoding = request.content_type.startswith("multipart/"), request.headers.get("Content-Encoding", "")
@@ -95,7 +109,7 @@ class _Body:
         if self._admission.held + size > limits.held_bytes:
             raise Refused(503, f"{self._admission.held} bytes of requests are waiting already: {_TRY_AGAIN}")
         self.size += size
-        self._admission.held += size
+        self._admission.hold(size)
 
 
 async def _whole(request: web.Request, body: _Body) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from aiohttp import web, web_response
 
-from tfseg.serving import answers, monitoring, openapi, page, rest, uploads
+from tfseg.serving import answers, memory, monitoring, openapi, page, rest, uploads
 from tfseg.serving.access import Access
 from tfseg.serving.admission import Admission, Stock
 from tfseg.serving.batches import Batches
@@ -119,7 +119,9 @@ class Server:
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
         await self._json.start()
+        giving_back = asyncio.create_task(memory.give_back(self.admission.most_held))
         yield
+        giving_back.cancel()
         self._batches.stop()
         self._pictures.shutdown(wait=False, cancel_futures=True)
         await self._json.stop()
