@@ -115,7 +115,7 @@ FLAGS = [
 OTHERS = tuple(value for value in VALUES if value not in QUICK)
 
 
-@pytest.mark.quick_variants(every=4)
+@pytest.mark.quick_variants(every=8)
 @pytest.mark.parametrize(
     "values", [pytest.param(QUICK, id="quick"), pytest.param(OTHERS, id="others", marks=pytest.mark.full)]
 )

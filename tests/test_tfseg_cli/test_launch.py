@@ -100,7 +100,7 @@ def test_unknown_command_is_one_line(word, message):
 
 
 @pytest.mark.quick_variants(1)
-@pytest.mark.parametrize("words", [["-m", "tfseg", "--version"], ["-m", "tfseg_cli.main", "--version"]])
+@pytest.mark.parametrize("words", [["-m", "tfseg_cli.main", "--version"], ["-m", "tfseg", "--version"]])
 def test_version(words):
     import tfseg
 

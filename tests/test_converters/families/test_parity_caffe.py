@@ -121,6 +121,7 @@ def test_pspnet(depth, tmp_path, record):
     assert difference <= TOLERANCE
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not REAL.is_file(), reason="the real VGG16 is not here")
 def test_published_vgg16_classifies_a_photograph_as_opencv_does(tmp_path, record):
     from tfseg.images import read_image
