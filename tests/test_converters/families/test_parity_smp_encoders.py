@@ -19,6 +19,7 @@ from converters.families.pytorch.smp_encoders import ENCODERS
 from converters.families.variables import ANY
 from tfseg import specs
 
+pytestmark = pytest.mark.filterwarnings("ignore:`timm-` encoders are deprecated")
 PUBLIC = "segmentation_models_pytorch"
 TOLERANCE = 1e-5
 NETWORKS = {row.public: (family, row) for family in (SMP, SMP_TIMM) for row in family.networks}
@@ -79,7 +80,6 @@ OTHERS = [
 
 
 @pytest.mark.full
-@pytest.mark.filterwarnings("ignore:`timm-` encoders are deprecated")
 @pytest.mark.parametrize("public", OTHERS)
 def test_every_encoder(public, record):
     check(public, record)

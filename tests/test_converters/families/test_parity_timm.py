@@ -2,6 +2,7 @@
 
 import pytest
 from helpers.references import SIZES, filled_module, images, timm_net
+from helpers.torchvision_cpu import import_torchvision
 
 import converters
 from converters.families import FAMILIES
@@ -13,6 +14,7 @@ TOLERANCE = 1e-5
 
 def wide_resnext(output_stride):
     """A row of WSL's that `timm.create_model` does not have."""
+    import_torchvision()
     from timm.models import resnet
 
     options = {"layers": [3, 4, 23, 3], "cardinality": 32, "base_width": 48, "output_stride": output_stride}
