@@ -11,6 +11,7 @@ from aiohttp.http_exceptions import TransferEncodingError
 
 from tfseg.serving import encodings, forms
 from tfseg.serving.errors import Refused
+from tfseg.serving.headers import media_type
 from tfseg.serving.limits import Limits
 
 _TRY_AGAIN = "try again in a moment."
@@ -73,7 +74,8 @@ class Admission:
         return most
 
     async def _received(self, request: web.Request, body: "_Body") -> bytes:
-        is_form, encoding = request.content_type.startswith("multipart/"), request.headers.get("Content-Encoding", "")
+        content_type = request.headers.get("Content-Type", "")
+        encoding = ", ".join(request.headers.getall("Content-Encoding", []))
         try:
             async with asyncio.timeout(self.limits.body_timeout):
                 content = await _whole(request, body)
@@ -85,7 +87,7 @@ class Admission:
             unpack = self._unpacking.submit(encodings.unpacked, content, encoding, self.limits.max_bytes)
             content = await asyncio.wrap_future(unpack)
             body.count(max(0, len(content) - body.size))
-        return forms.file_of(content, request.headers["Content-Type"]) if is_form else content
+        return forms.file_of(content, content_type) if media_type(content_type).startswith("multipart/") else content
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.max_bytes:

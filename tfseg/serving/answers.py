@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,11 @@ from tfseg import drawing
 from tfseg.prediction.probabilities import void_of
 from tfseg.serving.errors import Refused
 from tfseg.serving.exported import ExportedModel
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_LONGEST_JPEG = 65_500
 
 Answer = tuple[bytes, str]
 """The body of a response and its content type."""
@@ -67,11 +73,9 @@ def overlay(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, cho
         exported: model that predicted the classes.
         chosen: not used.
     """
-    stream = io.BytesIO()
     void = void_of(len(exported.classes))
     picture = drawing.overlay(drawing.as_photograph(image), classes, exported.colors, exported.classes, void=void)
-    picture.save(stream, format="JPEG", quality=92)
-    return stream.getvalue(), "image/jpeg"
+    return _jpeg(picture)
 
 
 def shares(image: np.ndarray, classes: np.ndarray, exported: ExportedModel, chosen: list[int]) -> Answer:
@@ -121,8 +125,18 @@ def preview(image: np.ndarray) -> Answer:
     """
     from PIL import Image
 
+    return _jpeg(Image.fromarray(drawing.as_photograph(image)), subsampling=0)
+
+
+def _jpeg(picture: "Image.Image", **options: Any) -> Answer:
+    if max(picture.size) > _LONGEST_JPEG:
+        width, height = picture.size
+        raise Refused(
+            413,
+            f"A JPEG has at most {_LONGEST_JPEG} pixels a side, and the answer has {width} x {height}: ask for a mask",
+        )
     stream = io.BytesIO()
-    Image.fromarray(drawing.as_photograph(image)).save(stream, format="JPEG", quality=92, subsampling=0)
+    picture.save(stream, format="JPEG", quality=92, **options)
     return stream.getvalue(), "image/jpeg"
 
 

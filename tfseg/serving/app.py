@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from tfseg.serving.admission import Admission, Stock
 from tfseg.serving.batches import Batches
 from tfseg.serving.errors import Refused
 from tfseg.serving.exported import ExportedModel
+from tfseg.serving.headers import media_type
 from tfseg.serving.json_process import JsonProcess
 from tfseg.serving.limits import Limits
 from tfseg.serving.monitoring import Numbers, route_of
@@ -35,6 +37,7 @@ web_response.SERVER_SOFTWARE = "tfseg"
 _LOG = logging.getLogger("tfseg.serving")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _VERSION = r"{version:(/versions/\d+)?}"
+_MOST_IMAGES = 1000  # of one request: each takes time, however small it is
 _IMAGES_AT_ONCE = 2  # largest images that are decoded: one is computed, and the next ones wait for the model
 
 
@@ -68,6 +71,7 @@ class Server:
         self._pictures = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pictures")
         self._json = JsonProcess()
         self._stopping = False
+        self._heard: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self._sample = street() if sample is None and exported.channels is None else sample
         version = sys.modules["tfseg"].__version__  # loaded long ago; to import it here would be a circle
         self._document = openapi.document(exported, limits, version)
@@ -113,6 +117,14 @@ class Server:
         self._numbers.count("/health", status, seconds)
         monitoring.log_request(remote, asked, status, size, seconds)
 
+    def has_heard(self, connection: asyncio.BaseTransport) -> bool:
+        """Whether the head of a request has come by a connection.
+
+        Args:
+            connection: the connection.
+        """
+        return connection in self._heard
+
     def headers(self) -> dict[str, str]:
         """Headers of every answer, wherever it is made."""
         return {"Server": web_response.SERVER_SOFTWARE, **_HEADERS}
@@ -131,7 +143,11 @@ class Server:
 
     async def _show_page(self, request: web.Request) -> web.Response:
         text, policy = self._pages[request.path]
-        text = text.replace(openapi.ADDRESS, html.escape(str(request.url.origin())))  # examples run as pasted
+        try:
+            origin = str(request.url.origin())
+        except ValueError as error:  # a port of five digits is one that there may not be
+            raise Refused(400, f"The header Host is no address: {error}") from error
+        text = text.replace(openapi.ADDRESS, html.escape(origin))  # examples run as pasted
         return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     async def _describe(self, request: web.Request) -> web.Response:
@@ -163,7 +179,7 @@ class Server:
         chosen = answers.chosen_classes(names, self.exported)
         max_pixels, channels = self.limits.max_pixels, self.exported.channels
         async with self.admission.admitted(request) as content, contextlib.AsyncExitStack() as unread:
-            if request.content_type == "application/json":
+            if media_type(request.headers.get("Content-Type", "")) == "application/json":
                 content = await self._json.run("read_file", content, self.limits.max_elements)
             pixels = await self._run(lambda: uploads.count_pixels(content, max_pixels, channels))
             async with self._pixels.taken(pixels):
@@ -212,6 +228,8 @@ class Server:
     def _count_pixels(self, inputs: Mapping[str, np.ndarray]) -> int:
         """Counts the pixels of a request, of its image files before they are decoded."""
         most = self.limits.max_pixels
+        if (images := max((value.shape[0] for value in inputs.values() if value.ndim), default=0)) > _MOST_IMAGES:
+            raise Refused(413, f"A request has at most {_MOST_IMAGES} images here. Received: {images}")
         pixels = sum(
             sum(uploads.count_pixels(content, most) for content in value.ravel())
             if value.dtype == object
@@ -263,6 +281,8 @@ class Server:
     @web.middleware
     async def _measure(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         start, status = time.monotonic(), 499  # what is logged for clients that hang up
+        if request.transport:
+            self._heard.add(request.transport)
         try:
             response = await handler(request)
             status = response.status

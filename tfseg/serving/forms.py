@@ -3,14 +3,15 @@
 Reference: RFC 7578; RFC 2046, section 5.1
 """
 
-import email.message
-import email.parser
+import re
 from collections.abc import Iterator
 
 from tfseg.serving.errors import Refused
+from tfseg.serving.headers import parameters
 
 _MOST_PARTS = 100
 _MOST_HEAD = 16 * 2**10  # bytes of the lines before the content of a part
+_FOLDED = re.compile(rb"\r?\n[ \t]")
 
 
 def file_of(body: bytes, content_type: str) -> bytes:
@@ -29,12 +30,10 @@ def file_of(body: bytes, content_type: str) -> bytes:
 
 
 def _boundary(content_type: str) -> bytes:
-    message = email.message.Message()
-    message["Content-Type"] = content_type
-    boundary = message.get_boundary()
-    if not boundary:
-        raise _unread("its header Content-Type has no boundary")
-    return b"--" + boundary.encode("utf-8", "surrogateescape")
+    for name, value in parameters(content_type.encode("utf-8", "surrogateescape")):
+        if name == b"boundary" and value:
+            return b"--" + value
+    raise _unread("its header Content-Type has no boundary")
 
 
 def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -57,8 +56,11 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _has_file(head: bytes) -> bool:
-    message = email.parser.BytesHeaderParser().parsebytes(head)
-    return bool(message.get_param("filename", header="content-disposition"))
+    for line in _FOLDED.sub(b" ", head).splitlines():
+        field, _, value = line.partition(b":")
+        if field.strip().lower() == b"content-disposition":  # `filename*` is a name in other letters
+            return any(name.partition(b"*")[0] == b"filename" and named for name, named in parameters(value))
+    return False
 
 
 def _unread(reason: str) -> Refused:

@@ -8,6 +8,7 @@ import selectors
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from email.utils import formatdate
 
@@ -18,7 +19,7 @@ _OTHERWISE = re.compile(rb"\n(?:origin|content-length|transfer-encoding|expect|u
 _LONGEST = 8192  # no health check has a longer head
 _ACCEPTED_AT_ONCE = 64
 _BEAT = 1.0
-_SILENCE = 75.0  # seconds until a connection that says nothing is closed; as long as aiohttp keeps one between requests
+SILENCE = 75.0  # seconds until a connection that says nothing, or no whole request, is closed
 
 Answer = Callable[[float], tuple[int, dict[str, str], bytes]]
 
@@ -36,6 +37,7 @@ class FrontDoor:
             not moved.
         log: is told of each health check that was answered: address of the client; method, path and version; status;
             bytes of the body; seconds.
+        heard: says of a connection that was handed over whether the head of a request has come.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class FrontDoor:
         protocols: Callable[[], asyncio.Protocol],
         answer: Answer,
         log: Callable[[str, tuple[str, ...], int, int, float], None],
+        heard: Callable[[asyncio.BaseTransport], bool],
     ) -> None:
         self._listening, self._protocols, self._answer, self._log = listening, protocols, answer, log
+        self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._selector = selectors.DefaultSelector()
         self._stopped, self._stop = socket.socketpair()
@@ -75,7 +79,7 @@ class FrontDoor:
     def _serve(self) -> None:
         swept = time.monotonic()
         while True:
-            for key, _ in self._selector.select(_SILENCE / 15):
+            for key, _ in self._selector.select(SILENCE / 15):
                 if key.fileobj is self._stopped:
                     self._leave()
                     return
@@ -87,9 +91,9 @@ class FrontDoor:
                         self._greet(key.fileobj)
                 except Exception:  # of one connection; the others go on
                     _LOG.exception("A connection failed.")
-            if time.monotonic() - swept > _SILENCE / 15:
+            if time.monotonic() - swept > SILENCE / 15:
                 swept = time.monotonic()
-                self._close_silent(swept - _SILENCE)
+                self._close_silent(swept - SILENCE)
 
     def _close_silent(self, since: float) -> None:
         for key in list(self._selector.get_map().values()):
@@ -147,9 +151,16 @@ class FrontDoor:
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocols, connection)
+            transport, _ = await self._loop.connect_accepted_socket(self._protocols, connection)
         except OSError:  # the client hung up
             connection.close()
+        else:
+            self._loop.call_later(SILENCE, self._close_unheard, weakref.ref(transport))
+
+    def _close_unheard(self, connection: "weakref.ref[asyncio.Transport]") -> None:
+        """Closes a connection whose first request has no end; between requests, aiohttp does it."""
+        if (transport := connection()) is not None and not self._heard(transport):
+            transport.abort()
 
 
 def _response(status: int, headers: dict[str, str], body: bytes) -> bytes:

@@ -91,17 +91,20 @@ class JsonProcess:
 
     async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                _CODE,
-                str(self._memory),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _CODE,
+                    str(self._memory),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                )
+            except OSError as error:  # there are as many open files or processes as may be
+                raise Refused(503, f"JSON cannot be read now: try again in a moment ({error.strerror}).") from error
             self._said = asyncio.create_task(_log_all(self._process))
         return self._process
 

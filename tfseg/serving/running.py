@@ -12,9 +12,10 @@ from aiohttp import web
 
 from tfseg.serving import monitoring
 from tfseg.serving.app import Server
-from tfseg.serving.front_door import FrontDoor
+from tfseg.serving.front_door import SILENCE, FrontDoor
 
-_STUCK = 30.0  # seconds after which the event loop is taken for lost, and the container may be started again
+_LINGERING = 2.0  # seconds that a refused body may go on, until its client has read the refusal.
+_STUCK = 30.0  # seconds after which the event loop is taken for lost, and the container may be started again.
 
 
 def run(server: Server, listening: socket.socket) -> None:
@@ -40,6 +41,8 @@ async def served(server: Server, listening: socket.socket, patience: float) -> A
     runner = web.AppRunner(
         server.app(),
         shutdown_timeout=patience,
+        keepalive_timeout=SILENCE,
+        lingering_time=_LINGERING,
         auto_decompress=False,  # aiohttp unpacks a body to its end, refused or not, and answers no one meanwhile
         handler_cancellation=True,  # a client that hangs up does not keep others waiting
         access_log=monitoring.REQUESTS,
@@ -65,7 +68,7 @@ async def _connections(runner: web.AppRunner, server: Server, listening: socket.
         return status, server.headers() | {"Content-Type": "application/json"}, json.dumps(facts).encode()
 
     assert runner.server
-    door = FrontDoor(listening, runner.server, answer, server.note_health_check)
+    door = FrontDoor(listening, runner.server, answer, server.note_health_check, server.has_heard)
     door.open()
     try:
         yield

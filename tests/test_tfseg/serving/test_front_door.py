@@ -1,5 +1,6 @@
 """Connections come in by a thread that answers health checks itself."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -14,7 +15,7 @@ pytest.importorskip("aiohttp")
 if os.name != "posix":
     pytest.skip("Connections come in by the event loop here.", allow_module_level=True)
 
-from helpers.served import call, serving, until
+from helpers.served import call, encoded, photograph, serving, until
 
 from tfseg.serving import front_door, running
 
@@ -118,10 +119,34 @@ def test_silent_connections_that_end_leave_nothing(port):
 
 
 def test_a_connection_that_stays_silent_is_closed(exported, monkeypatch):
-    monkeypatch.setattr(front_door, "_SILENCE", 0.3)
+    monkeypatch.setattr(front_door, "SILENCE", 0.3)
     with serving(exported) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as silent:
         assert silent.recv(1) == b""
         assert call(port, "/health")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "said", [b"G", b"GET /hea", b"\r\n\r\n", b"GET http://xn--a/ HTTP/1.1\r\nHost: localhost\r\n\r\n"]
+)
+def test_a_connection_whose_request_has_no_end_is_closed(exported, monkeypatch, said):
+    monkeypatch.setattr(front_door, "SILENCE", 0.3)
+    with serving(exported) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as silent:
+        silent.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
+        assert call(port, "/health")[0] == 200
+
+
+def test_a_connection_that_has_asked_is_not_cut(exported, monkeypatch):
+    """Its body has limits of its own."""
+    monkeypatch.setattr(front_door, "SILENCE", 0.2)
+    content = encoded(photograph())
+    head = f"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    with serving(exported) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(head)
+        time.sleep(1)
+        client.sendall(content)
+        assert client.recv(12) == b"HTTP/1.1 200"
 
 
 def test_what_has_come_before_the_end_is_answered(exported):
@@ -132,3 +157,24 @@ def test_what_has_come_before_the_end_is_answered(exported):
             assert client.recv(12) == b"HTTP/1.1 200"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_refused_body_that_drips_does_not_delay_the_end(exported):
+    with socket.socket() as client:
+        with serving(exported) as port:
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 413"
+            dripping = threading.Thread(target=drip, args=(client,))
+            dripping.start()
+            start = time.monotonic()
+        assert time.monotonic() - start < 8
+        dripping.join()
+
+
+def drip(client):
+    """Sends a byte from time to time until the other end hangs up."""
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            client.sendall(b"x")
+            time.sleep(0.1)

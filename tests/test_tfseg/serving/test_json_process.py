@@ -113,3 +113,16 @@ def test_what_a_client_asked_ends_when_it_hangs_up():
         assert (await process.run("read_request", BODY, TYPES, 100)).signature == "serving_default"
 
     in_a_process(test)
+
+
+def test_without_free_descriptors_the_client_tries_again(monkeypatch):
+    async def start(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    async def test(process):
+        with pytest.raises(Refused, match="try again in a moment") as refusal:
+            await process.run("read_request", BODY, TYPES, 100)
+        assert refusal.value.status == 503
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    in_a_process(test)

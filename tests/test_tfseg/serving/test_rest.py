@@ -200,6 +200,7 @@ def test_status_and_metadata_have_the_form_of_tf_serving(port):
         ({"signature_name": "classes_from_bytes", "inputs": b64(encoded(photograph()))}, 400, "image_bytes has the shape (None,)"),
         ({"signature_name": "classes_from_bytes", "instances": [b64(b"text")]}, 415, "The image cannot be read: an upload: no whole picture of a format"),
         ({"signature_name": "classes_from_bytes", "instances": [b64(bomb(60_000, 60_000))]}, 413, "at most 100000 pixels"),
+        ({"signature_name": "classes", "instances": [[[[1, 2, 3]]]] * 1001}, 413, "at most 1000 images here. Received: 1001"),
         ({"signature_name": "classes_from_bytes", "instances": [b64(encoded(photograph(size=(250, 300))))] * 2}, 413, "at most 100000 pixels together. Received: 150000"),
         ({"signature_name": "classes_from_bytes", "instances": [b64(bomb(20, 20))]}, 400, "The image cannot be read: "),
     ],

@@ -1,7 +1,9 @@
 """`/segment`: images in, masks and pictures out; which files it reads, and which requests it refuses."""
 
 import base64
+import contextlib
 import gzip
+import http.client
 import io
 import json
 import struct
@@ -109,6 +111,70 @@ def test_a_form_takes_no_more_time_than_its_bytes(form, reason):
     assert time.process_time() - start < 0.1
 
 
+def test_heads_of_parts_take_no_more_time_than_their_bytes():
+    head = b'--x\r\nContent-Disposition: form-data; filename=a; "' + b";" * 16_300
+    form = (head + b"\r\n\r\nx\r\n") * 99 + b"--x--"
+    start = time.process_time()
+    with pytest.raises(Refused, match="A form has one file"):
+        forms.file_of(form, "multipart/form-data; boundary=x")
+    assert time.process_time() - start < 1
+
+
+ODD = "a*" + "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        (f"text/plain; {ODD}=x", 200),
+        (f"multipart/form-data; boundary=x; {ODD}=x", 400),
+        *(
+            (f"multipart/form-data; boundary*={value}", 400)
+            for value in (
+                "utf-7''+2AA-",
+                "undefined''x",
+                "idna''x",
+                "punycode''x",
+                "utf-16''%00%d8",
+                "unicode_escape''%5c",
+            )
+        ),
+        ("multipart/form-data; boundary=", 400),
+        ('multipart/form-data; boundary="', 400),
+    ],
+    ids=str,
+)
+def test_content_types_of_any_form_are_read_or_refused(port, content_type, status):
+    assert call(port, "/segment", encoded(photograph()), {"Content-Type": content_type})[0] == status
+
+
+def test_a_part_with_an_odd_head_is_no_file(port):
+    head = f"--x\r\nContent-Disposition: form-data; name=image; filename{ODD[1:]}=a\r\n\r\n".encode()
+    status, _, answer = call(
+        port, "/segment", head + b"x\r\n--x--", {"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert status == 415
+    assert "no whole picture" in answer["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost:99999", f"localhost:{'9' * 5000}"])
+def test_a_port_that_there_is_not_is_refused(port, host):
+    status, _, answer = call(port, "/docs", headers={"Host": host})
+    assert status == 400
+    assert "The header Host is no address" in answer["error"]
+
+
+def test_the_encodings_of_two_headers_count(port):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
+        client.putrequest("POST", "/segment")
+        content = encoded(photograph())
+        for name, value in (("Content-Encoding", "identity"), ("Content-Encoding", "gzip")):
+            client.putheader(name, value)
+        client.putheader("Content-Length", str(len(content)))
+        client.endheaders(content)
+        assert client.getresponse().status == 415
+
+
 def test_forms_of_all_clients_are_read():
     name = 'name="a"; filename="größe.png"'.encode()
     for head, boundary in ((name, "x"), (b"name=a; filename*=UTF-8''gr%C3%B6.png", "'x'"), (name, '"a: b"')):
@@ -195,6 +261,8 @@ def test_every_kind_of_image_is_read_like_read_image(port, kind, tmp_path):
         ("/segment", encoded(photograph(size=(400, 300))), 413, "at most 100000 pixels here: shrink it. Received: 300 x 400"),
         ("/segment", bomb(10_000, 9_000), 413, "at most 100000 pixels here: shrink it."),
         ("/segment", bomb(60_000, 60_000), 413, "at most 100000 pixels here: shrink it."),
+        ("/segment", encoded(np.zeros((1, 70_000, 3), "uint8")), 413, "at most 65500 pixels a side here: cut it into parts. Received: 70000 x 1"),
+        ("/segment?output=overlay", encoded(np.zeros((65_500, 1, 3), "uint8")), 413, "ask for a mask"),
         ("/segment", b"x" * 400_001, 413, "A request has at most 400000 bytes here. Received: 400001"),
         ("/segment?output=gif", b"", 400, "The output is one of mask, overlay, json, npy. Received: 'gif'"),
         ("/segment?class=pink", b"", 400, "The model 'colors' has no class 'pink'. It has 0 to 3: red, green"),
