@@ -11,11 +11,10 @@ from tfseg import drawing
 from tfseg.prediction.probabilities import void_of
 from tfseg.serving.errors import Refused
 from tfseg.serving.exported import ExportedModel
+from tfseg.serving.uploads import LONGEST_SIDE
 
 if TYPE_CHECKING:
     from PIL import Image
-
-_LONGEST_JPEG = 65_500
 
 Answer = tuple[bytes, str]
 """The body of a response and its content type."""
@@ -129,11 +128,11 @@ def preview(image: np.ndarray) -> Answer:
 
 
 def _jpeg(picture: "Image.Image", **options: Any) -> Answer:
-    if max(picture.size) > _LONGEST_JPEG:
+    if max(picture.size) > LONGEST_SIDE:
         width, height = picture.size
         raise Refused(
             413,
-            f"A JPEG has at most {_LONGEST_JPEG} pixels a side, and the answer has {width} x {height}: ask for a mask",
+            f"A JPEG has at most {LONGEST_SIDE} pixels a side, and the answer has {width} x {height}: ask for a mask",
         )
     stream = io.BytesIO()
     picture.save(stream, format="JPEG", quality=92, **options)

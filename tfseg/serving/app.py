@@ -228,8 +228,11 @@ class Server:
     def _count_pixels(self, inputs: Mapping[str, np.ndarray]) -> int:
         """Counts the pixels of a request, of its image files before they are decoded."""
         most = self.limits.max_pixels
-        if (images := max((value.shape[0] for value in inputs.values() if value.ndim), default=0)) > _MOST_IMAGES:
-            raise Refused(413, f"A request has at most {_MOST_IMAGES} images here. Received: {images}")
+        for value in inputs.values():
+            if value.ndim and len(value) > _MOST_IMAGES:
+                raise Refused(413, f"A request has at most {_MOST_IMAGES} images here. Received: {len(value)}")
+            if value.ndim == 4:
+                uploads.check_sides(value.shape[2], value.shape[1])
         pixels = sum(
             sum(uploads.count_pixels(content, most) for content in value.ravel())
             if value.dtype == object

@@ -8,16 +8,16 @@ _INTERVAL = 5.0  # seconds
 _LARGE = 2**20  # bytes
 
 
-async def give_back(held: Callable[[], int]) -> None:
+async def give_back(most_held: Callable[[], int]) -> None:
     """Gives free memory back to the system from time to time while large bodies come, until it is canceled.
 
     Args:
-        held: the most bytes that the bodies of requests have held since the last call.
+        most_held: the most bytes that the bodies of requests have held since the last call.
     """
     trim = _trim()
     while trim:
         await asyncio.sleep(_INTERVAL)
-        if held() >= _LARGE:
+        if most_held() >= _LARGE:
             await asyncio.to_thread(trim, 0)
 
 

@@ -14,7 +14,7 @@ from tfseg.stored_channels import channels_size, read_channels
 if TYPE_CHECKING:  # Pillow takes time to load, and few need it
     from PIL import Image
 
-_LONGEST = 65_500  # pixels of a side: no JPEG has more, and the cost of a network grows with its longer side
+LONGEST_SIDE = 65_500  # pixels of a side: no JPEG has more, and the cost of a network grows with its longer side
 _MOST_FRAMES = 1000
 _MOST_CHUNKS = 50_000  # of a PNG; their time is that of Python. Usual ones have thousands of bytes each.
 _MOST_SCANS = 200  # of a progressive JPEG; each takes the time of the whole image, but few bytes. Cameras write ten.
@@ -56,7 +56,7 @@ def _has_many_chunks(content: bytes) -> bool:
 
 def _count_frames(picture: "Image.Image", max_pixels: int) -> int:
     width, height = picture.size
-    _check_sides(width, height)
+    check_sides(width, height)
     for count in itertools.count(1):
         if count * width * height > max_pixels:
             frames = f" in each of {count} frames or more" if count > 1 else ""
@@ -80,14 +80,23 @@ def _count_stored(content: bytes, max_pixels: int) -> int:
         raise Refused(415, f"An image is .npy (height, width, channels), TIFF or PNG. {error}") from error
     if width * height > max_pixels:
         raise Refused(413, f"An image has at most {max_pixels} pixels here: shrink it. Received: {width} x {height}")
-    _check_sides(width, height)
+    check_sides(width, height)
     return width * height
 
 
-def _check_sides(width: int, height: int) -> None:
-    if max(width, height) > _LONGEST:
+def check_sides(width: int, height: int) -> None:
+    """Refuses an image that is too long, however few pixels it has.
+
+    Args:
+        width: its width.
+        height: its height.
+    Raises:
+        Refused: one of them is too large.
+    """
+    if max(width, height) > LONGEST_SIDE:
         raise Refused(
-            413, f"An image has at most {_LONGEST} pixels a side here: cut it into parts. Received: {width} x {height}"
+            413,
+            f"An image has at most {LONGEST_SIDE} pixels a side here: cut it into parts. Received: {width} x {height}",
         )
 
 

@@ -128,3 +128,10 @@ def test_the_log_has_one_json_object_on_each_line(capsys):
     assert invalid["message"] == "Error handling request: 400, message: No HTTP but another thing"
     assert (invalid["level"], "error" in invalid) == ("warning", False)
     assert task["message"] == "Task exception was never retrieved"
+
+
+@pytest.mark.parametrize("host", ["localhost:99999", "::1", f"localhost:{'9' * 5000}"])
+def test_a_port_that_there_is_not_is_refused(port, host):
+    status, _, answer = call(port, "/docs", headers={"Host": host})
+    assert status == 400
+    assert "The header Host is no address" in answer["error"]

@@ -137,6 +137,16 @@ def test_a_connection_whose_request_has_no_end_is_closed(exported, monkeypatch, 
         assert call(port, "/health")[0] == 200
 
 
+def test_half_a_request_after_an_answer_is_closed(exported, monkeypatch):
+    monkeypatch.setattr(running, "SILENCE", 0.3)
+    with serving(exported) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        client.sendall(b"GET /re")
+        while client.recv(1000):
+            pass
+
+
 def test_a_connection_that_has_asked_is_not_cut(exported, monkeypatch):
     """Its body has limits of its own."""
     monkeypatch.setattr(front_door, "SILENCE", 0.2)

@@ -226,3 +226,10 @@ def test_unknown_models_and_methods_are_refused(port):
     assert call(port, "/v1/models/other:predict", "{}")[0] == 404
     status, headers, answer = call(port, "/segment")
     assert (status, headers["Allow"], answer) == (405, "POST", {"error": "Method Not Allowed"})
+
+
+def test_an_array_is_no_longer_than_a_picture_may_be(exported):
+    strip = ",".join(["[1,2,3]"] * 65_501)
+    with serving(exported) as port:
+        status, _, answer = call(port, PREDICT, f'{{"signature_name":"classes","inputs":[[[{strip}]]]}}'.encode())
+    assert (status, answer["error"][:47]) == (413, "An image has at most 65500 pixels a side here: ")
