@@ -1,7 +1,12 @@
-"""Memory that answered requests leave behind: the C library keeps it in pieces, which no large body fits into."""
+"""Memory that answered requests leave behind.
+
+Python keeps a body that its refusal refers to until it looks for cycles. The C library keeps what is free in pieces,
+which no large body fits into.
+"""
 
 import asyncio
 import ctypes
+import gc
 from collections.abc import Callable
 
 _INTERVAL = 5.0  # seconds
@@ -15,15 +20,16 @@ async def give_back(most_held: Callable[[], int]) -> None:
         most_held: the most bytes that the bodies of requests have held since the last call.
     """
     trim = _trim()
-    while trim:
+    while True:
         await asyncio.sleep(_INTERVAL)
         if most_held() >= _LARGE:
+            gc.collect()  # short, because what was loaded is frozen
             await asyncio.to_thread(trim, 0)
 
 
-def _trim() -> Callable[[int], int] | None:
+def _trim() -> Callable[[int], int]:
     """The function of glibc; other C libraries have none, and some of them do it by themselves."""
     try:
         return ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # the last is Windows'
-        return None
+        return lambda kept: 0
