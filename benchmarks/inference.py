@@ -1,12 +1,14 @@
-"""One photograph through FCN-32s and ResNet-50: tfseg, plain and optimized, beside other engines on a CPU.
+"""One photograph through FCN-32s, ResNet-50 and a U-Net: tfseg, plain and optimized, beside other engines on a CPU.
 
-float32, batch 1, 2 threads. Every engine is a separate process with the same weights, which waits while the others run.
+Batch 1, 2 threads, float32 unless a name says another precision. Every engine is a separate process with the same
+weights, which waits while the others run. The weights are random.
 Each round asks each of them once, so that noise affects all equally. Printed are medians of the times and of their
 ratios to plain PyTorch. Engines that are not installed are left out, with a line that says so.
 
-    python benchmarks/inference.py [rounds [pattern]]
+    python benchmarks/inference.py [rounds [engines [cases]]]
 
-With a pattern, such as "OpenVINO|fixed", only the engines whose name it matches are run, beside PyTorch.
+`engines` and `cases` are patterns, such as "OpenVINO|fixed" and "U-Net": only what they match is run, beside PyTorch.
+All engines of FCN-32s together need 30 GB.
 
 The columns:
 
@@ -40,17 +42,26 @@ if TYPE_CHECKING:
 sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / "tests"), str(pathlib.Path(__file__).parents[1])]
 
 THREADS, CLASSES = 2, 21
+SETTLING = 25  # seconds before an engine is measured
 SIZES = [(281 + 12 * (7 * index % 20), 500 - 9 * (3 * index % 20)) for index in range(20)]
 # name, network, sizes that are run one after the other, engines left out, billions of multiplications
 CASES = [
     ("FCN-32s, 375x500", "fcn32s", [(375, 500)], (), 146.6),
     ("ResNet-50 at output stride 8 with an FCN head, 513x513", "fcn_resnet50", [(513, 513)], (), 142.6),
-    ("the same, 512x1024", "fcn_resnet50", [(512, 1024)], ("torch.compile", "torch channels_last"), None),
+    ("segmentation_models.pytorch's U-Net on ResNet-34, 512x512", "unet_resnet34", [(512, 512)], (), None),
+    ("the ResNet-50, 512x1024", "fcn_resnet50", [(512, 1024)], ("torch.compile", "torch channels_last"), None),
     (
         "20 sizes through FCN-32s, one after the other",
         "fcn32s",
         SIZES,
-        ("torch.compile", "torch channels_last", "OpenCV", "tfseg, fixed_size"),
+        (
+            "torch.compile",
+            "torch channels_last",
+            "OpenCV",
+            "tfseg, fixed_size",
+            "the same, fixed size",
+            "the same, int8",
+        ),
         None,
     ),
 ]
@@ -88,8 +99,18 @@ def torch_module(network: str) -> "torch.nn.Module":
         return module
     from helpers.torchvision_cpu import import_torchvision
 
-    segmentation = import_torchvision().models.segmentation
+    torchvision = import_torchvision()
+    if network == "unet_resnet34":
+        import segmentation_models_pytorch
+
+        return segmentation_models_pytorch.Unet("resnet34", encoder_weights=None, classes=CLASSES).eval()
+    segmentation = torchvision.models.segmentation
     return segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES).eval()
+
+
+def torch_logits(result: Any) -> "torch.Tensor":
+    """The logits of what a network gives; torchvision's give a dictionary."""
+    return result["out"] if isinstance(result, dict) else result
 
 
 def _torch(directory: pathlib.Path, network: str, *, layout: str = "contiguous_format", compiled: bool = False) -> Run:
@@ -105,7 +126,7 @@ def _torch(directory: pathlib.Path, network: str, *, layout: str = "contiguous_f
     @torch.inference_mode()
     def run(image: np.ndarray) -> np.ndarray:
         result = function(torch.from_numpy(channels_first(image)).contiguous(memory_format=memory_format))
-        return (result if network == "fcn32s" else result["out"]).numpy().transpose(0, 2, 3, 1)
+        return torch_logits(result).numpy().transpose(0, 2, 3, 1)
 
     return run
 
@@ -156,9 +177,39 @@ def _tfseg_engine(
         size = image.shape[1:3] if fixed else None
         if size not in runners:
             runners[size] = EngineRunner(model, engine, dtype=dtype, size=size)
+            if not fixed:
+                begin = time.perf_counter()  # sizes that come often get a network of their own after some time
+                while time.perf_counter() - begin < SETTLING:
+                    runners[size](image)
         result = runners[size](image)
         assert runners[size].engine_for(image.shape) == engine  # and not the model as it is
         return result
+
+    return run
+
+
+def _tfseg_int8(directory: pathlib.Path, network: str) -> Run:
+    """The integers of 8 bits of `tfseg.export`. The weights are random: noise calibrates, and only the time counts."""
+    import torch  # noqa: F401  (after tensorflow, its import can crash)
+
+    import converters
+    from tfseg.engines import openvino
+    from tfseg.exporting import integers
+    from tfseg.exporting.job import ExportJob
+
+    model, _ = converters.convert(directory / f"{network}.pth", network=network)
+    runs: dict[tuple[int, ...], Run] = {}
+
+    def run(image: np.ndarray) -> np.ndarray:
+        size = image.shape[1:3]
+        if size not in runs:
+            pixels = np.random.default_rng(0).integers(0, 256, (4, *size, 3), "uint8")
+            job = ExportJob(model, calibration=list(pixels), size=size)
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder) / "network"
+                integers.openvino_int8(job.folded, path)  # without the comparison, which random weights may not pass
+                runs[size] = openvino.opened(path, THREADS)("bfloat16")  # what is left of float32
+        return runs[size](image)
 
     return run
 
@@ -220,6 +271,7 @@ ENGINES = {  # name: (function, options, module that must be installed)
     "tfseg by OpenVINO": (_tfseg_engine, {"engine": "openvino"}, "openvino"),
     "the same, fixed size": (_tfseg_engine, {"engine": "openvino", "fixed": True}, "openvino"),
     "the same, bfloat16": (_tfseg_engine, {"engine": "openvino", "dtype": "bfloat16"}, "openvino"),
+    "the same, int8": (_tfseg_int8, {}, "openvino"),
     "OpenCV": (_opencv, {}, "cv2"),
     "matrix product": (_matrix_product, {}, "tensorflow"),
 }
@@ -287,6 +339,12 @@ def prepare(network: str, directory: str) -> None:
     import torch
 
     module = torch_module(network)
+    if network != "fcn32s":  # no BatchNorm, and its upsampling is not random
+        from helpers.references import randomized_state
+
+        for name, value in randomized_state(module).state_dict().items():
+            if re.search(r"layer\d.*bn[23]\.weight", name):
+                value.mul_(0.5)  # as in trained networks, a block changes its map by little: rounding does not grow
     torch.save(module.state_dict(), pathlib.Path(directory) / f"{network}.pth")
 
     class Logits(torch.nn.Module):
@@ -295,8 +353,7 @@ def prepare(network: str, directory: str) -> None:
             self.module = module
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            result = self.module(image)
-            return result if network == "fcn32s" else result["out"]
+            return torch_logits(self.module(image))
 
     def export(name: str, size: tuple[int, int], **options: Any) -> None:
         torch.onnx.export(
@@ -369,15 +426,16 @@ def measure(
         engine.end()
 
 
-def main(rounds: int, pattern: str = "") -> None:
-    """Measures and prints all cases, for the engines whose names match the pattern."""
+def main(rounds: int, pattern: str = "", case: str = "") -> None:
+    """Measures and prints the cases and the engines whose names match the patterns."""
     from tfseg.engines import machine
 
     print(f"{machine.processor()}, {machine.cores()} cores, {THREADS} threads: {machine.instructions()}")
     with tempfile.TemporaryDirectory() as root:
-        for network in ("fcn32s", "fcn_resnet50"):
+        cases = [row for row in CASES if re.search(case, row[0])]
+        for network in dict.fromkeys(network for _, network, *_ in cases):
             subprocess.run([sys.executable, __file__, "prepare", network, root], check=True, capture_output=True)
-        for title, network, sizes, left_out, multiplications in CASES:
+        for title, network, sizes, left_out, multiplications in cases:
             # Each size of a case is a round.
             turns = max(1, rounds // len(sizes))
             measure(title, network, sizes, left_out, multiplications, turns, pathlib.Path(root), pattern)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers.data_sets import mask, photograph, save
 from helpers.paths import EXAMPLES, ROOT
+from helpers.references import randomize
 
 import converters
 import tfseg
@@ -118,9 +119,7 @@ def test_fc_units_begin_again_and_the_rest_keeps_its_weights():
 def test_maps_have_the_scores_of_evaluate(tmp_path):
     root = camvid(tmp_path, 2)
     dataset = data.camvid(root, "val")
-    model = tfseg.FCN8s(11, padding="same", width=1 / 32)
-    score = model.get_layer("score_fr")
-    score.set_weights([np.random.default_rng(0).normal(size=weight.shape) for weight in score.get_weights()])
+    model = randomize(tfseg.FCN8s(11, padding="same", width=1 / 32), gain=2)
     scoring.write_maps(model, dataset, tmp_path / "plan" / "classes")
     expected = evaluation.evaluate(model, dataset)
     values = scoring.score_maps(dataset, tmp_path / "plan" / "classes")

@@ -2,15 +2,27 @@
 
 import pathlib
 import tempfile
+import time
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tfseg.engines.job import AtPrecision, EngineError, EngineJob, Run
+from tfseg.engines.openvino_rewrites import filter_rows, multiply_large_kernels
 from tfseg.types import Array
 
+if TYPE_CHECKING:
+    import openvino
+
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
-_MOST_SHAPES = 4  # shapes of batches for which bfloat16 is compiled at once
 _CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16"}
+# Shapes of batches that have a network of their own.
+_MOST_SHAPES = {"float32": 2, "bfloat16": 4}
+# A shape gets one after it has computed so many times as long as compiling takes.
+_PATIENCE = 10
+# Of the largest logit: half of what an engine may differ.
+_ROUNDING = 5e-6
 
 
 def load(job: EngineJob) -> AtPrecision:
@@ -41,31 +53,79 @@ def opened(path: pathlib.Path, threads: int | None) -> AtPrecision:
     core = openvino.Core()
     # From memory, because the files are gone: a mapped file could not be removed on Windows.
     model = core.read_model(model=graph, weights=weights)
+    multiply_large_kernels(model)
     options: dict[str, Any] = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
 
     def at(dtype: str) -> Run:
         if _CAPABILITIES[dtype] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EngineError(f"this processor does not compute in {dtype}")
         # Without the hint, OpenVINO takes bfloat16 by itself where the processor has it.
-        settings = options | {"INFERENCE_PRECISION_HINT": _HINTS[dtype]}
-        lock = Lock()
-        compiled: dict[tuple[int, ...], Any] = {}
-
-        def run(batch: Array) -> Array:
-            # In bfloat16, places in a map of any size would be rounded to three digits, and a resize would be off by
-            # pixels. For one shape they are constants, computed in float32.
-            shape = batch.shape if dtype == "bfloat16" else ()
-            with lock:  # all calls share one request
-                if shape not in compiled:
-                    if len(compiled) == _MOST_SHAPES:
-                        del compiled[next(iter(compiled))]
-                    network = model
-                    if shape:
-                        network = model.clone()
-                        network.reshape(list(shape))
-                    compiled[shape] = core.compile_model(network, "CPU", settings)
-                return compiled[shape](batch)[0]
-
-        return run
+        return _Network(core, model, options | {"INFERENCE_PRECISION_HINT": _HINTS[dtype]}, dtype)
 
     return at
+
+
+class _Network:
+    """A graph that computes batches of any shape; shapes that come often have a quicker one of their own.
+
+    Args:
+        core: OpenVINO's runtime.
+        model: graph; it is not changed.
+        settings: settings for compiling it.
+        dtype: "float32" or "bfloat16".
+    """
+
+    def __init__(self, core: "openvino.Core", model: "openvino.Model", settings: dict[str, Any], dtype: str) -> None:
+        self._core, self._model, self._settings, self._dtype = core, model, settings, dtype
+        self._lock = Lock()  # all calls share one request
+        self._of_shape: dict[tuple[int, ...], Any] = {}
+        self._seconds: dict[tuple[int, ...], float] = {}
+        self._any: Any = None
+        self._needed = 0.0  # seconds that a shape must have computed
+        self._has_one_size = all(side.is_static for side in list(model.input().partial_shape)[1:])
+
+    def __call__(self, batch: Array) -> Array:
+        """The logits of a preprocessed batch."""
+        with self._lock:
+            if batch.shape in self._of_shape:
+                return self._of_shape[batch.shape](batch)[0]
+            # In bfloat16, places in a map of any size would be rounded to three digits, and a resize would be off by
+            # pixels. For one shape they are constants, computed in float32.
+            if self._dtype == "bfloat16":
+                return self._kept(batch.shape, self._compiled(batch.shape))(batch)[0]
+            if self._any is None:
+                begin = time.perf_counter()
+                self._any = self._core.compile_model(self._model, "CPU", self._settings)
+                self._needed = 0.0 if self._has_one_size else _PATIENCE * (time.perf_counter() - begin)
+            begin = time.perf_counter()
+            logits: Array = self._any(batch)[0]
+            spent = self._seconds.get(batch.shape, 0.0) + time.perf_counter() - begin
+            self._seconds[batch.shape] = spent
+            if spent > self._needed:
+                self._kept(batch.shape, self._checked(batch, logits))
+                if self._has_one_size:
+                    self._any = None  # its memory is free
+            return logits
+
+    def _compiled(self, shape: tuple[int, ...], *, rows: bool = False) -> Any:
+        network = self._model.clone()
+        network.reshape(list(shape))
+        if rows and not filter_rows(network):
+            return None
+        return self._core.compile_model(network, "CPU", self._settings)
+
+    def _checked(self, batch: Array, logits: Array) -> Any:
+        """The network of a shape, filtered along rows if that hardly rounds."""
+        filtered = self._compiled(batch.shape, rows=True)
+        if filtered is not None:
+            difference = np.abs(filtered(batch)[0] - logits).max()
+            if difference <= _ROUNDING * np.abs(logits).max():
+                return filtered
+        return self._compiled(batch.shape)
+
+    def _kept(self, shape: tuple[int, ...], network: Any) -> Any:
+        if len(self._of_shape) == _MOST_SHAPES[self._dtype]:
+            del self._of_shape[next(iter(self._of_shape))]
+            self._seconds.clear()  # the one that went has to earn its place again
+        self._of_shape[shape] = network
+        return network

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MULTIPLYING = ("Conv", "Gemm", "MatMul")
 # What lies between them, so that maps stay in 8 bits. Enlarging is left in float32: its rounding would be seen at every
 # edge.
-_BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "MaxPool", "Relu")
+_BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "Gather", "GlobalAveragePool", "MaxPool", "Relu")
 
 
 def onnx_int8(job: CalibratedDeployment, path: pathlib.Path) -> None:

@@ -49,10 +49,19 @@ class ResizeLike(keras.layers.Layer):
         super().__init__(**kwargs)
         self.interpolation = interpolation
 
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+    def call(self, inputs: Sequence[Tensor], training: bool | None = False) -> Tensor:
         """The resized map `(batch, reference's height, reference's width, channels)`."""
         x, reference = inputs
         height, width = ops.shape(reference)[1:3]
+        return self._resized(x, height, width, training)
+
+    def _resized(self, x: Tensor, height: Tensor, width: Tensor, training: bool | None) -> Tensor:
+        # Copies are quicker than products with ones and zeros, but their gradients are slow.
+        if self.interpolation == "nearest" and not training:
+            rows, columns = ops.shape(x)[1:3]
+            for axis, (outputs, pixels) in enumerate([(height, rows), (width, columns)], start=1):
+                x = ops.take(x, ops.cast(self._places(outputs, pixels), "int32"), axis=axis)
+            return x
         return _along_axes(x, self._weights, height, width)
 
     def some_rows(self, x: Tensor, size: tuple[Any, Any], rows: tuple[Any, Any]) -> Tensor:
@@ -72,6 +81,11 @@ class ResizeLike(keras.layers.Layer):
         return ops.matmul(across, ops.reshape(x, (-1, rows[1] - rows[0], width, channels)))
 
     def _weights(self, outputs: Tensor, pixels: Tensor) -> Tensor:
+        distance = ops.abs(self._places(outputs, pixels)[:, None] - ops.arange(pixels, dtype="float32")[None])
+        return ops.cast(ops.relu(1 - distance), self.compute_dtype)
+
+    def _places(self, outputs: Tensor, pixels: Tensor) -> Tensor:
+        """Where on an axis of the input the output pixels lie."""
         # In float32 and in torch's order of operations, so that both round in the same way.
         output = ops.arange(outputs, dtype="float32")
         input_size, output_size = ops.cast(pixels, "float32"), ops.cast(outputs, "float32")
@@ -83,15 +97,15 @@ class ResizeLike(keras.layers.Layer):
             place = ops.floor(self._step(input_size, output_size) * output)
         else:
             place = self._step(input_size, output_size) * (output + 0.5) - 0.5
-        place = ops.clip(place, 0, input_size - 1)
-        distance = ops.abs(place[:, None] - ops.arange(pixels, dtype="float32")[None])
-        return ops.cast(ops.relu(1 - distance), self.compute_dtype)
+        return ops.clip(place, 0, input_size - 1)
 
     def _step(self, input_size: Tensor, output_size: Tensor) -> Tensor:
         """Input pixels from one output pixel to the next."""
         return input_size / output_size
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    def compute_output_spec(
+        self, inputs: Sequence[keras.KerasTensor], training: bool | None = False
+    ) -> keras.KerasTensor:
         """Shape and type of the resized map; an unknown size of the reference stays unknown."""
         x, reference = inputs
         return keras.KerasTensor((x.shape[0], *reference.shape[1:3], x.shape[3]), dtype=self.compute_dtype)
@@ -127,9 +141,10 @@ class Rescale(ResizeLike):
         self.scale = scale
         self.extra = extra
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         """The map `(batch, floor(scale * height) + extra, floor(scale * width) + extra, channels)`."""
-        return _along_axes(inputs, self._weights, *map(self._size, ops.shape(inputs)[1:3]))
+        height, width = map(self._size, ops.shape(inputs)[1:3])
+        return self._resized(inputs, height, width, training)
 
     def _size(self, pixels: Tensor) -> Tensor:
         return scaled(pixels, self.scale) + self.extra
@@ -137,7 +152,7 @@ class Rescale(ResizeLike):
     def _step(self, input_size: Tensor, output_size: Tensor) -> float:
         return 1 / self.scale
 
-    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    def compute_output_spec(self, inputs: keras.KerasTensor, training: bool | None = False) -> keras.KerasTensor:
         """Shape and type of the rescaled map; an unknown size stays unknown."""
         sizes = [pixels and self._size(pixels) for pixels in inputs.shape[1:3]]
         return keras.KerasTensor((inputs.shape[0], *sizes, inputs.shape[3]), dtype=self.compute_dtype)

@@ -1,0 +1,146 @@
+"""OpenVINO's graphs: convolutions in fewer operations, and networks for the shapes that come often."""
+
+import keras
+import numpy as np
+import pytest
+from helpers.references import randomize
+
+import tfseg
+from tfseg.engines import openvino as engine
+from tfseg.engines import openvino_rewrites
+from tfseg.engines.runner import EngineRunner
+
+openvino = pytest.importorskip("openvino")
+REWRITES = {"product": openvino_rewrites.multiply_large_kernels, "rows": openvino_rewrites.filter_rows}
+PADS = {
+    "explicit, one": ("explicit", (1, 1), (1, 1)),
+    "explicit, uneven": ("explicit", (0, 2), (1, 0)),
+    "explicit, wide": ("explicit", (3, 0), (0, 5)),
+    "valid": ("valid", (0, 0), (0, 0)),
+    "same": ("same_upper", (0, 0), (0, 0)),
+    "same, more before": ("same_lower", (0, 0), (0, 0)),
+}
+SIZES = [(1, 7, 7), (2, 7, 9), (1, 12, 16), (1, 8, 17), (1, 30, 31)]
+
+
+def graph(kernel, *, strides=(1, 1), begin=(1, 1), end=(1, 1), dilations=(1, 1), auto_pad="explicit"):
+    """A convolution `(filters, channels, rows, columns)` and ReLU; any batch, height and width."""
+    nodes = openvino.opset13
+    image = nodes.parameter([-1, kernel[1], -1, -1], np.float32)
+    weights = np.random.default_rng(0).normal(size=kernel).astype("float32")
+    x = nodes.convolution(image, weights, strides, begin, end, dilations, auto_pad)
+    return openvino.Model([nodes.relu(x)], [image])
+
+
+def computed(model, x):
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(x)[0]
+
+
+@pytest.fixture
+def small_ones(monkeypatch):
+    """Convolutions are rewritten that are too small to gain."""
+    for name in ("LEAST_WEIGHTS", "LEAST_PIXELS"):
+        monkeypatch.setattr(openvino_rewrites, name, 0)
+    monkeypatch.setattr(openvino_rewrites, "LEAST_CHANNELS", 4)
+    monkeypatch.setattr(openvino_rewrites, "MOST_WASTE", 4)
+
+
+@pytest.mark.parametrize("pads", PADS)
+@pytest.mark.parametrize(
+    ("rewrite", "kernel"), [("rows", (7, 5, 3, 3)), ("product", (7, 5, 5, 6)), ("product", (3, 2, 7, 7))]
+)
+def test_a_convolution_is_the_same_at_any_size(small_ones, rewrite, kernel, pads):
+    auto_pad, begin, end = PADS[pads]
+    model = graph(kernel, auto_pad=auto_pad, begin=begin, end=end)
+    compared = 0
+    for batch, height, width in SIZES:
+        changed = model.clone()
+        if rewrite == "rows":
+            changed.reshape([batch, kernel[1], height, width])
+        assert REWRITES[rewrite](changed) == 1
+        assert "Convolution" not in {node.get_type_name() for node in changed.get_ordered_ops()}
+        x = np.random.default_rng(width).normal(size=(batch, kernel[1], height, width)).astype("float32")
+        y = computed(model, x)
+        np.testing.assert_allclose(computed(changed, x), y, rtol=0, atol=2e-6 * np.abs(y).max(initial=0))
+        compared += y.size > 0
+    assert compared == len(SIZES)
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+@pytest.mark.parametrize(
+    "options",
+    [{"strides": (2, 1)}, {"dilations": (1, 2)}, {"kernel": (7, 5, 4, 3)}, {"kernel": (3, 5, 3, 3)}],
+    ids=["strides", "dilated", "another kernel", "few filters"],
+)
+def test_other_convolutions_stay(small_ones, rewrite, options):
+    model = graph(**{"kernel": (7, 5, 3, 3)} | options)
+    model.reshape([1, 5, 16, 16])
+    assert REWRITES[rewrite](model) == 0
+
+
+def test_rows_of_maps_that_may_be_small_stay(small_ones):
+    assert openvino_rewrites.filter_rows(graph((7, 5, 3, 3))) == 0
+
+
+def wide_segmenter():
+    """Two convolutions with 8 channels, at half the size of the image."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(image)
+    for _ in range(2):
+        x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    scores = keras.layers.Conv2D(5, 1)(x)
+    return randomize(keras.Model(image, tfseg.layers.ResizeLike("nearest")([scores, image])))
+
+
+@pytest.fixture
+def networks(monkeypatch):
+    """Whether each network that was compiled for one shape is filtered along rows."""
+    kinds, whole = [], engine._Network._compiled
+
+    def compiled(self, shape, *, rows=False):
+        network = whole(self, shape, rows=rows)
+        kinds.append((shape[:3], rows and network is not None))
+        return network
+
+    monkeypatch.setattr(engine._Network, "_compiled", compiled)
+    return kinds
+
+
+def batch_of(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=(*shape, 3)).astype("float32")
+
+
+def check(runner, model, batch):
+    logits, expected = runner(batch), keras.ops.convert_to_numpy(model(batch))
+    assert runner.engine_for(batch.shape) == "openvino"
+    assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_shape_that_comes_often_gets_its_own_network(small_ones, networks, monkeypatch):
+    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    model = wide_segmenter()
+    runner = EngineRunner(model, "openvino")
+    for _ in range(3):
+        check(runner, model, batch_of(2, 33, 47))
+    assert networks[-1] == ((2, 33, 47), True)
+    assert [shape for shape, _ in networks].count((2, 33, 47)) == 1
+    for side in (40, 41, 42):  # more than are kept
+        check(runner, model, batch_of(1, side, 48))
+    check(runner, model, batch_of(2, 33, 47))
+
+
+def test_a_shape_that_comes_seldom_has_the_network_of_all(networks, monkeypatch):
+    monkeypatch.setattr(engine, "_PATIENCE", 1e6)
+    model = wide_segmenter()
+    check(EngineRunner(model, "openvino"), model, batch_of(2, 33, 47))
+    assert networks == []
+
+
+@pytest.mark.parametrize(("bound", "kinds"), [(5e-6, [True]), (-1.0, [True, False])], ids=["within", "beyond"])
+def test_rows_are_filtered_where_that_hardly_rounds(small_ones, networks, monkeypatch, bound, kinds):
+    monkeypatch.setattr(engine, "_ROUNDING", bound)
+    model = wide_segmenter()
+    runner = EngineRunner(model, "openvino", size=(32, 48))
+    for _ in range(2):
+        check(runner, model, batch_of(1, 32, 48))
+    assert [kind for _, kind in networks] == kinds
