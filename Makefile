@@ -15,7 +15,7 @@ demo: $(VENV)/ready
 
 # `make test FILES=tests/test_sample.py`: some of them.
 test: $(VENV)/ready-tests
-	@echo "Running the quick tests: 15 to 20 minutes on two cores; slower ones are for make test-full"
+	@echo "Running the quick tests: 10 to 20 minutes on two cores; slower ones are for make test-full"
 	$(BIN)/python -m pytest $(WORKERS) $(FILES)
 
 test-full: $(VENV)/ready-tests

@@ -1,8 +1,9 @@
 """A training step of ResNet-50 at output stride 8 with an FCN head, 256x256, batch 2: tfseg beside PyTorch.
 
 All run in one process and take turns, a step each, so that noise affects all equally. Printed are medians of the times
-and of their ratios. PyTorch runs torchvision's network in channels_last, its faster layout here. tfseg runs its own
-training step, with and without bfloat16, and Keras's `fit` with unchanged layers, whose steps are timed one by one.
+and of their ratios to PyTorch in the same precision. PyTorch runs torchvision's network in channels_last, its faster
+layout here, and in bfloat16 by autocast. tfseg runs its own training step, and Keras's `fit` with unchanged layers,
+whose steps are timed one by one.
 
     python benchmarks/training_step.py [rounds]
 """
@@ -22,8 +23,8 @@ SIZE, BATCH, CLASSES = 256, 2, 21
 Step = Callable[[np.ndarray, np.ndarray], float]  # from images and masks to the loss
 
 
-def torch_step() -> Step:
-    """PyTorch's step."""
+def torch_step(*, autocast: bool = False) -> Step:
+    """PyTorch's step, in float32 or in bfloat16 by autocast."""
     from helpers.torchvision_cpu import import_torchvision
 
     segmentation = import_torchvision().models.segmentation
@@ -34,7 +35,8 @@ def torch_step() -> Step:
 
     def step(images: np.ndarray, masks: np.ndarray) -> float:
         batch = torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
-        loss = function(module(batch)["out"], torch.from_numpy(masks).long())
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = function(module(batch)["out"], torch.from_numpy(masks).long())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -92,7 +94,12 @@ def main(rounds: int) -> None:
     random = np.random.default_rng(0)
     images = random.normal(size=(BATCH, SIZE, SIZE, 3)).astype("float32")
     masks = random.integers(0, CLASSES, (BATCH, SIZE, SIZE)).astype("int32")
-    steps = {"torch": torch_step(), "float32": tfseg_step("float32"), "bfloat16": tfseg_step("mixed_bfloat16")}
+    steps = {
+        "torch": torch_step(),
+        "float32": tfseg_step("float32"),
+        "torch, autocast": torch_step(autocast=True),
+        "bfloat16": tfseg_step("mixed_bfloat16"),
+    }
     measured: dict[str, list[float]] = {name: [] for name in steps}
 
     def time_each_step() -> None:
@@ -103,11 +110,12 @@ def main(rounds: int) -> None:
 
     fit = fit_seconds(images, masks, rounds, time_each_step)
     measured = {name: times[1:] for name, times in measured.items()} | {"fit": fit}  # the first step allocates memory
-    print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':10}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
+    print(f"{rounds} rounds, {torch.get_num_threads()} threads\n{'':16}{'seconds':>9}{'min .. max':>16}{'/ torch':>9}")
     for name, times in measured.items():
-        ratio = statistics.median(time / other for time, other in zip(times, measured["torch"], strict=True))
+        peer = "torch, autocast" if name == "bfloat16" else "torch"
+        ratio = statistics.median(time / other for time, other in zip(times, measured[peer], strict=True))
         span = f"{min(times):.2f} .. {max(times):.2f}"
-        print(f"{name:10}{statistics.median(times):9.2f}{span:>16}{ratio:9.2f}")
+        print(f"{name:16}{statistics.median(times):9.2f}{span:>16}{ratio:9.2f}")
 
 
 if __name__ == "__main__":
