@@ -19,6 +19,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16"}
 # Shapes of batches that have a network of their own.
 _MOST_SHAPES = {"float32": 2, "bfloat16": 4}
+_MOST_REMEMBERED = 1000  # shapes that came before
 # A shape gets one after it has computed so many times as long as compiling takes.
 _PATIENCE = 10
 # Of the largest logit: half of what an engine may differ.
@@ -100,6 +101,8 @@ class _Network:
             begin = time.perf_counter()
             logits: Array = self._any(batch)[0]
             spent = self._seconds.get(batch.shape, 0.0) + time.perf_counter() - begin
+            if len(self._seconds) == _MOST_REMEMBERED:
+                self._seconds.clear()
             self._seconds[batch.shape] = spent
             if spent > self._needed:
                 self._kept(batch.shape, self._checked(batch, logits))
@@ -116,12 +119,15 @@ class _Network:
 
     def _checked(self, batch: Array, logits: Array) -> Any:
         """The network of a shape, filtered along rows if that hardly rounds."""
-        filtered = self._compiled(batch.shape, rows=True)
-        if filtered is not None:
-            difference = np.abs(filtered(batch)[0] - logits).max()
-            if difference <= _ROUNDING * np.abs(logits).max():
-                return filtered
-        return self._compiled(batch.shape)
+        try:
+            filtered = self._compiled(batch.shape, rows=True)
+            if filtered is not None:
+                difference = np.abs(filtered(batch)[0] - logits).max()
+                if difference <= _ROUNDING * np.abs(logits).max():
+                    return filtered
+            return self._compiled(batch.shape)
+        except Exception:  # runtimes raise what they like, for lack of memory, too; the network of all shapes computes
+            return self._any
 
     def _kept(self, shape: tuple[int, ...], network: Any) -> Any:
         if len(self._of_shape) == _MOST_SHAPES[self._dtype]:
