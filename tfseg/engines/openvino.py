@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfseg.engines.job import AtPrecision, EngineError, EngineJob, Run
-from tfseg.engines.openvino_rewrites import filter_rows, multiply_large_kernels
+from tfseg.engines.openvino_rewrites import convolve_before_doubling, filter_rows, multiply_large_kernels
 from tfseg.types import Array
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class _Network:
             # In bfloat16, places in a map of any size would be rounded to three digits, and a resize would be off by
             # pixels. For one shape they are constants, computed in float32.
             if self._dtype == "bfloat16":
-                return self._kept(batch.shape, self._compiled(batch.shape))(batch)[0]
+                network = self._compiled(batch.shape, shorter=True) or self._compiled(batch.shape)
+                return self._kept(batch.shape, network)(batch)[0]
             if self._any is None:
                 begin = time.perf_counter()
                 self._any = self._core.compile_model(self._model, "CPU", self._settings)
@@ -110,21 +111,24 @@ class _Network:
                     self._any = None  # its memory is free
             return logits
 
-    def _compiled(self, shape: tuple[int, ...], *, rows: bool = False) -> Any:
+    def _compiled(self, shape: tuple[int, ...], *, shorter: bool = False) -> Any:
         network = self._model.clone()
         network.reshape(list(shape))
-        if rows and not filter_rows(network):
-            return None
+        if shorter:
+            changed = convolve_before_doubling(network)
+            changed += filter_rows(network) if self._dtype == "float32" else 0  # below, it would round too much
+            if not changed:
+                return None
         return self._core.compile_model(network, "CPU", self._settings)
 
     def _checked(self, batch: Array, logits: Array) -> Any:
-        """The network of a shape, filtered along rows if that hardly rounds."""
+        """The network of a shape, with fewer multiplications if that hardly rounds."""
         try:
-            filtered = self._compiled(batch.shape, rows=True)
-            if filtered is not None:
-                difference = np.abs(filtered(batch)[0] - logits).max()
+            shorter = self._compiled(batch.shape, shorter=True)
+            if shorter is not None:
+                difference = np.abs(shorter(batch)[0] - logits).max()
                 if difference <= _ROUNDING * np.abs(logits).max():
-                    return filtered
+                    return shorter
             return self._compiled(batch.shape)
         except Exception:  # runtimes raise what they like, for lack of memory, too; the network of all shapes computes
             return self._any

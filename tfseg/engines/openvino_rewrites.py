@@ -58,6 +58,26 @@ def filter_rows(model: "openvino.Model") -> int:
     return _replace(model, _is_wide, _along_rows)
 
 
+def convolve_before_doubling(model: "openvino.Model") -> int:
+    """A 3x3 convolution of a map that was doubled to the nearest pixel needs 16 of 36 multiplications before it.
+
+    Each pixel is there four times, so the nine places of the kernel read four pixels of the small map: places that read
+    the same pixel are added up. Results of even rows add up others than those of odd rows, and so do columns: that
+    makes four kernels of 2x2, whose results are laid between each other. Where the doubled map stands beside others, as in a
+    U-Net, those are convolved as they are, and the two results are added.
+
+    Args:
+        model: graph, changed in place; only maps whose size is known are changed.
+    Returns: how many convolutions were changed.
+    """
+    from openvino import passes
+
+    folding = passes.Manager()
+    folding.register_pass(passes.ConstantFolding())  # which pixels a resize reads
+    folding.run_passes(model)
+    return _replace(model, _reads_doubled, _before_doubling)
+
+
 def _replace(
     model: "openvino.Model", fits: Callable[[_Convolution], bool], built: Callable[[_Convolution], "openvino.Node"]
 ) -> int:
@@ -134,6 +154,71 @@ def _along_rows(conv: _Convolution) -> "openvino.Node":
     x = nodes.reshape(nodes.transpose(x, [0, 2, 3, 1]), [0, 0, -1, SPAN, filters], True)
     x = nodes.reshape(nodes.matmul(_float32(matrices.results), x, False, False), [0, 0, -1, filters], True)
     return nodes.transpose(nodes.slice(x, [0], results, [1], [2]), [0, 3, 1, 2])
+
+
+def _reads_doubled(conv: _Convolution) -> bool:
+    same = conv.begin == conv.end == (1, 1) and conv.kernel.shape[2:] == (TAPS, TAPS)
+    return same and any(_small(source) is not None for source in _sources(conv.node.input_value(0)))
+
+
+def _sources(x: "openvino.Output") -> list["openvino.Output"]:
+    """The maps that stand beside each other in a map, or the map itself."""
+    node = x.get_node()
+    beside = node.get_type_name() == "Concat" and node.get_attributes()["axis"] == 1
+    return list(node.input_values()) if beside else [x]
+
+
+def _small(x: "openvino.Output") -> "openvino.Output | None":
+    """The map that was doubled to the nearest pixel; None: it is no such map."""
+    for axis in (3, 2):
+        node = x.get_node()
+        if node.get_type_name() != "Gather" or x.get_partial_shape().is_dynamic:
+            return None
+        source, places, of_axis = node.input_values()
+        places, of_axis = places.get_node(), of_axis.get_node()
+        if {places.get_type_name(), of_axis.get_type_name()} != {"Constant"} or int(of_axis.get_data()) != axis:
+            return None
+        if not np.array_equal(places.get_data(), np.arange(2 * source.get_shape()[axis]) // 2):
+            return None
+        x = source
+    return x
+
+
+def _before_doubling(conv: _Convolution) -> "openvino.Node":
+    import openvino.opset13 as nodes
+
+    total, beside, kernels, first = None, [], [], 0
+    for source in _sources(conv.node.input_value(0)):
+        kernel = conv.kernel[:, first : first + source.get_shape()[1]]
+        first += kernel.shape[1]
+        small = _small(source)
+        if small is None:
+            beside.append(source)
+            kernels.append(kernel)
+            continue
+        x = nodes.convolution(small, _float32(_four_kernels(kernel)), [1, 1], [1, 1], [1, 1], [1, 1])
+        x = nodes.depth_to_space(x, "blocks_first", 2)
+        x = nodes.slice(x, [1, 1], [-1, -1], [1, 1], [2, 3])
+        total = x if total is None else nodes.add(total, x)
+    if not beside:
+        return total
+    x = beside[0] if len(beside) == 1 else nodes.concat(beside, 1)
+    x = nodes.convolution(x, _float32(np.concatenate(kernels, 1)), [1, 1], [1, 1], [1, 1], [1, 1])
+    return nodes.add(x, total)
+
+
+# For results of even and of odd places: which taps read the first, and which the second pixel of the small map.
+_TAPS_OF = (((0,), (1, 2)), ((0, 1), (2,)))
+
+
+def _four_kernels(kernel: Array) -> Array:
+    """Kernels of 2x2 `(4 filters, channels, 2, 2)`; the odd results, which lie first in a pixel of the pair, first."""
+    kernels = [
+        [[kernel[:, :, list(rows)][..., list(columns)].sum((2, 3)) for columns in _TAPS_OF[x]] for rows in _TAPS_OF[y]]
+        for y in (1, 0)
+        for x in (1, 0)
+    ]
+    return np.concatenate([np.moveaxis(np.array(places), (0, 1), (2, 3)) for places in kernels])
 
 
 def _results(x: "openvino.Node", axis: int, conv: _Convolution) -> "openvino.Node":

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tfseg.exporting.deployment import Deployment
 from tfseg.exporting.onnx_operations import add_operations
 from tfseg.native_operations import native_operations
@@ -163,7 +165,8 @@ def _keep_zeros(graph: "onnx.GraphProto") -> None:
     """Names the axes of zeros around a maximum, without which ONNX Runtime takes them for no pixels at all.
 
     Its optimizer joins such a Pad with the MaxPool after it, whose own padding never is the maximum. Where all other
-    numbers are negative, zero is. A Pad with axes stays.
+    numbers are negative, zero is. A Pad with axes stays. All of them are named: for integers on processors with
+    AVX-512, the optimizer moves a Transpose across the Pad, and reorders its widths as if they were of all axes.
     """
     from onnx import numpy_helper
 
@@ -182,12 +185,10 @@ def _keep_zeros(graph: "onnx.GraphProto") -> None:
     for node in graph.node:
         if node.op_type != "Pad" or node.input[1] not in constants or not is_maximized(node.output[0]):
             continue
-        widths = numpy_helper.to_array(constants[node.input[1]]).reshape(2, -1)
-        axes = widths.any(axis=0).nonzero()[0]
-        names = (f"{node.output[0]}_widths", f"{node.output[0]}_axes")
-        values = (widths[:, axes].ravel(), axes.astype("int64"))
-        graph.initializer.extend(map(numpy_helper.from_array, values, names))
-        node.input[:] = [node.input[0], names[0], *(node.input[2:3] or [""]), names[1]]
+        axes = np.arange(numpy_helper.to_array(constants[node.input[1]]).size // 2, dtype="int64")
+        name = f"{node.output[0]}_axes"
+        graph.initializer.append(numpy_helper.from_array(axes, name))
+        node.input[:] = [*node.input[:2], *(node.input[2:3] or [""]), name]
     used = {name for node in graph.node for name in node.input}
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)

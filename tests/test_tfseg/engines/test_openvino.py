@@ -82,6 +82,44 @@ def test_rows_of_maps_that_may_be_small_stay(small_ones):
     assert openvino_rewrites.filter_rows(graph((7, 5, 3, 3))) == 0
 
 
+def doubled(x, height, width):
+    """A map whose every pixel is there four times."""
+    nodes = openvino.opset13
+    return nodes.gather(nodes.gather(x, np.arange(2 * height) // 2, 2), np.arange(2 * width) // 2, 3)
+
+
+@pytest.mark.parametrize("beside", [0, 2], ids=["alone", "beside another map"])
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (4, 4), (1, 3)])
+def test_a_convolution_of_a_doubled_map_is_the_same_before_it(beside, height, width):
+    nodes, random = openvino.opset13, np.random.default_rng(0)
+    small = nodes.parameter([2, 3, height, width], np.float32)
+    other = nodes.parameter([2, 2, 2 * height, 2 * width], np.float32)
+    x = doubled(small, height, width)
+    inputs = [small, other] if beside else [small]
+    x = nodes.concat([x, other], 1) if beside else x
+    kernel = random.normal(size=(4, 3 + beside, 3, 3)).astype("float32")
+    model = openvino.Model([nodes.relu(nodes.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1]))], inputs)
+    changed = model.clone()
+    assert openvino_rewrites.convolve_before_doubling(changed) == 1
+    arrays = [random.normal(size=tuple(node.get_output_shape(0))).astype("float32") for node in inputs]
+    y = computed(model, arrays)
+    np.testing.assert_allclose(computed(changed, arrays), y, rtol=0, atol=1e-6 * np.abs(y).max())
+
+
+@pytest.mark.parametrize("kind", ["other places", "three times", "another padding", "no resize"])
+def test_convolutions_of_other_maps_stay(kind):
+    nodes = openvino.opset13
+    small = nodes.parameter([1, 3, 4, 4], np.float32)
+    places = {"other places": (np.arange(8) + 1) // 2 % 4, "three times": np.arange(12) // 3}.get(
+        kind, np.arange(8) // 2
+    )
+    x = small if kind == "no resize" else nodes.gather(nodes.gather(small, places, 2), places, 3)
+    pads = [[0, 0], [0, 0]] if kind == "another padding" else [[1, 1], [1, 1]]
+    kernel = np.ones((4, 3, 3, 3), "float32")
+    model = openvino.Model([nodes.convolution(x, kernel, [1, 1], *pads, [1, 1])], [small])
+    assert openvino_rewrites.convolve_before_doubling(model) == 0
+
+
 def wide_segmenter():
     """Two convolutions with 8 channels, at half the size of the image."""
     image = keras.Input((None, None, 3))
@@ -94,12 +132,12 @@ def wide_segmenter():
 
 @pytest.fixture
 def networks(monkeypatch):
-    """Whether each network that was compiled for one shape is filtered along rows."""
+    """Whether each network that was compiled for one shape has fewer multiplications."""
     kinds, whole = [], engine._Network._compiled
 
-    def compiled(self, shape, *, rows=False):
-        network = whole(self, shape, rows=rows)
-        kinds.append((shape[:3], rows and network is not None))
+    def compiled(self, shape, *, shorter=False):
+        network = whole(self, shape, shorter=shorter)
+        kinds.append((shape[:3], shorter and network is not None))
         return network
 
     monkeypatch.setattr(engine._Network, "_compiled", compiled)
@@ -137,7 +175,7 @@ def test_a_shape_that_comes_seldom_has_the_network_of_all(networks, monkeypatch)
 
 
 @pytest.mark.parametrize(("bound", "kinds"), [(5e-6, [True]), (-1.0, [True, False])], ids=["within", "beyond"])
-def test_rows_are_filtered_where_that_hardly_rounds(small_ones, networks, monkeypatch, bound, kinds):
+def test_multiplications_are_left_out_where_that_hardly_rounds(small_ones, networks, monkeypatch, bound, kinds):
     monkeypatch.setattr(engine, "_ROUNDING", bound)
     model = wide_segmenter()
     runner = EngineRunner(model, "openvino", size=(32, 48))
