@@ -54,14 +54,16 @@ def opened(path: pathlib.Path, threads: int | None) -> AtPrecision:
     core = openvino.Core()
     # From memory, because the files are gone: a mapped file could not be removed on Windows.
     model = core.read_model(model=graph, weights=weights)
-    multiply_large_kernels(model)
     options: dict[str, Any] = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
 
     def at(dtype: str) -> Run:
         if _CAPABILITIES[dtype] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EngineError(f"this processor does not compute in {dtype}")
+        network = model.clone()
+        if dtype == "float32":  # in bfloat16, OpenVINO's convolutions are as fast
+            multiply_large_kernels(network)
         # Without the hint, OpenVINO takes bfloat16 by itself where the processor has it.
-        return _Network(core, model, options | {"INFERENCE_PRECISION_HINT": _HINTS[dtype]}, dtype)
+        return _Network(core, network, options | {"INFERENCE_PRECISION_HINT": _HINTS[dtype]}, dtype)
 
     return at
 

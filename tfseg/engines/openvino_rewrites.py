@@ -32,7 +32,7 @@ class _Convolution(NamedTuple):
 def multiply_large_kernels(model: "openvino.Model") -> int:
     """A convolution with a large kernel, such as fc6, is a product: what each result reads, times the kernel.
 
-    OpenVINO's convolution needs twice the time of the product there.
+    OpenVINO's convolution needs twice the time of the product there, in float32.
 
     Args:
         model: graph, changed in place.
@@ -63,8 +63,8 @@ def convolve_before_doubling(model: "openvino.Model") -> int:
 
     Each pixel is there four times, so the nine places of the kernel read four pixels of the small map: places that read
     the same pixel are added up. Results of even rows add up others than those of odd rows, and so do columns: that
-    makes four kernels of 2x2, whose results are laid between each other. Where the doubled map stands beside others, as in a
-    U-Net, those are convolved as they are, and the two results are added.
+    makes four kernels of 2x2, whose results are laid between each other. Where the doubled map stands beside others, as
+    in a U-Net, those are convolved as they are, and the two results are added.
 
     Args:
         model: graph, changed in place; only maps whose size is known are changed.
