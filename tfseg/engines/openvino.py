@@ -85,7 +85,8 @@ class _Network:
         self._seconds: dict[tuple[int, ...], float] = {}
         self._any: Any = None
         self._needed = 0.0  # seconds that a shape must have computed
-        self._has_one_size = all(side.is_static for side in list(model.input().partial_shape)[1:])
+        # Where all images have one size, the first batch gets a network at once: others may have as many images.
+        self._awaits_first = all(side.is_static for side in list(model.input().partial_shape)[1:])
 
     def __call__(self, batch: Array) -> Array:
         """The logits of a preprocessed batch."""
@@ -95,44 +96,51 @@ class _Network:
             # In bfloat16, places in a map of any size would be rounded to three digits, and a resize would be off by
             # pixels. For one shape they are constants, computed in float32.
             if self._dtype == "bfloat16":
-                network = self._compiled(batch.shape, shorter=True) or self._compiled(batch.shape)
-                return self._kept(batch.shape, network)(batch)[0]
+                return self._kept(batch.shape, self._shorter(batch.shape) or self._compiled(batch.shape))(batch)[0]
             if self._any is None:
                 begin = time.perf_counter()
                 self._any = self._core.compile_model(self._model, "CPU", self._settings)
-                self._needed = 0.0 if self._has_one_size else _PATIENCE * (time.perf_counter() - begin)
+                self._needed = max(self._needed, _PATIENCE * (time.perf_counter() - begin))
             begin = time.perf_counter()
             logits: Array = self._any(batch)[0]
             spent = self._seconds.get(batch.shape, 0.0) + time.perf_counter() - begin
             if len(self._seconds) == _MOST_REMEMBERED:
                 self._seconds.clear()
             self._seconds[batch.shape] = spent
-            if spent > self._needed:
+            if spent > self._needed or self._awaits_first:
+                begin = time.perf_counter()
                 self._kept(batch.shape, self._checked(batch, logits))
-                if self._has_one_size:
-                    self._any = None  # its memory is free
+                self._needed = _PATIENCE * (time.perf_counter() - begin)
+                if self._awaits_first:
+                    self._any, self._awaits_first = None, False  # its memory is free until another batch comes
             return logits
 
-    def _compiled(self, shape: tuple[int, ...], *, shorter: bool = False) -> Any:
+    def _compiled(self, shape: tuple[int, ...]) -> Any:
         network = self._model.clone()
         network.reshape(list(shape))
-        if shorter:
+        return self._core.compile_model(network, "CPU", self._settings)
+
+    def _shorter(self, shape: tuple[int, ...]) -> Any:
+        """The network of a shape with fewer multiplications; None: it has no such convolutions, or is not compiled."""
+        try:
+            network = self._model.clone()
+            network.reshape(list(shape))
             changed = convolve_before_doubling(network)
             changed += filter_rows(network) if self._dtype == "float32" else 0  # below, it would round too much
-            if not changed:
-                return None
-        return self._core.compile_model(network, "CPU", self._settings)
+            return self._core.compile_model(network, "CPU", self._settings) if changed else None
+        except Exception:  # runtimes raise what they like, for lack of memory, too
+            return None
 
     def _checked(self, batch: Array, logits: Array) -> Any:
         """The network of a shape, with fewer multiplications if that hardly rounds."""
         try:
-            shorter = self._compiled(batch.shape, shorter=True)
+            shorter = self._shorter(batch.shape)
             if shorter is not None:
                 difference = np.abs(shorter(batch)[0] - logits).max()
                 if difference <= _ROUNDING * np.abs(logits).max():
                     return shorter
             return self._compiled(batch.shape)
-        except Exception:  # runtimes raise what they like, for lack of memory, too; the network of all shapes computes
+        except Exception:  # as above; the network of all shapes computes
             return self._any
 
     def _kept(self, shape: tuple[int, ...], network: Any) -> Any:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import openvino
 
 # As measured on a Xeon with AVX-512, see BUILD_NOTES.md.
-LEAST_PLACES = 25  # of a kernel that becomes a matrix product: rows times columns
-LEAST_WEIGHTS = 2**22  # of that kernel
+LEAST_PLACES = 49  # of a kernel that becomes a matrix product: rows times columns
+LEAST_WEIGHTS = 2**26  # of that kernel: with fewer, or over large maps, the convolution is as fast
 LEAST_CHANNELS = 256  # in and out, of a 3x3 kernel that filters along rows
 LEAST_PIXELS = 2000  # of its result: for fewer, reading twice the weights costs more than multiplying
 MOST_WASTE = 1.1  # of its windows, which end after the map
@@ -32,7 +32,8 @@ class _Convolution(NamedTuple):
 def multiply_large_kernels(model: "openvino.Model") -> int:
     """A convolution with a large kernel, such as fc6, is a product: what each result reads, times the kernel.
 
-    OpenVINO's convolution needs twice the time of the product there, in float32.
+    OpenVINO's convolution needs up to twice the time of the product there, in float32. What each result reads is
+    copied, so a map needs as many times its memory as the kernel has places.
 
     Args:
         model: graph, changed in place.
@@ -176,7 +177,7 @@ def _small(x: "openvino.Output") -> "openvino.Output | None":
             return None
         source, places, of_axis = node.input_values()
         places, of_axis = places.get_node(), of_axis.get_node()
-        if {places.get_type_name(), of_axis.get_type_name()} != {"Constant"} or int(of_axis.get_data()) != axis:
+        if {places.get_type_name(), of_axis.get_type_name()} != {"Constant"} or of_axis.get_data().item() != axis:
             return None
         if not np.array_equal(places.get_data(), np.arange(2 * source.get_shape()[axis]) // 2):
             return None
@@ -226,7 +227,8 @@ def _results(x: "openvino.Node", axis: int, conv: _Convolution) -> "openvino.Nod
     import openvino.opset13 as nodes
 
     more = conv.begin[axis - 1] + conv.end[axis - 1] + 1 - conv.kernel.shape[axis + 1]
-    return nodes.add(nodes.gather(nodes.shape_of(x), [axis], 0), [more])
+    count = nodes.add(nodes.gather(nodes.shape_of(x), [axis], 0), [more])
+    return nodes.maximum(count, [0])  # a negative one would be read as its absolute value
 
 
 def _windows(
@@ -242,5 +244,7 @@ def _windows(
     return nodes.gather(x, nodes.select(inside, place, pixels), axis)  # outside of the map, it gives zeros
 
 
-def _float32(values: Array) -> Array:
-    return np.ascontiguousarray(values, "float32")
+def _float32(values: Array) -> "openvino.Node":
+    from openvino import op
+
+    return op.Constant(np.ascontiguousarray(values, "float32"))  # an array would be made a list of numbers first

@@ -61,7 +61,7 @@ class ResizeLike(keras.layers.Layer):
             rows, columns = ops.shape(x)[1:3]
             for axis, (outputs, pixels) in enumerate([(height, rows), (width, columns)], start=1):
                 x = ops.take(x, ops.cast(self._places(outputs, pixels), "int32"), axis=axis)
-            return x
+            return ops.cast(x, self.compute_dtype)  # of a map of integers, too
         return _along_axes(x, self._weights, height, width)
 
     def some_rows(self, x: Tensor, size: tuple[Any, Any], rows: tuple[Any, Any]) -> Tensor:

@@ -42,6 +42,7 @@ def small_ones(monkeypatch):
     for name in ("LEAST_WEIGHTS", "LEAST_PIXELS"):
         monkeypatch.setattr(openvino_rewrites, name, 0)
     monkeypatch.setattr(openvino_rewrites, "LEAST_CHANNELS", 4)
+    monkeypatch.setattr(openvino_rewrites, "LEAST_PLACES", 20)
     monkeypatch.setattr(openvino_rewrites, "MOST_WASTE", 4)
 
 
@@ -132,15 +133,22 @@ def wide_segmenter():
 
 @pytest.fixture
 def networks(monkeypatch):
-    """Whether each network that was compiled for one shape has fewer multiplications."""
-    kinds, whole = [], engine._Network._compiled
+    """The shapes of the networks that were compiled for one shape, and whether each has fewer multiplications."""
+    kinds = []
 
-    def compiled(self, shape, *, shorter=False):
-        network = whole(self, shape, shorter=shorter)
-        kinds.append((shape[:3], shorter and network is not None))
-        return network
+    def noted(name):
+        whole = getattr(engine._Network, name)
 
-    monkeypatch.setattr(engine._Network, "_compiled", compiled)
+        def compiled(self, shape):
+            network = whole(self, shape)
+            if network is not None:
+                kinds.append((shape[:3], name == "_shorter"))
+            return network
+
+        monkeypatch.setattr(engine._Network, name, compiled)
+
+    noted("_compiled")
+    noted("_shorter")
     return kinds
 
 
@@ -172,6 +180,20 @@ def test_a_shape_that_comes_seldom_has_the_network_of_all(networks, monkeypatch)
     model = wide_segmenter()
     check(EngineRunner(model, "openvino"), model, batch_of(2, 33, 47))
     assert networks == []
+
+
+def test_batches_of_several_sizes_do_not_compile_again_and_again(networks):
+    model = wide_segmenter()
+    runner = EngineRunner(model, "openvino", size=(32, 48))
+    for count in (1, 2, 4) * 3:
+        check(runner, model, batch_of(count, 32, 48))
+    assert [shape for shape, _ in networks] == [(1, 32, 48)]
+
+
+def test_a_map_smaller_than_the_kernel_has_no_results(small_ones):
+    model = graph((4, 5, 5, 6), auto_pad="valid", begin=(0, 0), end=(0, 0))
+    assert openvino_rewrites.multiply_large_kernels(model) == 1
+    assert computed(model, np.zeros((1, 5, 2, 2), "float32")).size == 0
 
 
 @pytest.mark.parametrize(("bound", "kinds"), [(5e-6, [True]), (-1.0, [True, False])], ids=["within", "beyond"])

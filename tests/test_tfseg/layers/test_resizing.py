@@ -81,3 +81,13 @@ def test_unknown_sizes_need_no_double_precision_where_parts_of_a_pixel_are_whole
 def test_an_unknown_interpolation_is_refused():
     with pytest.raises(ValueError, match=r"interpolation must be one of 'bilinear', .* Received: 'cubic'"):
         ResizeLike("cubic")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+def test_a_map_of_integers_becomes_one_of_the_layers_type(dtype):
+    pixels = np.full((1, 2, 3, 1), 200).astype(dtype)
+    for layer, inputs in ((Rescale(2, "nearest"), pixels), (ResizeLike("nearest"), [pixels, np.zeros((1, 5, 4, 1))])):
+        for training in (False, True):
+            resized = keras.ops.convert_to_numpy(layer(inputs, training=training))
+            assert resized.dtype == "float32"
+            np.testing.assert_array_equal(resized, float(pixels[0, 0, 0, 0]))
