@@ -282,7 +282,7 @@ def test_pixels_of_32_bits_are_refused(tmp_path, dtype, mode):
 def test_transparent_pixels_show_their_colors(tmp_path):
     colors = random_image(6, 7, 4)
     colors[..., 3] = 0
-    Image.fromarray(colors, "RGBA").save(tmp_path / "glass.png")
+    Image.fromarray(colors).save(tmp_path / "glass.png")
     np.testing.assert_array_equal(tfseg.read_image(tmp_path / "glass.png"), colors[..., :3])
 
 
