@@ -19,7 +19,7 @@ test: $(VENV)/ready-tests
 	$(BIN)/python -m pytest $(WORKERS) $(FILES)
 
 test-full: $(VENV)/ready-tests
-	@echo "Running all tests, networks at full size too: about an hour on two cores"
+	@echo "Running all tests, networks at full size too: several hours on two cores"
 	$(BIN)/python -m pytest $(WORKERS) -m "full or not full" $(FILES)
 
 # The core tests with the oldest versions that setup.py allows, in an environment of their own.
