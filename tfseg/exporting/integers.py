@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Operations that multiply by weights.
 _MULTIPLYING = ("Conv", "Gemm", "MatMul")
 # What lies between them, so that maps stay in 8 bits. Enlarging is left in float32: its rounding would be seen at every
-# edge.
+# edge. A resize to the nearest pixel is a Gather, which rounds nothing.
 _BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "Gather", "GlobalAveragePool", "MaxPool", "Relu")
 
 

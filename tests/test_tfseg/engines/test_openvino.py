@@ -196,6 +196,30 @@ def test_a_map_smaller_than_the_kernel_has_no_results(small_ones):
     assert computed(model, np.zeros((1, 5, 2, 2), "float32")).size == 0
 
 
+def test_an_image_of_one_color_proves_nothing(small_ones, networks, monkeypatch):
+    """Rows that are filtered wrongly, which no image of zeros shows."""
+
+    def wrong(model):
+        changed = openvino_rewrites.filter_rows(model)
+        for node in model.get_ordered_ops():
+            if node.get_type_name() == "GroupConvolution":
+                kernel = openvino.op.Constant(2 * node.input_value(1).get_node().get_data())
+                node.input(1).replace_source_output(kernel.output(0))
+        return changed
+
+    monkeypatch.setattr(engine, "filter_rows", wrong)
+    model = wide_segmenter()
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.bias.assign(np.zeros(layer.bias.shape))
+    runner = EngineRunner(model, "openvino", size=(32, 48))
+    network = runner._engine("openvino", np.zeros((1, 32, 48, 3), "float32"))._run._run
+    networks.clear()
+    network(np.zeros((3, 32, 48, 3), "float32"))
+    network._checked(np.zeros((3, 32, 48, 3), "float32"), np.zeros((3, 32, 48, 5), "float32"))
+    assert networks == [((3, 32, 48), True), ((3, 32, 48), False)]
+
+
 @pytest.mark.parametrize(("bound", "kinds"), [(5e-6, [True]), (-1.0, [True, False])], ids=["within", "beyond"])
 def test_multiplications_are_left_out_where_that_hardly_rounds(small_ones, networks, monkeypatch, bound, kinds):
     monkeypatch.setattr(engine, "_ROUNDING", bound)
