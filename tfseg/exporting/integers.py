@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Operations that multiply by weights.
 _MULTIPLYING = ("Conv", "Gemm", "MatMul")
 # What lies between them, so that maps stay in 8 bits. Enlarging is left in float32: its rounding would be seen at every
-# edge. A resize to the nearest pixel is a Gather, which rounds nothing.
-_BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "Gather", "GlobalAveragePool", "MaxPool", "Relu")
+# edge.
+_BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "MaxPool", "Relu")
 
 
 def onnx_int8(job: CalibratedDeployment, path: pathlib.Path) -> None:
