@@ -47,7 +47,8 @@ def has_dilated_gradients(dtype="float32"):
 def run_step(model, context=native, **options):
     """The loss, gradients and moving averages of a step, and the names of its graph's operations."""
     before = [tf.identity(variable.value) for variable in model.weights]
-    images = tf.constant(random_image(17, 20))
+    # More pixels would let the rounding of long sums show, on one thread most.
+    images = tf.constant(random_image(12, 13))
 
     @tf.function(**options)
     def run():
@@ -97,7 +98,7 @@ def test_step_equals_that_of_keras(dtype, compiled):
     ],
 )
 def test_unusual_batch_norm_stays_that_of_keras(norm):
-    image = keras.Input((17, 20, 3))
+    image = keras.Input((12, 13, 3))
     x = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
     model = randomize_weights(keras.Model(image, layers.BatchNormalization(**norm)(x)))
     (actual, names), (expected, _) = run_step(model), run_step(model, contextlib.nullcontext)
