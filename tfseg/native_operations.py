@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
+from tfseg.trained_convolutions import trained_convolution
 from tfseg.types import Tensor
 
 
@@ -33,14 +34,10 @@ def native_operations(model: keras.Model, *, gradients: bool) -> Iterator[None]:
             call: Callable[..., Tensor]
             if type(layer) is keras.layers.BatchNormalization and _is_plain(layer):
                 call = _batch_norm
-            elif (
-                type(layer) is keras.layers.Conv2D
-                and _is_dilated(layer)
-                and (not gradients or _has_gradients_of_dilated_convolutions(layer.compute_dtype))
-            ):
-                call = _convolution
             elif type(layer) is keras.layers.Conv2D and gradients and _is_narrow_and_strided(layer):
                 call = _convolution_of_slice
+            elif type(layer) is keras.layers.Conv2D and _is_single(layer, gradients):
+                call = functools.partial(_convolution, gradients=gradients)
             else:
                 continue
             vars(layer)["call"] = functools.partial(call, layer)  # hides the class's method; Keras does not track it
@@ -56,8 +53,13 @@ def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
     return usual and not (layer.synchronized or layer.renorm)
 
 
-def _is_dilated(layer: keras.layers.Conv2D) -> bool:
-    return max(layer.dilation_rate) > 1 and layer.groups == 1 and layer.data_format == "channels_last"
+def _is_single(layer: keras.layers.Conv2D, gradients: bool) -> bool:
+    """Whether a convolution is one operation, or in training another than that of Keras."""
+    if layer.groups > 1 or layer.data_format != "channels_last" or layer.padding not in ("same", "valid"):
+        return False
+    if max(layer.dilation_rate) == 1:
+        return gradients and max(layer.strides) == 1
+    return not gradients or _has_gradients_of_dilated_convolutions(layer.compute_dtype)
 
 
 def _is_narrow_and_strided(layer: keras.layers.Conv2D) -> bool:
@@ -84,11 +86,15 @@ def _batch_norm(
     return outputs
 
 
-def _convolution(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
+def _convolution(layer: keras.layers.Conv2D, inputs: Tensor, *, gradients: bool) -> Tensor:
     import tensorflow as tf
 
-    kernel = tf.convert_to_tensor(layer.kernel)
-    outputs = tf.nn.conv2d(inputs, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+    kernel, padding, rates = tf.convert_to_tensor(layer.kernel), layer.padding, layer.dilation_rate
+    faster = trained_convolution(inputs, kernel, padding, rates) if gradients and max(layer.strides) == 1 else None
+    if faster:
+        outputs = faster(inputs, kernel)
+    else:
+        outputs = tf.nn.conv2d(inputs, kernel, layer.strides, padding.upper(), dilations=rates)
     if layer.use_bias:
         outputs = outputs + layer.bias  # not `tf.nn.bias_add`: see `tfseg.training.preparation.with_dtype`
     return layer.activation(outputs)
