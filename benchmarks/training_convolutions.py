@@ -71,8 +71,8 @@ def main(rounds: int) -> None:
                 f"{name} {statistics.median(a / b for a, b in zip(times[name], times['own'], strict=True)):.2f}"
                 for name in list(times)[1:]
             )
-            own = 1e3 * statistics.median(times["own"])
-            print(f"{dtype} {size}x{size} {side}x{side} {channels} to {filters}, rate {rate}: {own:.1f} ms; {ratios}")
+            case = f"{dtype} {size}x{size} {side}x{side} {channels} to {filters}, rate {rate}"
+            print(f"{case}: {1e3 * statistics.median(times['own']):.1f} ms; {ratios}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing
 
 from converters.types import Shape
+from tfseg.variable_views import view
 
 if TYPE_CHECKING:
     import keras
@@ -37,20 +38,6 @@ def assign(variable: "keras.Variable", array: np.ndarray) -> None:
         variable._direct_assign(_UncopiedArray(array))  # `assign` would copy it twice
     else:
         variable.assign(_tensor(array))
-
-
-def view(variable: "keras.Variable") -> np.ndarray:
-    """A variable's values, read-only, without a copy where the backend and the type allow."""
-    import keras
-
-    if _backend() == "tensorflow" and variable.dtype != "bfloat16":
-        tensor = variable.value.read_value()
-        return np.from_dlpack(tensor if hasattr(tensor, "__dlpack__") else _Dlpack(tensor))
-    if _backend() == "numpy":
-        array = np.asarray(variable.value).view()
-        array.flags.writeable = False
-        return array
-    return keras.ops.convert_to_numpy(variable)
 
 
 @contextlib.contextmanager
@@ -86,21 +73,6 @@ class _UncopiedArray:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return self.array
-
-
-class _Dlpack:
-    """What `np.from_dlpack` asks of a tensor in main memory: TensorFlow 2.16 has it as a function alone."""
-
-    def __init__(self, tensor: Any) -> None:
-        self._tensor = tensor
-
-    def __dlpack__(self, **_options: Any) -> Any:
-        import tensorflow as tf
-
-        return tf.experimental.dlpack.to_dlpack(self._tensor)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0
 
 
 def _aligned(make: Callable[..., np.ndarray], shape: Shape, dtype: np.typing.DTypeLike) -> np.ndarray:

@@ -121,6 +121,8 @@ def untracked(args: Structure) -> Structure:
 
 Change = tuple[type[keras.Layer] | None, dict[str, Any]]
 UNCHANGED: Change = (None, {})
+_WITH_KERNELS = keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense
+_COPY_ON_WRITE = {"tensorflow", "jax"}  # where a variable never changes a tensor that others have
 
 
 class LayerCopies:
@@ -128,12 +130,15 @@ class LayerCopies:
 
     Args:
         model: model whose layers are copied, with those of its inner models.
+        drawn: whether new kernels are random until `fill`. Where it gives values to all, they need none: kernels then
+            begin as those of the model, without memory of their own.
     Raises:
         ValueError: two layers have one name, which is possible only in different inner models.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, *, drawn: bool = True):
         self._model = model
+        self._drawn = drawn
         self._copied: dict[int, tuple[keras.Operation, Change, keras.Operation]] = {}
         self._names: dict[str, keras.Operation] = {}
         for layer in input_layers(model):
@@ -169,7 +174,10 @@ class LayerCopies:
         """
         wanted = kind, changes
         if id(operation) not in self._copied:
-            self._copied[id(operation)] = operation, wanted, _copy(operation, kind, changes)
+            copy = _copy(operation, kind, changes)
+            self._copied[id(operation)] = operation, wanted, copy
+            if kind is None and not self._drawn and isinstance(copy, _WITH_KERNELS):
+                copy.kernel_initializer = _KernelOf(operation, copy.kernel_initializer)
         _, earlier, copy = self._copied[id(operation)]
         if earlier != wanted:
             raise ValueError(
@@ -205,6 +213,8 @@ class LayerCopies:
             but: layers of the original whose copies keep the weights that they have.
         """
         for operation, wanted, copy in self._copied.values():
+            if isinstance(copy, _WITH_KERNELS) and isinstance(copy.kernel_initializer, _KernelOf):
+                copy.kernel_initializer = copy.kernel_initializer.usual
             if any(operation is exception for exception in but):
                 continue
             old, new = ([*getattr(layer, "variables", ())] for layer in (operation, copy))
@@ -217,6 +227,25 @@ class LayerCopies:
                 target.assign(source if source.shape == target.shape else keras.ops.reshape(source, target.shape))
             if hasattr(copy, "finalize_state"):  # adapted preprocessing layers compute with what they derive from these
                 copy.finalize_state()
+
+
+class _KernelOf:
+    """An initializer: the kernel of another layer. The two share memory until one of them changes.
+
+    Args:
+        layer: layer with the kernel.
+        usual: the initializer that the new layer has otherwise.
+    """
+
+    def __init__(self, layer: keras.Layer, usual: Any) -> None:
+        self._layer, self.usual = layer, usual
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """The kernel, if it is what the new layer asks for."""
+        kernel = self._layer.kernel
+        if keras.backend.backend() not in _COPY_ON_WRITE or tuple(kernel.shape) != tuple(shape):
+            return self.usual(shape, dtype=dtype)
+        return keras.ops.convert_to_tensor(kernel, dtype)
 
 
 def _measures(variables: list[keras.Variable], wanted: Change) -> list[Any]:

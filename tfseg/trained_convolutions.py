@@ -21,9 +21,12 @@ from tfseg.types import Tensor
 Convolve = Callable[[Tensor, Tensor], Tensor]  # from maps `(batch, height, width, channels)` and a kernel
 Rates = tuple[int, int]  # dilation along rows and along columns
 
-LEAST_PIXELS = 1024  # of a batch; with fewer, the kernel's own transformation takes what is saved
-LEAST_CHANNELS = 512  # on both sides of a kernel that is filtered along rows
-MOST_COLUMNS = 1.25  # that whole tiles have for each that is wanted
+# With fewer pixels in a batch, the transformation of a kernel takes what is saved.
+LEAST_PIXELS = 1024
+# On both sides of a kernel that is filtered along rows.
+LEAST_CHANNELS = 512
+# Of whole tiles, for each column that is wanted.
+MOST_COLUMNS = 1.25
 
 
 def trained_convolution(maps: Tensor, kernel: Tensor, padding: str, rates: Rates) -> Convolve | None:
@@ -132,7 +135,7 @@ def _products(windows: list[Tensor], kernels: Tensor, rate: int) -> list[Tensor]
 def _gradients_of_products(
     windows: list[Tensor], kernels: Tensor, outers: list[Tensor], rate: int
 ) -> tuple[list[Tensor], Tensor]:
-    """Those of the maps and of the kernels, from those of what `_products` returns."""
+    """Gradients of the maps and of the kernels, from those of what `_products` returns."""
     import tensorflow as tf
 
     rows, beside = windows[0].shape[0], (TAPS - 1) * rate

@@ -7,13 +7,14 @@ import keras
 from converters.conversion.rebuild_network import describe_own_network
 from converters.errors import ConversionError
 from converters.identification.own_files import BY_PATH
-from converters.memory import saved_without_copies, view
+from converters.memory import saved_without_copies
 from converters.types import Path
 from converters.weights.export_weights import export_weights
 from converters.weights.receipts import Receipt
 from converters.writing.files import atomic, check_target
 from tfseg.exporting import export
 from tfseg.exporting.keras_file import save_keras
+from tfseg.variable_views import view
 
 FORMATS = ".keras (the model), .weights.h5, .safetensors (its weights), or a directory (what tfseg.export writes)"
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.identification.listing import some
-from converters.memory import view
 from converters.names.layouts import parse
 from converters.names.tables import Table
 from converters.weights.built_record import TRANSPOSED, BuiltRecord, CaffeLayer, Place, digest
+from tfseg.variable_views import view
 
 _AGAIN = 'To write the variables by their own paths, pass family="tfseg/paths".'
 

@@ -12,12 +12,12 @@ from converters.families import FAMILIES, Family, FamilyNetwork, get_family
 from converters.families.differences import describe_differences
 from converters.identification.listing import some
 from converters.identification.own_files import BY_PATH
-from converters.memory import view
 from converters.names.layouts import Layout
 from converters.names.tables import Table
 from converters.types import Shape, Shapes
 from converters.weights.fill_model import variable_shapes
 from converters.weights.forms import differences, options_of
+from tfseg.variable_views import view
 
 
 class _Origin(NamedTuple):

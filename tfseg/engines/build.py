@@ -19,6 +19,7 @@ from tfseg.outputs import logits_of
 from tfseg.prediction.compiled import compiled_once
 from tfseg.rewrites.optimize import NEEDS_FIXED_SIZE, optimize
 from tfseg.types import Array, Size
+from tfseg.variable_views import view
 
 
 class EngineKey(NamedTuple):
@@ -118,7 +119,7 @@ def weights_mark(model: keras.Model) -> str:
     """
     digest = hashlib.sha1(usedforsecurity=False)  # processors have instructions for it
     for variable in model.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).reshape(-1).view("uint8").data)
+        digest.update(np.ascontiguousarray(view(variable)).reshape(-1).view("uint8").data)
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """OpenVINO: for Intel's processors, and bfloat16 on those that multiply matrices in it."""
 
 import pathlib
+import sys
 import tempfile
 import time
 from threading import Lock
@@ -38,7 +39,8 @@ def load(job: EngineJob) -> AtPrecision:
     with tempfile.TemporaryDirectory(prefix="tfseg-engine-") as directory:
         path = pathlib.Path(directory) / "openvino"
         writer.write(job, path)
-        return opened(path, job.threads)
+        # No one else writes to these files, so that they can be mapped instead of read.
+        return _opened(path, job.threads, mapped=sys.platform != "win32")  # there, mapped files cannot be removed
 
 
 def opened(path: pathlib.Path, threads: int | None) -> AtPrecision:
@@ -48,12 +50,17 @@ def opened(path: pathlib.Path, threads: int | None) -> AtPrecision:
         path: path of the directory.
         threads: threads to use; None: as many as it likes.
     """
+    return _opened(path, threads, mapped=False)  # a mapped network would change with its file
+
+
+def _opened(path: pathlib.Path, threads: int | None, *, mapped: bool) -> AtPrecision:
     import openvino
 
-    graph, weights = (path / "model.xml").read_bytes(), (path / "model.bin").read_bytes()
-    core = openvino.Core()
-    # From memory, because the files are gone: a mapped file could not be removed on Windows.
-    model = core.read_model(model=graph, weights=weights)
+    core, graph, weights = openvino.Core(), path / "model.xml", path / "model.bin"
+    if mapped:
+        model = core.read_model(graph)
+    else:
+        model = core.read_model(model=graph.read_bytes(), weights=weights.read_bytes())
     options: dict[str, Any] = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
 
     def at(dtype: str) -> Run:
@@ -96,7 +103,7 @@ class _Network:
             # In bfloat16, places in a map of any size would be rounded to three digits, and a resize would be off by
             # pixels. For one shape they are constants, computed in float32.
             if self._dtype == "bfloat16":
-                return self._kept(batch.shape, self._shorter(batch.shape) or self._compiled(batch.shape))(batch)[0]
+                return self._kept(batch.shape, self._quickest(batch.shape))(batch)[0]
             if self._any is None:
                 begin = time.perf_counter()
                 self._any = self._core.compile_model(self._model, "CPU", self._settings)
@@ -111,8 +118,7 @@ class _Network:
                 begin = time.perf_counter()
                 self._kept(batch.shape, self._checked(batch, logits))
                 self._needed = _PATIENCE * (time.perf_counter() - begin)
-                if self._awaits_first:
-                    self._any, self._awaits_first = None, False  # its memory is free until another batch comes
+                self._awaits_first = False
             return logits
 
     def _compiled(self, shape: tuple[int, ...]) -> Any:
@@ -120,28 +126,39 @@ class _Network:
         network.reshape(list(shape))
         return self._core.compile_model(network, "CPU", self._settings)
 
-    def _shorter(self, shape: tuple[int, ...]) -> Any:
-        """The network of a shape with fewer multiplications; None: it has no such convolutions, or is not compiled."""
+    def _shorter(self, shape: tuple[int, ...]) -> "openvino.Model | None":
+        """The graph of a shape with fewer multiplications; None: it has no such convolutions."""
+        network = self._model.clone()
+        network.reshape(list(shape))
+        changed = convolve_before_doubling(network)
+        changed += filter_rows(network) if self._dtype == "float32" else 0  # below, it would round too much
+        return network if changed else None
+
+    def _quickest(self, shape: tuple[int, ...]) -> Any:
         try:
-            network = self._model.clone()
-            network.reshape(list(shape))
-            changed = convolve_before_doubling(network)
-            changed += filter_rows(network) if self._dtype == "float32" else 0  # below, it would round too much
-            return self._core.compile_model(network, "CPU", self._settings) if changed else None
+            shorter = self._shorter(shape)
+            if shorter is not None:
+                return self._core.compile_model(shorter, "CPU", self._settings)
         except Exception:  # runtimes raise what they like, for lack of memory, too
-            return None
+            pass
+        return self._compiled(shape)
 
     def _checked(self, batch: Array, logits: Array) -> Any:
         """The network of a shape, with fewer multiplications if that hardly rounds."""
         try:
             shorter = self._shorter(batch.shape)
-            if shorter is not None and _agree(shorter(batch)[0], logits):
-                # On noise, too: a photograph may be of one color, where nothing rounds.
-                noise = np.random.default_rng(0).normal(0, np.abs(batch).max() or 1, batch.shape).astype("float32")
-                if _agree(shorter(noise)[0], self._any(noise)[0]):
-                    return shorter
+            # On noise, too: a photograph may be of one color, where nothing rounds.
+            noise = np.random.default_rng(0).normal(0, np.abs(batch).max() or 1, batch.shape).astype("float32")
+            pairs = [(batch, logits), (noise, self._any(noise)[0])] if shorter is not None else []
+            if not self._of_shape:
+                self._any = None  # its memory is free for the next network; another shape compiles it again, once
+            if shorter is not None:
+                network = self._core.compile_model(shorter, "CPU", self._settings)
+                if all(_agree(network(images)[0], expected) for images, expected in pairs):
+                    return network
             return self._compiled(batch.shape)
         except Exception:  # as above; the network of all shapes computes
+            self._any = self._any or self._core.compile_model(self._model, "CPU", self._settings)
             return self._any
 
     def _kept(self, shape: tuple[int, ...], network: Any) -> Any:

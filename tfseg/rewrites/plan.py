@@ -195,7 +195,7 @@ class RewritePlan:
         Args:
             size: height and width of all images; None keeps the model's input sizes.
         """
-        copies = graphs.LayerCopies(self.model)
+        copies = graphs.LayerCopies(self.model, drawn=False)
         inputs = [copies.of(layer, **_sized(layer, size)).output for layer in graphs.input_layers(self.model)]
         tensors = dict(zip(self.inputs, inputs, strict=True))
         with_values = []

@@ -123,7 +123,7 @@ def _puts_pixels_in_a_row(operation: keras.Operation, before: keras.KerasTensor,
 
 def _changed(model: keras.Model, changes: dict[int, dict[str, Any] | None]) -> keras.Model:
     graphs.check(model)
-    copies = graphs.LayerCopies(model)
+    copies = graphs.LayerCopies(model, drawn=False)
 
     def call(
         operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[keras.KerasTensor]

@@ -31,7 +31,7 @@ class DilationSurgeon:
         self.model = model
         self.output_stride = output_stride
         self.convention = convention
-        self.copies = graphs.LayerCopies(model)
+        self.copies = graphs.LayerCopies(model, drawn=False)
         self._deepest = Fraction(1)
 
     def image(self, tensor: keras.KerasTensor) -> GriddedTensor:

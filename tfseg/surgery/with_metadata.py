@@ -34,7 +34,7 @@ def with_metadata(model: keras.Model) -> keras.Model:
             f"{model.name!r} has {len(layers)} inputs, and training gives it one photograph. Received: "
             f"{', '.join(layer.name for layer in layers)}. Make a model of the image alone: keras.Model(image, scores)."
         )
-    copies = graphs.LayerCopies(model)
+    copies = graphs.LayerCopies(model, drawn=False)
 
     def call(
         operation: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], _outputs: list[keras.KerasTensor]

@@ -21,6 +21,7 @@ from tfseg.rewrites.separate_upsampling import SeparableUpsampling
 from tfseg.rewrites.slice_convolutions import SlicedConv2D
 from tfseg.rewrites.split_filters import SplitConv2D
 from tfseg.training.precision import with_dtype
+from tfseg.variable_views import view
 
 
 @pytest.fixture
@@ -185,6 +186,22 @@ def test_original_is_not_changed(low_thresholds):
     assert all(np.array_equal(*pair) for pair in zip(before, model.weights, strict=True))
     assert all(len(layer._inbound_nodes) == 1 for layer in model.layers)
     assert layer_classes(tfseg.optimize(model, rewrites=())) == layer_classes(model)
+
+
+def test_kernels_share_memory_until_one_changes():
+    model = model_of_layers(layers.Conv2D(2, 3, kernel_initializer="he_normal"), layers.Dense(3))
+    copy = tfseg.optimize(model, rewrites=())
+    assert [layer.get_config() for layer in copy.layers] == [layer.get_config() for layer in model.layers]
+    for old, new in zip(model.weights, copy.weights, strict=True):
+        assert np.array_equal(old, new)
+        assert old.name != "kernel" or np.shares_memory(view(old), view(new))
+    before = [np.array(variable) for variable in model.weights]
+    for variable in copy.weights:
+        variable.assign_add(np.ones(variable.shape, "float32"))
+    assert all(np.array_equal(*pair) for pair in zip(before, model.weights, strict=True))
+    for variable in model.weights:
+        variable.assign_sub(np.ones(variable.shape, "float32"))
+    assert all(np.allclose(value + 1, variable) for value, variable in zip(before, copy.weights, strict=True))
 
 
 @pytest.mark.full
