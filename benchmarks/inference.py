@@ -196,6 +196,7 @@ def _tfseg_int8(directory: pathlib.Path, network: str) -> Run:
     from tfseg.engines import openvino
     from tfseg.exporting import integers
     from tfseg.exporting.job import ExportJob
+    from tfseg.rewrites.optimize import FEWER_OPERATIONS
 
     model, _ = converters.convert(directory / f"{network}.pth", network=network)
     runs: dict[tuple[int, ...], Run] = {}
@@ -207,7 +208,9 @@ def _tfseg_int8(directory: pathlib.Path, network: str) -> Run:
             job = ExportJob(model, calibration=list(pixels), size=size)
             with tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder) / "network"
-                integers.openvino_int8(job.folded, path)  # without the comparison, which random weights may not pass
+                integers.openvino_int8(
+                    job.rewritten(FEWER_OPERATIONS), path
+                )  # without the comparison, which random weights may not pass
                 runs[size] = openvino.opened(path, THREADS)("bfloat16")  # what is left of float32
         return runs[size](image)
 

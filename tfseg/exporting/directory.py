@@ -161,7 +161,7 @@ def _check_runtimes(model: keras.Model, formats: Sequence[str]) -> None:
 def _write(format: Format, job: ExportJob, artifact: pathlib.Path) -> None:
     try:
         with quiet_writing(artifact.name):
-            format.write(job.folded if format.rounds else job, artifact)
+            format.write(job.rewritten(format.rewrites), artifact)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a converter that does not know an operation raises nearly anything

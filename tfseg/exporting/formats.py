@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tfseg.exporting import integers, litert, onnx, openvino, saved_model, weights
 from tfseg.exporting.job import ExportJob
+from tfseg.rewrites.optimize import FEWER_OPERATIONS
 
 
 class Runtime(NamedTuple):
@@ -49,7 +50,8 @@ class Format:
         runtime: what runs the artifact.
         tolerance: how far the artifact may differ from the model.
         needs: "preprocessing" or "calibration", if the format cannot be written without them.
-        rounds: whether the runtime computes below float32, some by default: then each BatchNorm is folded first.
+        rewrites: names of the rewrites of `tfseg.optimize` that the network gets. Where the runtime computes below
+            float32, or may, each BatchNorm is folded: rounded apart from its convolution, it costs accuracy.
     """
 
     artifact: str
@@ -57,7 +59,7 @@ class Format:
     runtime: Runtime
     tolerance: Tolerance
     needs: tuple[str, ...] = ()
-    rounds: bool = False
+    rewrites: tuple[str, ...] = ()
 
 
 _TENSORFLOW = Runtime("tensorflow", "tensorflow")
@@ -73,22 +75,22 @@ _FLOAT = Tolerance(1e-5, 0.9999)
 # weights, whose logits are close to each other, are the hard case: dynamic int8 changed up to 5 % of the pixels, and
 # full int8 14 %.
 _HALF, _DYNAMIC, _INTEGER = Tolerance(0.01, 0.995), Tolerance(math.inf, 0.9), Tolerance(math.inf, 0.8)
+_CALIBRATED = ("preprocessing", "calibration")
+_FOLDED = ("fold_batch_norm",)
 
 FORMATS = {
     "saved_model": Format("1", saved_model.write, _TENSORFLOW, _FLOAT, ("preprocessing",)),
     "litert_float32": Format("model_float32.tflite", litert.float32, _LITERT, _FLOAT),
-    "litert_float16": Format("model_float16.tflite", litert.float16, _LITERT, _HALF, rounds=True),
-    "litert_dynamic_int8": Format("model_dynamic_int8.tflite", litert.dynamic_int8, _LITERT, _DYNAMIC, rounds=True),
-    "litert_int8": Format(
-        "model_int8.tflite", litert.int8, _LITERT, _INTEGER, ("preprocessing", "calibration"), rounds=True
+    "litert_float16": Format("model_float16.tflite", litert.float16, _LITERT, _HALF, rewrites=_FOLDED),
+    "litert_dynamic_int8": Format(
+        "model_dynamic_int8.tflite", litert.dynamic_int8, _LITERT, _DYNAMIC, rewrites=_FOLDED
     ),
+    "litert_int8": Format("model_int8.tflite", litert.int8, _LITERT, _INTEGER, _CALIBRATED, _FOLDED),
     "onnx": Format("model.onnx", onnx.write, _ONNX, _FLOAT),
-    "onnx_int8": Format(
-        "model_int8.onnx", integers.onnx_int8, _ONNX, _INTEGER, ("preprocessing", "calibration"), rounds=True
-    ),
-    "openvino": Format("openvino", openvino.write, _OPENVINO, _FLOAT, rounds=True),
+    "onnx_int8": Format("model_int8.onnx", integers.onnx_int8, _ONNX, _INTEGER, _CALIBRATED, FEWER_OPERATIONS),
+    "openvino": Format("openvino", openvino.write, _OPENVINO, _FLOAT, rewrites=_FOLDED),
     "openvino_int8": Format(
-        "openvino_int8", integers.openvino_int8, _OPENVINO_INT8, _INTEGER, ("preprocessing", "calibration"), rounds=True
+        "openvino_int8", integers.openvino_int8, _OPENVINO_INT8, _INTEGER, _CALIBRATED, FEWER_OPERATIONS
     ),
     "keras": Format("model.keras", weights.write_keras, _KERAS, _FLOAT),
     "weights_h5": Format("model.weights.h5", weights.write_h5, _KERAS, _FLOAT),

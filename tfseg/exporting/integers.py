@@ -96,7 +96,7 @@ def _integers_of(graph: "onnx.GraphProto") -> list[str]:
     The layer of the logits is not among them: of 256 levels, two classes often have the same one.
     """
     weights = {tensor.name for tensor in graph.initializer}
-    multiplying = {node.name for node in graph.node if node.op_type in _MULTIPLYING and weights & set(node.input)}
+    multiplying = {node.name for node in graph.node if node.op_type in _MULTIPLYING and node.input[1] in weights}
     chosen: list[str] = []
     maps: set[str] = set()
     multiplying -= _last(graph, multiplying)

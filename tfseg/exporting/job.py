@@ -76,6 +76,7 @@ class ExportJob:
             raise ValueError(f"outputs is one of {', '.join(OUTPUTS)}. Received: {outputs!r}")
         self.outputs = outputs
         self._preprocessing, self._receipt = preprocessing, receipt
+        self._rewritten: dict[tuple[str, ...], ExportJob] = {}
         known = preprocessing or metadata(model)["preprocessing"]
         if known is not None:  # an unknown one is refused by the formats that need it
             check_channels(model, known)
@@ -104,18 +105,19 @@ class ExportJob:
             return self.network
         return photograph_network(self.network, self.preprocessing, self.outputs, self.shape, is_stored=self.is_stored)
 
-    @functools.cached_property
-    def folded(self) -> "ExportJob":
-        """The same job with each BatchNorm folded into its convolution, for formats that compute below float32.
+    def rewritten(self, rewrites: tuple[str, ...]) -> "ExportJob":
+        """The same job with a network in other operations. A model whose call is code stays as it is.
 
-        Rounded separately, the two are several times as far from the model. A model whose call is code stays as it is.
+        Args:
+            rewrites: names of rewrites of `tfseg.optimize`.
         """
-        if not is_graph(self.network):
+        if not rewrites or not is_graph(self.network):
             return self
-        job = copy.copy(self)
-        vars(job).pop("deployed", None)
-        job.network = optimize(self.network, rewrites=("fold_batch_norm",))
-        return job
+        if rewrites not in self._rewritten:
+            job = self._rewritten[rewrites] = copy.copy(self)
+            vars(job).pop("deployed", None)
+            job.network = optimize(self.network, rewrites=rewrites)
+        return self._rewritten[rewrites]
 
     @property
     def deployed_type(self) -> str:

@@ -24,6 +24,8 @@ REWRITES: dict[str, Callable[[RewritePlan], list[str]]] = {
     "separate_upsampling": separate_upsampling,
     "use_winograd": use_winograd,
 }
+# Fewer multiplications, for every runtime; the others are orders of the same ones, which suit TensorFlow's kernels.
+FEWER_OPERATIONS = ("fold_batch_norm", "skip_constant_border", "separate_upsampling")
 NEEDS_FIXED_SIZE = "use_winograd"  # it must know the maps' sizes
 SIDE = 225  # of the image that `explain` measures with, if the model takes any size
 

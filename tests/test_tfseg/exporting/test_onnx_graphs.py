@@ -2,11 +2,14 @@
 
 import keras
 import numpy as np
+import onnx as onnx_library
 import onnxruntime
 import pytest
+from helpers.optimized_models import randomize_with_bilinear_upsampling
 from helpers.random_weights import randomize_weights
 
-from tfseg.exporting import integers, onnx
+import tfseg
+from tfseg.exporting import FORMATS, integers, onnx
 from tfseg.exporting.job import ExportJob
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 17, 23, 3)).astype("float32")
@@ -39,7 +42,7 @@ def test_integers_around_a_padded_maximum(tmp_path):
     model = randomize_weights(keras.Model(image, keras.layers.Conv2D(4, 1)(x)))
     photographs = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), "uint8")
     job = ExportJob(model, preprocessing="torch", calibration=list(photographs), size=(32, 48))
-    integers.onnx_int8(job.folded, tmp_path / "model.onnx")
+    integers.onnx_int8(job.rewritten(FORMATS["onnx_int8"].rewrites), tmp_path / "model.onnx")
     images = job.preprocess(photographs)
     (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": np.asarray(images)})
     np.testing.assert_allclose(logits, model(images), atol=0.1 * np.abs(logits).max())
@@ -54,3 +57,20 @@ def test_tensors_that_layers_hold_are_constants(tmp_path):
     logits = runtimes_logits(model, tmp_path / "model.onnx")
     np.testing.assert_allclose(logits, expected, atol=1e-5 * np.abs(logits).max())
     np.testing.assert_array_equal(model(IMAGES), expected)
+
+
+@pytest.mark.parametrize("size", [None, (48, 64)])
+def test_integers_of_a_network_with_a_border_and_bilinear_upsampling(tmp_path, size):
+    """The layer of the logits and their enlarging stay in float32, also where its matrix is a constant."""
+    model = randomize_with_bilinear_upsampling(tfseg.FCN32s(4, width=1 / 16))
+    photographs = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), "uint8")
+    job = ExportJob(model, preprocessing="caffe", calibration=list(photographs), size=size)
+    integers.onnx_int8(job.rewritten(FORMATS["onnx_int8"].rewrites), tmp_path / "model.onnx")
+    graph = onnx_library.load(tmp_path / "model.onnx").graph
+    makers = {name: node for node in graph.node for name in node.output}
+    multiplying = [node for node in graph.node if node.op_type in ("Conv", "MatMul")]
+    floats = [node.op_type for node in multiplying if makers.get(node.input[1], node).op_type != "DequantizeLinear"]
+    assert sorted(floats) == ["Conv", "MatMul", "MatMul"]
+    images = job.preprocess(photographs)
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": np.asarray(images)})
+    np.testing.assert_allclose(logits, model(images), atol=0.1 * np.abs(logits).max())
