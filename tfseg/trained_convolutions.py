@@ -102,7 +102,7 @@ def along_rows(padding: str, rates: Rates) -> Convolve:
         def gradients(outer: Tensor) -> tuple[Tensor, Tensor]:
             with tf.control_dependencies([outer]):  # or TensorFlow takes the windows above, and keeps them till here
                 windows = fused(to_windows)(tf.identity(maps))
-            outers = fused(_transposed(to_results))(products, outer)
+            outers = fused(functools.partial(_to_products, to_results, products[0].shape))(outer)
             of_windows, of_kernels = _gradients_of_products(windows, kernels, outers, rates[0])
             of_kernel = tf.matmul(matrix, tf.reshape(of_kernels, (TAPS, SPAN, -1)), transpose_a=True)
             return fused(_transposed(to_windows))(maps, of_windows), tf.reshape(of_kernel, kernel.shape)
@@ -162,6 +162,15 @@ def _rows(maps: Tensor, first: int, count: int) -> Tensor:
     import tensorflow as tf
 
     return tf.reshape(maps[first : first + count], (-1, maps.shape[-1]))
+
+
+def _to_products(to_results: Callable[[list[Tensor]], Tensor], shape: Sequence[int | None], outer: Tensor) -> Any:
+    """The gradients of six products from those of the results. Only their shape counts, so they need not be kept."""
+    import tensorflow as tf
+
+    rows, _, *inner = shape
+    zeros = [tf.zeros((rows, tf.shape(outer)[0], *inner), outer.dtype) for _ in range(SPAN)]
+    return _transposed(to_results)(zeros, outer)
 
 
 def _transposed(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
