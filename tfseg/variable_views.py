@@ -12,7 +12,7 @@ def view(variable: "keras.Variable") -> np.ndarray:
     """A variable's values, read-only, without a copy where the backend and the type allow.
 
     Args:
-        variable: any variable. Its values must not change while they are read.
+        variable: any variable.
 
     Example:
         >>> variable = keras.Variable([1.0, 2.0])
