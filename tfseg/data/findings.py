@@ -12,10 +12,11 @@ import numpy as np
 from tfseg.data.channel_statistics import ChannelStatistics
 from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.labels import first_few
+from tfseg.left_out import BANDS, PAGES, left_out
 from tfseg.types import Array
 
 if TYPE_CHECKING:  # Pillow takes time to load, and few need it
-    from PIL import Image
+    pass
 
 _MOST_LISTED = 3
 
@@ -51,10 +52,9 @@ DARK = (
     "the photograph has 16 bits per channel and uses fewer, so that it is almost black: say how many, such as "
     "image_bits=12 (--image_bits=12), or read it as it is stored: channels=3 (--channels=3)"
 )
-BANDS = "the photograph has a fourth channel, which is left out; to use it: channels=4 (--channels=4)"
-PAGES = "the file has several pages, of which the first is read"
+_ALL_BANDS = f"{BANDS}; to use it: channels=4 (--channels=4)"
 _SPOILING = (ITSELF, DARK)
-TOLD_IN_TRAINING = (ALL_VOID, ITSELF, BANDS, PAGES)  # of the others, reading a photograph warns
+TOLD_IN_TRAINING = (ALL_VOID, ITSELF, _ALL_BANDS, PAGES)  # of the others, reading a photograph warns
 
 
 def strange_about(pair: Pair, image: Array, mask: Array, dataset: Dataset) -> list[str]:
@@ -85,18 +85,8 @@ def _strange_photograph(pair: Pair, image: Array, dataset: Dataset) -> list[str]
     with open_picture(pair.image) as picture:
         if is_deep(picture) and dataset.photographs.bits is None and is_dark(image):
             messages.append(DARK)
-        if getattr(picture, "n_frames", 1) > 1:
-            messages.append(PAGES)
-        if _has_fourth_channel(picture):
-            messages.append(BANDS)
+        messages += [_ALL_BANDS if message == BANDS else message for message in left_out(picture)]
     return messages
-
-
-def _has_fourth_channel(picture: "Image.Image") -> bool:
-    if picture.mode not in ("RGBA", "LA", "RGBX", "CMYK") or (picture.mode == "CMYK" and picture.format == "JPEG"):
-        return False
-    low, high = picture.getchannel(len(picture.getbands()) - 1).getextrema()
-    return bool(low != high)
 
 
 def _is_own_mask(pair: Pair, image: Array) -> bool:

@@ -20,6 +20,7 @@ from tfseg.engines.table import check_engine
 from tfseg.georeference import TIFF_SUFFIXES, write_mask_tiff
 from tfseg.images import MAX_PIXELS, image_size, read_image
 from tfseg.layers.metadata import ModelMetadata, metadata
+from tfseg.left_out import warn_of_left_out
 from tfseg.missing_data import NoData, black_border, check_no_data, missing_pixels
 from tfseg.outputs import logits_of
 from tfseg.prediction.fingerprint import ImageMark, image_mark, plain
@@ -146,6 +147,7 @@ class PredictionSettings:
             image = read_channels(path, channels, no_data=self.no_data, max_pixels=self.max_pixels)
             return image, missing_pixels(image)
         image = read_image(path, max_pixels=self.max_pixels, bits=self.image_bits)
+        warn_of_left_out(path)
         return image, black_border(path, image, self.no_data)
 
     def size(self, path: pathlib.Path) -> tuple[int, int]:

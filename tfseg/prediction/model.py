@@ -11,6 +11,7 @@ from keras import ops
 from tfseg.engines.runner import EngineRunner, checked_runner, runner_of
 from tfseg.images import read_image, to_rgb
 from tfseg.layers.metadata import metadata
+from tfseg.left_out import warn_of_left_out
 from tfseg.missing_data import black_border, missing_pixels
 from tfseg.outputs import logits_of
 from tfseg.prediction.compiled import compiled_once
@@ -90,6 +91,8 @@ def predict(
     if isinstance(image, str | os.PathLike):
         array = read_channels(image, count) if is_stored(preprocessing) else read_image(image)
         missing = missing_pixels(array) if is_stored(preprocessing) else black_border(image, array)
+        if not is_stored(preprocessing):
+            warn_of_left_out(image)
     elif not isinstance(image, np.ndarray) and hasattr(image, "convert"):  # naming Pillow's type would load Pillow
         array = np.asarray(to_rgb(image, "a Pillow image"))
     else:

@@ -11,6 +11,7 @@ from converters.errors import ConversionError
 from converters.reading import limits
 
 _DEEPEST = 100  # protobuf's own limit
+_LONGEST_RECEIVED = 60  # characters of a token that an error shows whole
 _VALUE = 600  # bytes that a value may become: a message with its list under its name
 _TOKEN = re.compile(
     r"""
@@ -93,7 +94,10 @@ class _Parser:
     def fail(self, what: str, received: str | None = None) -> NoReturn:
         """Raises the ConversionError for the next token."""
         column = self.start - self.text.rfind("\n", 0, self.start)
-        received = repr(self.token if received is None else received)
+        if received is None:
+            long = len(self.token) > _LONGEST_RECEIVED
+            received = f"{self.token[:20]}... of {len(self.token)} characters" if long else self.token
+        received = repr(received)
         if self.start == len(self.text):
             received, what = "the end of the file", f"{what}. It may be cut off: download it again"
         raise ConversionError(f"line {self.line()}, column {column}: {what}. Received: {received}.")
@@ -184,7 +188,7 @@ class _Parser:
         except ValueError:
             self.fail("expected a number")
         if isinstance(number, int) and number >= 1 << 64:
-            self.fail("expected a whole number of at most 64 bits", f"{text[:20]}... of {len(text)} digits")
+            self.fail("expected a whole number of at most 64 bits")
         self.advance()
         return number
 

@@ -126,6 +126,14 @@ def test_rare_syntax_equals_protobuf():
         ("a: 1x", r"line 1, column 4: is no part of protobuf's text format. Received: '1x'"),
         ("a: 'b\n'", r"line 1, column 4: is no part of protobuf's text format"),
         ("a: 089", r"line 1, column 4: expected a number. Received: '089'"),
+        (
+            f"a: {'9' * 5000}",
+            r"line 1, column 4: expected a number. Received: '99999999999999999999... of 5000 characters'",
+        ),
+        (
+            f"a: 0x{'f' * 5000}",
+            r"a whole number of at most 64 bits. Received: '0xffffffffffffffffff... of 5002 characters'",
+        ),
         ("a: -b", r"line 1, column 5: expected a value. Received: 'b'"),
         ("a: [1 2]", r"line 1, column 7: expected ',' or ']'. Received: '2'"),
         ("[a b: 1", r"line 1, column 5: expected the name of an extension, or ']'"),

@@ -1,6 +1,7 @@
 """`tfseg.predict` is the argmax of the logits of the preprocessed image, in whatever form the image comes."""
 
 import gc
+import warnings
 import weakref
 
 import keras
@@ -10,6 +11,7 @@ from helpers.segmenters import narrow_fcn
 from PIL import Image
 
 import tfseg
+from tfseg.left_out import LeftOutWarning
 
 CAFFE_MEAN = np.array([103.939, 116.779, 123.68])
 FCN_MEAN = np.array([104.00698793, 116.66876762, 122.67891434])
@@ -152,6 +154,19 @@ def test_a_path_is_read(model, tmp_path):
     Image.fromarray(pixels(20, 31, 3)).save(tmp_path / "image.png")
     for path in (tmp_path / "image.png", str(tmp_path / "image.png")):
         np.testing.assert_array_equal(tfseg.predict(model, path), tfseg.predict(model, pixels(20, 31, 3)))
+
+
+def test_what_is_not_read_of_a_tiff_is_said(model, tmp_path):
+    pages = [Image.fromarray(pixels(20, 31, 3, seed=seed)) for seed in (0, 1)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    Image.fromarray(pixels(20, 31, 4)).save(tmp_path / "bands.tif")
+    Image.fromarray(pixels(20, 31, 4)).save(tmp_path / "transparent.png")
+    for name, message in (("pages", "several pages, of which the first"), ("bands", "a fourth channel, which is left")):
+        with pytest.warns(LeftOutWarning, match=f"{name}.tif: .*{message}"):
+            tfseg.predict(model, tmp_path / f"{name}.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeftOutWarning)
+        tfseg.predict(model, tmp_path / "transparent.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "CMYK"])

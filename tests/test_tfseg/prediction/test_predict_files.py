@@ -12,6 +12,7 @@ from PIL import Image
 
 import tfseg
 from tfseg import halves
+from tfseg.left_out import LeftOutWarning
 from tfseg.prediction import batches
 from tfseg.prediction.model import predict_batch
 from tfseg.prediction.records import PREFIX
@@ -286,6 +287,14 @@ def test_unusual_images_are_predicted(model, tmp_path):
     assert names(tmp_path / "maps") == sorted(f"{path.stem}.png" for path in photos.iterdir())
     assert read(tmp_path / "maps" / "turned.png").shape == (17, 12)
     assert read(tmp_path / "maps" / "dot.png").shape == (1, 1)
+
+
+def test_what_is_not_read_of_a_tiff_is_said(model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    page = Image.fromarray(np.zeros((20, 31, 3), "uint8"))
+    page.save(tmp_path / "photos" / "pages.tif", save_all=True, append_images=[page])
+    with pytest.warns(LeftOutWarning, match="pages.tif: the file has several pages, of which the first is read"):
+        assert predict(model, tmp_path / "photos", tmp_path / "maps").failed == []
 
 
 def test_images_that_cannot_be_read_fail_with_a_reason_of_one_line(model, tmp_path):
