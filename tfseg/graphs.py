@@ -121,8 +121,8 @@ def untracked(args: Structure) -> Structure:
 
 Change = tuple[type[keras.Layer] | None, dict[str, Any]]
 UNCHANGED: Change = (None, {})
+# Layers whose kernel is made by their `kernel_initializer`; those that are derived from them may do other things.
 _WITH_KERNELS = keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense
-_COPY_ON_WRITE = {"tensorflow", "jax"}  # where a variable never changes a tensor that others have
 
 
 class LayerCopies:
@@ -176,7 +176,7 @@ class LayerCopies:
         if id(operation) not in self._copied:
             copy = _copy(operation, kind, changes)
             self._copied[id(operation)] = operation, wanted, copy
-            if kind is None and not self._drawn and isinstance(copy, _WITH_KERNELS):
+            if kind is None and not self._drawn and type(copy) in _WITH_KERNELS:
                 copy.kernel_initializer = _KernelOf(operation, copy.kernel_initializer)
         _, earlier, copy = self._copied[id(operation)]
         if earlier != wanted:
@@ -213,7 +213,7 @@ class LayerCopies:
             but: layers of the original whose copies keep the weights that they have.
         """
         for operation, wanted, copy in self._copied.values():
-            if isinstance(copy, _WITH_KERNELS) and isinstance(copy.kernel_initializer, _KernelOf):
+            if type(copy) in _WITH_KERNELS and isinstance(copy.kernel_initializer, _KernelOf):
                 copy.kernel_initializer = copy.kernel_initializer.usual
             if any(operation is exception for exception in but):
                 continue
@@ -224,13 +224,15 @@ class LayerCopies:
                     "configuration with the same weights: mend its get_config."
                 )
             for source, target in zip(old, new, strict=True):
-                target.assign(source if source.shape == target.shape else keras.ops.reshape(source, target.shape))
+                value = source if source.shape == target.shape else keras.ops.reshape(source, target.shape)
+                # Keras's training under JAX gives the memory of a model's variables away.
+                target.assign(keras.ops.copy(value) if keras.backend.backend() == "jax" else value)
             if hasattr(copy, "finalize_state"):  # adapted preprocessing layers compute with what they derive from these
                 copy.finalize_state()
 
 
 class _KernelOf:
-    """An initializer: the kernel of another layer. The two share memory until one of them changes.
+    """An initializer: the kernel of another layer. Under TensorFlow the two share memory until one of them changes.
 
     Args:
         layer: layer with the kernel.
@@ -243,7 +245,7 @@ class _KernelOf:
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
         """The kernel, if it is what the new layer asks for."""
         kernel = self._layer.kernel
-        if keras.backend.backend() not in _COPY_ON_WRITE or tuple(kernel.shape) != tuple(shape):
+        if keras.backend.backend() != "tensorflow" or tuple(kernel.shape) != tuple(shape):
             return self.usual(shape, dtype=dtype)
         return keras.ops.convert_to_tensor(kernel, dtype)
 

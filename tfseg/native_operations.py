@@ -97,7 +97,7 @@ def _convolution(layer: keras.layers.Conv2D, inputs: Tensor, *, gradients: bool)
         outputs = tf.nn.conv2d(inputs, kernel, layer.strides, padding.upper(), dilations=rates)
     if layer.use_bias:
         outputs = outputs + layer.bias  # not `tf.nn.bias_add`: see `tfseg.training.preparation.with_dtype`
-    return layer.activation(outputs)
+    return outputs if layer.activation is None else layer.activation(outputs)
 
 
 def _convolution_of_slice(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
@@ -105,7 +105,8 @@ def _convolution_of_slice(layer: keras.layers.Conv2D, inputs: Tensor) -> Tensor:
 
     rows, columns = layer.strides
     outputs = tf.nn.conv2d(inputs[:, ::rows, ::columns], tf.convert_to_tensor(layer.kernel), 1, "VALID")
-    return layer.activation(outputs + layer.bias if layer.use_bias else outputs)
+    outputs = outputs + layer.bias if layer.use_bias else outputs
+    return outputs if layer.activation is None else layer.activation(outputs)
 
 
 @functools.cache

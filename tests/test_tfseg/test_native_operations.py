@@ -192,3 +192,14 @@ def test_one_image_a_step_does_not_damage_the_memory():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_CHECK_": "3"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1000:]
+
+
+def test_a_convolution_without_activation_computes():
+    model = network(rates=(1, 2))
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D):
+            layer.activation = None
+    images = random_image(12, 13)
+    expected = np.array(model(images))
+    with native(model):
+        assert relative(np.array(model(images)), expected) <= 1e-5

@@ -116,9 +116,12 @@ class _Network:
             self._seconds[batch.shape] = spent
             if spent > self._needed or self._awaits_first:
                 begin = time.perf_counter()
-                self._kept(batch.shape, self._checked(batch, logits))
-                self._needed = _PATIENCE * (time.perf_counter() - begin)
-                self._awaits_first = False
+                network, self._awaits_first = self._checked(batch, logits), False
+                if network is None:
+                    self._seconds[batch.shape] = 0.0  # it is tried again after as many calls
+                else:
+                    self._kept(batch.shape, network)
+                    self._needed = _PATIENCE * (time.perf_counter() - begin)
             return logits
 
     def _compiled(self, shape: tuple[int, ...]) -> Any:
@@ -144,7 +147,7 @@ class _Network:
         return self._compiled(shape)
 
     def _checked(self, batch: Array, logits: Array) -> Any:
-        """The network of a shape, with fewer multiplications if that hardly rounds."""
+        """The network of a shape, with fewer multiplications if that hardly rounds; None: it is not compiled."""
         try:
             shorter = self._shorter(batch.shape)
             # On noise, too: a photograph may be of one color, where nothing rounds.
@@ -158,8 +161,7 @@ class _Network:
                     return network
             return self._compiled(batch.shape)
         except Exception:  # as above; the network of all shapes computes
-            self._any = self._any or self._core.compile_model(self._model, "CPU", self._settings)
-            return self._any
+            return None
 
     def _kept(self, shape: tuple[int, ...], network: Any) -> Any:
         if len(self._of_shape) == _MOST_SHAPES[self._dtype]:

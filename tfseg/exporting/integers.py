@@ -40,13 +40,18 @@ def onnx_int8(job: CalibratedDeployment, path: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(prefix="tfseg-int8-", dir=path.parent) as directory, _without_advice():
         exact = pathlib.Path(directory) / "model.onnx"
         floats.write(job, exact)
-        model = onnx.load(exact)
+        nodes = _integers_of(onnx.load(exact).graph)
+        if not nodes:  # ONNX Runtime would take all
+            raise ValueError(
+                "There is nothing to compute in integers: the only layers with weights make the logits, which stay in "
+                'float32. Export the format "onnx" or "openvino".'
+            )
         quantization.quantize_static(
             exact,
             path,
             _Photographs(job),
             quant_format=quantization.QuantFormat.QDQ,
-            nodes_to_quantize=_integers_of(model.graph),
+            nodes_to_quantize=nodes,
             per_channel=True,
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,

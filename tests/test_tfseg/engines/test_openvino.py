@@ -190,6 +190,19 @@ def test_batches_of_several_sizes_do_not_compile_again_and_again(networks):
     assert [shape for shape, _ in networks] == [(1, 32, 48)]
 
 
+def test_a_network_that_is_not_compiled_costs_no_logits(small_ones, monkeypatch):
+    def fails(self, shape):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    monkeypatch.setattr(engine._Network, "_compiled", fails)
+    monkeypatch.setattr(engine._Network, "_shorter", fails)
+    model = wide_segmenter()
+    runner = EngineRunner(model, "openvino")
+    for shape in ((2, 33, 47), (2, 33, 47), (1, 40, 48)):
+        check(runner, model, batch_of(*shape))
+
+
 def test_a_map_smaller_than_the_kernel_has_no_results(small_ones):
     model = graph((4, 5, 5, 6), auto_pad="valid", begin=(0, 0), end=(0, 0))
     assert openvino_rewrites.multiply_large_kernels(model) == 1

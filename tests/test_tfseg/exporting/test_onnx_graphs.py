@@ -74,3 +74,13 @@ def test_integers_of_a_network_with_a_border_and_bilinear_upsampling(tmp_path, s
     images = job.preprocess(photographs)
     (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": np.asarray(images)})
     np.testing.assert_allclose(logits, model(images), atol=0.1 * np.abs(logits).max())
+
+
+def test_a_network_with_nothing_but_logits_has_no_integers(tmp_path):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Conv2D(4, 3, padding="same")(image))
+    photographs = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), "uint8")
+    job = ExportJob(model, preprocessing="torch", calibration=list(photographs))
+    with pytest.raises(ValueError, match="nothing to compute in integers"):
+        integers.onnx_int8(job, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

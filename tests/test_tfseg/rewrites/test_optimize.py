@@ -204,6 +204,24 @@ def test_kernels_share_memory_until_one_changes():
     assert all(np.allclose(value + 1, variable) for value, variable in zip(before, copy.weights, strict=True))
 
 
+@keras.saving.register_keras_serializable("test_optimize")
+class FactorConv(layers.Conv2D):
+    """It draws other weights than a kernel, with the same initializer."""
+
+    def build(self, input_shape):
+        self.point = self.add_weight((1, 1, input_shape[-1], self.filters), initializer=self.kernel_initializer)
+
+    def call(self, x):
+        return keras.ops.conv(x, self.point)
+
+
+def test_layers_that_are_derived_from_others_keep_their_weights():
+    image = keras.Input((16, 16, 4))
+    model = keras.Model(image, layers.Conv2D(3, 1)(FactorConv(4, 3)(image)))
+    images = random_image(16, 16, channels=4)
+    np.testing.assert_allclose(output(tfseg.optimize(model, rewrites=()), images), output(model, images), atol=1e-6)
+
+
 @pytest.mark.full
 def test_explain_prints_changes_and_gains(capsys, low_thresholds):
     model = model_of_all_rewrites()
