@@ -208,9 +208,8 @@ def _tfseg_int8(directory: pathlib.Path, network: str) -> Run:
             job = ExportJob(model, calibration=list(pixels), size=size)
             with tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder) / "network"
-                integers.openvino_int8(
-                    job.rewritten(FEWER_OPERATIONS), path
-                )  # without the comparison, which random weights may not pass
+                # Without the comparison, which random weights may not pass.
+                integers.openvino_int8(job.rewritten(FEWER_OPERATIONS), path)
                 runs[size] = openvino.opened(path, THREADS)("bfloat16")  # what is left of float32
         return runs[size](image)
 

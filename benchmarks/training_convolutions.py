@@ -33,7 +33,7 @@ CASES = (
 )
 
 
-def step(convolve: Convolve) -> Callable[..., None]:
+def step(convolve: Convolve) -> Callable[..., tuple[tf.Tensor, ...]]:
     """A graph of the convolution and its gradients."""
 
     @tf.function(autograph=False)

@@ -3,7 +3,7 @@
 * BatchNorm in training is one TensorFlow operation. Keras uses about ten, each of which reads the whole feature map.
 * A dilated convolution is one TensorFlow operation. Keras rearranges the feature map before and after it (space to
   batch), which becomes a dozen operations in the files of other runtimes.
-
+* A wide convolution without strides takes less time in training: see `tfseg/trained_convolutions.py`.
 * A narrow 1x1 convolution with strides reads a slice of its input while a model is trained. oneDNN's gradient of its
   kernel writes past the end of an array, and crashes later: TensorFlow 2.21, one image of 12x12, 4 channels to 8.
 

@@ -119,3 +119,24 @@ def results(chosen, nets, tmp_path_factory):
 def test_torch_and_tensorflow_compute_the_same(name, nets, results):
     for key, expected in named_outputs(name, nets[name.removesuffix(" saved")]).items():
         assert relative(results[key], expected) <= 1e-5
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_training_a_copy_leaves_the_original(backend):
+    """Keras's `fit` under JAX gives the memory of the variables away, and under PyTorch changes it in place."""
+    pytest.importorskip(backend)
+    code = (
+        "import keras, numpy as np, tfseg\n"
+        "images = np.ones((2, 32, 32, 3), 'float32')\n"
+        "for copied in (lambda model: tfseg.dilate(model, 2), lambda model: tfseg.optimize(model, rewrites=())):\n"
+        "    layers = [keras.layers.Conv2D(4, 3, strides=2, padding='same') for _ in range(2)]\n"
+        "    model = keras.Sequential([keras.Input((None, None, 3)), *layers])\n"
+        "    before = keras.ops.convert_to_numpy(model(images)).copy()\n"
+        "    copy = copied(model)\n"
+        "    copy.compile('sgd', loss=lambda _, maps: keras.ops.mean(maps**2))\n"
+        "    copy.fit(images, np.zeros((2, 1, 1, 1)), verbose=0)\n"
+        "    assert np.array_equal(keras.ops.convert_to_numpy(model(images)), before)\n"
+    )
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from tfseg.data.datasets import Dataset, Pair
 from tfseg.data.labels import first_few
 from tfseg.left_out import BANDS, PAGES, left_out
 from tfseg.types import Array
-
-if TYPE_CHECKING:  # Pillow takes time to load, and few need it
-    pass
 
 _MOST_LISTED = 3
 

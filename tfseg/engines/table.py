@@ -13,10 +13,9 @@ AUTO = "auto"
 
 # `FEWER_OPERATIONS` are for all. Measured with OpenVINO on a Xeon with AMX, as shares of the time of the same
 # network unchanged: 0.71 for FCN-32s in float32, by its border. OpenVINO's graph is then rewritten once more, by
-# `tfseg/engines/openvino_rewrites.py`: 0.86 for FCN-32s by its largest kernel, 0.9 by 3x3 kernels along rows
-# and by a network for its shape.
-# The other rewrites cost OpenVINO up to 1.17 in float32
-# and 1.85 in bfloat16 (ResNet-50 at output stride 8), and TensorFlow in bfloat16, too.
+# `tfseg/engines/openvino_rewrites.py`: 0.86 for FCN-32s by its largest kernel, 0.9 by 3x3 kernels along rows and by a
+# network for its shape. The other rewrites cost OpenVINO up to 1.17 in float32 and 1.85 in bfloat16 (ResNet-50 at
+# output stride 8), and TensorFlow in bfloat16, too.
 ALL = tuple(REWRITES)
 
 

@@ -114,9 +114,10 @@ class ExportJob:
         if not rewrites or not is_graph(self.network):
             return self
         if rewrites not in self._rewritten:
-            job = self._rewritten[rewrites] = copy.copy(self)
+            job = copy.copy(self)
             vars(job).pop("deployed", None)
-            job.network = optimize(self.network, rewrites=rewrites)
+            job.network, job._rewritten = optimize(self.network, rewrites=rewrites), {}
+            self._rewritten[rewrites] = job
         return self._rewritten[rewrites]
 
     @property

@@ -191,12 +191,24 @@ def test_batches_of_several_sizes_do_not_compile_again_and_again(networks):
 
 
 def test_a_network_that_is_not_compiled_costs_no_logits(small_ones, monkeypatch):
-    def fails(self, shape):
-        raise RuntimeError("no memory")
+    """Nor when what is compiled in its place fails as well, in the same call."""
+    compiled, called, failed = openvino.Core.compile_model, engine._Network.__call__, []
+
+    def fails(self, model, *options):
+        if failed or model.input().partial_shape.is_static:
+            failed.append(model)
+            raise RuntimeError("no memory")
+        return compiled(self, model, *options)
+
+    def call(self, batch):
+        logits = called(self, batch)
+        assert failed
+        failed.clear()
+        return logits
 
     monkeypatch.setattr(engine, "_PATIENCE", 0.0)
-    monkeypatch.setattr(engine._Network, "_compiled", fails)
-    monkeypatch.setattr(engine._Network, "_shorter", fails)
+    monkeypatch.setattr(openvino.Core, "compile_model", fails)
+    monkeypatch.setattr(engine._Network, "__call__", call)
     model = wide_segmenter()
     runner = EngineRunner(model, "openvino")
     for shape in ((2, 33, 47), (2, 33, 47), (1, 40, 48)):
