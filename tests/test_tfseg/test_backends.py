@@ -89,7 +89,8 @@ def named_outputs(name, net):
 @pytest.fixture(scope="module")
 def chosen(request):
     """The names of the networks that this run of pytest asks for."""
-    return {item.callspec.params["name"] for item in request.session.items if item.path == request.path}
+    items = (item for item in request.session.items if item.path == request.path)
+    return {item.callspec.params["name"] for item in items if "name" in item.callspec.params}
 
 
 @pytest.fixture(scope="module")
