@@ -19,7 +19,7 @@ from tfseg.drawing.sheets import Tile, arrange
 from tfseg.engines.runner import EngineRunner, checked_runner
 from tfseg.losses import SegmentationLoss
 from tfseg.mean_losses import MeanLoss
-from tfseg.metrics import SCORES, ConfusionMatrix, Scores, scores
+from tfseg.metrics import SCORES, Scores, confusion_matrix, scores
 from tfseg.prediction.class_maps import class_map, score_blocks
 from tfseg.prediction.model import check_images, preprocessing_of
 from tfseg.progress import ProgressOption, track
@@ -177,7 +177,7 @@ def evaluate(
     preprocessing = preprocessing or preprocessing_of(model)
     check_images(model, preprocessing, dataset.photographs.channels, dataset.name)
     runner = checked_runner(model, engine, explain=explain)
-    counts, accuracies = ConfusionMatrix(dataset.num_classes, dataset.labels.void_id), []
+    matrix, accuracies = np.zeros((dataset.num_classes,) * 2, "int64"), []
     for pair in track(dataset.pairs, progress, unit="photographs"):
         image, mask = load(pair, dataset.labels, dataset.photographs)
         if shorter_side:
@@ -197,11 +197,11 @@ def evaluate(
                 f"The data set {dataset.name!r} has {dataset.num_classes} classes, the model {model.name!r} more. "
                 f"Received: class {classes.max()} in a prediction."
             )
-        counts.update_classes(mask, classes)
+        matrix += confusion_matrix(mask, classes, dataset.num_classes, dataset.labels.void_id)
         counted = mask != dataset.labels.void_id
         accuracies.append(float((classes == mask)[counted].mean()) if counted.any() else float("nan"))
     mean = measured.result() if measured else None
-    return Evaluation(dataset, counts.matrix(), tuple(accuracies), published, mean)
+    return Evaluation(dataset, matrix, tuple(accuracies), published, mean)
 
 
 def draw_pair(model: keras.Model, pair: Pair, dataset: Dataset, **options: Any) -> "Image.Image":

@@ -63,6 +63,42 @@ def scores(matrix: Array) -> Scores:
     }
 
 
+def confusion_matrix(true: Array, predicted: Array, num_classes: int, ignore_class: ClassIds = 255) -> Array:
+    """Counts the pixels of NumPy arrays by true and predicted class, as `ConfusionMatrix` does, without variables.
+
+    Args:
+        true: class ids of any shape.
+        predicted: predicted class ids of the same shape.
+        num_classes: number of classes.
+        ignore_class: id, or several ids, of the pixels in the truth that do not count; None: all pixels count.
+    Returns: integers `(num_classes, num_classes)`, by true class (row) and predicted class (column).
+    Raises:
+        ValueError: the truth holds ids that are neither a class nor ignored, or a prediction is no class.
+
+    Example:
+        >>> tfseg.metrics.confusion_matrix(np.array([0, 1, 1, 255]), np.array([0, 1, 0, 0]), 2).tolist()
+        [[1, 0], [1, 1]]
+    """
+    counted = ~np.isin(true, ignored_ids(ignore_class))
+    true, predicted = true[counted].astype("int64"), predicted[counted].astype("int64")
+    _refuse_unexpected(int(((true < 0) | (true >= num_classes)).sum()), num_classes, ignore_class)
+    if predicted.size and not 0 <= predicted.min() <= predicted.max() < num_classes:
+        raise ValueError(
+            f"The predicted classes are numbers from 0 to {num_classes - 1}. Received: {predicted.min()} to "
+            f"{predicted.max()}"
+        )
+    return np.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _refuse_unexpected(count: int, num_classes: int, ignore_class: ClassIds) -> None:
+    if count:
+        ignored = ", ".join(map(str, ignored_ids(ignore_class))) or "none"
+        raise ValueError(
+            f"The truth holds ids that are neither a class (0 to {num_classes - 1}) nor ignored ({ignored}). "
+            f"Received: {count} such pixels. Name further ids to ignore, or prepare the masks otherwise."
+        )
+
+
 @keras.saving.register_keras_serializable("tfseg")
 class ConfusionMatrix(keras.metrics.Metric):
     """Counts pixels by true and predicted class; its results are the scores, under their own names in the logs.
@@ -134,8 +170,8 @@ class ConfusionMatrix(keras.metrics.Metric):
         # Two more bins: ignored ids and unexpected ids.
         bins = ops.where(counted, true * size + predicted, ops.where(ignored, size * size, size * size + 1))
         counts = ops.cast(_histogram(bins, size * size + 2), self._matrix.dtype)
-        self._matrix.assign_add(ops.reshape(counts[: size * size], (size, size)))
-        self._unexpected.assign_add(counts[size * size + 1])
+        _add(self._matrix, ops.reshape(counts[: size * size], (size, size)))
+        _add(self._unexpected, counts[size * size + 1])
 
     def result(self) -> dict[str, Tensor]:
         """The four scores of `SCORES` over all pixels since the last reset, scalars."""
@@ -161,17 +197,27 @@ class ConfusionMatrix(keras.metrics.Metric):
         Raises:
             ValueError: the truth held ids that are neither a class nor ignored.
         """
-        if unexpected := int(ops.convert_to_numpy(self._unexpected)):
-            ignored = ", ".join(map(str, ignored_ids(self.ignore_class))) or "none"
-            raise ValueError(
-                f"The truth holds ids that are neither a class (0 to {self.num_classes - 1}) nor ignored ({ignored}). "
-                f"Received: {unexpected} such pixels. Name further ids to ignore, or prepare the masks otherwise."
-            )
+        _refuse_unexpected(int(ops.convert_to_numpy(self._unexpected)), self.num_classes, self.ignore_class)
         return np.array(ops.convert_to_numpy(self._matrix))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""
         return super().get_config() | {"num_classes": self.num_classes, "ignore_class": self.ignore_class}
+
+
+def _add(variable: keras.Variable, counts: Tensor) -> None:
+    """Adds to a sum over devices, within a step of each or, for one of them, outside.
+
+    Outside, TensorFlow would give each device its share of the counts, rounded down to a whole number.
+    """
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        parts = getattr(variable.value, "values", ())
+        if parts and tf.distribute.in_cross_replica_context():
+            parts[0].assign_add(counts)
+            return
+    variable.assign_add(counts)
 
 
 def _histogram(bins: Tensor, length: int) -> Tensor:

@@ -20,6 +20,8 @@ KERNELS = r".*/(kernel|depthwise_kernel)"
 class _ByPath(keras.optimizers.Optimizer):
     """Gives each variable its own factor, and weight decay where its path matches."""
 
+    gradients_are_summed = False  # over TensorFlow's devices, by a training step
+
     def __init__(
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
@@ -64,6 +66,9 @@ class _ByPath(keras.optimizers.Optimizer):
 
     def _decayed(self, gradient: Tensor, variable: keras.Variable, decay: float, learning_rate: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars if self.gradients_are_summed else super()._all_reduce_sum_gradients(grads_and_vars)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for saving."""

@@ -52,9 +52,9 @@ def score_maps(dataset: "Dataset", folder: pathlib.Path) -> dict[str, Any]:
 
     from tfseg.data.masks import read_mask
     from tfseg.evaluation import Evaluation
-    from tfseg.metrics import SCORES, ConfusionMatrix
+    from tfseg.metrics import SCORES, confusion_matrix
 
-    counts, accuracies = ConfusionMatrix(dataset.num_classes, dataset.labels.void_id), []
+    matrix, accuracies = np.zeros((dataset.num_classes,) * 2, "int64"), []
     for pair in dataset.pairs:
         path = folder / f"{pair.image.stem}.png"
         if not path.exists():
@@ -62,10 +62,10 @@ def score_maps(dataset: "Dataset", folder: pathlib.Path) -> dict[str, Any]:
         classes, mask = np.asarray(Image.open(path)).astype("int32"), read_mask(pair.mask, dataset.labels)
         if classes.shape != mask.shape or classes.max() >= dataset.num_classes:
             raise ValueError(f"{path} is no map of {dataset.num_classes} classes for a mask of {mask.shape}.")
-        counts.update_classes(mask, classes)
+        matrix += confusion_matrix(mask, classes, dataset.num_classes, dataset.labels.void_id)
         counted = mask != dataset.labels.void_id
         accuracies.append(float((classes == mask)[counted].mean()) if counted.any() else float("nan"))
-    evaluation = Evaluation(dataset, counts.matrix(), tuple(accuracies))
+    evaluation = Evaluation(dataset, matrix, tuple(accuracies))
     evaluation.save(folder.parent / "evaluation.json")
     values = evaluation.scores
     names = zip(evaluation.class_names, values["iou"], strict=True)

@@ -1,4 +1,4 @@
-"""Two real processes on loopback train as one does, and a run whose worker was killed is resumed."""
+"""Two real processes on loopback, and two devices of one, train as one does; a run whose worker was killed is resumed."""
 
 import csv
 import dataclasses
@@ -25,21 +25,35 @@ test_distributed.work(*sys.argv[1:])
 """
 
 
-def work(root, epochs):
+def work(root, epochs, devices):
     """Trains, in each process."""
+    import tensorflow as tf
+
+    if int(devices) > 1:  # a machine with several GPUs; TensorFlow counts them before it computes
+        logical = [tf.config.LogicalDeviceConfiguration()] * int(devices)
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
     from helpers.training_models import RECIPE, small_model_without_dropout
 
-    from tfseg import data, training
+    from tfseg import data, evaluation, metrics, training
+    from tfseg.data.masks import read_mask
     from tfseg.training.devices import strategy
 
+    several = [f"CPU:{index}" for index in range(int(devices))]
     root = pathlib.Path(root)
-    recipe = dataclasses.replace(RECIPE, batch_size=4, batch_norm="synchronized")
-    with strategy().scope():
+    recipe = dataclasses.replace(RECIPE, batch_size=4, batch_norm="synchronized", clipnorm=0.5)
+    with (tf.distribute.MirroredStrategy(several) if several[1:] else strategy()).scope():
         dataset = data.folder(root / "data", num_classes=2)
-        training.train(small_model_without_dropout, dataset, root / "run", recipe=recipe, epochs=int(epochs))
+        model = small_model_without_dropout
+        model = training.train(model, dataset, root / "run", recipe=recipe, epochs=int(epochs), validation=dataset)
+        pixels = evaluation.evaluate(model, dataset).matrix.sum()
+        assert pixels == sum((read_mask(pair.mask, dataset.labels) != 255).sum() for pair in dataset.pairs)
+        if several[1:]:
+            metric, classes = metrics.ConfusionMatrix(2), np.array([0, 1, 1])
+            metric.update_classes(classes, classes)
+            assert metric.matrix().tolist() == [[1, 0], [0, 2]]
 
 
-def start(root, epochs, workers):
+def start(root, epochs, workers, devices=1):
     ports = []
     for _ in range(workers):
         with socket.socket() as free:
@@ -52,20 +66,26 @@ def start(root, epochs, workers):
         if workers > 1:
             environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         command = [sys.executable, "-c", WORKER.format(paths=[str(HERE), str(TESTS)]), str(root), str(epochs)]
+        command.append(str(devices))
         with open(root / f"worker{index}.txt", "wb") as output:
             processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=ROOT))
     return processes
 
 
 def finish(root, processes, timeout=300):
-    for index, process in enumerate(processes):
-        assert process.wait(timeout) == 0, (root / f"worker{index}.txt").read_text()[-3000:]
+    try:
+        for index, process in enumerate(processes):
+            assert process.wait(timeout) == 0, (root / f"worker{index}.txt").read_text()[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(60)
 
 
 def outcome(root):
     model = keras.saving.load_model(root / "run" / "last.keras", compile=False)
     with open(root / "run" / "log.csv", newline="") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+        losses = [[float(row[name]) for name in ("loss", "val_loss")] for row in csv.DictReader(file)]
     return losses, {variable.path: np.array(variable) for variable in model.weights}
 
 
@@ -90,6 +110,12 @@ def test_two_workers_train_as_one(tmp_path, alone):
     compare(alone, outcome(tmp_path))
 
 
+def test_two_devices_train_as_one(tmp_path, alone):
+    scenes(tmp_path / "data", count=8)
+    finish(tmp_path, start(tmp_path, 3, workers=1, devices=2))
+    compare(alone, outcome(tmp_path))
+
+
 @pytest.mark.full
 def test_run_with_a_killed_worker_is_resumed(tmp_path, alone):
     scenes(tmp_path / "data", count=8)
@@ -97,11 +123,10 @@ def test_run_with_a_killed_worker_is_resumed(tmp_path, alone):
     log, deadline = tmp_path / "run" / "log.csv", time.monotonic() + 240
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert log.exists(), (tmp_path / "worker0.txt").read_text()[-3000:]
-    processes[1].kill()
-    for process in processes:
+    for process in reversed(processes):
         process.kill()  # the first process would wait for the second
         process.wait(60)
+    assert log.exists(), (tmp_path / "worker0.txt").read_text()[-3000:]
     assert (tmp_path / "run" / "last.keras").exists()
     finish(tmp_path, start(tmp_path, 3, workers=2))
     compare(alone, outcome(tmp_path))

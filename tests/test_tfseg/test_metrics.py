@@ -37,6 +37,7 @@ def test_scores_are_the_papers_formulas(case):
     assert scores.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(scores[name], value, rtol=1e-15, err_msg=name)
+    np.testing.assert_array_equal(metrics.confusion_matrix(true, predicted, 9), metric.matrix())
     logged = metric.result()
     for name in metrics.SCORES:
         np.testing.assert_allclose(logged[name], expected[name], rtol=1e-12, err_msg=name)
@@ -79,6 +80,8 @@ def test_several_ids_can_be_ignored():
     metric = metrics.ConfusionMatrix(3, ignore_class=(2, 254, 255))
     metric.update_classes(true, np.zeros_like(true))
     np.testing.assert_array_equal(metric.matrix(), [[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    counted = metrics.confusion_matrix(true, np.zeros_like(true), 3, (2, 254, 255))
+    np.testing.assert_array_equal(counted, metric.matrix())
 
 
 def test_counts_are_exact_beyond_float32():
@@ -94,8 +97,16 @@ def test_ids_that_are_neither_class_nor_ignored_are_refused():
     metric = metrics.ConfusionMatrix(3)
     metric.update_classes(np.array([0, 7, -1]), np.array([0, 1, 1]))
     assert np.isnan(metric.result()["mean_iou"])
-    with pytest.raises(ValueError, match=r"neither a class \(0 to 2\) nor ignored \(255\). Received: 2 such pixels"):
-        metric.matrix()
+    for matrix in (metric.matrix, lambda: metrics.confusion_matrix(np.array([0, 7, -1]), np.array([0, 1, 1]), 3)):
+        with pytest.raises(
+            ValueError, match=r"neither a class \(0 to 2\) nor ignored \(255\). Received: 2 such pixels"
+        ):
+            matrix()
+
+
+def test_predictions_that_are_no_class_are_refused():
+    with pytest.raises(ValueError, match=r"numbers from 0 to 2. Received: -1 to 3"):
+        metrics.confusion_matrix(np.array([0, 1, 2]), np.array([3, -1, 0]), 3)
 
 
 def test_sample_weights_are_refused():

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -84,6 +84,22 @@ def check_distribution() -> None:
         )
 
 
+def check_accumulation(accumulate: int) -> None:
+    """Refuses to gather gradients over steps where Keras cannot: its condition may not reach all devices of TensorFlow.
+
+    Args:
+        accumulate: number of steps whose gradients are gathered.
+    Raises:
+        ValueError: several devices of TensorFlow, and more than one step.
+    """
+    if accumulate > 1 and keras.config.backend() == "tensorflow" and (count := device_count()) > 1:
+        raise ValueError(
+            f"Under TensorFlow, gradients are gathered over steps on one device. Received: accumulate={accumulate} on "
+            f"{count} devices. They share a batch: raise batch_size instead of accumulate. Or set KERAS_BACKEND=jax "
+            "or CUDA_VISIBLE_DEVICES=0."
+        )
+
+
 def device_count() -> int:
     """The number of devices that share a batch."""
     backend = keras.config.backend()
@@ -105,6 +121,22 @@ def is_chief() -> bool:
 def has_several_processes() -> bool:
     """Whether several processes train together, so that none can save on its own."""
     return bool(_resolver_in_use())
+
+
+def agreed(row: Mapping[str, float]) -> dict[str, float]:
+    """The means of numbers over all processes: what they decide must not depend on the rounding of each processor.
+
+    Args:
+        row: numbers by name, the same names in every process.
+    """
+    if not row or not has_several_processes():
+        return dict(row)
+    import tensorflow as tf
+
+    strategy = _strategy_in_use()
+    numbers = strategy.run(tf.function(lambda: tf.constant(list(row.values()), "float64")))
+    means = strategy.reduce(tf.distribute.ReduceOp.MEAN, numbers, axis=None)
+    return dict(zip(row, means.numpy().tolist(), strict=True))
 
 
 def _resolver_in_use() -> Any:

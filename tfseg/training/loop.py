@@ -19,7 +19,7 @@ from tfseg.data.datasets import Dataset
 from tfseg.data.findings import shared_photographs
 from tfseg.training.averages import averaged, take_averages
 from tfseg.training.configurations import configuration, described
-from tfseg.training.devices import check_distribution, has_several_processes, is_chief
+from tfseg.training.devices import agreed, check_accumulation, check_distribution, has_several_processes, is_chief
 from tfseg.training.inputs import training_batches
 from tfseg.training.interrupts import interrupted_afterwards
 from tfseg.training.moved_parameters import accepts_moved_parameters
@@ -126,6 +126,7 @@ def train(
     if not isinstance(recipe, Recipe) and callable(recipe):
         recipe = recipe(trained_model)
     recipe = with_fitting_crop(find_recipe(recipe or default_recipe(trained_model)), trained_model)
+    check_accumulation(recipe.accumulate)
     steps_per_epoch = len(dataset.pairs) / recipe.batch_size
     steps = math.ceil(steps_per_epoch * epochs)
     config = configuration(
@@ -172,7 +173,7 @@ def train(
                 return {}
             losses, _ = make_losses(trained_model, recipe, ignore_class=validation.labels.void_id)
             with averaged(trained_model):
-                return validate(trained_model, validation, validation_window, losses[0])
+                return agreed(validate(trained_model, validation, validation_window, losses[0]))
 
         def run_step(example: Any, done: int) -> float:
             return float(step(example, np.array(done, "int64")))

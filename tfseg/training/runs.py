@@ -183,6 +183,7 @@ class RunFolder:
         try:
             with zipfile.ZipFile(self.last) as archive:
                 stored = json.loads(archive.read(_STEP_FILE))
+            best_step = _step_of(self.best)  # before any process can change it: the state is read by all together
             model = load_state(self.last, self._existing.get("recipe", {}).get("frozen", ()))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # Keras unpacks it before it reads
@@ -202,8 +203,7 @@ class RunFolder:
             best = max(scored, key=lambda row: row["mean_iou"])["step"] if scored else None
             stored |= {"rows": rows, "best_step": None if best is None else int(best)}
         progress = Progress(**stored)
-        if self.writes:
-            self._catch_up(model, progress)
+        self._catch_up(model, progress, best_step)
         return model, progress
 
     def save(self, model: keras.Model, progress: Progress) -> None:
@@ -217,13 +217,9 @@ class RunFolder:
         Raises:
             OSError: the state cannot be written; the states saved before still exist.
         """
-        if not self.writes:  # several processes train one model: all of them must read it together
-            with tempfile.TemporaryDirectory() as directory:
-                model.save(pathlib.Path(directory) / "model.keras")
-            return
         try:
             self._save_state(model, progress, self.last)
-            self._catch_up(model, progress)
+            self._catch_up(model, progress, None)
         except Exception as error:  # on a full disk, Keras, zipfile, HDF5 and TensorFlow raise exceptions of many types
             if isinstance(error, ValueError | TypeError):
                 raise
@@ -231,20 +227,26 @@ class RunFolder:
                 f"{self.path} could not be written to ({error}). What was saved before still exists: free some space, "
                 "and start the same command again to continue from there."
             ) from error
-        if progress.rows and progress.rows[-1]["step"] == progress.step and _can_write_summaries():
+        if self.writes and progress.rows and progress.rows[-1]["step"] == progress.step and _can_write_summaries():
             self._write_summary(progress.rows[-1])
 
     def _save_state(self, model: keras.Model, progress: Progress, path: pathlib.Path) -> None:
+        if not self.writes:  # several processes train one model: all of them must read it together
+            with tempfile.TemporaryDirectory() as directory:
+                model.save(pathlib.Path(directory) / "model.keras")
+            return
         with atomic(path, overwrite=True) as partial:
             model.save(partial)
             with zipfile.ZipFile(partial, "a") as archive:
                 archive.writestr(_STEP_FILE, json.dumps(dataclasses.asdict(progress)))
 
-    def _catch_up(self, model: keras.Model, progress: Progress) -> None:
-        if progress.best_step == progress.step and _step_of(self.best) != progress.step:
+    def _catch_up(self, model: keras.Model, progress: Progress, best_step: int | None) -> None:
+        """Saves what belongs to the last state: the best one, if the one on disk is of another step, and the log."""
+        if progress.best_step == progress.step != best_step:
             with averaged(model):
                 self._save_state(model, progress, self.best)
-        self._write_log(progress.rows)
+        if self.writes:
+            self._write_log(progress.rows)
 
     @property
     def last(self) -> pathlib.Path:

@@ -1,6 +1,8 @@
 """One training step under TensorFlow, the same on one device and on many."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -32,6 +34,8 @@ def tensorflow_step(
     strategy = tf.distribute.get_strategy()
     losses = make_losses(model, recipe, ignore_class=ignore_class)
     optimizer = model.optimizer
+    if not optimizer.built:  # variables that come into being in a `tf.function` fail on several devices of a process
+        optimizer.build(model.trainable_variables)
 
     def step_of_one_device(images: Tensor, masks: Tensor) -> Tensor:
         context = tf.distribute.get_replica_context()
@@ -41,7 +45,11 @@ def tensorflow_step(
             loss = batch_loss(losses, outputs, masks, sum_over_devices if recipe.reduction == "mean" else None)
             scaled_loss = optimizer.scale_loss(loss)
         variables = model.trainable_variables
-        optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        gradients = dict(enumerate(tape.gradient(scaled_loss, variables)))
+        used = {index: gradient for index, gradient in gradients.items() if gradient is not None}
+        if context.num_replicas_in_sync > 1:
+            used = sum_over_devices(used)
+        optimizer.apply([used.get(index) for index in gradients], variables)
         return loss
 
     compiled_step = tf.function(step_of_one_device, jit_compile=jit_compile or None)
@@ -51,8 +59,22 @@ def tensorflow_step(
     def step(examples: tuple[Tensor, Tensor], number: Tensor) -> Tensor:
         for generator, state in zip(generators, generator_states(len(generators), seed, number), strict=True):
             generator.assign(tf.cast(tf.stack(state), generator.dtype))
-        with native_operations(model, gradients=True):
+        with native_operations(model, gradients=True), _summed_gradients(optimizer):
             losses = strategy.run(compiled_step, args=examples)
             return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     return step
+
+
+@contextlib.contextmanager
+def _summed_gradients(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """A context in which an optimizer takes gradients that the step has summed over the devices.
+
+    Keras's optimizers sum them last: each device would clip its part alone, and look in its part alone for infinities.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    before, inner.gradients_are_summed = inner.gradients_are_summed, True
+    try:
+        yield
+    finally:
+        inner.gradients_are_summed = before

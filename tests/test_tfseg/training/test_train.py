@@ -14,7 +14,7 @@ from helpers.training_models import RECIPE, resnet_with_aux, small_model, small_
 
 import tfseg
 from tfseg import data, training
-from tfseg.training import loop, reporting
+from tfseg.training import devices, loop, reporting
 from tfseg.training.preparation import adapt_to_dataset
 
 
@@ -224,6 +224,14 @@ def test_diverged_loss_stops_with_advice(tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e25)
     with pytest.raises(ValueError, match=r"loss of step \d+ is (nan|inf).*diverged. Try a lower learning rate"):
         training.train(small_model, dataset, tmp_path / "run", recipe=recipe, epochs=5, log=ignore)
+
+
+def test_gathered_gradients_on_several_devices_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "device_count", lambda: 2)
+    recipe = dataclasses.replace(RECIPE, accumulate=2)
+    with pytest.raises(ValueError, match=r"accumulate=2 on 2 devices.*raise batch_size"):
+        training.train(small_model, scenes(tmp_path / "data"), tmp_path / "run", recipe=recipe, epochs=1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_model_with_another_number_of_classes_is_refused(tmp_path):
