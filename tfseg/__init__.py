@@ -1,10 +1,12 @@
 """Keras networks for semantic segmentation that compute what the public PyTorch and Caffe checkpoints compute.
 
 `import tfseg` takes as long as `import keras`, and registers every layer, loss, metric and optimizer that saved
-models use. `tfseg.data`, `tfseg.evaluation`, `tfseg.serving` and `tfseg.training` are imported on first use.
+models use. It raises Python's recursion limit to 4000: Keras follows a network by a call for every layer in a row, and
+some public networks have more than the usual 1000. `tfseg.data`, `tfseg.evaluation`, `tfseg.serving` and `tfseg.training` are imported on first use.
 """
 
 import importlib
+import sys
 from types import ModuleType
 
 from tfseg import layers, losses, metrics, optimizers, specs
@@ -57,6 +59,8 @@ from tfseg.surgery.renew_head import renew_head
 from tfseg.triton import keep_triton_out
 
 __version__ = "0.1.0"
+
+sys.setrecursionlimit(max(4000, sys.getrecursionlimit()))
 
 keep_triton_out()
 

@@ -1,6 +1,7 @@
 """Builds a Keras model from a program, step by step."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -114,7 +115,15 @@ class Builder:
                 self.tensors[step.name] = value
                 self.parents.setdefault(step.name, [])  # made of sizes alone
         outputs = self._outputs(self.graph.outputs)
-        model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=_name(self.graph.name) or "network")
+        try:
+            model = keras.Model(
+                inputs if len(inputs) > 1 else inputs[0], outputs, name=_name(self.graph.name) or "network"
+            )
+        except RecursionError as error:
+            raise ConversionError(
+                f"{len(self.graph.steps)} operations: Keras follows those in a row recursively, at most "
+                f"{sys.getrecursionlimit()} of them. Call sys.setrecursionlimit(...) with a higher number first."
+            ) from error
         used = {operation.name for operation in model.operations}  # no one reads the results of some steps
         self.layers = {name: steps for name, steps in self.layers.items() if name in used}
         self.origins = [origin for origin in self.origins if origin.layer.name in used]

@@ -1,5 +1,7 @@
 """ONNX files as tools write them, and as none should: exact, or one error that says why."""
 
+import sys
+
 import keras
 import numpy as np
 import onnx
@@ -386,3 +388,29 @@ def test_an_old_opset_is_refused(tmp_path):
 
     with pytest.raises(ConversionError, match="version 6 of ONNX's operators; 7 to 21"):
         converters.convert(edited(tmp_path / "net.onnx", change))
+
+
+def in_a_row(count):
+    """A convolution and as many operations after it."""
+    kinds = ("Sigmoid", "Softplus")
+    chain = [node(kinds[index % 2], f"r{index}", f"r{index + 1}") for index in range(count)]
+    return [node("Conv", "x last.weight", "r0"), *chain[:-1], (*chain[-1][:2], "y", {})]
+
+
+@pytest.mark.full
+def test_more_operations_in_a_row_than_python_nests_calls(tmp_path):
+    """EfficientNetV2-L has 1100; Keras follows them recursively."""
+    weights = {"last.weight": WEIGHTS["first.weight"]}
+    check(onnx_graphs.write(tmp_path / "deep.onnx", in_a_row(1100), weights), size=(3, 4))
+
+
+def test_more_operations_in_a_row_than_keras_follows_are_refused(tmp_path):
+    path = onnx_graphs.write(tmp_path / "deep.onnx", in_a_row(400), {"last.weight": WEIGHTS["first.weight"]})
+    limit = sys.getrecursionlimit()
+    assert limit >= 4000  # enough for public networks
+    sys.setrecursionlimit(380)
+    try:
+        with pytest.raises(ConversionError, match=r"401 operations.*at most 380.*sys.setrecursionlimit"):
+            converters.convert(path)
+    finally:
+        sys.setrecursionlimit(limit)
