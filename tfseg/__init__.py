@@ -1,8 +1,10 @@
 """Keras networks for semantic segmentation that compute what the public PyTorch and Caffe checkpoints compute.
 
 `import tfseg` takes as long as `import keras`, and registers every layer, loss, metric and optimizer that saved
-models use. It raises Python's recursion limit to 4000: Keras follows a network by a call for every layer in a row, and
-some public networks have more than the usual 1000. `tfseg.data`, `tfseg.evaluation`, `tfseg.serving` and `tfseg.training` are imported on first use.
+models use. `tfseg.data`, `tfseg.evaluation`, `tfseg.serving` and `tfseg.training` are imported on first use.
+
+It raises Python's recursion limit to 4000: Keras follows a network by a call for every layer in a row, and some public
+networks have more than the usual 1000.
 """
 
 import importlib

@@ -114,11 +114,9 @@ class Builder:
             if isinstance(value, np.ndarray):
                 self.tensors[step.name] = value
                 self.parents.setdefault(step.name, [])  # made of sizes alone
-        outputs = self._outputs(self.graph.outputs)
+        outputs, name = self._outputs(self.graph.outputs), _name(self.graph.name) or "network"
         try:
-            model = keras.Model(
-                inputs if len(inputs) > 1 else inputs[0], outputs, name=_name(self.graph.name) or "network"
-            )
+            model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=name)
         except RecursionError as error:
             raise ConversionError(
                 f"{len(self.graph.steps)} operations: Keras follows those in a row recursively, at most "
