@@ -3,6 +3,7 @@
 * BatchNorm in training is one TensorFlow operation. Keras uses about ten, each of which reads the whole feature map.
 * A dilated convolution is one TensorFlow operation. Keras rearranges the feature map before and after it (space to
   batch), which becomes a dozen operations in the files of other runtimes.
+* A grouped convolution is one. Keras compiles it with XLA, which other runtimes do not know.
 * A wide convolution without strides takes less time in training: see `tfseg/trained_convolutions.py`.
 * A narrow 1x1 convolution with strides reads a slice of its input while a model is trained. oneDNN's gradient of its
   kernel writes past the end of an array, and crashes later: TensorFlow 2.21, one image of 12x12, 4 channels to 8.
@@ -55,8 +56,10 @@ def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
 
 def _is_single(layer: keras.layers.Conv2D, gradients: bool) -> bool:
     """Whether a convolution is one operation, or in training another than that of Keras."""
-    if layer.groups > 1 or layer.data_format != "channels_last" or layer.padding not in ("same", "valid"):
+    if layer.data_format != "channels_last" or layer.padding not in ("same", "valid"):
         return False
+    if layer.groups > 1:  # which have no gradients
+        return not gradients
     if max(layer.dilation_rate) == 1:
         return gradients and max(layer.strides) == 1
     return not gradients or _has_gradients_of_dilated_convolutions(layer.compute_dtype)
@@ -91,6 +94,8 @@ def _convolution(layer: keras.layers.Conv2D, inputs: Tensor, *, gradients: bool)
 
     kernel, padding, rates = tf.convert_to_tensor(layer.kernel), layer.padding, layer.dilation_rate
     faster = trained_convolution(inputs, kernel, padding, rates) if gradients and max(layer.strides) == 1 else None
+    if layer.groups > 1:  # other runtimes count them by the channels, which TensorFlow forgets where a map is padded
+        inputs = tf.reshape(inputs, (*tf.unstack(tf.shape(inputs)[:3]), kernel.shape[2] * layer.groups))
     if faster:
         outputs = faster(inputs, kernel)
     else:

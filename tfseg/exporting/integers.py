@@ -11,6 +11,7 @@ import numpy as np
 
 from tfseg.exporting import onnx as floats
 from tfseg.exporting.deployment import CalibratedDeployment
+from tfseg.exporting.whole_number_resizing import whole_number_resizing
 from tfseg.types import Array
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def openvino_int8(job: CalibratedDeployment, path: pathlib.Path) -> None:
     path.mkdir()
     with tempfile.TemporaryDirectory(prefix="tfseg-int8-", dir=path.parent) as directory:
         file = pathlib.Path(directory) / "model.onnx"
-        onnx_int8(job, file)
+        with whole_number_resizing(job.network):
+            onnx_int8(job, file)
         openvino.save_model(openvino.convert_model(file), path / "model.xml", compress_to_fp16=False)
 
 

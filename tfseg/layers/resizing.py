@@ -90,7 +90,7 @@ class ResizeLike(keras.layers.Layer):
         output = ops.arange(outputs, dtype="float32")
         input_size, output_size = ops.cast(pixels, "float32"), ops.cast(outputs, "float32")
         if self.interpolation == "bilinear_align_corners":
-            place = (input_size - 1) / ops.maximum(output_size - 1, 1) * output
+            place = self._ratio(input_size - 1, ops.maximum(output_size - 1, 1)) * output
         elif self.interpolation == "bilinear_asymmetric":
             place = self._step(input_size, output_size) * output
         elif self.interpolation == "nearest":
@@ -101,7 +101,10 @@ class ResizeLike(keras.layers.Layer):
 
     def _step(self, input_size: Tensor, output_size: Tensor) -> Tensor:
         """Input pixels from one output pixel to the next."""
-        return input_size / output_size
+        return self._ratio(input_size, output_size)
+
+    def _ratio(self, above: Tensor, below: Tensor) -> Tensor:
+        return above / below
 
     def compute_output_spec(
         self, inputs: Sequence[keras.KerasTensor], training: bool | None = False
