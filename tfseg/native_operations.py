@@ -26,12 +26,12 @@ def native_operations(model: keras.Model, *, gradients: bool) -> Iterator[None]:
     """A context in which a model's layers call single TensorFlow operations; the model itself does not change.
 
     Args:
-        model: the model whose layers are replaced; layers of models inside it are not.
+        model: the model whose layers are replaced, those of models inside it, too.
         gradients: whether the operations must have gradients.
     """
     patched = []
     try:
-        for layer in model.layers:
+        for layer in model._flatten_layers(include_self=False):
             call: Callable[..., Tensor]
             if type(layer) is keras.layers.BatchNormalization and _is_plain(layer):
                 call = _batch_norm

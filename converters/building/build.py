@@ -6,6 +6,7 @@ So is a program in a file of `torch.export.save`.
 import copy
 import hashlib
 import os
+from collections.abc import Collection
 from typing import Any
 
 from converters.building.assemble import Assembly, BuiltProgram, assemble, finish
@@ -21,7 +22,7 @@ from converters.building.module_inputs import (
     results_kept,
 )
 from converters.building.stochastic_depth import RandomDepth, mark_depths
-from converters.building.training_form import read_program_form, read_training_form
+from converters.building.training_form import read_program_form, read_training_form, still_parts
 from converters.building.verify import TOLERANCE
 from converters.errors import ConversionError
 from converters.types import Path
@@ -58,12 +59,12 @@ def build_from_module(
 
     require_traceable(module)
     inputs = _inputs(module, channels, example)
-    copied = _copied(module)
+    copied, still = _copied(module), still_parts(module)
     depths, others = mark_depths(copied)
     name = f"the torch module {type(module).__name__}"
 
     def built(traced: Traced, reason: str = "") -> BuiltProgram:
-        assembly = _assemble(copied, traced, depths)
+        assembly = _assemble(copied, traced, depths, still)
         if others:
             assembly.notes.append(f"these drop branches in training as no layer can: {', '.join(others[:4])}")
         if reason:
@@ -121,7 +122,7 @@ def _trace_one_size(module: Any, inputs: ModuleInputs | None) -> Traced | None:
     return None if inputs else trace_own_size(module)
 
 
-def _assemble(module: Any, traced: Traced, depths: dict[str, RandomDepth]) -> Assembly:
+def _assemble(module: Any, traced: Traced, depths: dict[str, RandomDepth], still: Collection[str]) -> Assembly:
     import torch
 
     parameter = next(iter(module.parameters()), torch.zeros(()))
@@ -131,7 +132,7 @@ def _assemble(module: Any, traced: Traced, depths: dict[str, RandomDepth]) -> As
         traced.fixed or traced.checks[0],
         lambda shape: torch.randn(shape, generator=generator).to(parameter.device, parameter.dtype),
     )
-    return assemble(traced, read_training_form(module, call, depths))
+    return assemble(traced, read_training_form(module, call, depths, still))
 
 
 def _copied(module: Any) -> Any:

@@ -30,7 +30,7 @@ def carry_trainable(builder: Builder, model: keras.Model, frozen: Collection[str
         frozen: names of the modules whose BatchNorm keeps its statistics in training.
     Returns: sentences for the receipt.
     """
-    notes, singly = [], 0
+    notes, singly, whole = [], 0, 0
     for name, steps in builder.layers.items():
         layer = model.get_layer(name)
         rows = [row for row in builder.origins if row.layer is layer]
@@ -39,6 +39,7 @@ def carry_trainable(builder: Builder, model: keras.Model, frozen: Collection[str
             still = [name for name in still if name in ("gamma", "beta")]
             if any(step.module in frozen for step in steps):
                 layer.trainable = False  # Keras's BatchNorm then keeps its statistics, and its factors too
+                whole += any(row.variable in ("gamma", "beta") and row.variable not in still for row in rows)
                 continue
         elif len(still) == len(rows):
             continue
@@ -50,5 +51,9 @@ def carry_trainable(builder: Builder, model: keras.Model, frozen: Collection[str
         notes.append(
             f"{singly} variables have requires_grad=False in layers that train otherwise: they are frozen one by one, "
             "which a saved file does not keep"
+        )
+    if whole:
+        notes.append(
+            f"the source trains the scale and offset of {whole} BatchNorms that keep their statistics; Keras's keep all"
         )
     return notes

@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from converters.building.graph import GraphStep, ProgramGraph
@@ -69,16 +69,31 @@ class TrainingForm(NamedTuple):
     note: str = ""
 
 
-def read_training_form(module: Any, call: Arguments, depths: Mapping[str, RandomDepth]) -> TrainingForm:
+def still_parts(module: Any) -> frozenset[str]:
+    """The names of the parts that a module in training mode has in evaluation mode, such as BatchNorms to keep.
+
+    Args:
+        module: live torch module. One in evaluation mode says nothing of its parts in training.
+    """
+    return frozenset(name for name, part in module.named_modules() if module.training and not part.training)
+
+
+def read_training_form(
+    module: Any, call: Arguments, depths: Mapping[str, RandomDepth], still: Collection[str] = ()
+) -> TrainingForm:
     """Runs a copy of a module in training mode and notes what it calls.
 
     Args:
         module: live torch module, which is left as it is.
         call: arguments on which it runs.
         depths: modules that stand for branches dropped at random.
+        still: names of the parts that stay in evaluation mode.
     """
     try:
-        calls, random = _run(copy.deepcopy(module).train(), call)
+        twin = copy.deepcopy(module).train()
+        for name, part in twin.named_modules():
+            part.training = part.training and name not in still
+        calls, random = _run(twin, call)
     except Exception as error:  # the user's code may raise anything, as for targets that only training needs
         why = f"{type(error).__name__}: {str(error).strip()[:100]}"
         note = (

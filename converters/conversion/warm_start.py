@@ -201,7 +201,7 @@ def _frozen(model: keras.Model) -> tuple[str, ...]:
         return ()
     return (
         f"{len(frozen)} layers are frozen in the file and stay so: {frozen[0]}, ..., {frozen[-1]}. To train them, load "
-        "the file, set model.trainable = True, and save it",
+        "the file, set model.trainable = True, and save it. BatchNorm layers follow the recipe (batch_norm)",
     )
 
 

@@ -70,6 +70,12 @@ class Labels:
         both = sorted(set(self.ids or ()) & set(self.void))
         if both:
             raise ValueError(f"A value is a class or ignored (void), not both. Received: {first_few(both)} as both")
+        colored = sorted({*(self.palette or {}).values()} & {*self.void} & {*range(self.num_classes)})
+        if colored:
+            raise ValueError(
+                "With a palette, colors alone tell classes and ignored pixels: give the ignored colors the class "
+                f"{self.void_id}. Received: a palette and void={first_few(colored)}, the class of colors in it"
+            )
 
     @property
     def void_id(self) -> int:

@@ -30,7 +30,7 @@ def checked_size(model: keras.Model, batch: np.ndarray) -> np.ndarray:
     if any(expected not in (None, side) for expected, side in zip(expected_size, size, strict=True)):
         raise ValueError(
             f"The model {model.name!r} takes images of {expected_size}, height and width. Received: {size}. Resize "
-            f"them, or slide a window over larger ones: window={expected_size} "
+            f"them, or slide a window over larger ones, at scale 1: window={expected_size} "
             f"(--window={','.join(map(str, expected_size))})"
         )
     multiple = size_multiple(model)

@@ -1,6 +1,7 @@
 """Devices to train on: those of TensorFlow's strategies, those of JAX's data parallelism, or one."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,18 @@ def strategy() -> "tf.distribute.Strategy":
     import tensorflow as tf
 
     if os.environ.get("TF_CONFIG"):
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _strategy_of("MultiWorkerMirroredStrategy")
     if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
+        return _strategy_of("MirroredStrategy")
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _strategy_of(kind: str) -> "tf.distribute.Strategy":
+    """One of a kind: the sums over the devices of a second one would meet those of the first."""
+    import tensorflow as tf
+
+    return getattr(tf.distribute, kind)()
 
 
 @contextlib.contextmanager
@@ -84,14 +93,20 @@ def check_distribution() -> None:
         )
 
 
-def check_accumulation(accumulate: int) -> None:
-    """Refuses to gather gradients over steps where Keras cannot: its condition may not reach all devices of TensorFlow.
+def check_accumulation(accumulate: int, steps: int) -> None:
+    """Refuses to gather gradients over more steps than there are, and where Keras cannot: on several of its devices.
 
     Args:
         accumulate: number of steps whose gradients are gathered.
+        steps: number of steps of the whole training.
     Raises:
-        ValueError: several devices of TensorFlow, and more than one step.
+        ValueError: too few steps, or several devices of TensorFlow and more than one step.
     """
+    if accumulate > steps:
+        raise ValueError(
+            f"The weights change every {accumulate} steps (accumulate), and the training has {steps}: they would never "
+            "change. Train more epochs, or gather the gradients of fewer steps."
+        )
     if accumulate > 1 and keras.config.backend() == "tensorflow" and (count := device_count()) > 1:
         raise ValueError(
             f"Under TensorFlow, gradients are gathered over steps on one device. Received: accumulate={accumulate} on "

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import keras
@@ -67,7 +68,8 @@ def train(
 
     Under a `tf.distribute` strategy, call this function within `strategy.scope()`, with equal arguments in every
     process. The loss is divided by the number of valid pixels on all devices together. If BatchNorm is frozen or
-    synchronized, all devices train as one device with the whole batch would. Under JAX, build the model after
+    synchronized, all devices train as one device with the whole batch would; but Dice, Lovász and the hardest examples
+    compare the pixels of each device's part. Under JAX, build the model after
     `keras.distribution.set_distribution(keras.distribution.DataParallel())`, in one process: there BatchNorm is always
     synchronized. PyTorch trains on one device. `tfseg.training.devices.all_devices` is a context that does this.
 
@@ -126,9 +128,9 @@ def train(
     if not isinstance(recipe, Recipe) and callable(recipe):
         recipe = recipe(trained_model)
     recipe = with_fitting_crop(find_recipe(recipe or default_recipe(trained_model)), trained_model)
-    check_accumulation(recipe.accumulate)
-    steps_per_epoch = len(dataset.pairs) / recipe.batch_size
+    steps_per_epoch = Fraction(len(dataset.pairs), recipe.batch_size)
     steps = math.ceil(steps_per_epoch * epochs)
+    check_accumulation(recipe.accumulate, steps)
     config = configuration(
         recipe,
         dataset,
@@ -155,6 +157,8 @@ def train(
     else:
         if started:
             started()
+        if rest := steps % recipe.accumulate:
+            report.say(f"the last {rest} steps change no weights: the gradients of {recipe.accumulate} are gathered")
         if validation:
             _tell_shared(dataset, validation, report)
         step = make_step(trained_model, recipe, seed=seed, jit_compile=jit_compile, ignore_class=dataset.labels.void_id)
@@ -178,7 +182,7 @@ def train(
         def run_step(example: Any, done: int) -> float:
             return float(step(example, np.array(done, "int64")))
 
-        plan = _Plan(steps, steps_per_epoch, patience, keeps_last=bool(recipe.ema and not validation))
+        plan = _Plan(steps, epochs, steps_per_epoch, patience, keeps_last=bool(recipe.ema and not validation))
         _run_steps(trained_model, folder, state, plan, run_step, examples, score, report)
     if recipe.ema:
         take_averages(trained_model)
@@ -191,24 +195,29 @@ class _Plan:
 
     Attributes:
         steps: number of steps of the whole training.
+        epochs: number of its epochs.
         steps_per_epoch: number of steps of an epoch; it need not be whole.
         patience: number of validations without a better mean IoU after which the run ends, or None.
         keeps_last: whether the last state is the best one.
     """
 
     steps: int
-    steps_per_epoch: float
+    epochs: int
+    steps_per_epoch: Fraction
     patience: int | None
     keeps_last: bool
 
     def ended_epoch(self, done: int) -> int | None:
-        """The number of the epoch that ends with a step, or None.
+        """The number of the last epoch that ends with a step, or None.
 
         Args:
             done: number of steps so far.
         """
-        epoch = round(done / self.steps_per_epoch)
-        return epoch if done == min(self.steps, math.ceil(epoch * self.steps_per_epoch)) else None
+        epoch = self._epochs_by(done)
+        return epoch if epoch > self._epochs_by(done - 1) else None
+
+    def _epochs_by(self, done: int) -> int:
+        return self.epochs if done >= self.steps else int(done // self.steps_per_epoch)
 
 
 def _run_steps(

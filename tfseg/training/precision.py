@@ -31,7 +31,7 @@ def with_dtype(model: keras.Model, dtype: str) -> keras.Model:
             config["dtype"] = "float32" if stays_float32(layer) else dtype
         return layer.__class__.from_config(config)
 
-    copy = keras.models.clone_model(model, clone_function=clone_layer)
+    copy = keras.models.clone_model(model, clone_function=clone_layer, recursive=True)
     for variable, value in zip(copy.weights, model.weights, strict=True):
         variable.assign(value)
     return copy

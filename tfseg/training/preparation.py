@@ -45,7 +45,7 @@ def prepare(
         (False, True)
     """
     batch_norm, frozen = checked_batch_norm(batch_norm), tuple(frozen)
-    for layer in model.layers:
+    for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = batch_norm != "frozen"
             # Elsewhere, all devices compute as one, or there is one: the statistics are those of the whole batch.
@@ -93,7 +93,7 @@ def adapt_to_dataset(model: keras.Model, dataset: Dataset, dtype: str = "float32
             "layer, set layer.activation = keras.activations.linear."
         )
     # A model that was trained in half the bits computes in them, until it is told otherwise.
-    if dtype != "float32" or any(layer.dtype_policy.name.startswith("mixed_") for layer in model.layers):
+    if dtype != "float32" or any(layer.dtype_policy.name.startswith("mixed_") for layer in model._flatten_layers()):
         model = with_dtype(model, dtype)
     set_metadata(model, classes=dataset.classes, colors=dataset.colors)
     return model
@@ -147,7 +147,7 @@ def compile_model(
     pixel_losses, loss_weights = make_losses(model, recipe, ignore_class=ignore_class)
     metric = metrics.ConfusionMatrix(trained_outputs(model.output)[0].shape[-1], ignore_class)
     optimizer = make_optimizer(recipe, steps, head_pattern(model))
-    if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
+    if any(layer.dtype_policy.name == "mixed_float16" for layer in model._flatten_layers()):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)  # small gradients would become 0 in float16
     if isinstance(model.output, Mapping):
         keys = trained_keys(model.output)

@@ -40,7 +40,9 @@ def freeze(model: keras.Model, patterns: Iterable[str]) -> None:
         patterns: regular expressions of complete variable paths.
     """
     patterns = tuple(patterns)
-    for layer in model.layers:
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.Model):
+            continue
         variables = [
             variable for variable in layer.weights if any(re.fullmatch(pattern, variable.path) for pattern in patterns)
         ]

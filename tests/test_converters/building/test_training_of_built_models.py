@@ -110,3 +110,23 @@ def test_the_trained_weights_go_back_into_the_module(tmp_path):
     assert not torch.equal(trained.head.weight, module.head.weight)
     assert torch.equal(trained.first[0].weight, module.first[0].weight)
     converters.compare(model, trained, batch[0]).assert_close(1e-5)
+
+
+@pytest.mark.parametrize("factors", [True, False], ids=["factors trained", "factors frozen"])
+def test_a_batch_norm_in_evaluation_mode_keeps_its_statistics(factors):
+    """MMSegmentation's `norm_eval` leaves it so, for small batches."""
+    module = nn.Sequential(Block(3, 4), nn.Conv2d(4, CLASSES, 1)).train()
+    norm = module[0][1].eval().requires_grad_(factors)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    built = build_from_module(module)
+    (layer,) = (layer for layer in built.model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    assert not layer.trainable
+    assert any("scale and offset of 1 BatchNorms" in note for note in built.receipt.notes) == factors
+    pixels = torch.rand(2, 3, 8, 9)
+    expected = module(pixels).detach().numpy().transpose(0, 2, 3, 1)
+    assert np.abs(built.model(pixels.numpy().transpose(0, 2, 3, 1), training=True) - expected).max() < 1e-5
+
+
+def test_a_module_in_evaluation_mode_says_nothing_of_training():
+    built = build_from_module(nn.Sequential(Block(3, 4), nn.Conv2d(4, CLASSES, 1)).eval())
+    assert all(layer.trainable for layer in built.model.layers)

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import fractions
 import json
+import math
 import re
 import signal
 
@@ -10,11 +12,13 @@ import keras
 import numpy as np
 import pytest
 from helpers.data_sets import pairs, photograph, scenes
+from helpers.references import images, relative
 from helpers.training_models import RECIPE, resnet_with_aux, small_model, small_model_without_dropout
 
 import tfseg
 from tfseg import data, training
 from tfseg.training import devices, loop, reporting
+from tfseg.training.precision import with_dtype
 from tfseg.training.preparation import adapt_to_dataset
 
 
@@ -232,6 +236,54 @@ def test_gathered_gradients_on_several_devices_are_refused(tmp_path, monkeypatch
     with pytest.raises(ValueError, match=r"accumulate=2 on 2 devices.*raise batch_size"):
         training.train(small_model, scenes(tmp_path / "data"), tmp_path / "run", recipe=recipe, epochs=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_gradients_of_more_steps_than_there_are_are_refused(tmp_path):
+    recipe = dataclasses.replace(RECIPE, accumulate=3)
+    with pytest.raises(
+        ValueError, match=r"every 3 steps \(accumulate\), and the training has 2: they would never change"
+    ):
+        training.train(small_model, scenes(tmp_path / "data"), tmp_path / "run", recipe=recipe, epochs=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_last_steps_that_change_nothing_are_told(tmp_path):
+    lines, recipe = [], dataclasses.replace(RECIPE, accumulate=3)
+    training.train(small_model, scenes(tmp_path / "data"), tmp_path / "run", recipe=recipe, epochs=2, log=lines.append)
+    assert "the last 1 steps change no weights: the gradients of 3 are gathered" in lines
+
+
+@pytest.mark.parametrize(
+    ("photographs", "batch", "epochs", "ends"),
+    [
+        (8, 4, 3, [None, 1, None, 2, None, 3]),
+        (5, 4, 5, [None, 1, 2, 3, 4, None, 5]),
+        (5, 4, 4, [None, 1, 2, 3, 4]),
+        (3, 4, 4, [1, 2, 4]),
+        (1, 4, 6, [4, 6]),
+        (7, 3, 3, [None, None, 1, None, 2, None, 3]),
+    ],
+)
+def test_epochs_end_with_the_step_that_completes_them(photographs, batch, epochs, ends):
+    per_epoch = fractions.Fraction(photographs, batch)
+    steps = math.ceil(per_epoch * epochs)
+    plan = loop._Plan(steps, epochs, per_epoch, None, keeps_last=False)
+    assert [plan.ended_epoch(done) for done in range(1, steps + 1)] == ends
+
+
+def test_a_network_within_a_network_is_prepared(tmp_path):
+    """A usual form in Keras: `backbone(image)`."""
+    backbone = small_model_without_dropout()
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Identity(name="all", dtype="float32")(backbone(image)))
+    training.prepare(model, batch_norm="frozen", frozen=["conv1_conv/kernel"])
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert not any(layer.trainable for layer in norms)
+    assert not backbone.get_layer("conv1_conv").trainable
+    half = with_dtype(model, "mixed_bfloat16")
+    inner = next(layer for layer in half.layers if isinstance(layer, keras.Model))
+    assert inner.get_layer("conv1_conv").dtype_policy.name == "mixed_bfloat16"
+    assert relative(half(pixels := images(16, 16)), model(pixels)) < 0.02
 
 
 def test_model_with_another_number_of_classes_is_refused(tmp_path):
