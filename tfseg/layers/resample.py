@@ -177,6 +177,20 @@ def axis_weights(
     return weights / ops.sum(weights, axis=1, keepdims=True) if exclude_outside else weights
 
 
+def rounded_places(layer: Resample, outputs: Tensor, pixels: Tensor, axis: int) -> Tensor:
+    """Where on the input the output pixels of a layer lie, in float32, on the input's pixels alone.
+
+    Args:
+        layer: what resamples.
+        outputs: size of the axis after it.
+        pixels: size of the axis before it.
+        axis: 0 for rows, 1 for columns.
+    """
+    old, new = ops.cast(pixels, "float32"), ops.cast(outputs, "float32")
+    scale = layer.scales[axis] if layer.scales else new / old
+    return ops.clip(_places(ops.arange(outputs, dtype="float32"), old, new, scale, layer.coordinates), 0, old - 1)
+
+
 def _places(output: Tensor, old: Tensor, new: Tensor, scale: Tensor, coordinates: str) -> Tensor:
     """Where the pixels of the output lie on the input, in the order of operations of onnxruntime."""
     if coordinates == "align_corners":
