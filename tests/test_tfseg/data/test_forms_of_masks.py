@@ -64,6 +64,10 @@ def test_void_is_above_all_classes_where_these_need_255(tmp_path):
         ({"mask_values": (1, 1)}, "one of them twice"),
         ({"mask_values": {0: 0, 1: 2}}, r"Classes are 0 to 1.*stand for the classes 2"),
         ({"mask_values": (0, 255), "void": (255,)}, "class or ignored .void., not both. Received: 255"),
+        (
+            {"palette": PALETTE, "void": (0,)},
+            r"colors alone tell.*give the ignored colors the class 255. Received: .*void=0",
+        ),
         ({"classes": ("a", "b", "c")}, r"names of 2 classes, because of num_classes=2. Received: 3 \(a, b, c\)"),
     ],
 )
