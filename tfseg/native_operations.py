@@ -33,6 +33,8 @@ def native_operations(model: keras.Model, *, gradients: bool) -> Iterator[None]:
     try:
         for layer in model._flatten_layers(include_self=False):
             call: Callable[..., Tensor]
+            if not layer.built:  # a part of a layer that never calls it
+                continue
             if type(layer) is keras.layers.BatchNormalization and _is_plain(layer):
                 call = _batch_norm
             elif type(layer) is keras.layers.Conv2D and gradients and _is_narrow_and_strided(layer):

@@ -203,3 +203,41 @@ def test_a_convolution_without_activation_computes():
     expected = np.array(model(images))
     with native(model):
         assert relative(np.array(model(images)), expected) <= 1e-5
+
+
+class WithSpare(layers.Layer):
+    """A layer with a convolution inside, and one that it never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = layers.Conv2D(4, 3, padding="same", dilation_rate=2)
+        self.spare = layers.Conv2D(4, 1, strides=2)
+
+    def build(self, shape):
+        self.used.build(shape)
+
+    def call(self, inputs):
+        return self.used(inputs)
+
+
+def test_layers_within_layers_are_replaced_and_parts_without_weights_are_not():
+    layer = WithSpare()
+    model = keras.Model(image := keras.Input((None, None, 3)), layer(image))
+    with native_operations(model, gradients=False):
+        assert "call" in vars(layer.used)
+        assert "call" not in vars(layer.spare)
+        function = tf.function(model).get_concrete_function(tf.TensorSpec((None, None, None, 3)))
+    assert "SpaceToBatchND" not in {node.op for node in function.graph.as_graph_def().node}
+    pixels = random_image(9, 11)
+    assert relative(function(tf.constant(pixels)), model(pixels)) < 1e-6
+
+
+def test_a_step_takes_optimizers_of_keras():
+    model = network()
+    recipe = training.Recipe(learning_rate=0.1, momentum=0.0, decay=0.0, power=0.0)
+    training.compile_model(model, recipe)
+    model.optimizer = keras.optimizers.SGD(0.1)
+    before = np.array(model.trainable_variables[0])
+    masks = np.zeros((1, 9, 11), "int32")
+    assert np.isfinite(float(make_step(model, recipe)((random_image(9, 11), masks), np.int64(0))))
+    assert not np.array_equal(before, model.trainable_variables[0])

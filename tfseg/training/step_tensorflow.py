@@ -34,6 +34,8 @@ def tensorflow_step(
     strategy = tf.distribute.get_strategy()
     losses = make_losses(model, recipe, ignore_class=ignore_class)
     optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    sums_by_itself = not hasattr(inner, "gradients_are_summed")  # one of Keras's
     if not optimizer.built:  # variables that come into being in a `tf.function` fail on several devices of a process
         optimizer.build(model.trainable_variables)
 
@@ -47,7 +49,7 @@ def tensorflow_step(
         variables = model.trainable_variables
         gradients = dict(enumerate(tape.gradient(scaled_loss, variables)))
         used = {index: gradient for index, gradient in gradients.items() if gradient is not None}
-        if context.num_replicas_in_sync > 1:
+        if context.num_replicas_in_sync > 1 and not sums_by_itself:
             used = sum_over_devices(used)
         optimizer.apply([used.get(index) for index in gradients], variables)
         return loss
@@ -59,7 +61,8 @@ def tensorflow_step(
     def step(examples: tuple[Tensor, Tensor], number: Tensor) -> Tensor:
         for generator, state in zip(generators, generator_states(len(generators), seed, number), strict=True):
             generator.assign(tf.cast(tf.stack(state), generator.dtype))
-        with native_operations(model, gradients=True), _summed_gradients(optimizer):
+        summed = contextlib.nullcontext() if sums_by_itself else _summed_gradients(inner)
+        with native_operations(model, gradients=True), summed:
             losses = strategy.run(compiled_step, args=examples)
             return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
@@ -72,9 +75,8 @@ def _summed_gradients(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
     Keras's optimizers sum them last: each device would clip its part alone, and look in its part alone for infinities.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    before, inner.gradients_are_summed = inner.gradients_are_summed, True
+    optimizer.gradients_are_summed = True
     try:
         yield
     finally:
-        inner.gradients_are_summed = before
+        optimizer.gradients_are_summed = False
