@@ -1,8 +1,8 @@
 """Maps of any size resized by places in whole numbers, for runtimes whose fractions are not exact.
 
 OpenVINO turns a division into a product with a reciprocal: 47 / 94 is below a half, and every second pixel of torch's
-"nearest" comes from the pixel before. Where a processor has bfloat16, OpenVINO computes places in it, too: beyond 256
-pixels they are off by pixels. Whole numbers keep their precision in both.
+"nearest" comes from the pixel before. Where a processor has bfloat16, OpenVINO computes places in it, too: those
+beyond 256 are off by whole pixels. Whole numbers keep their precision in both.
 
 Torch rounds places to float32. Bilinear weights follow it: its rounding, a thousandth of a pixel at most, is added to
 the exact place. The nearest pixel is torch's wherever the output is twice the input, or a pixel less. At four times and
