@@ -5,8 +5,9 @@ OpenVINO turns a division into a product with a reciprocal: 47 / 94 is below a h
 beyond 256 are off by whole pixels. Whole numbers keep their precision in both.
 
 Torch rounds places to float32. Bilinear weights follow it: its rounding, a thousandth of a pixel at most, is added to
-the exact place. The nearest pixel is torch's wherever the output is twice the input, or a pixel less. At four times and
-more, torch rounds an exact place down for 2 % of the sizes: there, a row of the output comes from the next one.
+the exact place. The nearest pixel is torch's wherever the output is twice the input, or a pixel less. For 2 % of the
+sizes at four times, and 6 % at 32 times, torch rounds an exact place down: there, a row of the output comes from the
+next one.
 """
 
 import contextlib
